@@ -1,0 +1,151 @@
+//! `warmline chat`.
+
+use std::io::{ErrorKind as Io, IsTerminal, Read, Write, stderr, stdin, stdout};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use warmline::{Client, Error, Event, Reply, Request};
+
+use crate::environment::{self, Wanted};
+use crate::report::{self, Failure};
+
+#[derive(Args, Default)]
+pub(crate) struct Options {
+    /// What to ask; `-`, or nothing, reads it from stdin.
+    prompt: Option<String>,
+    /// `anthropic` or `openai`. [env: LLM_PROVIDER]
+    #[arg(long)]
+    provider: Option<String>,
+    /// The model. [env: LLM_MODEL]
+    #[arg(long)]
+    model: Option<String>,
+    /// A server that speaks the provider's dialect. [env: ANTHROPIC_BASE_URL, OPENAI_BASE_URL]
+    #[arg(long)]
+    base_url: Option<String>,
+    /// The system prompt.
+    #[arg(long)]
+    system: Option<String>,
+    /// The most tokens to write.
+    #[arg(long)]
+    max_tokens: Option<u32>,
+    /// Wait for the whole reply instead of streaming it.
+    #[arg(long)]
+    no_stream: bool,
+    /// Print one JSON object instead of the text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Options {
+    /// What a newcomer sees who just runs the program.
+    pub(crate) fn hello() -> Self {
+        Self { prompt: Some("Hello! What are you?".to_owned()), ..Self::default() }
+    }
+}
+
+pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    let prompt = prompt(options.prompt.as_deref())?;
+    let wanted = Wanted { provider: options.provider, model: options.model, base_url: options.base_url };
+    // The simulated provider lives as long as the call.
+    let (client, _sim) = environment::client(wanted).await?;
+    let mut request = Request::new().user(prompt);
+    if let Some(system) = options.system {
+        request = request.system(system);
+    }
+    request.max_tokens = options.max_tokens;
+    let call = async {
+        if options.no_stream {
+            unary(&client, request, !options.json).await
+        } else {
+            stream(&client, request, !options.json).await
+        }
+    };
+    let reply = tokio::select! {
+        reply = call => reply?,
+        _ = tokio::signal::ctrl_c() => return Err(Error::cancelled().into()),
+    };
+    let Some(reply) = reply else { return Ok(()) };
+    let pool = client.stats();
+    if options.json {
+        report::json(&report::reply(&reply, &pool));
+    } else if stderr().is_terminal() {
+        eprintln!("{}", report::summary(&reply, &pool));
+    }
+    Ok(())
+}
+
+fn prompt(given: Option<&str>) -> Result<String, Failure> {
+    let text = match given {
+        Some(text) if text != "-" => text.to_owned(),
+        _ => {
+            if stdin().is_terminal() {
+                eprintln!("Type what to ask, and end with Ctrl-D:");
+            }
+            let mut bytes = Vec::new();
+            stdin().read_to_end(&mut bytes).map_err(|e| Failure::Config(format!("stdin cannot be read: {e}")))?;
+            String::from_utf8(bytes)
+                .map_err(|e| Failure::Config(format!("the prompt on stdin is not UTF-8 text: {e}")))?
+        }
+    };
+    if text.trim().is_empty() {
+        return Err(Failure::Config("the prompt is empty: give one as an argument or on stdin".to_owned()));
+    }
+    Ok(text)
+}
+
+async fn unary(client: &Client, request: Request, print: bool) -> Result<Option<Reply>, Error> {
+    let waiting = spinner();
+    let reply = client.chat(request).await;
+    waiting.finish_and_clear();
+    let reply = reply?;
+    if print && writeln!(stdout(), "{}", reply.text()).is_err() {
+        return Ok(None);
+    }
+    Ok(Some(reply))
+}
+
+/// None where the reader of stdout has gone away.
+async fn stream(client: &Client, request: Request, print: bool) -> Result<Option<Reply>, Error> {
+    let waiting = spinner();
+    let mut stream = client.stream(request);
+    let mut ends_with_newline = true;
+    while let Some(event) = stream.next().await {
+        let event = event.inspect_err(|_| {
+            waiting.finish_and_clear();
+            if !ends_with_newline {
+                println!();
+            }
+        })?;
+        match event {
+            Event::Text { text } => {
+                waiting.finish_and_clear();
+                ends_with_newline = text.ends_with('\n');
+                if print && gone(stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush())) {
+                    return Ok(None);
+                }
+            }
+            Event::Done { reply } => {
+                waiting.finish_and_clear();
+                if print && !ends_with_newline && gone(writeln!(stdout())) {
+                    return Ok(None);
+                }
+                return Ok(Some(*reply));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn gone(written: std::io::Result<()>) -> bool {
+    written.is_err_and(|error| error.kind() == Io::BrokenPipe)
+}
+
+/// Turns until the first token comes; hidden where stderr is no terminal.
+fn spinner() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let bar = ProgressBar::new_spinner().with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(80));
+    bar
+}

@@ -1,0 +1,62 @@
+//! The `warmline` command.
+
+mod chat;
+mod environment;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind as Usage;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// LLM API calls over connections that stay warm.
+///
+/// Without a command it chats, so that there is something to see.
+#[derive(Parser)]
+#[command(name = "warmline", version)]
+struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask a model, and stream what it says to stdout.
+    Chat(chat::Options),
+}
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => return usage(&error),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let Command::Chat(options) = options.command.unwrap_or_else(|| Command::Chat(chat::Options::hello()));
+    let json = options.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report::failed(&format!("cannot start: {error}"), 1),
+    };
+    match runtime.block_on(chat::run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::error(&error, json),
+    }
+}
+
+/// clap's own errors, and its help, which is none.
+fn usage(error: &clap::Error) -> ExitCode {
+    let help = matches!(error.kind(), Usage::DisplayHelp | Usage::DisplayVersion);
+    if !help && std::env::args().any(|argument| argument == "--json") {
+        let message = error.to_string();
+        report::json(&report::error_object("config", message.trim_end(), None));
+    } else {
+        // Nothing is left to do where even this cannot be written.
+        let _ = error.print();
+    }
+    if help { ExitCode::SUCCESS } else { ExitCode::from(2) }
+}

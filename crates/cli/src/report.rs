@@ -1,0 +1,117 @@
+//! What the command prints about a call, and the exit codes.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use warmline::{Error, ErrorKind, PoolStats, Reply, ToolCall};
+
+/// Why a command did not do what it was asked.
+pub(crate) enum Failure {
+    Call(Error),
+    Config(String),
+    Other(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+/// 1 the call failed, 2 bad usage or configuration, 130 interrupted, as shells expect (128 + SIGINT).
+fn exit_code(kind: &ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Config => 2,
+        ErrorKind::Cancelled => 130,
+        _ => 1,
+    }
+}
+
+pub(crate) fn error(failure: &Failure, as_json: bool) -> ExitCode {
+    let (code, kind, message, error) = match failure {
+        Failure::Call(error) => (exit_code(error.kind()), error.kind().name(), error.to_string(), Some(error)),
+        Failure::Config(message) => (2, "config", message.clone(), None),
+        Failure::Other(message) => (1, "connect", message.clone(), None),
+    };
+    if !as_json {
+        return failed(&message, code);
+    }
+    json(&error_object(kind, &message, error));
+    ExitCode::from(code)
+}
+
+pub(crate) fn failed(message: &str, code: u8) -> ExitCode {
+    eprintln!("warmline: {message}");
+    ExitCode::from(code)
+}
+
+pub(crate) fn error_object(kind: &str, message: &str, error: Option<&Error>) -> Value {
+    json!({"error": {
+        "kind": kind,
+        "message": message,
+        "status": error.and_then(Error::status),
+        "code": error.and_then(Error::code),
+        "request_id": error.and_then(Error::request_id),
+        "attempts": error.map_or(0, Error::attempts),
+    }})
+}
+
+pub(crate) fn json(value: &Value) {
+    // A reader that has gone away wants no more.
+    let _ = writeln!(std::io::stdout(), "{value:#}");
+}
+
+pub(crate) fn reply(reply: &Reply, pool: &PoolStats) -> Value {
+    let ms = |duration: std::time::Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+    let usage = &reply.usage;
+    json!({
+        "text": reply.text(),
+        "reasoning": reply.reasoning(),
+        "tool_calls": reply.tool_calls().map(tool_call).collect::<Vec<_>>(),
+        "stop_reason": reply.stop_reason,
+        "model": reply.model,
+        "provider": reply.provider,
+        "request_id": reply.request_id,
+        "usage": {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cache_read_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
+        },
+        "cost_usd": null,
+        "cost_estimated": false,
+        "attempts": reply.attempts,
+        "timing_ms": {
+            "queued": ms(reply.timing.queued),
+            "connect": reply.timing.connect.map(ms),
+            "first_event": ms(reply.timing.first_event),
+            "total": ms(reply.timing.total),
+        },
+        "pool": pool,
+    })
+}
+
+fn tool_call(call: &ToolCall) -> Value {
+    // What a model got wrong is shown as it is.
+    let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.clone().into());
+    json!({"id": call.id, "name": call.name, "arguments": arguments})
+}
+
+/// One line for a person, on where the time went.
+pub(crate) fn summary(reply: &Reply, pool: &PoolStats) -> String {
+    let timing = &reply.timing;
+    let connection = match timing.connect {
+        Some(took) => format!("new connection in {took:.1?}"),
+        None => "warm connection".to_owned(),
+    };
+    format!(
+        "[{} · {} in, {} out · {connection} · first token {:.0?} · total {:.1?} · {pool}]",
+        reply.model,
+        reply.usage.total_input_tokens(),
+        reply.usage.output_tokens,
+        timing.first_event,
+        timing.total,
+    )
+}

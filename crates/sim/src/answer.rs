@@ -1,0 +1,190 @@
+//! What the simulated model says: a function of what it is asked.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::{Map, Value, json};
+
+use crate::scenario::Scenario;
+
+/// A request, in words that both dialects share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prompt {
+    pub(crate) model: String,
+    /// The last thing that the user said.
+    pub(crate) text: String,
+    /// What came back from tools, where the last turn brings that.
+    pub(crate) tool_results: Vec<String>,
+    pub(crate) images: usize,
+    pub(crate) documents: usize,
+    /// Name and argument schema.
+    pub(crate) tools: Vec<(String, Value)>,
+    pub(crate) must_use_tool: bool,
+    pub(crate) may_use_tools: bool,
+    pub(crate) one_tool: Option<String>,
+    pub(crate) schema: Option<Value>,
+    pub(crate) max_tokens: Option<u64>,
+    pub(crate) stop: Vec<String>,
+    pub(crate) thinks: bool,
+    pub(crate) stream: bool,
+    pub(crate) input_tokens: u64,
+    pub(crate) cached_tokens: u64,
+    pub(crate) cache_written_tokens: u64,
+    pub(crate) hash: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) hash: u64,
+    pub(crate) model: String,
+    pub(crate) reasoning: Vec<String>,
+    /// The text, token by token.
+    pub(crate) text: Vec<String>,
+    /// Id, name and arguments.
+    pub(crate) calls: Vec<(String, String, String)>,
+    /// In Anthropic's words.
+    pub(crate) stop_reason: &'static str,
+    pub(crate) stop_sequence: Option<String>,
+    pub(crate) prompt: Prompt,
+}
+
+impl Answer {
+    pub(crate) fn output_tokens(&self) -> u64 {
+        let calls: usize = self.calls.iter().map(|(_, name, arguments)| 8 + (name.len() + arguments.len()) / 4).sum();
+        (self.text.len() + self.reasoning.len() + calls) as u64
+    }
+}
+
+pub(crate) fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// About as many tokens as a real tokenizer would find.
+pub(crate) fn count(text: &str) -> u64 {
+    (text.len() as u64).div_ceil(4)
+}
+
+pub(crate) fn answer(prompt: Prompt, scenario: &Scenario) -> Answer {
+    let reasoning = if prompt.thinks {
+        words("The user asks something of a simulated model. There is nothing to find out, so I say so.")
+    } else {
+        Vec::new()
+    };
+    let calls = calls(&prompt);
+    let text = match (&prompt.schema, scenario.tokens, scenario.huge) {
+        _ if !calls.is_empty() => "I will look that up. ".to_owned(),
+        (_, _, Some(bytes)) => "x".repeat(bytes),
+        (_, Some(tokens), _) => (0..tokens).map(|i| format!("{} ", WORDS[i % WORDS.len()])).collect(),
+        (Some(schema), ..) => example(schema, "", 0).to_string(),
+        _ => plain(&prompt),
+    };
+    let mut answer = Answer {
+        hash: prompt.hash,
+        model: prompt.model.clone(),
+        reasoning,
+        text: words(&text),
+        stop_reason: if calls.is_empty() { "end_turn" } else { "tool_use" },
+        calls,
+        stop_sequence: None,
+        prompt,
+    };
+    stop_early(&mut answer);
+    answer
+}
+
+const WORDS: [&str; 12] =
+    ["warm", "connections", "answer", "sooner", "than", "cold", "ones,", "and", "cost", "less", "to", "keep."];
+
+fn plain(prompt: &Prompt) -> String {
+    let mut text = String::new();
+    if !prompt.tool_results.is_empty() {
+        text.push_str(&format!("The tool says: {}. ", prompt.tool_results.join("; ")));
+    }
+    if prompt.images + prompt.documents > 0 {
+        text.push_str(&format!("I was given {} image(s) and {} document(s). ", prompt.images, prompt.documents));
+    }
+    let asked: String = prompt.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !asked.is_empty() {
+        let shown: String = asked.chars().take(200).collect();
+        text.push_str(&format!("You said: “{shown}” "));
+    }
+    text.push_str(
+        "I am a simulated model on your own machine: no key was used, nothing was sent anywhere, and what I say \
+         depends on nothing but what you ask. Set a provider's key to talk to a real one.",
+    );
+    text
+}
+
+/// Asks for each tool that the prompt allows, once: not again after the results.
+fn calls(prompt: &Prompt) -> Vec<(String, String, String)> {
+    let asks = prompt.may_use_tools && (prompt.must_use_tool || prompt.tool_results.is_empty());
+    if !asks {
+        return Vec::new();
+    }
+    let wanted = |name: &String| prompt.one_tool.as_ref().is_none_or(|one| one == name);
+    let tools = prompt.tools.iter().filter(|(name, _)| wanted(name)).enumerate();
+    tools
+        .map(|(i, (name, schema))| {
+            let id = format!("call_{:08x}{i:02}", prompt.hash as u32);
+            (id, name.clone(), example(schema, &prompt.text, 0).to_string())
+        })
+        .collect()
+}
+
+/// A value that fits a JSON schema, with `text` wherever a string may be.
+fn example(schema: &Value, text: &str, depth: usize) -> Value {
+    if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {
+        return first.clone();
+    }
+    if let Some(only) = schema.get("const") {
+        return only.clone();
+    }
+    if let Some(first) = schema["anyOf"].as_array().and_then(|schemas| schemas.first()) {
+        return example(first, text, depth + 1);
+    }
+    let kind = match &schema["type"] {
+        Value::Array(kinds) => kinds.first().and_then(Value::as_str).unwrap_or("object"),
+        kind => kind.as_str().unwrap_or("object"),
+    };
+    match kind {
+        "string" if text.is_empty() => json!("example"),
+        "string" => json!(text.chars().take(40).collect::<String>()),
+        "integer" => json!(schema["minimum"].as_i64().unwrap_or(1)),
+        "number" => json!(schema["minimum"].as_f64().unwrap_or(1.5)),
+        "boolean" => json!(true),
+        "null" => Value::Null,
+        "array" if depth < 8 => json!([example(&schema["items"], text, depth + 1)]),
+        "object" if depth < 8 => {
+            let fields = schema["properties"].as_object().into_iter().flatten();
+            let fields = fields.map(|(name, field)| (name.clone(), example(field, text, depth + 1)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        _ => Value::Null,
+    }
+}
+
+/// Words with the spaces after them, which serve as tokens.
+fn words(text: &str) -> Vec<String> {
+    text.split_inclusive(' ').map(str::to_owned).collect()
+}
+
+fn stop_early(answer: &mut Answer) {
+    let whole = answer.text.concat();
+    let first = answer.prompt.stop.iter().filter_map(|stop| whole.find(stop.as_str()).map(|at| (at, stop))).min();
+    if let Some((at, stop)) = first {
+        answer.stop_sequence = Some(stop.clone());
+        answer.text = words(&whole[..at]);
+        answer.stop_reason = "stop_sequence";
+        answer.calls.clear();
+    }
+    if let Some(max) = answer.prompt.max_tokens.and_then(|max| usize::try_from(max).ok())
+        && answer.text.len() + answer.reasoning.len() > max
+    {
+        answer.reasoning.truncate(max);
+        answer.text.truncate(max - answer.reasoning.len());
+        answer.calls.clear();
+        answer.stop_reason = "max_tokens";
+        answer.stop_sequence = None;
+    }
+}

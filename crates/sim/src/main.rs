@@ -1,0 +1,49 @@
+//! `warmline-sim`: the simulated provider as a program.
+
+use std::io::Result;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use warmline_sim::{Config, Sim};
+
+/// A simulated LLM provider that speaks Anthropic's and OpenAI's dialects on loopback.
+#[derive(Parser)]
+#[command(name = "warmline-sim", version)]
+struct Options {
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// The port; 0 lets the system choose.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Speak TLS, with a certificate made now; the authority to trust is printed.
+    #[arg(long)]
+    tls: bool,
+    /// How long each byte travels in each direction, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    delay: u64,
+    /// How long the model takes per token, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    pace: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let options = Options::parse();
+    let sim = Sim::start(Config {
+        host: options.host,
+        port: options.port,
+        tls: options.tls,
+        one_way_delay: Duration::from_millis(options.delay),
+        pace: Duration::from_millis(options.pace),
+    })
+    .await?;
+    println!("ANTHROPIC_BASE_URL={}", sim.anthropic_url());
+    println!("OPENAI_BASE_URL={}", sim.openai_url());
+    println!("counts: {}/sim/stats", sim.url());
+    if let Some(pem) = sim.certificate() {
+        print!("{pem}");
+    }
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,161 @@
+//! What goes wrong, and how fast it goes: told by the request itself.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The header that carries a [`Scenario`].
+pub const HEADER: &str = "x-sim-scenario";
+
+/// How one request is answered. Written like the query of a URL, in the header [`HEADER`] or after a
+/// `?` in the model's name: `claude-sonnet-4-5?status=429&retry-after=1&times=2`.
+///
+/// | key | meaning |
+/// | --- | --- |
+/// | `times=N` | only the first N requests with this very scenario; later ones are answered as usual |
+/// | `status=N` | an error status with the dialect's error body |
+/// | `type=…`, `code=…`, `message=…` | what that body says |
+/// | `body=…` | that body, as it is |
+/// | `header.NAME=…` | a header more; `retry-after`, `retry-after-ms`, `x-should-retry` and `location` need no `header.` |
+/// | `delay=MS` | the head comes this late |
+/// | `hold` | the head comes when `Sim::release` lets it |
+/// | `pace=MS` | so long per token |
+/// | `tokens=N` | a text of N tokens |
+/// | `flush` | each event in a packet of its own |
+/// | `fault=reset`, `fault=close` | the connection is reset or closed; `at` says where |
+/// | `at=head`, `mid-head`, `body`, `event` | before the head; amid it; amid the body after `after` events; amid an event |
+/// | `after=N` | after N pieces of content, for `at`, `stall`, `error-event`, `garbage` |
+/// | `stall` | no more content comes, nor an end |
+/// | `pings` | while it stalls, a ping every 10 ms |
+/// | `error-event` | an error object inside the 200 |
+/// | `garbage=head`, `body`, `event` | bytes that are not HTTP, not JSON |
+/// | `huge=BYTES` | one piece of content of this size |
+/// | `content-type=…` | another content type |
+/// | `no-usage`, `no-done`, `crlf`, `json-only` | what compatible servers do differently |
+/// | `idle-close=MS` | the connection is closed when it has been idle for so long |
+///
+/// ```
+/// use warmline_sim::Scenario;
+///
+/// let scenario: Scenario = "status=503&times=1".parse().unwrap();
+/// assert_eq!(scenario.status, Some(503));
+/// assert!("stauts=503".parse::<Scenario>().is_err());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct Scenario {
+    pub times: Option<u64>,
+    pub status: Option<u16>,
+    pub error_type: Option<String>,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub body: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub delay: Duration,
+    pub hold: bool,
+    pub pace: Option<Duration>,
+    pub tokens: Option<usize>,
+    pub flush: bool,
+    pub fault: Option<Fault>,
+    pub at: At,
+    pub after: usize,
+    pub stall: bool,
+    pub pings: bool,
+    pub error_event: bool,
+    pub garbage: Option<At>,
+    pub huge: Option<usize>,
+    pub content_type: Option<String>,
+    pub no_usage: bool,
+    pub no_done: bool,
+    pub crlf: bool,
+    pub json_only: bool,
+    pub idle_close: Option<Duration>,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// By RST: what was on its way is lost.
+    Reset,
+    /// By FIN, too early.
+    Close,
+}
+
+/// Where in the response something happens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum At {
+    /// Before anything of the response.
+    #[default]
+    Head,
+    /// Amid the head.
+    MidHead,
+    /// Between two events of the body, or after its first bytes.
+    Body,
+    /// Amid an event.
+    Event,
+}
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut scenario = Self::default();
+        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
+            let value = value.into_owned();
+            let number = || value.parse::<u64>().map_err(|_| format!("{key}={value} is not a number"));
+            let ms = || number().map(Duration::from_millis);
+            match &*key {
+                "times" => scenario.times = Some(number()?),
+                "status" => scenario.status = Some(number()?.clamp(200, 599) as u16),
+                "type" => scenario.error_type = Some(value),
+                "code" => scenario.code = Some(value),
+                "message" => scenario.message = Some(value),
+                "body" => scenario.body = Some(value),
+                "retry-after" | "retry-after-ms" | "x-should-retry" | "location" => {
+                    scenario.headers.push((key.into_owned(), value));
+                }
+                "delay" => scenario.delay = ms()?,
+                "hold" => scenario.hold = true,
+                "pace" => scenario.pace = Some(ms()?),
+                "tokens" => scenario.tokens = Some(number()? as usize),
+                "flush" => scenario.flush = true,
+                "fault" => {
+                    scenario.fault = Some(match value.as_str() {
+                        "reset" => Fault::Reset,
+                        "close" => Fault::Close,
+                        _ => return Err(format!("fault={value} is neither reset nor close")),
+                    });
+                }
+                "at" => scenario.at = at(&value)?,
+                "after" => scenario.after = number()? as usize,
+                "stall" => scenario.stall = true,
+                "pings" => scenario.pings = true,
+                "error-event" => scenario.error_event = true,
+                "garbage" => scenario.garbage = Some(at(&value)?),
+                "huge" => scenario.huge = Some(number()? as usize),
+                "content-type" => scenario.content_type = Some(value),
+                "no-usage" => scenario.no_usage = true,
+                "no-done" => scenario.no_done = true,
+                "crlf" => scenario.crlf = true,
+                "json-only" => scenario.json_only = true,
+                "idle-close" => scenario.idle_close = Some(ms()?),
+                // Tells two requests' `times` apart.
+                "id" => {}
+                other => match other.strip_prefix("header.") {
+                    Some(name) => scenario.headers.push((name.to_owned(), value)),
+                    None => return Err(format!("the scenario has an unknown key {other:?}")),
+                },
+            }
+        }
+        Ok(scenario)
+    }
+}
+
+fn at(value: &str) -> Result<At, String> {
+    match value {
+        "head" => Ok(At::Head),
+        "mid-head" => Ok(At::MidHead),
+        "body" => Ok(At::Body),
+        "event" => Ok(At::Event),
+        _ => Err(format!("{value:?} is none of head, mid-head, body, event")),
+    }
+}

@@ -1,0 +1,377 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::message::{CacheTtl, Message, Part, text_or_parts};
+use crate::{Error, Result};
+
+/// What is asked of a model, in words that every provider's dialect can carry.
+///
+/// Only the fields that are set are sent, and unset ones have the provider's defaults. The JSON
+/// form (serde) has the same names and is what `tests/vectors/` and the npm package use.
+///
+/// ```
+/// use warmline::{Message, Request};
+///
+/// let request = Request::new()
+///     .system("Answer in one sentence.")
+///     .user("Why is the sky blue?")
+///     .max_tokens(256)
+///     .temperature(0.2);
+/// assert_eq!(request.messages, [Message::user("Why is the sky blue?")]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Request {
+    /// The model; the client's own where unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The system prompt. In JSON a plain string stands for one text part.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "text_or_parts")]
+    pub system: Vec<Part>,
+    /// The conversation so far; the last turn is usually the user's.
+    pub messages: Vec<Message>,
+    /// The most tokens the model may write. Anthropic demands one: 4,096 is sent where it is unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Randomness, 0 to 2 (Anthropic: to 1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Nucleus sampling, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Texts that end the reply where the model writes them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop_sequences: Vec<String>,
+    /// Tools that the model may ask for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool>,
+    /// Whether the model must, may or must not ask for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether the model may ask for several tools at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    /// A JSON schema that the reply's text must fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<OutputSchema>,
+    /// How much the model thinks before it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Reasoning>,
+    /// Fields of the provider's that this type does not name, added to the body as they are. One
+    /// that it does name is replaced.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+    /// Keep the bytes of a streamed reply for [`Reply::raw`](crate::Reply::raw); a unary reply's
+    /// are always kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_raw: bool,
+}
+
+impl Request {
+    /// An empty request.
+    ///
+    /// ```
+    /// assert!(warmline::Request::new().messages.is_empty());
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`Request::model`].
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// assert_eq!(Request::new().model("gpt-4.1").model.as_deref(), Some("gpt-4.1"));
+    /// ```
+    #[must_use]
+    pub fn model(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
+    /// Sets the system prompt to one text.
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// assert_eq!(Request::new().system("Be brief.").system.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn system(mut self, text: impl Into<String>) -> Self {
+        self.system = vec![Part::text(text)];
+        self
+    }
+
+    /// Adds a user's text.
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// assert_eq!(Request::new().user("hi").messages.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn user(self, text: impl Into<String>) -> Self {
+        self.message(Message::user(text))
+    }
+
+    /// Adds a turn.
+    ///
+    /// ```
+    /// # use warmline::{Message, Request};
+    /// let request = Request::new().user("1 + 1?").message(Message::assistant("2")).user("Sure?");
+    /// assert_eq!(request.messages.len(), 3);
+    /// ```
+    #[must_use]
+    pub fn message(mut self, message: Message) -> Self {
+        self.messages.push(message);
+        self
+    }
+
+    /// Sets [`Request::max_tokens`].
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// assert_eq!(Request::new().max_tokens(9).max_tokens, Some(9));
+    /// ```
+    #[must_use]
+    pub fn max_tokens(mut self, tokens: u32) -> Self {
+        self.max_tokens = Some(tokens);
+        self
+    }
+
+    /// Sets [`Request::temperature`].
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// assert_eq!(Request::new().temperature(0.0).temperature, Some(0.0));
+    /// ```
+    #[must_use]
+    pub fn temperature(mut self, temperature: f64) -> Self {
+        self.temperature = Some(temperature);
+        self
+    }
+
+    /// Adds a tool.
+    ///
+    /// ```
+    /// # use warmline::{Request, Tool};
+    /// # use serde_json::json;
+    /// let tool = Tool::new("now", "The time.", json!({"type": "object"}));
+    /// assert_eq!(Request::new().tool(tool).tools.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn tool(mut self, tool: Tool) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
+    /// Sets [`Request::output_schema`].
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// # use serde_json::json;
+    /// let request = Request::new().output_schema("city", json!({
+    ///     "type": "object",
+    ///     "properties": {"name": {"type": "string"}},
+    ///     "required": ["name"],
+    ///     "additionalProperties": false,
+    /// }));
+    /// ```
+    #[must_use]
+    pub fn output_schema(mut self, name: impl Into<String>, schema: Value) -> Self {
+        self.output_schema = Some(OutputSchema { name: name.into(), schema });
+        self
+    }
+
+    /// Sets [`Request::reasoning`] to an effort.
+    ///
+    /// ```
+    /// # use warmline::{Effort, Request};
+    /// let request = Request::new().effort(Effort::High);
+    /// ```
+    #[must_use]
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.reasoning = Some(Reasoning { effort: Some(effort), budget_tokens: None });
+        self
+    }
+
+    /// Adds a provider's own field; see [`Request::extra`].
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// let request = Request::new().extra("service_tier", "flex");
+    /// assert_eq!(request.extra["service_tier"], "flex");
+    /// ```
+    #[must_use]
+    pub fn extra(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.extra.insert(name.into(), value.into());
+        self
+    }
+
+    /// What no provider would take, found before anything is sent.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.messages.is_empty() {
+            return Err(Error::config("the request has no messages: add at least one"));
+        }
+        for (i, message) in self.messages.iter().enumerate() {
+            let empty = message.content.iter().all(|p| p.as_text().is_some_and(|t| t.trim().is_empty()));
+            if empty {
+                return Err(Error::config(format!("messages[{i}] is empty: give it some content")));
+            }
+        }
+        if self.max_tokens == Some(0) {
+            return Err(Error::config("max_tokens is 0: it must be at least 1"));
+        }
+        in_range("temperature", self.temperature, 2.0)?;
+        in_range("top_p", self.top_p, 1.0)
+    }
+}
+
+fn in_range(name: &str, value: Option<f64>, max: f64) -> Result<()> {
+    match value {
+        Some(v) if !(0.0..=max).contains(&v) => {
+            Err(Error::config(format!("{name} is {v}: it must be from 0 to {max}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A tool that the model may ask for.
+///
+/// ```
+/// use serde_json::json;
+/// use warmline::Tool;
+///
+/// let weather = Tool::new("weather", "The weather in a city, now.", json!({
+///     "type": "object",
+///     "properties": {"city": {"type": "string"}},
+///     "required": ["city"],
+/// }));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// Its name, by which the model asks.
+    pub name: String,
+    /// What it does, for the model to read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The JSON schema of its arguments.
+    pub input_schema: Value,
+    /// Hold the model to the schema exactly, where the provider can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
+    /// As for [`Part::Text`]: caches the tools up to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheTtl>,
+}
+
+impl Tool {
+    /// A tool with its arguments' JSON schema.
+    ///
+    /// ```
+    /// # use serde_json::json;
+    /// let tool = warmline::Tool::new("now", "The time.", json!({"type": "object"}));
+    /// assert_eq!(tool.name, "now");
+    /// ```
+    pub fn new(name: impl Into<String>, description: impl Into<String>, input_schema: Value) -> Self {
+        Self {
+            name: name.into(),
+            description: description.into(),
+            input_schema,
+            strict: false,
+            cache: None,
+        }
+    }
+}
+
+/// Whether the model asks for a tool.
+///
+/// ```
+/// use warmline::{Request, ToolChoice};
+///
+/// let mut request = Request::new().user("Weather in Bern?");
+/// request.tool_choice = Some(ToolChoice::Tool("weather".into()));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ToolChoice {
+    /// The model decides.
+    Auto,
+    /// It must ask for at least one.
+    Any,
+    /// It must not ask for any.
+    None,
+    /// It must ask for this one.
+    Tool(String),
+}
+
+/// The shape that the reply's text must have.
+///
+/// ```
+/// use serde_json::json;
+/// let shape = warmline::OutputSchema { name: "city".into(), schema: json!({"type": "object"}) };
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSchema {
+    /// A name for the shape; OpenAI shows it to the model.
+    pub name: String,
+    /// The JSON schema.
+    pub schema: Value,
+}
+
+/// How much the model thinks before it answers. Set one of the two.
+///
+/// ```
+/// use warmline::{Reasoning, Request};
+///
+/// let mut request = Request::new().user("Prove it.").max_tokens(4096);
+/// request.reasoning = Some(Reasoning { budget_tokens: Some(2048), ..Default::default() });
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reasoning {
+    /// In words, for models that decide themselves how long to think.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
+    /// In tokens (Anthropic's `thinking.budget_tokens`, at least 1,024 and less than `max_tokens`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_tokens: Option<u32>,
+}
+
+/// How hard to think. Which of these a model takes is for its provider to say.
+///
+/// ```
+/// assert!(serde_json::to_string(&warmline::Effort::High).unwrap().contains("high"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Effort {
+    /// Not at all (OpenAI).
+    None,
+    /// As little as there is (OpenAI).
+    Minimal,
+    /// Little.
+    Low,
+    /// Somewhat.
+    Medium,
+    /// Much.
+    High,
+    /// Very much.
+    XHigh,
+    /// As much as there is (Anthropic).
+    Max,
+}
+
+impl From<&str> for Request {
+    fn from(text: &str) -> Self {
+        Self::new().user(text)
+    }
+}
+
+impl From<String> for Request {
+    fn from(text: String) -> Self {
+        Self::new().user(text)
+    }
+}

@@ -1,0 +1,198 @@
+//! One call: its attempts, from the encoded request to a reply or to the first content of one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tracing::{Instrument, Span};
+
+use super::Inner;
+use super::stream::Live;
+use crate::provider::{StreamDecoder, decode_error};
+use crate::runtime::{self, Instant};
+use crate::transport::{Body, Incoming, Outgoing};
+use crate::{Error, Reply, Request, Result, TimeoutKind, Timing, trace};
+
+/// As much of an error's body as is kept.
+const MAX_ERROR_BODY: usize = 64 << 10;
+/// The largest reply that is taken whole.
+const MAX_BODY: usize = 64 << 20;
+
+pub(super) struct Call {
+    pub(super) client: Arc<Inner>,
+    outgoing: Outgoing,
+    stream: bool,
+    keep_raw: bool,
+    pub(super) start: Instant,
+    attempts: u32,
+    timing: Timing,
+    span: Span,
+}
+
+/// What an attempt came to.
+pub(super) enum Answer {
+    Whole(Box<Reply>),
+    /// A stream that has content, or has ended without any.
+    Live(Box<Live>),
+}
+
+impl Call {
+    pub(super) fn new(client: Arc<Inner>, request: &Request, stream: bool) -> Result<Self> {
+        let model = request.model.as_deref().unwrap_or(&client.model);
+        let body = client.provider.encode(request, model, stream, client.endpoint.official)?;
+        let span = trace::call(client.provider, model, request, &client.endpoint);
+        Ok(Self {
+            outgoing: Outgoing { headers: client.headers.clone(), body },
+            client,
+            stream,
+            keep_raw: request.keep_raw,
+            start: Instant::now(),
+            attempts: 0,
+            timing: Timing::default(),
+            span,
+        })
+    }
+
+    /// Tries until there is an answer, or no sense in trying.
+    pub(super) async fn run(mut self) -> Result<Answer> {
+        self.start = Instant::now();
+        let span = self.span.clone();
+        let deadline = self.client.deadline;
+        async move {
+            match deadline {
+                None => self.attempts().await,
+                Some(deadline) => {
+                    let attempts = runtime::timeout(deadline, self.attempts()).await;
+                    attempts.unwrap_or_else(|| {
+                        let error = Error::timeout(TimeoutKind::Deadline, deadline);
+                        Err(self.fail(error))
+                    })
+                }
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn attempts(&mut self) -> Result<Answer> {
+        loop {
+            self.attempts += 1;
+            let error = match self.attempt().await {
+                Ok(answer) => {
+                    self.client.retry_budget.succeeded();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            let retries = self.attempts - 1;
+            let decision = self.client.retry.decide(retries, &error, &self.client.retry_budget, runtime::random());
+            let delay = match decision {
+                Ok(delay) => delay,
+                Err(None) => return Err(self.fail(error)),
+                Err(Some(reason)) => return Err(self.fail(error.because(&reason))),
+            };
+            if let Some(deadline) = self.client.deadline
+                && self.start.elapsed() + delay >= deadline
+            {
+                let reason = format!("the deadline of {deadline:?} leaves no time to try again");
+                return Err(self.fail(error.because(&reason)));
+            }
+            let error = error.redacted(&self.client.key);
+            tracing::warn!(attempt = self.attempts, ?delay, %error, "trying again");
+            runtime::sleep(delay).await;
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<Answer> {
+        let client = self.client.clone();
+        let Incoming { status, headers, mut body } = client.transport.send(&self.outgoing, &mut self.timing).await?;
+        if !status.is_success() {
+            // A body that breaks off is still worth what came of it.
+            let (kept, _) = self.read(&mut body, MAX_ERROR_BODY).await;
+            let now = runtime::wall_clock();
+            return Err(decode_error(client.provider, status.as_u16(), &headers, &kept, now));
+        }
+        let content_type = headers.get(http::header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        if self.stream && !content_type.starts_with(b"application/json") && !content_type.starts_with(b"text/html") {
+            let decoder = StreamDecoder::new(client.provider, &headers, self.keep_raw);
+            let mut live = Live::new(self.hand_over(), decoder, body);
+            live.begin().await?;
+            return Ok(Answer::Live(Box::new(live)));
+        }
+        self.timing.first_event = self.start.elapsed();
+        let (whole, failed) = self.read(&mut body, MAX_BODY).await;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let mut reply = client.provider.decode(&headers, whole)?;
+        self.complete(&mut reply);
+        Ok(Answer::Whole(Box::new(reply)))
+    }
+
+    /// The call as the stream goes on with it.
+    fn hand_over(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            outgoing: self.outgoing.clone(),
+            stream: self.stream,
+            keep_raw: self.keep_raw,
+            start: self.start,
+            attempts: self.attempts,
+            timing: self.timing,
+            span: self.span.clone(),
+        }
+    }
+
+    /// The body as far as it comes, and why it came no further.
+    async fn read(&self, body: &mut Body, at_most: usize) -> (Bytes, Option<Error>) {
+        let timeout = self.client.timeout;
+        let mut whole = Bytes::new();
+        let mut more = BytesMut::new();
+        let failed = loop {
+            let chunk = match runtime::timeout(timeout, body.chunk()).await {
+                None => break Some(Error::timeout(TimeoutKind::Content, timeout)),
+                Some(None) => break None,
+                Some(Some(Err(error))) => break Some(error),
+                Some(Some(Ok(chunk))) => chunk,
+            };
+            if whole.is_empty() {
+                whole = chunk;
+            } else {
+                if more.is_empty() {
+                    more.extend_from_slice(&whole);
+                }
+                more.extend_from_slice(&chunk);
+            }
+            if whole.len().max(more.len()) > at_most {
+                more.truncate(at_most);
+                whole.truncate(at_most);
+                break Some(Error::decode(format!("the body is larger than {at_most} bytes")));
+            }
+        };
+        (if more.is_empty() { whole } else { more.freeze() }, failed)
+    }
+
+    pub(super) fn content_came(&mut self) {
+        if self.timing.first_event.is_zero() {
+            self.timing.first_event = self.start.elapsed();
+        }
+    }
+
+    /// Adds what only the call knows.
+    pub(super) fn complete(&mut self, reply: &mut Reply) {
+        self.timing.total = self.start.elapsed();
+        if self.timing.first_event == Duration::ZERO {
+            self.timing.first_event = self.timing.total;
+        }
+        reply.attempts = self.attempts;
+        reply.timing = self.timing;
+        trace::replied(&self.span, reply);
+    }
+
+    /// The error as the caller sees it.
+    pub(super) fn fail(&self, error: Error) -> Error {
+        let error = error.with_provider(self.client.provider).with_attempts(self.attempts).redacted(&self.client.key);
+        trace::failed(&self.span, &error);
+        error
+    }
+}

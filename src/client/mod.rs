@@ -1,0 +1,177 @@
+//! The one place where the parts meet: a provider's dialect, the transport, retries.
+
+mod builder;
+mod call;
+mod stream;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+pub use self::builder::{ClientBuilder, HttpVersion};
+pub use self::stream::EventStream;
+use self::call::{Answer, Call};
+use crate::retry::RetryBudget;
+use crate::transport::{Endpoint, Transport};
+use crate::{PoolStats, Provider, Reply, Request, Result, RetryPolicy};
+
+/// Calls one provider's models over connections that stay warm.
+///
+/// It is cheap to clone, and clones share the pool: make one per provider and keep it.
+///
+/// ```no_run
+/// # async fn demo() -> warmline::Result<()> {
+/// use warmline::{Client, Request};
+///
+/// let client = Client::from_env()?;
+/// let reply = client.chat(Request::new().user("Why is the sky blue?")).await?;
+/// println!("{}", reply.text());
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    provider: Provider,
+    model: String,
+    key: String,
+    endpoint: Endpoint,
+    headers: HeaderMap,
+    transport: Transport,
+    timeout: Duration,
+    deadline: Option<Duration>,
+    retry: RetryPolicy,
+    retry_budget: RetryBudget,
+}
+
+impl Client {
+    /// A client to be set up.
+    ///
+    /// ```
+    /// use warmline::{Client, Provider};
+    ///
+    /// let client = Client::builder(Provider::OpenAi)
+    ///     .base_url("http://127.0.0.1:11434/v1")
+    ///     .model("llama3.2")
+    ///     .build()?;
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    pub fn builder(provider: Provider) -> ClientBuilder {
+        ClientBuilder::new(provider)
+    }
+
+    /// A client as the environment says; see [`ClientBuilder::from_env`].
+    ///
+    /// # Errors
+    /// `Config`, naming the variable, where one cannot be read or the key is missing.
+    ///
+    /// ```no_run
+    /// let client = warmline::Client::from_env()?;
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    pub fn from_env() -> Result<Self> {
+        ClientBuilder::from_env()?.build()
+    }
+
+    /// Asks, and waits for the whole reply. Dropping the future cancels the call and frees its place.
+    ///
+    /// # Errors
+    /// Of every kind but `Cancelled`; see [`ErrorKind`](crate::ErrorKind).
+    ///
+    /// ```no_run
+    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// println!("{}", client.chat("Hello").await?.text());
+    /// # Ok(()) }
+    /// ```
+    pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
+        let call = Call::new(self.0.clone(), &request.into(), false)?;
+        match call.run().await? {
+            Answer::Whole(reply) => Ok(*reply),
+            Answer::Live(live) => live.into_reply().await,
+        }
+    }
+
+    /// Asks, and gives the reply out piece by piece. Nothing is sent until the stream is first polled;
+    /// dropping it cancels the call and frees its place.
+    ///
+    /// Failures, those of the request's own included, come as an item of the stream and end it.
+    ///
+    /// ```no_run
+    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// use warmline::Event;
+    ///
+    /// let mut stream = client.stream("Tell me a story.");
+    /// while let Some(event) = stream.next().await {
+    ///     if let Event::Text { text } = event? {
+    ///         print!("{text}");
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn stream(&self, request: impl Into<Request>) -> EventStream {
+        EventStream::new(Call::new(self.0.clone(), &request.into(), true))
+    }
+
+    /// What the connections are doing now. It takes no lock.
+    ///
+    /// ```no_run
+    /// # fn demo(client: warmline::Client) {
+    /// println!("{}", client.stats());
+    /// # }
+    /// ```
+    pub fn stats(&self) -> PoolStats {
+        self.0.transport.stats()
+    }
+
+    /// Opens `n` connections before the first call needs them, at most as many as may be kept idle,
+    /// and says how many were opened.
+    ///
+    /// # Errors
+    /// `Connect` or `Timeout` where one could not be opened.
+    ///
+    /// ```no_run
+    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// client.warm_up(3).await?;
+    /// assert_eq!(client.stats().idle, Some(3));
+    /// # Ok(()) }
+    /// ```
+    pub async fn warm_up(&self, n: usize) -> Result<usize> {
+        let warmed = self.0.transport.warm_up(n).await;
+        warmed.map_err(|e| e.with_provider(self.0.provider).with_attempts(1))
+    }
+
+    /// Whose dialect it speaks.
+    ///
+    /// ```no_run
+    /// # fn demo(client: warmline::Client) {
+    /// assert_eq!(client.provider(), warmline::Provider::Anthropic);
+    /// # }
+    /// ```
+    pub fn provider(&self) -> Provider {
+        self.0.provider
+    }
+
+    /// The model of requests that name none.
+    ///
+    /// ```no_run
+    /// # fn demo(client: warmline::Client) {
+    /// println!("{}", client.model());
+    /// # }
+    /// ```
+    pub fn model(&self) -> &str {
+        &self.0.model
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("provider", &self.0.provider)
+            .field("model", &self.0.model)
+            .field("endpoint", &self.0.endpoint.uri)
+            .field("pool", &format_args!("{}", self.stats()))
+            .finish_non_exhaustive()
+    }
+}

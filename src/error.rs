@@ -1,0 +1,388 @@
+//! The one error type.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use crate::{Limits, Provider};
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong with a call, how often it was tried, and what the caller can do.
+///
+/// Match on [`Error::kind`]; the methods give the details whatever the kind. An API key never
+/// appears in one, in `Debug` or `Display`, even where the provider echoed it.
+///
+/// ```
+/// use warmline::{Client, ErrorKind, Provider};
+///
+/// let error = Client::builder(Provider::Anthropic).build().unwrap_err();
+/// assert!(matches!(error.kind(), ErrorKind::Config));
+/// assert!(error.to_string().contains("ANTHROPIC_API_KEY"));
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    provider: Option<Provider>,
+    attempts: u32,
+    details: Details,
+    source: Option<Source>,
+}
+
+/// What a provider said about a failure; empty where it said nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Details {
+    pub(crate) status: Option<u16>,
+    pub(crate) error_type: Option<String>,
+    pub(crate) code: Option<String>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+    /// The `x-should-retry` header.
+    pub(crate) should_retry: Option<bool>,
+    pub(crate) body: Option<String>,
+}
+
+/// The kinds of [`Error`]; [`ErrorKind::name`] is what `warmline chat --json` prints.
+///
+/// ```
+/// use warmline::{ErrorKind, TimeoutKind};
+///
+/// let kind = ErrorKind::Timeout { which: TimeoutKind::Content };
+/// assert_eq!(kind.name(), "timeout");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The client or the request is set up wrongly; nothing was sent.
+    Config,
+    /// No connection came free within the pool timeout; nothing was sent.
+    PoolTimeout {
+        /// The limits in force.
+        limits: Limits,
+        /// How long the call waited in the queue.
+        waited: Duration,
+    },
+    /// No connection could be made (name resolution, TCP, TLS or proxy), or it broke before a reply.
+    Connect,
+    /// One of the waits took longer than allowed.
+    Timeout {
+        /// Which wait.
+        which: TimeoutKind,
+    },
+    /// The provider answered with an HTTP error status.
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The provider's error code or type, such as `invalid_request_error`.
+        code: Option<String>,
+        /// The provider's message.
+        message: String,
+    },
+    /// The provider answered 429: too many requests or tokens for now.
+    RateLimited {
+        /// How long the provider asks to wait, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// The provider is overloaded: 529, 503, or an `overloaded_error` inside a stream.
+    Overloaded,
+    /// The reply is not what the provider's dialect says.
+    Decode,
+    /// A streamed reply broke off or reported an error after it had begun.
+    Stream,
+    /// The caller cancelled the call.
+    Cancelled,
+}
+
+impl ErrorKind {
+    /// The kind in `snake_case`.
+    ///
+    /// ```
+    /// assert_eq!(warmline::ErrorKind::Overloaded.name(), "overloaded");
+    /// ```
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::PoolTimeout { .. } => "pool_timeout",
+            Self::Connect => "connect",
+            Self::Timeout { .. } => "timeout",
+            Self::Status { .. } => "status",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Decode => "decode",
+            Self::Stream => "stream",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Which wait of a call ran out; see [`ClientBuilder::timeout`](crate::ClientBuilder::timeout).
+///
+/// ```
+/// assert_eq!(warmline::TimeoutKind::Head.name(), "head");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimeoutKind {
+    /// Name resolution, TCP, TLS and the proxy, together.
+    Connect,
+    /// From the request being sent to the head of the response.
+    Head,
+    /// From one piece of content to the next; pings and comments do not count.
+    Content,
+    /// The whole call with its retries.
+    Deadline,
+}
+
+impl TimeoutKind {
+    /// The wait in `snake_case`.
+    ///
+    /// ```
+    /// assert_eq!(warmline::TimeoutKind::Deadline.name(), "deadline");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Head => "head",
+            Self::Content => "content",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            provider: None,
+            attempts: 0,
+            details: Details::default(),
+            source: None,
+        }))
+    }
+
+    pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    pub(crate) fn decode(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Decode, message)
+    }
+
+    pub(crate) fn stream(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Stream, message)
+    }
+
+    pub(crate) fn timeout(which: TimeoutKind, after: Duration) -> Self {
+        let (what, advice) = match which {
+            TimeoutKind::Connect => ("no connection", "is the address right and reachable?"),
+            TimeoutKind::Head => (
+                "no response head",
+                "raise `timeout` (LLM_TIMEOUT) if the model is slow to start, or stream",
+            ),
+            TimeoutKind::Content => (
+                "no further content",
+                "the stream stalled; raise `timeout` (LLM_TIMEOUT) if the model pauses that long",
+            ),
+            TimeoutKind::Deadline => ("not done", "raise `deadline` or lower `max_retries`"),
+        };
+        Self::new(
+            ErrorKind::Timeout { which },
+            format!("{what} within {after:?}; {advice}"),
+        )
+    }
+
+    /// A call that its caller cancelled, for programs that turn a signal into an error.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().kind().name(), "cancelled");
+    /// ```
+    pub fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled, "cancelled by the caller")
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn with_provider(mut self, provider: Provider) -> Self {
+        self.0.provider = Some(provider);
+        self
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
+    pub(crate) fn with_details(mut self, details: Details) -> Self {
+        self.0.details = details;
+        self
+    }
+
+    pub(crate) fn with_request_id(mut self, id: Option<&str>) -> Self {
+        if self.0.details.request_id.is_none() {
+            self.0.details.request_id = id.map(str::to_owned);
+        }
+        self
+    }
+
+    /// Adds why the call was not tried again.
+    pub(crate) fn because(mut self, reason: &str) -> Self {
+        self.0.message = format!("{}; {reason}", self.0.message).into();
+        self
+    }
+
+    /// Takes the key out, where a provider has echoed it.
+    pub(crate) fn redacted(mut self, key: &str) -> Self {
+        // Shorter "keys" are stand-ins for local servers, and would match by chance.
+        if key.len() < 8 {
+            return self;
+        }
+        let clean = |text: &mut String| {
+            if text.contains(key) {
+                *text = text.replace(key, "[redacted]");
+            }
+        };
+        clean(self.0.message.to_mut());
+        let Details { error_type, code, body, .. } = &mut self.0.details;
+        [error_type, code, body].into_iter().flatten().for_each(clean);
+        if let ErrorKind::Status { message, code, .. } = &mut self.0.kind {
+            clean(message);
+            code.iter_mut().for_each(clean);
+        }
+        self
+    }
+
+    pub(crate) fn details(&self) -> &Details {
+        &self.0.details
+    }
+
+    /// What kind of failure this is.
+    ///
+    /// ```
+    /// # use warmline::{Error, ErrorKind};
+    /// assert_eq!(*Error::cancelled().kind(), ErrorKind::Cancelled);
+    /// ```
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// What happened, without the attempts and the request id that `Display` adds.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().message(), "cancelled by the caller");
+    /// ```
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The HTTP status, where the provider answered with one.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().status(), None);
+    /// ```
+    pub fn status(&self) -> Option<u16> {
+        self.0.details.status
+    }
+
+    /// The provider's error code (OpenAI's `code`, such as `insufficient_quota`), else its type
+    /// (Anthropic's `overloaded_error`).
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().code(), None);
+    /// ```
+    pub fn code(&self) -> Option<&str> {
+        self.0.details.code.as_deref().or(self.error_type())
+    }
+
+    /// The provider's error type, such as `rate_limit_error`.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().error_type(), None);
+    /// ```
+    pub fn error_type(&self) -> Option<&str> {
+        self.0.details.error_type.as_deref()
+    }
+
+    /// The provider's id for the last attempt; quote it to the provider's support.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().request_id(), None);
+    /// ```
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.details.request_id.as_deref()
+    }
+
+    /// How long the provider asks to wait before the next try.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().retry_after(), None);
+    /// ```
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.details.retry_after
+    }
+
+    /// The provider's error body as it came, at most 64 KiB of it.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().body(), None);
+    /// ```
+    pub fn body(&self) -> Option<&str> {
+        self.0.details.body.as_deref()
+    }
+
+    /// How many requests were sent or tried for this call, retries included; 0 where nothing was.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().attempts(), 0);
+    /// ```
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(provider) = self.0.provider {
+            write!(f, "{provider}: ")?;
+        }
+        f.write_str(&self.0.message)?;
+        let mut sources: Option<&dyn std::error::Error> = self.0.source.as_deref().map(|s| s as _);
+        while let Some(source) = sources {
+            write!(f, ": {source}")?;
+            sources = source.source();
+        }
+        if self.0.attempts > 1 {
+            write!(f, " (after {} attempts)", self.0.attempts)?;
+        }
+        if let Some(id) = self.request_id() {
+            write!(f, " [request {id}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("attempts", &self.0.attempts)
+            .field("details", &self.0.details)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|s| s as _)
+    }
+}

@@ -1,0 +1,43 @@
+//! LLM API calls over connections that stay warm.
+//!
+//! ```no_run
+//! use warmline::{Client, Event, Request};
+//!
+//! # async fn demo() -> warmline::Result<()> {
+//! let client = Client::from_env()?; // ANTHROPIC_API_KEY or OPENAI_API_KEY
+//! let mut stream = client.stream(Request::new().user("Why is the sky blue?").max_tokens(256));
+//! while let Some(event) = stream.next().await {
+//!     if let Event::Text { text } = event? {
+//!         print!("{text}");
+//!     }
+//! }
+//! println!("\n{}", client.stats());
+//! # Ok(()) }
+//! ```
+//!
+//! - [`Client`] and its builder are where a program begins; [`Request`], [`Reply`] and [`Event`] are
+//!   the same for every [`Provider`].
+//! - [`Limits`] hold exactly, at every instant, and [`PoolStats`] show it.
+//! - [`RetryPolicy`] says what is tried again and when; [`Error`] says what went wrong and what to do.
+
+mod chat;
+mod client;
+mod config;
+mod error;
+mod pool;
+mod provider;
+mod retry;
+mod runtime;
+mod sse;
+mod trace;
+mod transport;
+
+pub use chat::{
+    CacheTtl, Effort, Event, Message, OutputSchema, Part, Reasoning, Reply, Request, Role, Source, StopReason, Timing,
+    Tool, ToolCall, ToolChoice, Usage,
+};
+pub use client::{Client, ClientBuilder, EventStream, HttpVersion};
+pub use error::{Error, ErrorKind, Result, TimeoutKind};
+pub use pool::{Histogram, Limits, PoolStats};
+pub use provider::Provider;
+pub use retry::RetryPolicy;

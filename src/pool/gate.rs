@@ -1,0 +1,463 @@
+//! The gate in front of the connections: who may open one, who gets a warm one, who waits.
+//!
+//! It does no IO and knows no protocol. Exactness comes from ownership: a [`Ticket`] is the right to
+//! have one socket open, and whoever owns the socket owns its ticket, so that the count falls when the
+//! socket is gone, however it went, and never before. A [`Lease`] is the right to use a connection for
+//! one call. The lock is never held across an await, nor while anything of the caller's is dropped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::stats::Recorder;
+use super::{Limits, PoolStats};
+use crate::runtime::{Instant, timeout};
+
+/// What the gate must know of a connection.
+pub(crate) trait Connection: Sized {
+    /// How many calls it carries at once.
+    fn capacity(&self) -> usize;
+    /// Another handle to it, where it carries more than one.
+    fn share(&self) -> Option<Self>;
+    /// Whether it can still carry a call, as far as is known on this side.
+    fn is_open(&self) -> bool;
+    /// Closes it although a reply has not ended.
+    fn abort(&self);
+}
+
+/// What a caller gets: a warm connection, or the right to open one.
+pub(crate) enum Grant<C: Connection> {
+    Warm(Lease<C>),
+    Cold(Ticket<C>),
+}
+
+pub(crate) struct Gate<C: Connection>(Arc<Shared<C>>);
+
+impl<C: Connection> Clone for Gate<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Shared<C: Connection> {
+    limits: Limits,
+    state: Mutex<State<C>>,
+    /// Open, idle, in use and connecting, 16 bits each, so that one load sees them at one instant.
+    sockets: AtomicU64,
+    active: AtomicUsize,
+    waiting: AtomicUsize,
+    peak: AtomicUsize,
+    opened: AtomicU64,
+    closed: AtomicU64,
+    reused: AtomicU64,
+    exhausted: AtomicU64,
+    wait: Recorder,
+    handshake: Recorder,
+}
+
+struct State<C: Connection> {
+    sockets: HashMap<u64, Socket<C>>,
+    /// The idle ones, the one used last at the end, since it is the least likely to have gone stale.
+    idle: Vec<u64>,
+    /// Those who wait, in the order in which they came.
+    waiting: BTreeMap<u64, oneshot::Sender<Grant<C>>>,
+    next: u64,
+    connecting: usize,
+    active: usize,
+    in_use: usize,
+    /// Whether new connections may carry several calls, so that callers wait for one being made.
+    shares: bool,
+}
+
+enum Socket<C> {
+    Connecting,
+    /// The handle is here while it is idle, and always where it can be shared.
+    Open { handle: Option<C>, calls: usize, capacity: usize, idle_since: Instant },
+    /// Nobody can use it any more; it counts until the system has closed it.
+    Closing,
+}
+
+/// A grant as the state knows it, before it owns a reference to the gate.
+enum Chosen<C> {
+    Warm(u64, C),
+    Cold(u64),
+}
+
+impl<C: Connection> Gate<C> {
+    /// `shares` says that a new connection is expected to carry several calls at once.
+    pub(crate) fn new(limits: Limits, shares: bool) -> Self {
+        Self(Arc::new(Shared {
+            limits,
+            state: Mutex::new(State {
+                sockets: HashMap::new(),
+                idle: Vec::new(),
+                waiting: BTreeMap::new(),
+                next: 0,
+                connecting: 0,
+                active: 0,
+                in_use: 0,
+                shares,
+            }),
+            sockets: AtomicU64::new(0),
+            active: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            opened: AtomicU64::new(0),
+            closed: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
+            exhausted: AtomicU64::new(0),
+            wait: Recorder::default(),
+            handshake: Recorder::default(),
+        }))
+    }
+
+    /// Waits for a grant, in turn, and says how long. `Err` holds the wait that was in vain.
+    pub(crate) async fn acquire(&self, at_most: Duration) -> Result<(Grant<C>, Duration), Duration> {
+        let (place, offer) = {
+            let mut state = self.0.lock();
+            // Nobody overtakes those who wait.
+            let mut dead = Vec::new();
+            let free = state.waiting.is_empty();
+            if let Some(chosen) = free.then(|| state.choose(&self.0.limits, &mut dead)).flatten() {
+                self.0.publish(state);
+                drop(dead);
+                self.0.wait.record(Duration::ZERO);
+                return Ok((self.grant(chosen), Duration::ZERO));
+            }
+            let (sender, offer) = oneshot::channel();
+            let id = state.take_id();
+            state.waiting.insert(id, sender);
+            self.0.exhausted.fetch_add(1, Ordering::Relaxed);
+            self.0.publish(state);
+            drop(dead);
+            (Place { gate: self, id }, offer)
+        };
+        let start = Instant::now();
+        let offer = timeout(at_most, offer).await;
+        drop(place);
+        let waited = start.elapsed();
+        self.0.wait.record(waited);
+        match offer {
+            Some(Ok(grant)) => Ok((grant, waited)),
+            _ => Err(waited),
+        }
+    }
+
+    /// The right to open one connection more for later, where the limits leave room.
+    pub(crate) fn ticket_ahead(&self) -> Option<Ticket<C>> {
+        let mut state = self.0.lock();
+        let room = state.sockets.len() < self.0.limits.max_connections
+            && state.idle.len() + state.connecting < self.0.limits.max_keepalive_connections;
+        let chosen = room.then(|| state.cold());
+        self.0.publish(state);
+        chosen.map(|id| Ticket { gate: Arc::downgrade(&self.0), id })
+    }
+
+    /// The ticket's socket is connected: lends it to the caller that opened it.
+    pub(crate) fn opened(&self, id: u64, conn: C, took: Duration) -> Lease<C> {
+        self.0.handshake.record(took);
+        let mut state = self.0.lock();
+        let (capacity, shared) = (conn.capacity(), conn.share());
+        // A server that was asked for HTTP/2 and speaks HTTP/1.1 will go on doing so.
+        state.shares &= capacity > 1;
+        if let Some(socket @ Socket::Connecting) = state.sockets.get_mut(&id) {
+            *socket = Socket::Open { handle: shared, calls: 1, capacity, idle_since: Instant::now() };
+            state.connecting -= 1;
+            state.in_use += 1;
+            state.active += 1;
+            self.0.opened.fetch_add(1, Ordering::Relaxed);
+        }
+        self.serve(state);
+        Lease { gate: self.clone(), id, conn: Some(conn), reusable: false }
+    }
+
+    /// Closes a connection that has been idle for the expiry; says when to ask again, or that it is gone.
+    pub(crate) fn expire(weak: &WeakGate<C>, id: u64) -> Option<Instant> {
+        let gate = Gate(weak.0.upgrade()?);
+        let expiry = gate.0.limits.keepalive_expiry;
+        let mut state = gate.0.lock();
+        let now = Instant::now();
+        let Some(Socket::Open { calls, idle_since, .. }) = state.sockets.get(&id) else { return None };
+        let due = *idle_since + expiry;
+        if *calls > 0 {
+            return Some(now + expiry);
+        }
+        if due > now {
+            return Some(due);
+        }
+        let dead = state.retire(id);
+        gate.0.publish(state);
+        drop(dead);
+        None
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakGate<C> {
+        WeakGate(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn stats(&self) -> PoolStats {
+        let shared = &*self.0;
+        let [open, idle, in_use, connecting] = unpack(shared.sockets.load(Ordering::Acquire));
+        PoolStats {
+            limits: Some(shared.limits),
+            active: shared.active.load(Ordering::Relaxed),
+            waiting: shared.waiting.load(Ordering::Relaxed),
+            open: Some(open),
+            connecting: Some(connecting),
+            in_use: Some(in_use),
+            idle: Some(idle),
+            peak: shared.peak.load(Ordering::Relaxed),
+            opened: Some(shared.opened.load(Ordering::Relaxed)),
+            closed: Some(shared.closed.load(Ordering::Relaxed)),
+            reused: Some(shared.reused.load(Ordering::Relaxed)),
+            exhausted: Some(shared.exhausted.load(Ordering::Relaxed)),
+            wait: shared.wait.read(),
+            handshake: Some(shared.handshake.read()),
+        }
+    }
+
+    fn grant(&self, chosen: Chosen<C>) -> Grant<C> {
+        match chosen {
+            Chosen::Warm(id, conn) => {
+                self.0.reused.fetch_add(1, Ordering::Relaxed);
+                Grant::Warm(Lease { gate: self.clone(), id, conn: Some(conn), reusable: false })
+            }
+            Chosen::Cold(id) => Grant::Cold(Ticket { gate: Arc::downgrade(&self.0), id }),
+        }
+    }
+
+    /// Gives those who wait what there is, in turn, then keeps no more idle than allowed.
+    fn serve(&self, mut state: MutexGuard<'_, State<C>>) {
+        let mut offers = Vec::new();
+        let mut dead = Vec::new();
+        while !state.waiting.is_empty() {
+            let Some(chosen) = state.choose(&self.0.limits, &mut dead) else { break };
+            offers.extend(state.waiting.pop_first().map(|(_, sender)| (sender, chosen)));
+        }
+        while state.idle.len() > self.0.limits.max_keepalive_connections {
+            let oldest = state.idle[0];
+            dead.extend(state.retire(oldest));
+        }
+        self.0.publish(state);
+        drop(dead);
+        for (sender, chosen) in offers {
+            // One who has just left drops his grant, which gives it to the next.
+            drop(sender.send(self.grant(chosen)));
+        }
+    }
+
+    /// A socket is gone.
+    fn closed(&self, id: u64) {
+        let mut state = self.0.lock();
+        let removed = state.sockets.remove(&id);
+        match &removed {
+            Some(Socket::Connecting) => state.connecting -= 1,
+            Some(Socket::Open { calls: 0, .. }) => state.idle.retain(|idle| *idle != id),
+            Some(Socket::Open { calls, .. }) => {
+                state.in_use -= 1;
+                state.active -= calls;
+            }
+            Some(Socket::Closing) | None => {}
+        }
+        if !matches!(removed, Some(Socket::Connecting)) {
+            self.0.closed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.serve(state);
+        drop(removed);
+    }
+
+    /// A call is done with its connection.
+    fn release(&self, id: u64, conn: C, reusable: bool) {
+        let mut state = self.0.lock();
+        // Of a shared connection only the one call's stream ends with its reply.
+        let keep = (reusable || conn.capacity() > 1) && conn.is_open();
+        let mut spare = Some(conn);
+        let mut emptied = false;
+        if let Some(Socket::Open { handle, calls, idle_since, .. }) = state.sockets.get_mut(&id) {
+            *calls -= 1;
+            emptied = *calls == 0;
+            *idle_since = Instant::now();
+            if handle.is_none() && keep {
+                *handle = spare.take();
+            }
+            state.active -= 1;
+        }
+        let mut dead = None;
+        if emptied {
+            state.in_use -= 1;
+            state.idle.push(id);
+            if !keep {
+                dead = state.retire(id);
+            }
+        }
+        self.serve(state);
+        if !keep && let Some(conn) = &spare {
+            conn.abort();
+        }
+        drop((dead, spare));
+    }
+}
+
+impl<C: Connection> Shared<C> {
+    fn lock(&self) -> MutexGuard<'_, State<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets those who read the statistics see the state as it is left.
+    fn publish(&self, state: MutexGuard<'_, State<C>>) {
+        let open = state.sockets.len();
+        let packed = pack([open, state.idle.len(), state.in_use, state.connecting]);
+        self.sockets.store(packed, Ordering::Release);
+        self.active.store(state.active, Ordering::Relaxed);
+        self.waiting.store(state.waiting.len(), Ordering::Relaxed);
+        self.peak.fetch_max(open, Ordering::Relaxed);
+    }
+}
+
+fn pack(counts: [usize; 4]) -> u64 {
+    counts.iter().fold(0, |packed, count| packed << 16 | *count as u64)
+}
+
+fn unpack(packed: u64) -> [usize; 4] {
+    [48, 32, 16, 0].map(|shift| usize::from((packed >> shift) as u16))
+}
+
+impl<C: Connection> State<C> {
+    fn take_id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn cold(&mut self) -> u64 {
+        let id = self.take_id();
+        self.sockets.insert(id, Socket::Connecting);
+        self.connecting += 1;
+        id
+    }
+
+    /// The best there is for one caller. What is found dead on the way is to be dropped unlocked.
+    fn choose(&mut self, limits: &Limits, dead: &mut Vec<C>) -> Option<Chosen<C>> {
+        if self.shares && let Some(warm) = self.shared() {
+            return Some(warm);
+        }
+        while let Some(id) = self.idle.last().copied() {
+            let Some(Socket::Open { handle, calls, idle_since, capacity }) = self.sockets.get_mut(&id) else {
+                self.idle.pop();
+                continue;
+            };
+            let fresh = idle_since.elapsed() < limits.keepalive_expiry;
+            if fresh && handle.as_ref().is_some_and(Connection::is_open) {
+                let conn = if *capacity > 1 { handle.as_ref().and_then(C::share) } else { handle.take() };
+                if let Some(conn) = conn {
+                    *calls = 1;
+                    self.idle.pop();
+                    self.in_use += 1;
+                    self.active += 1;
+                    return Some(Chosen::Warm(id, conn));
+                }
+            }
+            dead.extend(self.retire(id));
+        }
+        // Where connections are shared, one being made serves all who wait, up to what it carries.
+        let enough = self.shares && self.connecting > 0 && self.waiting.len() <= self.connecting * SHARED_CALLS;
+        let room = self.sockets.len() < limits.max_connections && !enough;
+        room.then(|| Chosen::Cold(self.cold()))
+    }
+
+    /// A place on a connection that others use too.
+    fn shared(&mut self) -> Option<Chosen<C>> {
+        self.sockets.iter_mut().find_map(|(id, socket)| match socket {
+            Socket::Open { handle: Some(handle), calls, capacity, .. }
+                if (1..*capacity).contains(calls) && handle.is_open() =>
+            {
+                let conn = handle.share()?;
+                *calls += 1;
+                self.active += 1;
+                Some(Chosen::Warm(*id, conn))
+            }
+            _ => None,
+        })
+    }
+
+    /// Takes an idle connection out of use; its socket counts until it is closed.
+    fn retire(&mut self, id: u64) -> Option<C> {
+        self.idle.retain(|idle| *idle != id);
+        match self.sockets.insert(id, Socket::Closing) {
+            Some(Socket::Open { handle, .. }) => handle,
+            _ => None,
+        }
+    }
+}
+
+/// How many calls a shared connection is taken to carry: what most servers allow
+/// (RFC 9113 section 6.5.2 recommends no less).
+pub(crate) const SHARED_CALLS: usize = 100;
+
+pub(crate) struct WeakGate<C: Connection>(Weak<Shared<C>>);
+
+/// A place in the queue; dropping it leaves the queue.
+struct Place<'a, C: Connection> {
+    gate: &'a Gate<C>,
+    id: u64,
+}
+
+impl<C: Connection> Drop for Place<'_, C> {
+    fn drop(&mut self) {
+        let mut state = self.gate.0.lock();
+        let left = state.waiting.remove(&self.id);
+        self.gate.0.publish(state);
+        drop(left);
+    }
+}
+
+/// The right to have one socket open. It goes where the socket goes; dropping it says that the socket
+/// is closed. It does not keep the gate alive, so that idle connections close with their client.
+pub(crate) struct Ticket<C: Connection> {
+    gate: Weak<Shared<C>>,
+    id: u64,
+}
+
+impl<C: Connection> Ticket<C> {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl<C: Connection> Drop for Ticket<C> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.gate.upgrade() {
+            Gate(shared).closed(self.id);
+        }
+    }
+}
+
+/// A connection lent to one call. Dropped before [`Lease::done`], it takes the connection with it,
+/// since a reply may still be on its way.
+pub(crate) struct Lease<C: Connection> {
+    gate: Gate<C>,
+    id: u64,
+    conn: Option<C>,
+    reusable: bool,
+}
+
+impl<C: Connection> Lease<C> {
+    pub(crate) fn conn(&mut self) -> Option<&mut C> {
+        self.conn.as_mut()
+    }
+
+    /// The reply has ended: the connection is free for the next call.
+    pub(crate) fn done(mut self) {
+        self.reusable = true;
+    }
+}
+
+impl<C: Connection> Drop for Lease<C> {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            self.gate.release(self.id, conn, self.reusable);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Wire dialects, one file each, without IO: a [`Request`] to bytes, bytes to a [`Reply`], chunks to
+//! [`Event`]s, an error response to an [`Error`]. None awaits or knows the target, so that one set of
+//! test vectors proves them on every runtime.
+
+mod anthropic;
+mod assembly;
+mod error;
+mod openai;
+mod stream;
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::error::decode_error;
+pub(crate) use self::stream::StreamDecoder;
+use crate::{Error, Reply, Request, Result};
+
+/// Whose dialect is spoken.
+///
+/// Servers that speak OpenAI's (vLLM, Ollama, Groq, DeepSeek, OpenRouter, …) are reached with
+/// [`Provider::OpenAi`] and their [`base_url`](crate::ClientBuilder::base_url).
+///
+/// ```
+/// use warmline::Provider;
+///
+/// assert_eq!("anthropic".parse::<Provider>()?, Provider::Anthropic);
+/// let error = "antropic".parse::<Provider>().unwrap_err();
+/// assert!(error.to_string().contains("\"antropic\""));
+/// # Ok::<(), warmline::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Provider {
+    /// Anthropic's Messages API (<https://docs.claude.com/en/api/messages>).
+    Anthropic,
+    /// OpenAI's Chat Completions API (<https://platform.openai.com/docs/api-reference/chat>).
+    OpenAi,
+}
+
+impl Provider {
+    /// The name in the environment, in JSON and in traces.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Provider::OpenAi.name(), "openai");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::OpenAi => "openai",
+        }
+    }
+
+    /// Where its API lives when nothing else is said.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Provider::Anthropic.default_base_url(), "https://api.anthropic.com");
+    /// ```
+    pub fn default_base_url(self) -> &'static str {
+        match self {
+            Self::Anthropic => "https://api.anthropic.com",
+            Self::OpenAi => "https://api.openai.com/v1",
+        }
+    }
+
+    /// The model when nothing else is said: one of middling size and price.
+    ///
+    /// ```
+    /// assert!(warmline::Provider::Anthropic.default_model().starts_with("claude"));
+    /// ```
+    pub fn default_model(self) -> &'static str {
+        match self {
+            Self::Anthropic => "claude-sonnet-4-5",
+            Self::OpenAi => "gpt-4.1",
+        }
+    }
+
+    /// The environment variable that holds the key.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Provider::OpenAi.key_variable(), "OPENAI_API_KEY");
+    /// ```
+    pub fn key_variable(self) -> &'static str {
+        match self {
+            Self::Anthropic => "ANTHROPIC_API_KEY",
+            Self::OpenAi => "OPENAI_API_KEY",
+        }
+    }
+
+    /// The environment variable that holds another base URL.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Provider::OpenAi.base_url_variable(), "OPENAI_BASE_URL");
+    /// ```
+    pub fn base_url_variable(self) -> &'static str {
+        match self {
+            Self::Anthropic => "ANTHROPIC_BASE_URL",
+            Self::OpenAi => "OPENAI_BASE_URL",
+        }
+    }
+
+    /// The path below the base URL to which a chat is sent.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Anthropic => "/v1/messages",
+            Self::OpenAi => "/chat/completions",
+        }
+    }
+
+    /// The headers of every request. An empty key sends none: local servers often want none.
+    pub(crate) fn headers(self, key: &str) -> Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Self::Anthropic = self {
+            // https://docs.claude.com/en/api/versioning
+            headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+        }
+        if !key.is_empty() {
+            let (name, value) = match self {
+                Self::Anthropic => (http::HeaderName::from_static("x-api-key"), key.to_owned()),
+                Self::OpenAi => (http::header::AUTHORIZATION, format!("Bearer {key}")),
+            };
+            let mut value = HeaderValue::try_from(value).map_err(|_| {
+                Error::config("the API key holds characters that no HTTP header can carry")
+            })?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Ok(headers)
+    }
+
+    /// The request's body. `official` says that the provider itself is at the other end rather than
+    /// a server that speaks like it.
+    pub(crate) fn encode(self, request: &Request, model: &str, stream: bool, official: bool) -> Result<Bytes> {
+        request.validate()?;
+        let body = match self {
+            Self::Anthropic => anthropic::encode(request, model, stream),
+            Self::OpenAi => openai::encode(request, model, stream, official),
+        }?;
+        Ok(body.into())
+    }
+
+    /// A whole reply that was not streamed.
+    pub(crate) fn decode(self, headers: &HeaderMap, body: Bytes) -> Result<Reply> {
+        let mut reply = match self {
+            Self::Anthropic => anthropic::decode(headers, &body),
+            Self::OpenAi => openai::decode(headers, &body),
+        }?;
+        reply.request_id = request_id(headers);
+        reply.raw = Some(body);
+        Ok(reply)
+    }
+}
+
+/// Both providers' header; proxies and compatible servers use either.
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("request-id").or_else(|| headers.get("x-request-id"))?;
+    value.to_str().ok().map(str::to_owned)
+}
+
+/// A body with [`Request::extra`] laid over it.
+fn to_body(wire: &impl Serialize, request: &Request) -> Result<Vec<u8>> {
+    let failed = |e| Error::config("the request cannot be written as JSON").with_source(e);
+    if request.extra.is_empty() {
+        return serde_json::to_vec(wire).map_err(failed);
+    }
+    let mut value = serde_json::to_value(wire).map_err(failed)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.extend(request.extra.clone());
+    }
+    serde_json::to_vec(&value).map_err(failed)
+}
+
+/// A body that is not what its dialect says, shown as far as a person would read it.
+fn not_understood(what: &str, body: &[u8], source: serde_json::Error) -> Error {
+    let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+    Error::decode(format!("{what} is not what the provider's dialect says: {shown:?}")).with_source(source)
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Provider {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "anthropic" => Ok(Self::Anthropic),
+            "openai" => Ok(Self::OpenAi),
+            _ => Err(Error::config(format!(
+                "unknown provider {name:?}: it is \"anthropic\" or \"openai\" (for servers that speak \
+                 like OpenAI, \"openai\" with their base URL)"
+            ))),
+        }
+    }
+}

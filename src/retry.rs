@@ -1,0 +1,317 @@
+//! When a failed call is tried again, and after how long: pure functions of what happened.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+
+use crate::{Error, ErrorKind, TimeoutKind};
+
+/// How failed calls are tried again.
+///
+/// Tried again are connect errors, a connection closed before any reply, the waits for a connection,
+/// a head or the first content, 408, 409, 429 and 5xx, and an error event that a 200 stream brings before its
+/// first content. Never after content has been handed out. The provider's `x-should-retry` overrules
+/// this, and a quota that is spent is not waited for. The delay is the provider's `retry-after-ms` or
+/// `retry-after`, else random between 0 and min([`base`](Self::base)·2ⁿ, [`cap`](Self::cap)), which is
+/// the "full jitter" of <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
+///
+/// ```
+/// use warmline::RetryPolicy;
+///
+/// let policy = RetryPolicy { max_retries: 1, ..RetryPolicy::default() };
+/// assert_eq!(policy.backoff(0, 1.0).as_millis(), 500);
+/// assert_eq!(policy.backoff(9, 1.0).as_secs(), 8);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Extra attempts after the first: 3. `LLM_MAX_RETRIES`.
+    pub max_retries: u32,
+    /// The longest first delay: 0.5 s.
+    pub base: Duration,
+    /// The longest delay: 8 s.
+    pub cap: Duration,
+    /// The longest `retry-after` that is waited for: 60 s. A longer one fails the call at once.
+    pub max_retry_after: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_retries: 3,
+            base: Duration::from_millis(500),
+            cap: Duration::from_secs(8),
+            max_retry_after: Duration::from_secs(60),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// A policy that never tries again.
+    ///
+    /// ```
+    /// assert_eq!(warmline::RetryPolicy::never().max_retries, 0);
+    /// ```
+    pub fn never() -> Self {
+        Self { max_retries: 0, ..Self::default() }
+    }
+
+    /// The delay before retry `n` (from 0) for a random number from 0 to 1.
+    ///
+    /// ```
+    /// let policy = warmline::RetryPolicy::default();
+    /// assert_eq!(policy.backoff(2, 0.5).as_secs(), 1);
+    /// ```
+    pub fn backoff(&self, n: u32, random: f64) -> Duration {
+        let longest = self.base.saturating_mul(1 << n.min(20)).min(self.cap);
+        longest.mul_f64(random.clamp(0.0, 1.0))
+    }
+
+    /// Whether a call that has been retried `n` times and failed with `error` is tried again: after
+    /// which delay, or why not.
+    pub(crate) fn decide(
+        &self,
+        n: u32,
+        error: &Error,
+        budget: &RetryBudget,
+        random: f64,
+    ) -> Result<Duration, Option<String>> {
+        if !is_retryable(error) {
+            return Err(None);
+        }
+        if n >= self.max_retries {
+            return Err(None);
+        }
+        let delay = match error.retry_after() {
+            Some(asked) if asked > self.max_retry_after => {
+                return Err(Some(format!(
+                    "the provider asks to wait {asked:?}, longer than the {:?} that are waited for",
+                    self.max_retry_after
+                )));
+            }
+            Some(asked) => asked,
+            None => self.backoff(n, random),
+        };
+        if !budget.take(error) {
+            return Err(Some("not tried again, since the client's retry budget is spent".into()));
+        }
+        Ok(delay)
+    }
+}
+
+fn is_retryable(error: &Error) -> bool {
+    if let Some(overruled) = error.details().should_retry {
+        return overruled;
+    }
+    match error.kind() {
+        ErrorKind::Connect | ErrorKind::RateLimited { .. } | ErrorKind::Overloaded | ErrorKind::Stream => true,
+        ErrorKind::Timeout { which } => *which != TimeoutKind::Deadline,
+        ErrorKind::Status { status, .. } => matches!(status, 408 | 409 | 500..),
+        _ => false,
+    }
+}
+
+/// What keeps many failing calls from becoming many more: a bucket of tokens that every client has
+/// one of, with the figures of the AWS SDKs' standard retry mode
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>).
+#[derive(Debug)]
+pub(crate) struct RetryBudget(AtomicU32);
+
+impl RetryBudget {
+    const FULL: u32 = 500;
+    const RETRY: u32 = 5;
+    const RETRY_AFTER_TIMEOUT: u32 = 10;
+
+    fn take(&self, after: &Error) -> bool {
+        let cost = match after.kind() {
+            ErrorKind::Timeout { .. } => Self::RETRY_AFTER_TIMEOUT,
+            _ => Self::RETRY,
+        };
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost)).is_ok()
+    }
+
+    pub(crate) fn succeeded(&self) {
+        // An Err says that it was full.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            (left < Self::FULL).then_some(left + 1)
+        });
+    }
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self(AtomicU32::new(Self::FULL))
+    }
+}
+
+/// How long the provider asks to wait: `retry-after-ms`, else `retry-after` in seconds or as an HTTP
+/// date (RFC 9110 section 10.2.3). None for what cannot be read.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let number = |text: &str| text.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
+    if let Some(ms) = text("retry-after-ms").and_then(number) {
+        return Duration::try_from_secs_f64(ms / 1000.0).ok();
+    }
+    let after = text("retry-after")?;
+    match number(after) {
+        Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        None => {
+            let date = httpdate::parse_http_date(after).ok()?;
+            Some(date.duration_since(now).unwrap_or_default())
+        }
+    }
+}
+
+pub(crate) fn should_retry(headers: &HeaderMap) -> Option<bool> {
+    match headers.get("x-should-retry")?.as_bytes() {
+        b"true" => Some(true),
+        b"false" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Provider;
+    use crate::provider::decode_error;
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(k, v)| (http::HeaderName::from_static(k), v.parse().unwrap())).collect()
+    }
+
+    fn answer(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Error {
+        decode_error(Provider::OpenAi, status, &headers(pairs), body.as_bytes(), now())
+    }
+
+    fn decide(n: u32, error: &Error) -> Result<Duration, Option<String>> {
+        RetryPolicy::default().decide(n, error, &RetryBudget::default(), 0.5)
+    }
+
+    #[test]
+    fn retry_after_in_every_form() {
+        let date = |offset: i64| {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.saturating_add_signed(offset));
+            httpdate::fmt_http_date(at)
+        };
+        let ms = Duration::from_millis;
+        for (pairs, expected) in [
+            (vec![("retry-after", "2".to_owned())], Some(ms(2000))),
+            (vec![("retry-after", "0.25".into())], Some(ms(250))),
+            (vec![("retry-after", " 7 ".into())], Some(ms(7000))),
+            (vec![("retry-after-ms", "30".into()), ("retry-after", "9".into())], Some(ms(30))),
+            (vec![("retry-after-ms", "x".into()), ("retry-after", "9".into())], Some(ms(9000))),
+            (vec![("retry-after", date(5))], Some(ms(5000))),
+            (vec![("retry-after", date(-5))], Some(ms(0))),
+            (vec![("retry-after", "-1".into())], None),
+            (vec![("retry-after", "soon".into())], None),
+            (vec![("retry-after", "inf".into())], None),
+            (vec![("retry-after", "1e300".into())], None),
+            (vec![], None),
+        ] {
+            let pairs: Vec<(&'static str, &str)> = pairs.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            assert_eq!(retry_after(&headers(&pairs), now()), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn which_answers_are_tried_again() {
+        let quota = r#"{"error":{"message":"spent","type":"insufficient_quota","code":"insufficient_quota"}}"#;
+        for (status, pairs, body, again) in [
+            (400, vec![], "", false),
+            (401, vec![], "", false),
+            (402, vec![], "", false),
+            (404, vec![], "", false),
+            (408, vec![], "", true),
+            (409, vec![], "", true),
+            (413, vec![], "", false),
+            (422, vec![], "", false),
+            (429, vec![], "", true),
+            (429, vec![], quota, false),
+            (500, vec![], "", true),
+            (503, vec![], "", true),
+            (529, vec![], "", true),
+            (307, vec![], "", false),
+            (400, vec![("x-should-retry", "true")], "", true),
+            (503, vec![("x-should-retry", "false")], "", false),
+            (503, vec![("x-should-retry", "perhaps")], "", true),
+        ] {
+            let error = answer(status, &pairs, body);
+            assert_eq!(decide(0, &error).is_ok(), again, "{status} {pairs:?} {body}");
+        }
+    }
+
+    #[test]
+    fn which_failures_are_tried_again() {
+        let limits = crate::Limits::default();
+        let second = Duration::from_secs(1);
+        for (error, again) in [
+            (Error::new(ErrorKind::Connect, "refused"), true),
+            (Error::timeout(TimeoutKind::Connect, second), true),
+            (Error::timeout(TimeoutKind::Head, second), true),
+            (Error::timeout(TimeoutKind::Content, second), true),
+            (Error::timeout(TimeoutKind::Deadline, second), false),
+            (Error::new(ErrorKind::PoolTimeout { limits, waited: second }, "full"), false),
+            (Error::stream("cut"), true),
+            (Error::decode("garbage"), false),
+            (Error::config("wrong"), false),
+            (Error::cancelled(), false),
+        ] {
+            assert_eq!(decide(0, &error).is_ok(), again, "{error}");
+        }
+    }
+
+    #[test]
+    fn delays_double_to_the_cap_and_the_attempts_end() {
+        let error = Error::new(ErrorKind::Overloaded, "busy");
+        let policy = RetryPolicy { max_retries: 7, ..RetryPolicy::default() };
+        let delays: Vec<_> = (0..8)
+            .map(|n| policy.decide(n, &error, &RetryBudget::default(), 1.0).map(|d| d.as_millis()))
+            .collect();
+        let expected = [500, 1000, 2000, 4000, 8000, 8000, 8000].map(Ok);
+        assert_eq!(delays[..7], expected);
+        assert_eq!(delays[7], Err(None));
+    }
+
+    #[test]
+    fn jitter_is_full_and_stays_within_the_bounds() {
+        let policy = RetryPolicy::default();
+        let mut random = fastrand::Rng::with_seed(7);
+        let delays: Vec<_> = (0..1000).map(|_| policy.backoff(1, random.f64())).collect();
+        assert!(delays.iter().all(|d| *d <= Duration::from_secs(1)));
+        assert!(delays.iter().any(|d| *d < Duration::from_millis(50)));
+        assert!(delays.iter().any(|d| *d > Duration::from_millis(950)));
+    }
+
+    #[test]
+    fn a_long_retry_after_fails_at_once_and_says_so() {
+        let short = answer(429, &[("retry-after", "60")], "");
+        assert_eq!(decide(0, &short), Ok(Duration::from_secs(60)));
+        let long = answer(429, &[("retry-after", "61")], "");
+        assert!(decide(0, &long).unwrap_err().unwrap().contains("61s"));
+    }
+
+    #[test]
+    fn the_retry_budget_ends_a_storm_and_refills_by_successes() {
+        let policy = RetryPolicy::default();
+        let budget = RetryBudget::default();
+        let busy = Error::new(ErrorKind::Overloaded, "busy");
+        let slow = Error::timeout(TimeoutKind::Head, Duration::from_secs(1));
+        for _ in 0..98 {
+            assert!(policy.decide(0, &busy, &budget, 0.0).is_ok());
+        }
+        assert!(policy.decide(0, &slow, &budget, 0.0).is_ok());
+        assert!(policy.decide(0, &busy, &budget, 0.0).unwrap_err().unwrap().contains("retry budget"));
+        (0..5).for_each(|_| budget.succeeded());
+        assert!(policy.decide(0, &slow, &budget, 0.0).is_err());
+        assert!(policy.decide(0, &busy, &budget, 0.0).is_ok());
+        (0..1000).for_each(|_| budget.succeeded());
+        assert_eq!(budget.0.load(Ordering::Relaxed), RetryBudget::FULL);
+    }
+}

@@ -1,0 +1,291 @@
+//! Server-sent events, parsed as they arrive.
+//!
+//! The grammar is the WHATWG's (<https://html.spec.whatwg.org/multipage/server-sent-events.html>,
+//! section 9.2.6), with one thing more, which LLM servers need: an event whose blank line never came
+//! is given out at [`Parser::finish`].
+//!
+//! An event that lies whole within one chunk is lent out of that chunk; only one that is cut is copied.
+
+use crate::{Error, Result};
+
+/// The most bytes that one event may have; a server that sends more is broken or hostile.
+pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
+
+/// One event: its `event` field (empty where it has none) and its `data` lines.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Event<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) data: &'a [u8],
+}
+
+/// What is left over from the chunks so far.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    /// A line whose end has not come.
+    line: Vec<u8>,
+    /// The event so far, where it did not begin in the chunk at hand.
+    name: Vec<u8>,
+    data: Vec<u8>,
+    has_data: bool,
+    /// The chunk before ended in CR: a LF that comes first belongs to it.
+    after_cr: bool,
+    /// The first line is done, and with it the byte order mark.
+    begun: bool,
+}
+
+/// The event so far as seen from within one chunk: a lone data line is lent, not copied.
+#[derive(Default)]
+struct Lent<'c> {
+    name: Option<&'c [u8]>,
+    data: Option<&'c [u8]>,
+}
+
+impl Parser {
+    /// Takes the next bytes and hands each event that they complete to `each`.
+    pub(crate) fn feed(
+        &mut self,
+        mut chunk: &[u8],
+        mut each: impl FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        if self.after_cr && !chunk.is_empty() {
+            self.after_cr = false;
+            chunk = chunk.strip_prefix(b"\n").unwrap_or(chunk);
+        }
+        let mut lent = Lent::default();
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', chunk) {
+            let (line, rest) = (&chunk[..end], &chunk[end..]);
+            chunk = if let Some(rest) = rest.strip_prefix(b"\r\n") {
+                rest
+            } else {
+                self.after_cr = rest == b"\r";
+                &rest[1..]
+            };
+            if self.line.is_empty() {
+                self.take_line(line, &mut lent, &mut each)?;
+            } else {
+                let mut whole = std::mem::take(&mut self.line);
+                self.check_size(whole.len() + line.len())?;
+                whole.extend_from_slice(line);
+                // A line put together here cannot be lent, so what it adds is kept at once.
+                let mut own = Lent { name: lent.name.take(), data: lent.data.take() };
+                self.take_line(&whole, &mut own, &mut each)?;
+                self.keep(own);
+                whole.clear();
+                self.line = whole;
+            }
+        }
+        self.keep(lent);
+        self.check_size(self.line.len() + chunk.len())?;
+        self.line.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// The bytes have ended: gives out what was begun.
+    pub(crate) fn finish(&mut self, mut each: impl FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        let line = std::mem::take(&mut self.line);
+        let mut lent = Lent::default();
+        if !line.is_empty() {
+            self.take_line(&line, &mut lent, &mut each)?;
+        }
+        self.take_line(b"", &mut lent, &mut each)
+    }
+
+    fn take_line<'c>(
+        &mut self,
+        mut line: &'c [u8],
+        lent: &mut Lent<'c>,
+        each: &mut impl FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        if !self.begun {
+            self.begun = true;
+            line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
+        }
+        if line.is_empty() {
+            return self.dispatch(lent, each);
+        }
+        let (field, value) = match memchr::memchr(b':', line) {
+            Some(colon) => {
+                let value = &line[colon + 1..];
+                (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
+            }
+            None => (line, &b""[..]),
+        };
+        match field {
+            b"data" => {
+                self.check_size(value.len())?;
+                if self.has_data || lent.data.is_some() {
+                    if let Some(first) = lent.data.take() {
+                        self.keep_data(first);
+                    }
+                    self.keep_data(value);
+                } else {
+                    lent.data = Some(value);
+                }
+            }
+            b"event" => {
+                self.name.clear();
+                lent.name = Some(value);
+            }
+            // Comments (an empty field name), `id` and `retry` mean nothing to a reply.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn dispatch(
+        &mut self,
+        lent: &mut Lent<'_>,
+        each: &mut impl FnMut(Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (name, data) = (lent.name.take(), lent.data.take());
+        let has_data = self.has_data || data.is_some();
+        let result = if has_data {
+            each(Event {
+                name: name.unwrap_or(&self.name),
+                data: data.unwrap_or(&self.data),
+            })
+        } else {
+            Ok(())
+        };
+        self.name.clear();
+        self.data.clear();
+        self.has_data = false;
+        result
+    }
+
+    /// Copies what was lent, since the chunk that holds it is about to go.
+    fn keep(&mut self, lent: Lent<'_>) {
+        if let Some(name) = lent.name {
+            self.name.clear();
+            self.name.extend_from_slice(name);
+        }
+        if let Some(data) = lent.data {
+            self.keep_data(data);
+        }
+    }
+
+    fn keep_data(&mut self, line: &[u8]) {
+        if self.has_data {
+            self.data.push(b'\n');
+        }
+        self.has_data = true;
+        self.data.extend_from_slice(line);
+    }
+
+    fn check_size(&self, more: usize) -> Result<()> {
+        if self.data.len() + more > MAX_EVENT_BYTES {
+            return Err(Error::stream(format!(
+                "one server-sent event is larger than {MAX_EVENT_BYTES} bytes"
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
+        let mut events = Vec::new();
+        let mut parser = Parser::default();
+        let mut each = |event: Event<'_>| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            events.push((text(event.name), text(event.data)));
+            Ok(())
+        };
+        for chunk in chunks {
+            parser.feed(chunk, &mut each).unwrap();
+        }
+        parser.finish(&mut each).unwrap();
+        events
+    }
+
+    fn events(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(n, d)| ((*n).to_owned(), (*d).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_grammar_as_a_table() {
+        let table: &[(&str, &[(&str, &str)])] = &[
+            ("data: a\n\n", &[("", "a")]),
+            ("data:a\n\n", &[("", "a")]),
+            ("data:  a\n\n", &[("", " a")]),
+            ("event: x\ndata: a\n\ndata: b\n\n", &[("x", "a"), ("", "b")]),
+            ("data: a\nevent: x\n\n", &[("x", "a")]),
+            ("data: a\ndata: b\ndata:\ndata: c\n\n", &[("", "a\nb\n\nc")]),
+            ("data\n\n", &[("", "")]),
+            ("data: a\r\n\r\ndata: b\r\n\r\n", &[("", "a"), ("", "b")]),
+            ("data: a\r\rdata: b\r\r", &[("", "a"), ("", "b")]),
+            ("data: a\r\n\rdata: b\n\r", &[("", "a"), ("", "b")]),
+            (": a comment\n\n:\ndata: a\n: another\n\n", &[("", "a")]),
+            ("event: ping\n\ndata: a\n\n", &[("", "a")]),
+            ("id: 7\nretry: 10\nunknown: z\ndata: a\n\n", &[("", "a")]),
+            ("\u{feff}data: a\n\n", &[("", "a")]),
+            ("data: \u{feff}a\n\n", &[("", "\u{feff}a")]),
+            ("\n\n\ndata: a\n\n\n\n", &[("", "a")]),
+            ("data: grüße 🦀\n\n", &[("", "grüße 🦀")]),
+            ("data: a\n\ndata: no blank line", &[("", "a"), ("", "no blank line")]),
+            ("data: no blank line\n", &[("", "no blank line")]),
+            ("event: x\n", &[]),
+            ("", &[]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse([text.as_bytes()]), events(expected), "{text:?}");
+            let bytes = text.as_bytes().chunks(1);
+            assert_eq!(parse(bytes), events(expected), "{text:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn an_event_of_megabytes_passes_and_one_over_the_limit_is_an_error() {
+        let large = format!("data: {}\n\n", "x".repeat(8 << 20));
+        let parsed = parse(large.as_bytes().chunks(16 << 10));
+        assert_eq!(parsed[0].1.len(), 8 << 20);
+
+        let mut parser = Parser::default();
+        let endless = [b'x'; 64 << 10];
+        let mut fed = 0;
+        let error = loop {
+            match parser.feed(&endless, |_| Ok(())) {
+                Ok(()) => fed += endless.len(),
+                Err(error) => break error,
+            }
+        };
+        assert!(fed <= MAX_EVENT_BYTES && error.to_string().contains("larger than"), "{error}");
+    }
+
+    #[test]
+    fn many_data_lines_count_together_towards_the_limit() {
+        let mut parser = Parser::default();
+        let line = format!("data: {}\n", "x".repeat(1 << 20));
+        let failed_at = (0..32).find(|_| parser.feed(line.as_bytes(), |_| Ok(())).is_err());
+        assert_eq!(failed_at, Some(16));
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_events(
+            lines in prop::collection::vec(
+                ("(data|event|id|)(:| ?: ?)?", "[a-z :äö🦀\u{feff}]{0,12}", "(\n|\r|\r\n|\n\n|\r\r|\r\n\r\n)"),
+                0..24,
+            ),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..24),
+        ) {
+            let text: String = lines.into_iter().map(|(f, v, e)| f + &v + &e).collect();
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.iter().map(|c| c.index(bytes.len() + 1)).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let chunks = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
+            prop_assert_eq!(parse(chunks), parse([bytes]));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(chunks in prop::collection::vec(any::<Vec<u8>>(), 0..8)) {
+            parse(chunks.iter().map(Vec::as_slice));
+        }
+    }
+}

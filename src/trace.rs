@@ -1,0 +1,65 @@
+//! A span per call, with the attribute names of OpenTelemetry's GenAI conventions
+//! (<https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>).
+
+use tracing::Span;
+use tracing::field::Empty;
+
+use crate::transport::Endpoint;
+use crate::{Error, Provider, Reply, Request, StopReason};
+
+pub(crate) fn call(provider: Provider, model: &str, request: &Request, endpoint: &Endpoint) -> Span {
+    tracing::info_span!(
+        "chat",
+        otel.name = format_args!("chat {model}"),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        gen_ai.operation.name = "chat",
+        gen_ai.provider.name = provider.name(),
+        gen_ai.request.model = model,
+        gen_ai.request.max_tokens = request.max_tokens,
+        gen_ai.request.temperature = request.temperature,
+        gen_ai.request.top_p = request.top_p,
+        gen_ai.response.id = Empty,
+        gen_ai.response.model = Empty,
+        gen_ai.response.finish_reasons = Empty,
+        gen_ai.usage.input_tokens = Empty,
+        gen_ai.usage.output_tokens = Empty,
+        gen_ai.usage.cache_read.input_tokens = Empty,
+        gen_ai.usage.cache_creation.input_tokens = Empty,
+        http.request.resend_count = Empty,
+        server.address = endpoint.uri.host(),
+        server.port = endpoint.uri.port_u16(),
+        error.r#type = Empty,
+    )
+}
+
+pub(crate) fn replied(span: &Span, reply: &Reply) {
+    if span.is_disabled() {
+        return;
+    }
+    span.record("gen_ai.response.id", reply.id.as_str());
+    span.record("gen_ai.response.model", reply.model.as_str());
+    if let Some(reason) = reply.stop_reason.as_ref().map(StopReason::as_str) {
+        span.record("gen_ai.response.finish_reasons", reason);
+    }
+    if reply.usage_reported {
+        // The conventions count the cached ones in.
+        span.record("gen_ai.usage.input_tokens", reply.usage.total_input_tokens());
+        span.record("gen_ai.usage.output_tokens", reply.usage.output_tokens);
+        span.record("gen_ai.usage.cache_read.input_tokens", reply.usage.cache_read_tokens);
+        span.record("gen_ai.usage.cache_creation.input_tokens", reply.usage.cache_write_tokens);
+    }
+    resent(span, reply.attempts);
+}
+
+pub(crate) fn failed(span: &Span, error: &Error) {
+    span.record("otel.status_code", "ERROR");
+    span.record("error.type", error.kind().name());
+    resent(span, error.attempts());
+}
+
+fn resent(span: &Span, attempts: u32) {
+    if attempts > 1 {
+        span.record("http.request.resend_count", attempts - 1);
+    }
+}

@@ -1,0 +1,169 @@
+//! One connection: its handshake, its driver task, and one exchange over it.
+
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::task::AbortHandle;
+use tokio::time::sleep_until;
+
+use super::Options;
+use super::dial::BoxIo;
+use crate::pool::gate::{Connection, Gate, SHARED_CALLS, Ticket, WeakGate};
+use crate::runtime::Instant;
+
+/// The socket together with the right to have it: they end together, the socket first.
+struct Socket {
+    io: BoxIo,
+    _ticket: Ticket<Conn>,
+}
+
+impl Read for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// A handle by which requests are sent over a connection.
+pub(crate) struct Conn {
+    sender: Sender,
+    driver: AbortHandle,
+    /// A plain-HTTP proxy is at the other end: requests name the whole address.
+    pub(super) proxied: bool,
+}
+
+impl Connection for Conn {
+    fn capacity(&self) -> usize {
+        match self.sender {
+            Sender::Http1(_) => 1,
+            Sender::Http2(_) => SHARED_CALLS,
+        }
+    }
+
+    fn share(&self) -> Option<Self> {
+        match &self.sender {
+            Sender::Http1(_) => None,
+            Sender::Http2(sender) => Some(Self {
+                sender: Sender::Http2(sender.clone()),
+                driver: self.driver.clone(),
+                proxied: self.proxied,
+            }),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => !sender.is_closed(),
+            Sender::Http2(sender) => !sender.is_closed(),
+        }
+    }
+
+    fn abort(&self) {
+        if let Sender::Http1(_) = self.sender {
+            self.driver.abort();
+        }
+    }
+}
+
+impl Conn {
+    /// The protocol's handshake, and a task that drives the connection until it closes.
+    pub(super) async fn establish(
+        io: BoxIo,
+        ticket: Ticket<Self>,
+        gate: &Gate<Self>,
+        options: &Options,
+        https: bool,
+    ) -> hyper::Result<Self> {
+        let connected = io.connected();
+        let proxied = connected.is_proxied();
+        // Over TLS the two sides agree by ALPN; in clear text the client has to know.
+        let http2 = connected.is_negotiated_h2() || (options.http2 && !https && !proxied);
+        let id = ticket.id();
+        let socket = Socket { io, _ticket: ticket };
+        let expiry = (gate.downgrade(), id, options.limits.keepalive_expiry);
+        let (sender, driver) = if http2 {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.timer(TokioTimer::new()).adaptive_window(true);
+            if let Some(interval) = options.http2_ping {
+                builder.keep_alive_interval(interval).keep_alive_while_idle(true);
+            }
+            let (sender, connection) = builder.handshake(socket).await?;
+            (Sender::Http2(sender), tokio::spawn(drive(connection, expiry)))
+        } else {
+            let (sender, connection) = http1::handshake(socket).await?;
+            (Sender::Http1(sender), tokio::spawn(drive(connection, expiry)))
+        };
+        Ok(Self { sender, driver: driver.abort_handle(), proxied })
+    }
+
+    pub(super) fn is_http1(&self) -> bool {
+        matches!(self.sender, Sender::Http1(_))
+    }
+
+    /// Sends a request and waits for the head of its response.
+    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match &mut self.sender {
+            Sender::Http1(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Sender::Http2(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
+    }
+}
+
+/// Drives a connection until it closes, and closes it once it has been idle for the expiry: losing
+/// its last handle ends it in good order. Its errors reach the call that has it, if one has.
+async fn drive<D: Future>(driver: D, (gate, id, expiry): (WeakGate<Conn>, u64, Duration)) {
+    tokio::pin!(driver);
+    let mut look_at = Some(Instant::now() + expiry);
+    while let Some(at) = look_at {
+        tokio::select! {
+            _ = &mut driver => return,
+            () = sleep_until(at) => look_at = Gate::expire(&gate, id),
+        }
+    }
+    driver.await;
+}

@@ -1,0 +1,146 @@
+//! Making connections, with reqwest.
+//!
+//! reqwest knows everything about reaching a host: name resolution with happy eyeballs, TLS by either
+//! library, proxies of each kind. What it cannot do is keep an exact count, since its pool may open a
+//! connection while another becomes free, and nobody outside is told when one closes. So it dials, and
+//! what it dials is taken out of its hands: a `connector_layer` puts each connection aside for the task
+//! that asked for it, and tells reqwest that there is none. From then on the pool owns it.
+
+use std::cell::Cell;
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::rt::{Read, Write};
+use hyper_util::client::legacy::connect::Connection as Connected;
+use hyper_util::client::proxy::matcher::Matcher;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{Endpoint, Options, Proxy};
+use crate::{Error, ErrorKind, Result};
+
+/// A connection as reqwest made it: TCP, or TLS over it, through a proxy or not.
+pub(super) trait Io: Read + Write + Connected + Send + Unpin {}
+
+impl<T: Read + Write + Connected + Send + Unpin> Io for T {}
+
+pub(super) type BoxIo = Box<dyn Io>;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+tokio::task_local! {
+    /// What the dialling task gets in place of a response.
+    static DIALED: Cell<Option<BoxIo>>;
+}
+
+#[derive(Clone)]
+struct TakeOut<S>(S);
+
+/// The layer itself: `TakeOut` around nothing yet.
+#[derive(Clone)]
+struct TakeOutLayer;
+
+impl<S> Layer<S> for TakeOutLayer {
+    type Service = TakeOut<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        TakeOut(inner)
+    }
+}
+
+impl<S, Target> Service<Target> for TakeOut<S>
+where
+    S: Service<Target, Error = BoxError>,
+    S::Response: Io + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: Target) -> Self::Future {
+        let connecting = self.0.call(target);
+        Box::pin(async move {
+            let io: BoxIo = Box::new(connecting.await?);
+            DIALED.with(|dialed| dialed.set(Some(io)));
+            Err("the connection was taken out".into())
+        })
+    }
+}
+
+/// Opens connections to one origin.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer {
+    client: reqwest::Client,
+    origin: String,
+    /// What a plain-HTTP proxy wants in every request, since there is no tunnel to it.
+    pub(super) proxy_authorization: Option<http::HeaderValue>,
+}
+
+impl Dialer {
+    pub(super) fn new(endpoint: &Endpoint, options: &Options) -> Result<Self> {
+        let mut builder = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(60))
+            .connector_layer(TakeOutLayer);
+        if !options.http2 {
+            builder = builder.http1_only();
+        }
+        let matcher = match &options.proxy {
+            Proxy::Environment => Some(Matcher::from_system()),
+            Proxy::None => {
+                builder = builder.no_proxy();
+                None
+            }
+            Proxy::Url(url) => {
+                let wrong = |e| Error::config("the proxy's URL cannot be read").with_source(reqwest::Error::without_url(e));
+                builder = builder.proxy(reqwest::Proxy::all(url).map_err(wrong)?);
+                Some(Matcher::builder().all(url.clone()).build())
+            }
+        };
+        if !options.root_certificates.is_empty() {
+            let mut certificates = Vec::new();
+            for pem in &options.root_certificates {
+                let wrong = |e| Error::config("a root certificate cannot be read as PEM").with_source(e);
+                certificates.extend(reqwest::Certificate::from_pem_bundle(pem).map_err(wrong)?);
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let client = builder.build().map_err(|e| Error::config("the TLS set-up failed").with_source(e))?;
+        let proxy_authorization = matcher
+            .and_then(|matcher| matcher.intercept(&endpoint.uri))
+            .and_then(|proxy| proxy.basic_auth().cloned());
+        Ok(Self { client, origin: endpoint.origin(), proxy_authorization })
+    }
+
+    pub(super) async fn dial(&self) -> Result<BoxIo> {
+        let dialling = async {
+            let answer = self.client.get(&self.origin).send().await;
+            DIALED.with(Cell::take).ok_or_else(|| match answer {
+                Err(error) => root_cause(&error),
+                Ok(_) => "reqwest answered without the connection being seen".to_owned(),
+            })
+        };
+        DIALED.scope(Cell::new(None), dialling).await.map_err(|cause| {
+            let message = format!("no connection to {}", self.origin);
+            Error::new(ErrorKind::Connect, message).with_source(cause)
+        })
+    }
+}
+
+/// The innermost cause says it all ("Connection refused", "certificate has expired"); the layers
+/// around it only repeat that there was a connect error.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn StdError = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

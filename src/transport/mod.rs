@@ -1,0 +1,68 @@
+//! How bytes travel. One of two modules stands behind the same names; nothing else in `src` but
+//! `runtime` knows the target.
+//!
+//! `Transport::send` gives the head of the response and a [`Body`] that is read chunk by chunk;
+//! `Transport::stats` and `Transport::warm_up` are about the connections.
+
+mod endpoint;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+pub(crate) use self::endpoint::Endpoint;
+
+cfg_if::cfg_if! {
+    if #[cfg(target_family = "wasm")] {
+        compile_error!("WebAssembly comes with issue 3");
+    } else {
+        mod connection;
+        mod dial;
+        mod native;
+        pub(crate) use native::{Body, Transport};
+    }
+}
+
+/// What is sent: always a POST to the endpoint.
+#[derive(Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// The head of what came back, and the body still to be read.
+pub(crate) struct Incoming {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+}
+
+/// How long each wait may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    pub(crate) pool: Duration,
+    pub(crate) connect: Duration,
+    pub(crate) head: Duration,
+}
+
+/// What a transport is made of. Where the runtime owns the connections, only some of it has a meaning.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) limits: crate::Limits,
+    pub(crate) waits: Waits,
+    pub(crate) http2: bool,
+    pub(crate) http2_ping: Option<Duration>,
+    pub(crate) root_certificates: Vec<Vec<u8>>,
+    pub(crate) proxy: Proxy,
+}
+
+/// Through which proxy, if any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Proxy {
+    /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    #[default]
+    Environment,
+    None,
+    Url(String),
+}
