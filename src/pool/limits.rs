@@ -23,8 +23,13 @@ pub struct Limits {
     pub max_connections: usize,
     /// The most idle connections kept: 5. `LLM_MAX_KEEPALIVE`.
     pub max_keepalive_connections: usize,
-    /// How long an idle connection is kept: 30 s. `LLM_KEEPALIVE_EXPIRY`.
+    /// How long an idle connection is kept: 30 s. `LLM_KEEPALIVE_EXPIRY`. In JSON, in seconds.
+    #[serde(serialize_with = "seconds")]
     pub keepalive_expiry: Duration,
+}
+
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
 }
 
 impl Default for Limits {

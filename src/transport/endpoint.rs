@@ -40,6 +40,9 @@ impl Endpoint {
         if host.is_empty() {
             return Err(wrong("has no host"));
         }
+        if authority.port().is_none() && authority.as_str() != host {
+            return Err(wrong("has a port that is no number up to 65535"));
+        }
         let official = match provider {
             Provider::Anthropic => host.ends_with("anthropic.com"),
             Provider::OpenAi => host.ends_with("openai.com") || host.ends_with("openai.azure.com"),
@@ -100,7 +103,8 @@ mod tests {
             ("/v1", "\"/v1\""),
             ("ftp://host/v1", "neither http nor https"),
             ("http://", "\"http://\""),
-            ("http://host:port/v1", "http://host:port/v1"),
+            ("http://host:port/v1", "has a port"),
+            ("http://host:99999/v1", "has a port"),
             ("http://ho st/", "ho st"),
             ("https://host/v1?key=1", "has a query"),
             ("https://user:hunter2@host/v1", "https://…@host/v1"),

@@ -212,7 +212,11 @@ impl Server {
         if let Some(status) = scenario.status {
             let refusal = refusal(&scenario, dialect, status);
             let text = scenario.body.clone().unwrap_or_else(|| dialect.error_body(&refusal, &request_id).to_string());
-            return Outcome::json(status, text).with(headers);
+            let mut outcome = Outcome::json(status, text);
+            if let Some(content_type) = scenario.content_type {
+                outcome.headers[0].1 = content_type;
+            }
+            return outcome.with(headers);
         }
         if let Some(after) = scenario.idle_close {
             let closing = self.closing.clone();

@@ -1,0 +1,40 @@
+//! What the integration tests share.
+#![allow(dead_code, unreachable_pub)]
+
+use std::time::Duration;
+
+use warmline::{Client, ClientBuilder, Limits, Provider, Request};
+use warmline_sim::{Config, Sim};
+
+pub async fn sim() -> Sim {
+    Sim::start(Config::default()).await.unwrap()
+}
+
+pub fn builder(sim: &Sim) -> ClientBuilder {
+    Client::builder(Provider::Anthropic).api_key("sk-ant-secret-0001").base_url(sim.anthropic_url()).no_proxy()
+}
+
+pub fn client(sim: &Sim) -> Client {
+    builder(sim).build().unwrap()
+}
+
+pub fn limits(max_connections: usize, max_keepalive_connections: usize) -> Limits {
+    Limits { max_connections, max_keepalive_connections, ..Limits::default() }
+}
+
+/// A request that the simulator answers by the scenario.
+pub fn ask(scenario: &str) -> Request {
+    Request::new().user("hello").max_tokens(10_000).model(format!("claude-test?{scenario}"))
+}
+
+/// The pool's line, once it reads as expected: what happens after a call returns takes a moment.
+pub async fn settles(client: &Client, expected: &str) {
+    let settled = async {
+        while client.stats().to_string() != expected {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(5), settled).await.is_err() {
+        assert_eq!(client.stats().to_string(), expected);
+    }
+}

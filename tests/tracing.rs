@@ -1,0 +1,56 @@
+//! What is logged and traced. A test program of its own, since a subscriber belongs to the process.
+
+mod common;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use common::{ask, client, sim};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_call_has_a_span_and_the_client_says_how_it_is_set_up() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let sim = sim().await;
+    let client = client(&sim);
+    client.chat(ask("status=429&retry-after-ms=1&times=1&tokens=3")).await.unwrap();
+    client.stream(ask("tokens=3")).into_reply().await.unwrap();
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for part in [
+        "LLM service initialized provider=anthropic model=\"claude-sonnet-4-5\"",
+        "HTTP client initialized with connection pool (max 10 connections)",
+        "trying again attempt=1",
+        "gen_ai.operation.name=\"chat\"",
+        "gen_ai.provider.name=\"anthropic\"",
+        "gen_ai.request.model=\"claude-test?",
+        "gen_ai.usage.output_tokens=3",
+        "gen_ai.response.finish_reasons=\"end_turn\"",
+        "http.request.resend_count=1",
+        "server.address=\"127.0.0.1\"",
+    ] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
+    assert_eq!(log.matches("close time").count(), 2, "{log}");
+    assert!(!log.contains("sk-ant-secret"), "{log}");
+}
