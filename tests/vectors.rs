@@ -1,0 +1,259 @@
+//! `tests/vectors/*.json`, run through the public face against a server that answers as each case says.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use warmline::{Client, Error, Provider, Request, RetryPolicy};
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    provider: Provider,
+    request: Value,
+    #[serde(default)]
+    stream: bool,
+    sent: Option<Sent>,
+    response: Option<Response>,
+    events: Option<Value>,
+    reply: Option<Value>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    path: String,
+    body: Value,
+    #[serde(default)]
+    headers: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Deserialize, Clone, Default)]
+#[serde(deny_unknown_fields)]
+struct Response {
+    status: u16,
+    headers: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    body: Value,
+    #[serde(default)]
+    chunks: Vec<String>,
+}
+
+impl Response {
+    fn chunks(&self) -> Vec<Vec<u8>> {
+        match &self.body {
+            Value::Null => self.chunks.iter().map(|chunk| chunk.as_bytes().to_vec()).collect(),
+            Value::String(text) => vec![text.clone().into_bytes()],
+            body => vec![body.to_string().into_bytes()],
+        }
+    }
+}
+
+/// What the server is to answer next, and what arrived: the head and the body of the last request.
+#[derive(Default)]
+struct Exchange {
+    response: Response,
+    chunks: Vec<Vec<u8>>,
+    arrived: Option<(String, Value)>,
+}
+
+/// A server that answers as it is told, and a client of each provider that calls it.
+struct Stand {
+    exchange: Arc<Mutex<Exchange>>,
+    clients: Vec<Client>,
+}
+
+impl Stand {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let exchange = Arc::new(Mutex::new(Exchange::default()));
+        let told = exchange.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                answer(socket, &told).await;
+            }
+        });
+        let client = |provider| {
+            let builder = Client::builder(provider).api_key("test-key").base_url(&base).no_proxy();
+            builder.retry(RetryPolicy::never()).build().unwrap()
+        };
+        Self { exchange, clients: vec![client(Provider::Anthropic), client(Provider::OpenAi)] }
+    }
+}
+
+/// Answers one request, its body cut as told.
+async fn answer(mut socket: TcpStream, exchange: &Mutex<Exchange>) {
+    socket.set_nodelay(true).unwrap();
+    let mut bytes = Vec::new();
+    let (head, length) = loop {
+        let mut buffer = [0; 4096];
+        match socket.read(&mut buffer).await {
+            Ok(n @ 1..) => bytes.extend_from_slice(&buffer[..n]),
+            _ => return,
+        }
+        if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+            let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+            bytes.drain(..end + 4);
+            break (head, length);
+        }
+    };
+    while bytes.len() < length {
+        let mut buffer = [0; 4096];
+        let n = socket.read(&mut buffer).await.unwrap();
+        bytes.extend_from_slice(&buffer[..n]);
+    }
+    let (response, chunks) = {
+        let mut exchange = exchange.lock().unwrap();
+        exchange.arrived = Some((head, serde_json::from_slice(&bytes).unwrap()));
+        (exchange.response.clone(), exchange.chunks.clone())
+    };
+    let mut head = format!("HTTP/1.1 {} X\r\nconnection: close\r\ntransfer-encoding: chunked\r\n", response.status);
+    for (name, value) in &response.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    socket.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
+        let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
+        framed.extend_from_slice(chunk);
+        framed.extend_from_slice(b"\r\n");
+        // A client that has read its fill may have gone.
+        if socket.write_all(&framed).await.is_err() {
+            return;
+        }
+    }
+    let _ = socket.write_all(b"0\r\n\r\n").await;
+    let _ = socket.read(&mut [0; 16]).await;
+}
+
+/// What came out of one run, in JSON.
+struct Outcome {
+    events: Vec<Value>,
+    reply: Option<Value>,
+    error: Option<Error>,
+    arrived: Option<(String, Value)>,
+}
+
+async fn run(stand: &Stand, case: &Case, response: Response, chunks: Vec<Vec<u8>>) -> Outcome {
+    *stand.exchange.lock().unwrap() = Exchange { response, chunks, arrived: None };
+    let client = stand.clients.iter().find(|client| client.provider() == case.provider).unwrap();
+    let request: Request = serde_json::from_value(case.request.clone()).unwrap();
+    let mut outcome = Outcome { events: Vec::new(), reply: None, error: None, arrived: None };
+    if case.stream {
+        let mut stream = client.stream(request);
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(event) => outcome.events.push(serde_json::to_value(event).unwrap()),
+                Err(error) => outcome.error = Some(error),
+            }
+        }
+        outcome.reply = outcome.events.last().map(|event| event["reply"].clone());
+    } else {
+        match client.chat(request).await {
+            Ok(reply) => outcome.reply = Some(serde_json::to_value(reply).unwrap()),
+            Err(error) => outcome.error = Some(error),
+        }
+    }
+    outcome.arrived = stand.exchange.lock().unwrap().arrived.take();
+    outcome
+}
+
+/// Where `actual` lacks something of `expected`: objects may have more fields, lists must be as long.
+fn difference(expected: &Value, actual: &Value, at: &str) -> Option<String> {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(actual)) => expected.iter().find_map(|(key, value)| {
+            difference(value, actual.get(key).unwrap_or(&Value::Null), &format!("{at}.{key}"))
+        }),
+        (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
+            let mut pairs = expected.iter().zip(actual).enumerate();
+            pairs.find_map(|(i, (expected, actual))| difference(expected, actual, &format!("{at}[{i}]")))
+        }
+        _ if expected == actual => None,
+        _ => Some(format!("{at} is\n  {actual}\nand not\n  {expected}")),
+    }
+}
+
+fn check(case: &Case, outcome: &Outcome) -> Option<String> {
+    if let Some(sent) = &case.sent {
+        let Some((head, body)) = &outcome.arrived else { return Some(format!("nothing arrived: {:?}", outcome.error)) };
+        if *body != sent.body {
+            return Some(format!("the body is\n  {body}\nand not\n  {}", sent.body));
+        }
+        let mut lines = vec![format!("post {} http/1.1", sent.path)];
+        lines.extend(sent.headers.iter().map(|(name, value)| format!("{name}: {value}").to_lowercase()));
+        if let Some(line) = lines.iter().find(|line| !head.lines().any(|l| l == *line)) {
+            return Some(format!("the head has no {line:?}:\n{head}"));
+        }
+        return None;
+    }
+    if case.error.is_none()
+        && let Some(error) = &outcome.error
+    {
+        return Some(format!("failed: {error}"));
+    }
+    if let Some(expected) = &case.error {
+        let Some(error) = &outcome.error else { return Some("did not fail".to_owned()) };
+        let actual = json!({
+            "kind": error.kind().name(),
+            "status": error.status(),
+            "code": error.code(),
+            "request_id": error.request_id(),
+            "retry_after_ms": error.retry_after().map(|d| d.as_millis() as u64),
+        });
+        let mut expected = expected.clone();
+        if let Some(says) = expected.as_object_mut().and_then(|e| e.remove("says"))
+            && !error.to_string().contains(says.as_str().unwrap())
+        {
+            return Some(format!("the error does not say {says}: {error}"));
+        }
+        if let Some(difference) = difference(&expected, &actual, "error") {
+            return Some(difference);
+        }
+    }
+    let events = case.events.as_ref().and_then(|expected| difference(expected, &json!(outcome.events), "events"));
+    let reply = case.reply.as_ref().and_then(|expected| difference(expected, &json!(outcome.reply), "reply"));
+    events.or(reply)
+}
+
+#[tokio::test]
+async fn every_vector_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let stand = Stand::new().await;
+    let (mut held, mut failures) = (0, Vec::new());
+    for path in files {
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        for case in cases {
+            // A case about the request alone ends with an answer that both dialects refuse.
+            let nothing = Response { status: 400, ..Response::default() };
+            let response = case.response.clone().unwrap_or(nothing);
+            let chunks = response.chunks();
+            let whole = chunks.concat();
+            let mut cuts = vec![chunks];
+            if case.stream && case.response.is_some() {
+                cuts.push(whole.iter().map(|byte| vec![*byte]).collect());
+                cuts.push(vec![whole]);
+            }
+            let mut failed = None;
+            for chunks in cuts {
+                let outcome = run(&stand, &case, response.clone(), chunks).await;
+                failed = failed.or(check(&case, &outcome));
+            }
+            match failed {
+                Some(difference) => failures.push(format!("{file}: {}: {difference}", case.name)),
+                None => held += 1,
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), held + failures.len(), failures.join("\n"));
+    assert!(held >= 60, "only {held} cases were found");
+}
