@@ -47,36 +47,50 @@ impl ClientBuilder {
     /// assert!(error.to_string().contains(r#"LLM_TIMEOUT is "soon""#));
     /// ```
     pub fn from_vars<V: Into<OsString>>(get: impl Fn(&str) -> Option<V>) -> Result<Self> {
-        let get = |name: &str| match get(name).map(|value| value.into().into_string()).transpose() {
+        let get = |name: &str| match get(name)
+            .map(|value| value.into().into_string())
+            .transpose()
+        {
             Ok(value) => Ok(value.filter(|value| !value.trim().is_empty())),
-            Err(value) => Err(Error::config(format!("{name} is {value:?}: it must be UTF-8 text"))),
+            Err(value) => Err(Error::config(format!(
+                "{name} is {value:?}: it must be UTF-8 text"
+            ))),
         };
         let is_set = |provider: Provider| get(provider.key_variable()).map(|key| key.is_some());
         let provider = match get("LLM_PROVIDER")? {
-            Some(name) => name.parse().map_err(|e: Error| Error::config(format!("LLM_PROVIDER: {}", e.message())))?,
+            Some(name) => name
+                .parse()
+                .map_err(|e: Error| Error::config(format!("LLM_PROVIDER: {}", e.message())))?,
             None if is_set(Provider::OpenAi)? && !is_set(Provider::Anthropic)? => Provider::OpenAi,
             None => Provider::Anthropic,
         };
         let mut limits = Limits::default();
-        if let Some(n) = parse(&get, "LLM_MAX_CONNECTIONS", "a whole number from 1 to 65535")? {
+        if let Some(n) = parse(get, "LLM_MAX_CONNECTIONS", "a whole number from 1 to 65535")? {
             limits.max_connections = n;
             limits.max_keepalive_connections = limits.max_keepalive_connections.min(n);
         }
-        if let Some(n) = parse(&get, "LLM_MAX_KEEPALIVE", "a whole number, at most LLM_MAX_CONNECTIONS")? {
+        if let Some(n) = parse(
+            get,
+            "LLM_MAX_KEEPALIVE",
+            "a whole number, at most LLM_MAX_CONNECTIONS",
+        )? {
             limits.max_keepalive_connections = n;
         }
-        if let Some(expiry) = seconds(&get, "LLM_KEEPALIVE_EXPIRY")? {
+        if let Some(expiry) = seconds(get, "LLM_KEEPALIVE_EXPIRY")? {
             limits.keepalive_expiry = expiry;
         }
         limits.validate().map_err(|e| {
-            Error::config(format!("{} (LLM_MAX_CONNECTIONS, LLM_MAX_KEEPALIVE)", e.message()))
+            Error::config(format!(
+                "{} (LLM_MAX_CONNECTIONS, LLM_MAX_KEEPALIVE)",
+                e.message()
+            ))
         })?;
         let mut retry = RetryPolicy::default();
-        if let Some(n) = parse(&get, "LLM_MAX_RETRIES", "a whole number")? {
+        if let Some(n) = parse(get, "LLM_MAX_RETRIES", "a whole number")? {
             retry.max_retries = n;
         }
         let mut builder = Client::builder(provider).limits(limits).retry(retry);
-        if let Some(timeout) = seconds(&get, "LLM_TIMEOUT")? {
+        if let Some(timeout) = seconds(get, "LLM_TIMEOUT")? {
             if timeout.is_zero() {
                 return Err(Error::config("LLM_TIMEOUT is 0: it must be longer"));
             }
@@ -100,18 +114,26 @@ fn parse<T: FromStr<Err: Display>>(
     name: &str,
     accepted: &str,
 ) -> Result<Option<T>> {
-    let Some(value) = get(name)? else { return Ok(None) };
+    let Some(value) = get(name)? else {
+        return Ok(None);
+    };
     match value.trim().parse() {
         Ok(parsed) => Ok(Some(parsed)),
-        Err(why) => Err(Error::config(format!("{name} is {value:?} ({why}): it must be {accepted}"))),
+        Err(why) => Err(Error::config(format!(
+            "{name} is {value:?} ({why}): it must be {accepted}"
+        ))),
     }
 }
 
 fn seconds(get: impl Fn(&str) -> Result<Option<String>>, name: &str) -> Result<Option<Duration>> {
-    let Some(value) = parse::<f64>(get, name, "a number of seconds, such as 30 or 2.5")? else { return Ok(None) };
+    let Some(value) = parse::<f64>(get, name, "a number of seconds, such as 30 or 2.5")? else {
+        return Ok(None);
+    };
     match Duration::try_from_secs_f64(value) {
         Ok(duration) => Ok(Some(duration)),
-        Err(_) => Err(Error::config(format!("{name} is {value}: it must be a number of seconds, 0 or more"))),
+        Err(_) => Err(Error::config(format!(
+            "{name} is {value}: it must be a number of seconds, 0 or more"
+        ))),
     }
 }
 
@@ -134,9 +156,15 @@ mod tests {
             ("LLM_TIMEOUT", ""),
         ])
         .unwrap();
-        assert_eq!((client.provider(), client.model()), (Provider::OpenAi, "gpt-x"));
+        assert_eq!(
+            (client.provider(), client.model()),
+            (Provider::OpenAi, "gpt-x")
+        );
         let limits = client.stats().limits.unwrap();
-        assert_eq!((limits.max_connections, limits.max_keepalive_connections), (3, 3));
+        assert_eq!(
+            (limits.max_connections, limits.max_keepalive_connections),
+            (3, 3)
+        );
         assert_eq!(limits.keepalive_expiry, Duration::from_millis(2500));
     }
 
@@ -145,8 +173,18 @@ mod tests {
         for (vars, expected) in [
             (&[("OPENAI_API_KEY", "k")][..], Provider::OpenAi),
             (&[("ANTHROPIC_API_KEY", "k")], Provider::Anthropic),
-            (&[("ANTHROPIC_API_KEY", "k"), ("OPENAI_API_KEY", "k")], Provider::Anthropic),
-            (&[("LLM_PROVIDER", "OpenAI"), ("ANTHROPIC_API_KEY", "k"), ("OPENAI_API_KEY", "k")], Provider::OpenAi),
+            (
+                &[("ANTHROPIC_API_KEY", "k"), ("OPENAI_API_KEY", "k")],
+                Provider::Anthropic,
+            ),
+            (
+                &[
+                    ("LLM_PROVIDER", "OpenAI"),
+                    ("ANTHROPIC_API_KEY", "k"),
+                    ("OPENAI_API_KEY", "k"),
+                ],
+                Provider::OpenAi,
+            ),
         ] {
             assert_eq!(build(vars).unwrap().provider(), expected, "{vars:?}");
         }
@@ -155,7 +193,11 @@ mod tests {
     #[test]
     fn each_bad_value_is_named() {
         for (name, value, shown) in [
-            ("LLM_PROVIDER", "mistral", "LLM_PROVIDER: unknown provider \"mistral\""),
+            (
+                "LLM_PROVIDER",
+                "mistral",
+                "LLM_PROVIDER: unknown provider \"mistral\"",
+            ),
             ("LLM_TIMEOUT", "soon", "LLM_TIMEOUT is \"soon\""),
             ("LLM_TIMEOUT", "-1", "LLM_TIMEOUT is -1"),
             ("LLM_TIMEOUT", "0", "LLM_TIMEOUT is 0"),
@@ -165,8 +207,16 @@ mod tests {
             ("LLM_MAX_CONNECTIONS", "0", "max_connections is 0"),
             ("LLM_MAX_CONNECTIONS", "-3", "LLM_MAX_CONNECTIONS is \"-3\""),
             ("LLM_MAX_CONNECTIONS", "99999", "max_connections is 99999"),
-            ("LLM_MAX_KEEPALIVE", "11", "max_keepalive_connections is 11, more than max_connections, which is 10"),
-            ("LLM_KEEPALIVE_EXPIRY", "-0.5", "LLM_KEEPALIVE_EXPIRY is -0.5"),
+            (
+                "LLM_MAX_KEEPALIVE",
+                "11",
+                "max_keepalive_connections is 11, more than max_connections, which is 10",
+            ),
+            (
+                "LLM_KEEPALIVE_EXPIRY",
+                "-0.5",
+                "LLM_KEEPALIVE_EXPIRY is -0.5",
+            ),
             ("ANTHROPIC_BASE_URL", "localhost", "\"localhost\""),
         ] {
             let error = build(&[("ANTHROPIC_API_KEY", "k"), (name, value)]).unwrap_err();
@@ -178,8 +228,16 @@ mod tests {
             let bytes = std::os::unix::ffi::OsStringExt::from_vec(vec![b'x', 0xff]);
             let get = |name: &str| (name == "LLM_MODEL").then(|| OsString::clone(&bytes));
             let error = ClientBuilder::from_vars(get).unwrap_err();
-            assert!(error.to_string().contains("LLM_MODEL is \"x\\xFF\""), "{error}");
+            assert!(
+                error.to_string().contains("LLM_MODEL is \"x\\xFF\""),
+                "{error}"
+            );
         }
-        assert!(build(&[]).unwrap_err().to_string().contains("ANTHROPIC_API_KEY"));
+        assert!(
+            build(&[])
+                .unwrap_err()
+                .to_string()
+                .contains("ANTHROPIC_API_KEY")
+        );
     }
 }

@@ -251,8 +251,16 @@ impl Error {
             }
         };
         clean(self.0.message.to_mut());
-        let Details { error_type, code, body, .. } = &mut self.0.details;
-        [error_type, code, body].into_iter().flatten().for_each(clean);
+        let Details {
+            error_type,
+            code,
+            body,
+            ..
+        } = &mut self.0.details;
+        [error_type, code, body]
+            .into_iter()
+            .flatten()
+            .for_each(clean);
         if let ErrorKind::Status { message, code, .. } = &mut self.0.kind {
             clean(message);
             code.iter_mut().for_each(clean);

@@ -33,8 +33,8 @@ mod trace;
 mod transport;
 
 pub use chat::{
-    CacheTtl, Effort, Event, Message, OutputSchema, Part, Reasoning, Reply, Request, Role, Source, StopReason, Timing,
-    Tool, ToolCall, ToolChoice, Usage,
+    CacheTtl, Effort, Event, Message, OutputSchema, Part, Reasoning, Reply, Request, Role, Source,
+    StopReason, Timing, Tool, ToolCall, ToolChoice, Usage,
 };
 pub use client::{Client, ClientBuilder, EventStream, HttpVersion};
 pub use error::{Error, ErrorKind, Result, TimeoutKind};

@@ -53,7 +53,10 @@ impl RetryPolicy {
     /// assert_eq!(warmline::RetryPolicy::never().max_retries, 0);
     /// ```
     pub fn never() -> Self {
-        Self { max_retries: 0, ..Self::default() }
+        Self {
+            max_retries: 0,
+            ..Self::default()
+        }
     }
 
     /// The delay before retry `n` (from 0) for a random number from 0 to 1.
@@ -93,7 +96,9 @@ impl RetryPolicy {
             None => self.backoff(n, random),
         };
         if !budget.take(error) {
-            return Err(Some("not tried again, since the client's retry budget is spent".into()));
+            return Err(Some(
+                "not tried again, since the client's retry budget is spent".into(),
+            ));
         }
         Ok(delay)
     }
@@ -104,7 +109,10 @@ fn is_retryable(error: &Error) -> bool {
         return overruled;
     }
     match error.kind() {
-        ErrorKind::Connect | ErrorKind::RateLimited { .. } | ErrorKind::Overloaded | ErrorKind::Stream => true,
+        ErrorKind::Connect
+        | ErrorKind::RateLimited { .. }
+        | ErrorKind::Overloaded
+        | ErrorKind::Stream => true,
         ErrorKind::Timeout { which } => *which != TimeoutKind::Deadline,
         ErrorKind::Status { status, .. } => matches!(status, 408 | 409 | 500..),
         _ => false,
@@ -127,14 +135,20 @@ impl RetryBudget {
             ErrorKind::Timeout { .. } => Self::RETRY_AFTER_TIMEOUT,
             _ => Self::RETRY,
         };
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost)).is_ok()
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(cost)
+            })
+            .is_ok()
     }
 
     pub(crate) fn succeeded(&self) {
         // An Err says that it was full.
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            (left < Self::FULL).then_some(left + 1)
-        });
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                (left < Self::FULL).then_some(left + 1)
+            });
     }
 }
 
@@ -148,7 +162,11 @@ impl Default for RetryBudget {
 /// date (RFC 9110 section 10.2.3). None for what cannot be read.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let number = |text: &str| text.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
+    let number = |text: &str| {
+        text.parse::<f64>()
+            .ok()
+            .filter(|n| n.is_finite() && *n >= 0.0)
+    };
     if let Some(ms) = text("retry-after-ms").and_then(number) {
         return Duration::try_from_secs_f64(ms / 1000.0).ok();
     }
@@ -183,11 +201,20 @@ mod tests {
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(k, v)| (http::HeaderName::from_static(k), v.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| (http::HeaderName::from_static(k), v.parse().unwrap()))
+            .collect()
     }
 
     fn answer(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Error {
-        decode_error(Provider::OpenAi, status, &headers(pairs), body.as_bytes(), now())
+        decode_error(
+            Provider::OpenAi,
+            status,
+            &headers(pairs),
+            body.as_bytes(),
+            now(),
+        )
     }
 
     fn decide(n: u32, error: &Error) -> Result<Duration, Option<String>> {
@@ -197,7 +224,8 @@ mod tests {
     #[test]
     fn retry_after_in_every_form() {
         let date = |offset: i64| {
-            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.saturating_add_signed(offset));
+            let at =
+                SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.saturating_add_signed(offset));
             httpdate::fmt_http_date(at)
         };
         let ms = Duration::from_millis;
@@ -205,8 +233,14 @@ mod tests {
             (vec![("retry-after", "2".to_owned())], Some(ms(2000))),
             (vec![("retry-after", "0.25".into())], Some(ms(250))),
             (vec![("retry-after", " 7 ".into())], Some(ms(7000))),
-            (vec![("retry-after-ms", "30".into()), ("retry-after", "9".into())], Some(ms(30))),
-            (vec![("retry-after-ms", "x".into()), ("retry-after", "9".into())], Some(ms(9000))),
+            (
+                vec![("retry-after-ms", "30".into()), ("retry-after", "9".into())],
+                Some(ms(30)),
+            ),
+            (
+                vec![("retry-after-ms", "x".into()), ("retry-after", "9".into())],
+                Some(ms(9000)),
+            ),
             (vec![("retry-after", date(5))], Some(ms(5000))),
             (vec![("retry-after", date(-5))], Some(ms(0))),
             (vec![("retry-after", "-1".into())], None),
@@ -215,7 +249,8 @@ mod tests {
             (vec![("retry-after", "1e300".into())], None),
             (vec![], None),
         ] {
-            let pairs: Vec<(&'static str, &str)> = pairs.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            let pairs: Vec<(&'static str, &str)> =
+                pairs.iter().map(|(k, v)| (*k, v.as_str())).collect();
             assert_eq!(retry_after(&headers(&pairs), now()), expected, "{pairs:?}");
         }
     }
@@ -243,7 +278,11 @@ mod tests {
             (503, vec![("x-should-retry", "perhaps")], "", true),
         ] {
             let error = answer(status, &pairs, body);
-            assert_eq!(decide(0, &error).is_ok(), again, "{status} {pairs:?} {body}");
+            assert_eq!(
+                decide(0, &error).is_ok(),
+                again,
+                "{status} {pairs:?} {body}"
+            );
         }
     }
 
@@ -257,7 +296,16 @@ mod tests {
             (Error::timeout(TimeoutKind::Head, second), true),
             (Error::timeout(TimeoutKind::Content, second), true),
             (Error::timeout(TimeoutKind::Deadline, second), false),
-            (Error::new(ErrorKind::PoolTimeout { limits, waited: second }, "full"), false),
+            (
+                Error::new(
+                    ErrorKind::PoolTimeout {
+                        limits,
+                        waited: second,
+                    },
+                    "full",
+                ),
+                false,
+            ),
             (Error::stream("cut"), true),
             (Error::decode("garbage"), false),
             (Error::config("wrong"), false),
@@ -270,9 +318,16 @@ mod tests {
     #[test]
     fn delays_double_to_the_cap_and_the_attempts_end() {
         let error = Error::new(ErrorKind::Overloaded, "busy");
-        let policy = RetryPolicy { max_retries: 7, ..RetryPolicy::default() };
+        let policy = RetryPolicy {
+            max_retries: 7,
+            ..RetryPolicy::default()
+        };
         let delays: Vec<_> = (0..8)
-            .map(|n| policy.decide(n, &error, &RetryBudget::default(), 1.0).map(|d| d.as_millis()))
+            .map(|n| {
+                policy
+                    .decide(n, &error, &RetryBudget::default(), 1.0)
+                    .map(|d| d.as_millis())
+            })
             .collect();
         let expected = [500, 1000, 2000, 4000, 8000, 8000, 8000].map(Ok);
         assert_eq!(delays[..7], expected);
@@ -307,7 +362,13 @@ mod tests {
             assert!(policy.decide(0, &busy, &budget, 0.0).is_ok());
         }
         assert!(policy.decide(0, &slow, &budget, 0.0).is_ok());
-        assert!(policy.decide(0, &busy, &budget, 0.0).unwrap_err().unwrap().contains("retry budget"));
+        assert!(
+            policy
+                .decide(0, &busy, &budget, 0.0)
+                .unwrap_err()
+                .unwrap()
+                .contains("retry budget")
+        );
         (0..5).for_each(|_| budget.succeeded());
         assert!(policy.decide(0, &slow, &budget, 0.0).is_err());
         assert!(policy.decide(0, &busy, &budget, 0.0).is_ok());

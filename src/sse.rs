@@ -67,7 +67,10 @@ impl Parser {
                 self.check_size(whole.len() + line.len())?;
                 whole.extend_from_slice(line);
                 // A line put together here cannot be lent, so what it adds is kept at once.
-                let mut own = Lent { name: lent.name.take(), data: lent.data.take() };
+                let mut own = Lent {
+                    name: lent.name.take(),
+                    data: lent.data.take(),
+                };
                 self.take_line(&whole, &mut own, &mut each)?;
                 self.keep(own);
                 whole.clear();
@@ -204,7 +207,10 @@ mod tests {
     }
 
     fn events(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-        expected.iter().map(|(n, d)| ((*n).to_owned(), (*d).to_owned())).collect()
+        expected
+            .iter()
+            .map(|(n, d)| ((*n).to_owned(), (*d).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -227,7 +233,10 @@ mod tests {
             ("data: \u{feff}a\n\n", &[("", "\u{feff}a")]),
             ("\n\n\ndata: a\n\n\n\n", &[("", "a")]),
             ("data: grüße 🦀\n\n", &[("", "grüße 🦀")]),
-            ("data: a\n\ndata: no blank line", &[("", "a"), ("", "no blank line")]),
+            (
+                "data: a\n\ndata: no blank line",
+                &[("", "a"), ("", "no blank line")],
+            ),
             ("data: no blank line\n", &[("", "no blank line")]),
             ("event: x\n", &[]),
             ("", &[]),
@@ -254,7 +263,10 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert!(fed <= MAX_EVENT_BYTES && error.to_string().contains("larger than"), "{error}");
+        assert!(
+            fed <= MAX_EVENT_BYTES && error.to_string().contains("larger than"),
+            "{error}"
+        );
     }
 
     #[test]

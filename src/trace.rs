@@ -7,7 +7,12 @@ use tracing::field::Empty;
 use crate::transport::Endpoint;
 use crate::{Error, Provider, Reply, Request, StopReason};
 
-pub(crate) fn call(provider: Provider, model: &str, request: &Request, endpoint: &Endpoint) -> Span {
+pub(crate) fn call(
+    provider: Provider,
+    model: &str,
+    request: &Request,
+    endpoint: &Endpoint,
+) -> Span {
     tracing::info_span!(
         "chat",
         otel.name = format_args!("chat {model}"),
@@ -44,10 +49,19 @@ pub(crate) fn replied(span: &Span, reply: &Reply) {
     }
     if reply.usage_reported {
         // The conventions count the cached ones in.
-        span.record("gen_ai.usage.input_tokens", reply.usage.total_input_tokens());
+        span.record(
+            "gen_ai.usage.input_tokens",
+            reply.usage.total_input_tokens(),
+        );
         span.record("gen_ai.usage.output_tokens", reply.usage.output_tokens);
-        span.record("gen_ai.usage.cache_read.input_tokens", reply.usage.cache_read_tokens);
-        span.record("gen_ai.usage.cache_creation.input_tokens", reply.usage.cache_write_tokens);
+        span.record(
+            "gen_ai.usage.cache_read.input_tokens",
+            reply.usage.cache_read_tokens,
+        );
+        span.record(
+            "gen_ai.usage.cache_creation.input_tokens",
+            reply.usage.cache_write_tokens,
+        );
     }
     resent(span, reply.attempts);
 }

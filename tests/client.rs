@@ -1,4 +1,5 @@
 //! The client as its users meet it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -7,13 +8,18 @@ use std::time::Duration;
 use common::{ask, builder, client, sim};
 use serde_json::json;
 use warmline::{
-    CacheTtl, Client, Effort, ErrorKind, Event, Limits, Message, Part, Provider, Request, RetryPolicy, Source,
-    StopReason, Tool,
+    CacheTtl, Client, Effort, ErrorKind, Event, Limits, Message, Part, Provider, Request,
+    RetryPolicy, Source, StopReason, Tool,
 };
 use warmline_sim::Sim;
 
 fn openai(sim: &Sim) -> Client {
-    Client::builder(Provider::OpenAi).api_key("sk-secret-000001").base_url(sim.openai_url()).no_proxy().build().unwrap()
+    Client::builder(Provider::OpenAi)
+        .api_key("sk-secret-000001")
+        .base_url(sim.openai_url())
+        .no_proxy()
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -21,14 +27,24 @@ fn a_client_can_go_anywhere() {
     fn anywhere<T: Clone + Send + Sync + 'static>() {}
     fn sendable<T: Send>(_: T) {}
     anywhere::<Client>();
-    sendable(Client::builder(Provider::OpenAi).api_key("k").build().unwrap().stream("hi"));
+    sendable(
+        Client::builder(Provider::OpenAi)
+            .api_key("k")
+            .build()
+            .unwrap()
+            .stream("hi"),
+    );
 }
 
 #[tokio::test]
 async fn both_dialects_give_the_same_whole_or_streamed() {
     let sim = sim().await;
     for client in [client(&sim), openai(&sim)] {
-        let request = Request::new().user("Say something.").system("Be brief.").model("m").max_tokens(500);
+        let request = Request::new()
+            .user("Say something.")
+            .system("Be brief.")
+            .model("m")
+            .max_tokens(500);
         let whole = client.chat(request.clone()).await.unwrap();
         let mut texts = String::new();
         let mut done = None;
@@ -42,10 +58,17 @@ async fn both_dialects_give_the_same_whole_or_streamed() {
             }
         }
         let streamed = done.unwrap();
-        assert!(whole.text().contains("You said: “Say something.”"), "{}", whole.text());
+        assert!(
+            whole.text().contains("You said: “Say something.”"),
+            "{}",
+            whole.text()
+        );
         assert_eq!(texts, whole.text());
         assert_eq!(streamed.content, whole.content);
-        assert_eq!((&streamed.stop_reason, streamed.usage.output_tokens), (&whole.stop_reason, whole.usage.output_tokens));
+        assert_eq!(
+            (&streamed.stop_reason, streamed.usage.output_tokens),
+            (&whole.stop_reason, whole.usage.output_tokens)
+        );
         assert_eq!(whole.stop_reason, Some(StopReason::EndTurn));
         assert!(whole.usage_reported && streamed.usage_reported && whole.usage.input_tokens > 0);
         assert!(whole.request_id.is_some() && streamed.request_id.is_some());
@@ -57,20 +80,38 @@ async fn both_dialects_give_the_same_whole_or_streamed() {
 async fn a_conversation_with_tools_goes_round() {
     let sim = sim().await;
     for client in [client(&sim), openai(&sim)] {
-        let weather = Tool::new("weather", "The weather.", json!({
-            "type": "object",
-            "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
-        }));
-        let mut request = Request::new().user("Bern").tool(weather).effort(Effort::Low).max_tokens(4000).model("m");
+        let weather = Tool::new(
+            "weather",
+            "The weather.",
+            json!({
+                "type": "object",
+                "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+            }),
+        );
+        let mut request = Request::new()
+            .user("Bern")
+            .tool(weather)
+            .effort(Effort::Low)
+            .max_tokens(4000)
+            .model("m");
         let first = client.stream(request.clone()).into_reply().await.unwrap();
         assert_eq!(first.stop_reason, Some(StopReason::ToolUse));
         assert!(first.reasoning().contains("simulated"));
         let call = first.tool_calls().next().unwrap().clone();
-        assert_eq!((call.name.as_str(), call.parse().ok()), ("weather", Some(json!({"city": "Bern", "days": 1}))));
+        assert_eq!(
+            (call.name.as_str(), call.parse().ok()),
+            ("weather", Some(json!({"city": "Bern", "days": 1})))
+        );
         // Thoughts and signatures go back as they came: the simulator checks them.
-        request = request.message(first.into_message()).message(Message::tool_result(&call.id, "sunny"));
+        request = request
+            .message(first.into_message())
+            .message(Message::tool_result(&call.id, "sunny"));
         let second = client.chat(request).await.unwrap();
-        assert!(second.text().starts_with("The tool says: sunny."), "{}", second.text());
+        assert!(
+            second.text().starts_with("The tool says: sunny."),
+            "{}",
+            second.text()
+        );
     }
 }
 
@@ -87,12 +128,25 @@ async fn a_schema_gives_a_typed_value() {
         "properties": {"name": {"type": "string"}, "people": {"type": "integer"}},
     });
     for client in [client(&sim), openai(&sim)] {
-        let request = Request::new().user("A city?").output_schema("city", schema.clone()).model("m");
+        let request = Request::new()
+            .user("A city?")
+            .output_schema("city", schema.clone())
+            .model("m");
         let reply = client.chat(request.clone()).await.unwrap();
-        assert_eq!(reply.parse::<City>().unwrap(), City { name: "example".into(), people: 1 });
+        assert_eq!(
+            reply.parse::<City>().unwrap(),
+            City {
+                name: "example".into(),
+                people: 1
+            }
+        );
         let cut = client.chat(request.max_tokens(1)).await.unwrap();
         let error = cut.parse::<u32>().unwrap_err();
-        assert!(error.to_string().contains("max_tokens") || cut.stop_reason == Some(StopReason::EndTurn), "{error}");
+        assert!(
+            error.to_string().contains("max_tokens")
+                || cut.stop_reason == Some(StopReason::EndTurn),
+            "{error}"
+        );
     }
 }
 
@@ -101,10 +155,22 @@ async fn images_and_documents_arrive() {
     let sim = sim().await;
     let turn = Message::user("What is this?")
         .with(Part::image(Source::base64("image/png", "iVBORw0KGgo=")))
-        .with(Part::document(Source::base64("application/pdf", "JVBERi0=")));
+        .with(Part::document(Source::base64(
+            "application/pdf",
+            "JVBERi0=",
+        )));
     for client in [client(&sim), openai(&sim)] {
-        let reply = client.chat(Request::new().message(turn.clone()).model("m")).await.unwrap();
-        assert!(reply.text().starts_with("I was given 1 image(s) and 1 document(s)."), "{}", reply.text());
+        let reply = client
+            .chat(Request::new().message(turn.clone()).model("m"))
+            .await
+            .unwrap();
+        assert!(
+            reply
+                .text()
+                .starts_with("I was given 1 image(s) and 1 document(s)."),
+            "{}",
+            reply.text()
+        );
     }
 }
 
@@ -116,8 +182,14 @@ async fn marked_prompts_are_cached() {
     request.system = vec![Part::text("a long preamble ".repeat(100)).cached(CacheTtl::FiveMinutes)];
     let first = client.chat(request.clone()).await.unwrap().usage;
     let second = client.stream(request).into_reply().await.unwrap().usage;
-    assert!(first.cache_write_tokens > 300 && first.cache_read_tokens == 0, "{first:?}");
-    assert_eq!((second.cache_write_tokens, second.cache_read_tokens), (0, first.cache_write_tokens));
+    assert!(
+        first.cache_write_tokens > 300 && first.cache_read_tokens == 0,
+        "{first:?}"
+    );
+    assert_eq!(
+        (second.cache_write_tokens, second.cache_read_tokens),
+        (0, first.cache_write_tokens)
+    );
     assert_eq!(first.total_input_tokens(), second.total_input_tokens());
 }
 
@@ -125,12 +197,30 @@ async fn marked_prompts_are_cached() {
 async fn what_compatible_servers_do_differently_is_met() {
     let sim = sim().await;
     let client = openai(&sim);
-    for scenario in ["no-usage", "no-done", "crlf", "no-usage&no-done&crlf", "json-only", "content-type=text/plain"] {
-        let request = Request::new().user("hi").model(format!("m?tokens=4&{scenario}"));
+    for scenario in [
+        "no-usage",
+        "no-done",
+        "crlf",
+        "no-usage&no-done&crlf",
+        "json-only",
+        "content-type=text/plain",
+    ] {
+        let request = Request::new()
+            .user("hi")
+            .model(format!("m?tokens=4&{scenario}"));
         let reply = client.stream(request).into_reply().await.unwrap();
-        assert_eq!((reply.text().as_str(), reply.usage_reported), ("warm connections answer sooner ", !scenario.contains("usage")));
+        assert_eq!(
+            (reply.text().as_str(), reply.usage_reported),
+            (
+                "warm connections answer sooner ",
+                !scenario.contains("usage")
+            )
+        );
     }
-    let raw = Request { keep_raw: true, ..Request::new().user("hi").model("m?tokens=1") };
+    let raw = Request {
+        keep_raw: true,
+        ..Request::new().user("hi").model("m?tokens=1")
+    };
     let reply = client.stream(raw).into_reply().await.unwrap();
     assert!(reply.raw().unwrap().ends_with(b"data: [DONE]\n\n"));
 }
@@ -138,7 +228,11 @@ async fn what_compatible_servers_do_differently_is_met() {
 #[tokio::test]
 async fn an_event_of_megabytes_comes_through() {
     let sim = sim().await;
-    let reply = client(&sim).stream(ask("huge=3000000")).into_reply().await.unwrap();
+    let reply = client(&sim)
+        .stream(ask("huge=3000000"))
+        .into_reply()
+        .await
+        .unwrap();
     assert_eq!(reply.text().len(), 3_000_000);
 }
 
@@ -147,7 +241,10 @@ async fn a_web_page_in_place_of_a_reply_is_shown() {
     let sim = sim().await;
     let client = client(&sim);
     let page = || ask("status=200&content-type=text/html&body=<html>Please+log+in</html>");
-    for reply in [client.chat(page()).await, client.stream(page()).into_reply().await] {
+    for reply in [
+        client.chat(page()).await,
+        client.stream(page()).into_reply().await,
+    ] {
         let error = reply.unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::Decode);
         assert!(error.to_string().contains("<html>Please log in"), "{error}");
@@ -158,15 +255,27 @@ async fn a_web_page_in_place_of_a_reply_is_shown() {
 async fn keys_never_show() {
     let sim = sim().await;
     let key = "sk-ant-invalid-0123456789";
-    for (provider, url) in [(Provider::Anthropic, sim.anthropic_url()), (Provider::OpenAi, sim.openai_url())] {
-        let builder = Client::builder(provider).api_key(key).base_url(url).no_proxy();
+    for (provider, url) in [
+        (Provider::Anthropic, sim.anthropic_url()),
+        (Provider::OpenAi, sim.openai_url()),
+    ] {
+        let builder = Client::builder(provider)
+            .api_key(key)
+            .base_url(url)
+            .no_proxy();
         assert!(!format!("{builder:?}").contains(key));
         let client = builder.build().unwrap();
         assert!(!format!("{client:?}").contains(key));
         // This provider echoes the key.
-        let error = client.chat(Request::new().user("hi").model("m")).await.unwrap_err();
+        let error = client
+            .chat(Request::new().user("hi").model("m"))
+            .await
+            .unwrap_err();
         let shown = format!("{error} {error:?} {:?} {:?}", error.body(), error.kind());
-        assert!(shown.contains("[redacted]") && !shown.contains(key), "{shown}");
+        assert!(
+            shown.contains("[redacted]") && !shown.contains(key),
+            "{shown}"
+        );
         assert_eq!(error.status(), Some(401));
     }
 }
@@ -176,7 +285,10 @@ async fn keys_do_not_follow_redirects() {
     let (sim, elsewhere) = (sim().await, sim().await);
     let location = format!("{}/v1/messages", elsewhere.url());
     let client = builder(&sim).retry(RetryPolicy::never()).build().unwrap();
-    let error = client.chat(ask(&format!("status=307&location={location}"))).await.unwrap_err();
+    let error = client
+        .chat(ask(&format!("status=307&location={location}")))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains(&location), "{error}");
     assert_eq!(elsewhere.stats().total, 0);
 }
@@ -184,22 +296,46 @@ async fn keys_do_not_follow_redirects() {
 #[test]
 fn bad_settings_are_named() {
     let build = |change: fn(warmline::ClientBuilder) -> warmline::ClientBuilder| {
-        let error = change(Client::builder(Provider::OpenAi).api_key("k")).build().unwrap_err();
+        let error = change(Client::builder(Provider::OpenAi).api_key("k"))
+            .build()
+            .unwrap_err();
         assert_eq!((error.kind(), error.attempts()), (&ErrorKind::Config, 0));
         error.to_string()
     };
     for (shown, message) in [
-        ("max_connections is 0", build(|b| b.limits(Limits { max_connections: 0, ..Limits::default() }))),
-        ("max_keepalive_connections is 11", build(|b| {
-            b.limits(Limits { max_keepalive_connections: 11, ..Limits::default() })
-        })),
+        (
+            "max_connections is 0",
+            build(|b| {
+                b.limits(Limits {
+                    max_connections: 0,
+                    ..Limits::default()
+                })
+            }),
+        ),
+        (
+            "max_keepalive_connections is 11",
+            build(|b| {
+                b.limits(Limits {
+                    max_keepalive_connections: 11,
+                    ..Limits::default()
+                })
+            }),
+        ),
         ("timeout is 0", build(|b| b.timeout(Duration::ZERO))),
         ("deadline is 0", build(|b| b.deadline(Duration::ZERO))),
         ("\"nowhere\"", build(|b| b.base_url("nowhere"))),
-        ("no API key for openai: set OPENAI_API_KEY", build(|b| b.api_key(" "))),
+        (
+            "no API key for openai: set OPENAI_API_KEY",
+            build(|b| b.api_key(" ")),
+        ),
         ("API key", build(|b| b.api_key("a\nb"))),
         ("\"a b\"", build(|b| b.header("a b", "c"))),
-        ("PEM", build(|b| b.root_certificate("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"))),
+        (
+            "PEM",
+            build(|b| {
+                b.root_certificate("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n")
+            }),
+        ),
         ("proxy", build(|b| b.proxy("::"))),
     ] {
         assert!(message.contains(shown), "{message}");
@@ -211,18 +347,33 @@ async fn bad_requests_are_named_and_nothing_is_sent() {
     let sim = sim().await;
     let client = client(&sim);
     let mut budget = Request::new().user("x");
-    budget.reasoning = Some(warmline::Reasoning { budget_tokens: Some(1024), effort: None });
+    budget.reasoning = Some(warmline::Reasoning {
+        budget_tokens: Some(1024),
+        effort: None,
+    });
     for (shown, request) in [
         ("no messages", Request::new()),
         ("messages[0] is empty", Request::new().user("  ")),
         ("max_tokens is 0", Request::new().user("x").max_tokens(0)),
-        ("temperature is 3", Request::new().user("x").temperature(3.0)),
-        ("temperature is NaN", Request::new().user("x").temperature(f64::NAN)),
+        (
+            "temperature is 3",
+            Request::new().user("x").temperature(3.0),
+        ),
+        (
+            "temperature is NaN",
+            Request::new().user("x").temperature(f64::NAN),
+        ),
     ] {
         let error = client.chat(request.clone()).await.unwrap_err();
-        assert!(*error.kind() == ErrorKind::Config && error.to_string().contains(shown), "{error}");
+        assert!(
+            *error.kind() == ErrorKind::Config && error.to_string().contains(shown),
+            "{error}"
+        );
         let mut stream = client.stream(request);
-        assert_eq!(*stream.next().await.unwrap().unwrap_err().kind(), ErrorKind::Config);
+        assert_eq!(
+            *stream.next().await.unwrap().unwrap_err().kind(),
+            ErrorKind::Config
+        );
         assert!(stream.next().await.is_none());
     }
     let error = openai(&sim).chat(budget).await.unwrap_err();

@@ -1,4 +1,5 @@
 //! The pool's promises, each seen from both sides: the client's statistics and the server's sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -20,16 +21,32 @@ fn line(client: &Client) -> String {
 async fn sequential_calls_use_one_socket() {
     let sim = sim().await;
     let client = client(&sim);
-    assert_eq!(line(&client), "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting");
+    assert_eq!(
+        line(&client),
+        "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting"
+    );
     for _ in 0..5 {
         client.chat(ask("tokens=3")).await.unwrap();
-        assert_eq!(line(&client), "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting");
+        assert_eq!(
+            line(&client),
+            "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting"
+        );
         client.stream(ask("tokens=3")).into_reply().await.unwrap();
-        settles(&client, "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting").await;
+        settles(
+            &client,
+            "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
+        )
+        .await;
     }
     let (ours, theirs) = (client.stats(), sim.stats());
-    assert_eq!((ours.opened, ours.reused, ours.closed), (Some(1), Some(9), Some(0)));
-    assert_eq!((theirs.total, theirs.requests_per_connection), (1, vec![10]));
+    assert_eq!(
+        (ours.opened, ours.reused, ours.closed),
+        (Some(1), Some(9), Some(0))
+    );
+    assert_eq!(
+        (theirs.total, theirs.requests_per_connection),
+        (1, vec![10])
+    );
 }
 
 #[tokio::test]
@@ -42,27 +59,44 @@ async fn ten_calls_open_ten_and_keep_five_and_the_eleventh_waits() {
         calls.spawn(async move { client.chat(ask("hold")).await });
     }
     sim.wait_until(|s| s.holding == 10).await;
-    assert_eq!(line(&client), "Requests: 10 active, 0 queued | Connections: 10 active, 0 idle, 0 connecting");
+    assert_eq!(
+        line(&client),
+        "Requests: 10 active, 0 queued | Connections: 10 active, 0 idle, 0 connecting"
+    );
     assert_eq!(client.stats().exhausted, Some(0));
 
     let eleventh = tokio::spawn({
         let client = client.clone();
         async move { client.chat(ask("tokens=1")).await }
     });
-    settles(&client, "Requests: 10 active, 1 queued | Connections: 10 active, 0 idle, 0 connecting").await;
+    settles(
+        &client,
+        "Requests: 10 active, 1 queued | Connections: 10 active, 0 idle, 0 connecting",
+    )
+    .await;
     assert_eq!((sim.stats().open, client.stats().exhausted), (10, Some(1)));
 
     sim.release(1);
     let reply = eleventh.await.unwrap().unwrap();
     assert!(reply.timing.queued > Duration::ZERO, "the wait is reported");
-    assert_eq!(reply.timing.connect, None, "a connection that came free was used");
-    assert_eq!(line(&client), "Requests: 9 active, 0 queued | Connections: 9 active, 1 idle, 0 connecting");
+    assert_eq!(
+        reply.timing.connect, None,
+        "a connection that came free was used"
+    );
+    assert_eq!(
+        line(&client),
+        "Requests: 9 active, 0 queued | Connections: 9 active, 1 idle, 0 connecting"
+    );
 
     sim.release(9);
     while let Some(reply) = calls.join_next().await {
         reply.unwrap().unwrap();
     }
-    settles(&client, "Requests: 0 active, 0 queued | Connections: 0 active, 5 idle, 0 connecting").await;
+    settles(
+        &client,
+        "Requests: 0 active, 0 queued | Connections: 0 active, 5 idle, 0 connecting",
+    )
+    .await;
     let theirs = sim.wait_until(|s| s.open == 5).await;
     assert_eq!((theirs.peak, theirs.total), (10, 10));
     assert_eq!((client.stats().peak, client.stats().closed), (10, Some(5)));
@@ -88,7 +122,11 @@ async fn waiting_callers_are_served_in_the_order_in_which_they_came() {
     }
     // Polled in order, so they queue in order.
     let calls = tokio::spawn(join_all(calls));
-    settles(&client, "Requests: 1 active, 8 queued | Connections: 1 active, 0 idle, 0 connecting").await;
+    settles(
+        &client,
+        "Requests: 1 active, 8 queued | Connections: 1 active, 0 idle, 0 connecting",
+    )
+    .await;
     sim.release(1);
     calls.await.unwrap();
     first.await.unwrap().unwrap();
@@ -98,18 +136,27 @@ async fn waiting_callers_are_served_in_the_order_in_which_they_came() {
 #[tokio::test]
 async fn a_caller_that_waits_too_long_is_told_the_limits_and_its_wait() {
     let sim = sim().await;
-    let client = builder(&sim).limits(limits(1, 1)).pool_timeout(Duration::from_millis(30)).build().unwrap();
+    let client = builder(&sim)
+        .limits(limits(1, 1))
+        .pool_timeout(Duration::from_millis(30))
+        .build()
+        .unwrap();
     let holder = tokio::spawn({
         let client = client.clone();
         async move { client.chat(ask("hold")).await }
     });
     sim.wait_until(|s| s.holding == 1).await;
     let error = client.chat(ask("")).await.unwrap_err();
-    let ErrorKind::PoolTimeout { limits, waited } = error.kind() else { panic!("{error:?}") };
+    let ErrorKind::PoolTimeout { limits, waited } = error.kind() else {
+        panic!("{error:?}")
+    };
     assert_eq!(limits.max_connections, 1);
     assert!(*waited >= Duration::from_millis(30));
     assert!(error.to_string().contains("LLM_MAX_CONNECTIONS"), "{error}");
-    assert_eq!(line(&client), "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting");
+    assert_eq!(
+        line(&client),
+        "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting"
+    );
     sim.release(1);
     holder.await.unwrap().unwrap();
 }
@@ -127,9 +174,17 @@ async fn a_dropped_caller_leaves_the_queue_at_once() {
         let client = client.clone();
         async move { client.chat(ask("")).await }
     });
-    settles(&client, "Requests: 1 active, 1 queued | Connections: 1 active, 0 idle, 0 connecting").await;
+    settles(
+        &client,
+        "Requests: 1 active, 1 queued | Connections: 1 active, 0 idle, 0 connecting",
+    )
+    .await;
     waiter.abort();
-    settles(&client, "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting").await;
+    settles(
+        &client,
+        "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting",
+    )
+    .await;
     sim.release(1);
     holder.await.unwrap().unwrap();
     assert_eq!(sim.stats().requests, 1);
@@ -141,7 +196,10 @@ async fn a_dropped_stream_frees_its_place_and_its_socket() {
     let client = builder(&sim).limits(limits(1, 1)).build().unwrap();
     let mut stream = client.stream(ask("tokens=50&stall&after=3"));
     while !matches!(stream.next().await.unwrap().unwrap(), Event::Text { .. }) {}
-    assert_eq!(line(&client), "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting");
+    assert_eq!(
+        line(&client),
+        "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting"
+    );
     drop(stream);
     client.chat(ask("tokens=1")).await.unwrap();
     let theirs = sim.wait_until(|s| s.open == 1 && s.aborted == 1).await;
@@ -159,7 +217,11 @@ async fn a_dropped_call_frees_its_place_whatever_it_was_doing() {
     sim.wait_until(|s| s.holding == 1).await;
     call.abort();
     sim.wait_until(|s| s.open == 0 && s.active == 0).await;
-    settles(&client, "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting").await;
+    settles(
+        &client,
+        "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -171,14 +233,21 @@ async fn idle_connections_are_closed_at_their_expiry() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_millis(29_900)).await;
     tokio::time::resume();
-    assert_eq!(line(&client), "Requests: 0 active, 0 queued | Connections: 0 active, 3 idle, 0 connecting");
+    assert_eq!(
+        line(&client),
+        "Requests: 0 active, 0 queued | Connections: 0 active, 3 idle, 0 connecting"
+    );
     // One is used, which starts its time anew.
     client.chat(ask("tokens=1")).await.unwrap();
     tokio::time::pause();
     tokio::time::advance(Duration::from_millis(200)).await;
     tokio::time::resume();
     sim.wait_until(|s| s.open == 1).await;
-    settles(&client, "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting").await;
+    settles(
+        &client,
+        "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
+    )
+    .await;
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(30)).await;
     tokio::time::resume();
@@ -212,15 +281,24 @@ async fn the_last_client_to_go_closes_what_is_idle() {
 #[tokio::test]
 async fn two_origins_have_two_pools() {
     let (one, two) = (sim().await, sim().await);
-    let clients = [builder(&one).limits(limits(1, 1)).build().unwrap(), builder(&two).limits(limits(1, 1)).build().unwrap()];
+    let clients = [
+        builder(&one).limits(limits(1, 1)).build().unwrap(),
+        builder(&two).limits(limits(1, 1)).build().unwrap(),
+    ];
     let holder = tokio::spawn({
         let client = clients[0].clone();
         async move { client.chat(ask("hold")).await }
     });
     one.wait_until(|s| s.holding == 1).await;
     clients[1].chat(ask("tokens=1")).await.unwrap();
-    assert_eq!(line(&clients[0]), "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting");
-    assert_eq!(line(&clients[1]), "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting");
+    assert_eq!(
+        line(&clients[0]),
+        "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting"
+    );
+    assert_eq!(
+        line(&clients[1]),
+        "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting"
+    );
     one.release(1);
     holder.await.unwrap().unwrap();
 }
@@ -230,10 +308,21 @@ async fn warm_up_opens_what_may_be_kept_and_the_first_calls_find_it() {
     let sim = sim().await;
     let client = client(&sim);
     assert_eq!(client.warm_up(2).await.unwrap(), 2);
-    assert_eq!(line(&client), "Requests: 0 active, 0 queued | Connections: 0 active, 2 idle, 0 connecting");
-    assert_eq!(client.warm_up(9).await.unwrap(), 3, "five may be kept, and two are there");
+    assert_eq!(
+        line(&client),
+        "Requests: 0 active, 0 queued | Connections: 0 active, 2 idle, 0 connecting"
+    );
+    assert_eq!(
+        client.warm_up(9).await.unwrap(),
+        3,
+        "five may be kept, and two are there"
+    );
     let replies = join_all((0..5).map(|_| client.chat(ask("tokens=1")))).await;
-    assert!(replies.into_iter().all(|reply| reply.unwrap().timing.connect.is_none()));
+    assert!(
+        replies
+            .into_iter()
+            .all(|reply| reply.unwrap().timing.connect.is_none())
+    );
     assert_eq!(sim.stats().total, 5);
     assert_eq!(client.stats().handshake.unwrap().count, 5);
 }
@@ -245,7 +334,10 @@ async fn warm_up_says_when_nobody_answers() {
     drop(sim);
     let error = client.warm_up(2).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Connect);
-    assert_eq!(line(&client), "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting");
+    assert_eq!(
+        line(&client),
+        "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting"
+    );
 }
 
 #[tokio::test]
@@ -266,15 +358,27 @@ async fn a_connection_that_the_server_closes_while_idle_leaves_the_statistics() 
     let client = client(&sim);
     client.warm_up(2).await.unwrap();
     sim.close_idle().await;
-    settles(&client, "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting").await;
+    settles(
+        &client,
+        "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting",
+    )
+    .await;
     assert_eq!(client.stats().closed, Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_limit_holds_under_a_thousand_calls_at_random_with_aborts() {
     let sim = Arc::new(sim().await);
-    let limits = Limits { max_connections: 7, max_keepalive_connections: 3, ..Limits::default() };
-    let client = builder(&sim).limits(limits).retry(RetryPolicy::never()).build().unwrap();
+    let limits = Limits {
+        max_connections: 7,
+        max_keepalive_connections: 3,
+        ..Limits::default()
+    };
+    let client = builder(&sim)
+        .limits(limits)
+        .retry(RetryPolicy::never())
+        .build()
+        .unwrap();
     let mut random = fastrand::Rng::with_seed(11);
     let mut calls = JoinSet::new();
     for _ in 0..1000 {
@@ -296,21 +400,33 @@ async fn the_limit_holds_under_a_thousand_calls_at_random_with_aborts() {
             };
             // One call in four is given up at some point.
             let patience = if patience < 10 { patience } else { 20_000 };
-            tokio::time::timeout(Duration::from_millis(patience), call).await.unwrap_or(false)
+            tokio::time::timeout(Duration::from_millis(patience), call)
+                .await
+                .unwrap_or(false)
         });
         let stats = client.stats();
-        assert!(stats.open.unwrap() <= 7 && stats.idle.unwrap() <= 3, "{stats:?}");
+        assert!(
+            stats.open.unwrap() <= 7 && stats.idle.unwrap() <= 3,
+            "{stats:?}"
+        );
     }
     let mut whole = 0;
     while let Some(ok) = calls.join_next().await {
         whole += usize::from(ok.unwrap());
         let stats = client.stats();
-        assert!(stats.open.unwrap() <= 7 && stats.idle.unwrap() <= 3, "{stats:?}");
+        assert!(
+            stats.open.unwrap() <= 7 && stats.idle.unwrap() <= 3,
+            "{stats:?}"
+        );
     }
     assert!(whole > 300, "only {whole} calls came through");
     settles(&client, &line(&client)).await;
     let theirs = sim.wait_until(|s| s.active == 0 && s.open <= 3).await;
-    assert!(theirs.peak <= 7, "the server saw {} sockets at once", theirs.peak);
+    assert!(
+        theirs.peak <= 7,
+        "the server saw {} sockets at once",
+        theirs.peak
+    );
     let ours = client.stats();
     assert_eq!((ours.active, ours.waiting, ours.in_use), (0, 0, Some(0)));
     assert!(ours.peak <= 7);
@@ -329,11 +445,23 @@ const SCENARIOS: [&str; 8] = [
 
 #[tokio::test]
 async fn over_tls_the_same_with_resumed_sessions() {
-    let sim = Sim::start(Config { tls: true, ..Config::default() }).await.unwrap();
-    let client = builder(&sim).root_certificate(sim.certificate().unwrap()).build().unwrap();
+    let sim = Sim::start(Config {
+        tls: true,
+        ..Config::default()
+    })
+    .await
+    .unwrap();
+    let client = builder(&sim)
+        .root_certificate(sim.certificate().unwrap())
+        .build()
+        .unwrap();
     client.chat(ask("tokens=1")).await.unwrap();
     client.stream(ask("tokens=1")).into_reply().await.unwrap();
-    settles(&client, "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting").await;
+    settles(
+        &client,
+        "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
+    )
+    .await;
     assert_eq!(client.warm_up(4).await.unwrap(), 4);
     let theirs = sim.wait_until(|s| s.open == 5 && s.tls == 5).await;
     assert_eq!(theirs.requests_per_connection[0], 2);
@@ -344,18 +472,35 @@ async fn over_tls_the_same_with_resumed_sessions() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_a_connect_error_that_says_so() {
-    let sim = Sim::start(Config { tls: true, ..Config::default() }).await.unwrap();
+    let sim = Sim::start(Config {
+        tls: true,
+        ..Config::default()
+    })
+    .await
+    .unwrap();
     let client = builder(&sim).retry(RetryPolicy::never()).build().unwrap();
     let error = client.chat(ask("")).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Connect);
-    assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
-    settles(&client, "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting").await;
+    assert!(
+        error.to_string().to_lowercase().contains("certificate"),
+        "{error}"
+    );
+    settles(
+        &client,
+        "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn over_http2_calls_share_a_connection() {
     for tls in [false, true] {
-        let sim = Sim::start(Config { tls, ..Config::default() }).await.unwrap();
+        let sim = Sim::start(Config {
+            tls,
+            ..Config::default()
+        })
+        .await
+        .unwrap();
         let mut builder = builder(&sim).http_version(HttpVersion::Http2);
         if let Some(pem) = sim.certificate() {
             builder = builder.root_certificate(pem);
@@ -367,7 +512,10 @@ async fn over_http2_calls_share_a_connection() {
             calls.spawn(async move { client.chat(ask("hold")).await });
         }
         sim.wait_until(|s| s.holding == 40).await;
-        assert_eq!(line(&client), "Requests: 40 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting");
+        assert_eq!(
+            line(&client),
+            "Requests: 40 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting"
+        );
         // One of them is dropped in the middle, which costs only its stream.
         let mut stream = client.stream(ask("tokens=9&stall&after=2"));
         stream.next().await.unwrap().unwrap();
@@ -376,7 +524,11 @@ async fn over_http2_calls_share_a_connection() {
         while let Some(reply) = calls.join_next().await {
             reply.unwrap().unwrap();
         }
-        settles(&client, "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting").await;
+        settles(
+            &client,
+            "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
+        )
+        .await;
         assert_eq!((sim.stats().total, sim.stats().peak), (1, 1), "tls {tls}");
         drop(client);
         sim.wait_until(|s| s.open == 0).await;
@@ -386,14 +538,21 @@ async fn over_http2_calls_share_a_connection() {
 #[tokio::test]
 async fn http2_opens_another_connection_when_the_streams_of_one_are_used_up() {
     let sim = sim().await;
-    let client = builder(&sim).http_version(HttpVersion::Http2).limits(limits(2, 2)).build().unwrap();
+    let client = builder(&sim)
+        .http_version(HttpVersion::Http2)
+        .limits(limits(2, 2))
+        .build()
+        .unwrap();
     let mut calls = JoinSet::new();
     for _ in 0..230 {
         let client = client.clone();
         calls.spawn(async move { client.chat(ask("hold")).await });
     }
     sim.wait_until(|s| s.holding == 200).await;
-    assert_eq!(line(&client), "Requests: 200 active, 30 queued | Connections: 2 active, 0 idle, 0 connecting");
+    assert_eq!(
+        line(&client),
+        "Requests: 200 active, 30 queued | Connections: 2 active, 0 idle, 0 connecting"
+    );
     sim.release(230);
     while let Some(reply) = calls.join_next().await {
         reply.unwrap().unwrap();

@@ -1,4 +1,5 @@
 //! What is tried again, end to end against the simulator's faults.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -11,19 +12,36 @@ use warmline_sim::Sim;
 
 /// The real policy with delays that a test can wait for.
 fn quick(sim: &Sim) -> Client {
-    let policy = RetryPolicy { base: Duration::from_millis(2), cap: Duration::from_millis(4), ..RetryPolicy::default() };
+    let policy = RetryPolicy {
+        base: Duration::from_millis(2),
+        cap: Duration::from_millis(4),
+        ..RetryPolicy::default()
+    };
     builder(sim).retry(policy).build().unwrap()
 }
 
 #[tokio::test]
 async fn what_passes_is_tried_again_until_it_has_passed() {
     for scenario in [
-        "status=408", "status=409", "status=429", "status=500", "status=502", "status=503", "status=529",
-        "fault=reset", "fault=close", "fault=reset&at=mid-head", "fault=close&at=mid-head",
-        "fault=reset&at=body", "fault=close&at=body", "status=400&x-should-retry=true",
+        "status=408",
+        "status=409",
+        "status=429",
+        "status=500",
+        "status=502",
+        "status=503",
+        "status=529",
+        "fault=reset",
+        "fault=close",
+        "fault=reset&at=mid-head",
+        "fault=close&at=mid-head",
+        "fault=reset&at=body",
+        "fault=close&at=body",
+        "status=400&x-should-retry=true",
     ] {
         let sim = sim().await;
-        let reply = quick(&sim).chat(ask(&format!("{scenario}&times=2&tokens=1"))).await;
+        let reply = quick(&sim)
+            .chat(ask(&format!("{scenario}&times=2&tokens=1")))
+            .await;
         assert_eq!(reply.unwrap().attempts, 3, "{scenario}");
         assert_eq!(sim.stats().requests, 3, "{scenario}");
     }
@@ -31,11 +49,25 @@ async fn what_passes_is_tried_again_until_it_has_passed() {
 
 #[tokio::test]
 async fn a_stream_is_tried_again_only_before_its_first_content() {
-    for scenario in ["error-event", "fault=reset&at=body", "fault=close&at=body", "fault=close&at=event", "status=529"] {
+    for scenario in [
+        "error-event",
+        "fault=reset&at=body",
+        "fault=close&at=body",
+        "fault=close&at=event",
+        "status=529",
+    ] {
         let sim = sim().await;
         let client = quick(&sim);
-        let reply = client.stream(ask(&format!("{scenario}&times=2&tokens=4"))).into_reply().await.unwrap();
-        assert_eq!((reply.attempts, reply.usage.output_tokens), (3, 4), "{scenario}");
+        let reply = client
+            .stream(ask(&format!("{scenario}&times=2&tokens=4")))
+            .into_reply()
+            .await
+            .unwrap();
+        assert_eq!(
+            (reply.attempts, reply.usage.output_tokens),
+            (3, 4),
+            "{scenario}"
+        );
 
         let mut stream = client.stream(ask(&format!("{scenario}&after=1&tokens=4&times=2")));
         if scenario.starts_with("status") {
@@ -70,7 +102,11 @@ async fn what_does_not_pass_is_not_tried_again() {
     ] {
         let sim = sim().await;
         let error = quick(&sim).chat(ask(scenario)).await.unwrap_err();
-        assert_eq!((error.kind().name(), error.attempts(), sim.stats().requests), (kind, 1, 1), "{scenario}: {error}");
+        assert_eq!(
+            (error.kind().name(), error.attempts(), sim.stats().requests),
+            (kind, 1, 1),
+            "{scenario}: {error}"
+        );
     }
 }
 
@@ -79,31 +115,57 @@ async fn the_providers_delay_is_kept() {
     for (header, at_least) in [("retry-after-ms=60", 60), ("retry-after=0.05", 50)] {
         let sim = sim().await;
         let start = Instant::now();
-        client(&sim).chat(ask(&format!("status=429&{header}&times=1"))).await.unwrap();
-        assert!(start.elapsed() >= Duration::from_millis(at_least), "{header}: {:?}", start.elapsed());
+        client(&sim)
+            .chat(ask(&format!("status=429&{header}&times=1")))
+            .await
+            .unwrap();
+        assert!(
+            start.elapsed() >= Duration::from_millis(at_least),
+            "{header}: {:?}",
+            start.elapsed()
+        );
     }
 }
 
 #[tokio::test]
 async fn the_last_error_says_everything() {
     let sim = sim().await;
-    let error = quick(&sim).chat(ask("status=529&message=too+much")).await.unwrap_err();
+    let error = quick(&sim)
+        .chat(ask("status=529&message=too+much"))
+        .await
+        .unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Overloaded);
-    assert_eq!((error.status(), error.code(), error.attempts()), (Some(529), Some("overloaded_error"), 4));
+    assert_eq!(
+        (error.status(), error.code(), error.attempts()),
+        (Some(529), Some("overloaded_error"), 4)
+    );
     assert!(error.request_id().unwrap().starts_with("req_"));
     assert!(error.body().unwrap().contains("too much"));
     let text = error.to_string();
-    for part in ["anthropic", "529 overloaded_error", "too much", "after 4 attempts", error.request_id().unwrap()] {
+    for part in [
+        "anthropic",
+        "529 overloaded_error",
+        "too much",
+        "after 4 attempts",
+        error.request_id().unwrap(),
+    ] {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(sim.stats().requests, 4);
-    assert_eq!(sim.stats().total, 1, "error bodies were read, so that the connection stayed warm");
+    assert_eq!(
+        sim.stats().total,
+        1,
+        "error bodies were read, so that the connection stayed warm"
+    );
 }
 
 #[tokio::test]
 async fn a_long_retry_after_is_told() {
     let sim = sim().await;
-    let error = client(&sim).chat(ask("status=429&retry-after=120")).await.unwrap_err();
+    let error = client(&sim)
+        .chat(ask("status=429&retry-after=120"))
+        .await
+        .unwrap_err();
     let long = Some(Duration::from_secs(120));
     assert_eq!(*error.kind(), ErrorKind::RateLimited { retry_after: long });
     assert_eq!(error.retry_after(), long);
@@ -120,7 +182,11 @@ async fn waiting_to_try_again_can_be_abandoned() {
     });
     // The answer has been read and its connection is free again: what is left of the call is the wait.
     sim.wait_until(|s| s.requests == 1).await;
-    common::settles(&client, "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting").await;
+    common::settles(
+        &client,
+        "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
+    )
+    .await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     assert_eq!(sim.stats().requests, 1);
@@ -162,7 +228,13 @@ fn timed_out(error: &Error) -> Option<&'static str> {
 #[tokio::test]
 async fn each_wait_has_its_own_bound() {
     let sim = sim().await;
-    let impatient = |ms| builder(&sim).timeout(Duration::from_millis(ms)).retry(RetryPolicy::never()).build().unwrap();
+    let impatient = |ms| {
+        builder(&sim)
+            .timeout(Duration::from_millis(ms))
+            .retry(RetryPolicy::never())
+            .build()
+            .unwrap()
+    };
 
     let error = impatient(40).chat(ask("hold")).await.unwrap_err();
     assert_eq!(timed_out(&error), Some("head"), "{error}");
@@ -199,18 +271,37 @@ async fn each_wait_has_its_own_bound() {
 #[tokio::test]
 async fn a_deadline_bounds_everything() {
     let sim = sim().await;
-    let bounded = |ms| builder(&sim).deadline(Duration::from_millis(ms)).build().unwrap();
+    let bounded = |ms| {
+        builder(&sim)
+            .deadline(Duration::from_millis(ms))
+            .build()
+            .unwrap()
+    };
 
     let error = bounded(50).chat(ask("hold")).await.unwrap_err();
-    assert_eq!((timed_out(&error), error.attempts()), (Some("deadline"), 1), "{error}");
+    assert_eq!(
+        (timed_out(&error), error.attempts()),
+        (Some("deadline"), 1),
+        "{error}"
+    );
 
-    let error = bounded(50).stream(ask("tokens=100&pace=5")).into_reply().await.unwrap_err();
+    let error = bounded(50)
+        .stream(ask("tokens=100&pace=5"))
+        .into_reply()
+        .await
+        .unwrap_err();
     assert_eq!(timed_out(&error), Some("deadline"), "{error}");
 
     // A delay that would pass it is not begun.
     let start = Instant::now();
-    let error = bounded(5_000).chat(ask("status=429&retry-after=20")).await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(2) && error.to_string().contains("deadline"), "{error}");
+    let error = bounded(5_000)
+        .chat(ask("status=429&retry-after=20"))
+        .await
+        .unwrap_err();
+    assert!(
+        start.elapsed() < Duration::from_secs(2) && error.to_string().contains("deadline"),
+        "{error}"
+    );
     assert_eq!(error.kind().name(), "rate_limited");
 }
 

@@ -1,4 +1,5 @@
 //! What is logged and traced. A test program of its own, since a subscriber belongs to the process.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -34,7 +35,10 @@ async fn each_call_has_a_span_and_the_client_says_how_it_is_set_up() {
     let _guard = tracing::subscriber::set_default(subscriber);
     let sim = sim().await;
     let client = client(&sim);
-    client.chat(ask("status=429&retry-after-ms=1&times=1&tokens=3")).await.unwrap();
+    client
+        .chat(ask("status=429&retry-after-ms=1&times=1&tokens=3"))
+        .await
+        .unwrap();
     client.stream(ask("tokens=3")).into_reply().await.unwrap();
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     for part in [

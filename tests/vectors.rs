@@ -1,4 +1,5 @@
 //! `tests/vectors/*.json`, run through the public face against a server that answers as each case says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -47,7 +48,11 @@ struct Response {
 impl Response {
     fn chunks(&self) -> Vec<Vec<u8>> {
         match &self.body {
-            Value::Null => self.chunks.iter().map(|chunk| chunk.as_bytes().to_vec()).collect(),
+            Value::Null => self
+                .chunks
+                .iter()
+                .map(|chunk| chunk.as_bytes().to_vec())
+                .collect(),
             Value::String(text) => vec![text.clone().into_bytes()],
             body => vec![body.to_string().into_bytes()],
         }
@@ -80,10 +85,16 @@ impl Stand {
             }
         });
         let client = |provider| {
-            let builder = Client::builder(provider).api_key("test-key").base_url(&base).no_proxy();
+            let builder = Client::builder(provider)
+                .api_key("test-key")
+                .base_url(&base)
+                .no_proxy();
             builder.retry(RetryPolicy::never()).build().unwrap()
         };
-        Self { exchange, clients: vec![client(Provider::Anthropic), client(Provider::OpenAi)] }
+        Self {
+            exchange,
+            clients: vec![client(Provider::Anthropic), client(Provider::OpenAi)],
+        }
     }
 }
 
@@ -99,7 +110,12 @@ async fn answer(mut socket: TcpStream, exchange: &Mutex<Exchange>) {
         }
         if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-            let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+            let length = head
+                .lines()
+                .find_map(|l| l.strip_prefix("content-length: "))
+                .unwrap()
+                .parse()
+                .unwrap();
             bytes.drain(..end + 4);
             break (head, length);
         }
@@ -114,11 +130,17 @@ async fn answer(mut socket: TcpStream, exchange: &Mutex<Exchange>) {
         exchange.arrived = Some((head, serde_json::from_slice(&bytes).unwrap()));
         (exchange.response.clone(), exchange.chunks.clone())
     };
-    let mut head = format!("HTTP/1.1 {} X\r\nconnection: close\r\ntransfer-encoding: chunked\r\n", response.status);
+    let mut head = format!(
+        "HTTP/1.1 {} X\r\nconnection: close\r\ntransfer-encoding: chunked\r\n",
+        response.status
+    );
     for (name, value) in &response.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    socket.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    socket
+        .write_all(format!("{head}\r\n").as_bytes())
+        .await
+        .unwrap();
     for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
         let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
         framed.extend_from_slice(chunk);
@@ -141,10 +163,23 @@ struct Outcome {
 }
 
 async fn run(stand: &Stand, case: &Case, response: Response, chunks: Vec<Vec<u8>>) -> Outcome {
-    *stand.exchange.lock().unwrap() = Exchange { response, chunks, arrived: None };
-    let client = stand.clients.iter().find(|client| client.provider() == case.provider).unwrap();
+    *stand.exchange.lock().unwrap() = Exchange {
+        response,
+        chunks,
+        arrived: None,
+    };
+    let client = stand
+        .clients
+        .iter()
+        .find(|client| client.provider() == case.provider)
+        .unwrap();
     let request: Request = serde_json::from_value(case.request.clone()).unwrap();
-    let mut outcome = Outcome { events: Vec::new(), reply: None, error: None, arrived: None };
+    let mut outcome = Outcome {
+        events: Vec::new(),
+        reply: None,
+        error: None,
+        arrived: None,
+    };
     if case.stream {
         let mut stream = client.stream(request);
         while let Some(event) = stream.next().await {
@@ -167,12 +202,20 @@ async fn run(stand: &Stand, case: &Case, response: Response, chunks: Vec<Vec<u8>
 /// Where `actual` lacks something of `expected`: objects may have more fields, lists must be as long.
 fn difference(expected: &Value, actual: &Value, at: &str) -> Option<String> {
     match (expected, actual) {
-        (Value::Object(expected), Value::Object(actual)) => expected.iter().find_map(|(key, value)| {
-            difference(value, actual.get(key).unwrap_or(&Value::Null), &format!("{at}.{key}"))
-        }),
+        (Value::Object(expected), Value::Object(actual)) => {
+            expected.iter().find_map(|(key, value)| {
+                difference(
+                    value,
+                    actual.get(key).unwrap_or(&Value::Null),
+                    &format!("{at}.{key}"),
+                )
+            })
+        }
         (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
             let mut pairs = expected.iter().zip(actual).enumerate();
-            pairs.find_map(|(i, (expected, actual))| difference(expected, actual, &format!("{at}[{i}]")))
+            pairs.find_map(|(i, (expected, actual))| {
+                difference(expected, actual, &format!("{at}[{i}]"))
+            })
         }
         _ if expected == actual => None,
         _ => Some(format!("{at} is\n  {actual}\nand not\n  {expected}")),
@@ -181,12 +224,18 @@ fn difference(expected: &Value, actual: &Value, at: &str) -> Option<String> {
 
 fn check(case: &Case, outcome: &Outcome) -> Option<String> {
     if let Some(sent) = &case.sent {
-        let Some((head, body)) = &outcome.arrived else { return Some(format!("nothing arrived: {:?}", outcome.error)) };
+        let Some((head, body)) = &outcome.arrived else {
+            return Some(format!("nothing arrived: {:?}", outcome.error));
+        };
         if *body != sent.body {
             return Some(format!("the body is\n  {body}\nand not\n  {}", sent.body));
         }
         let mut lines = vec![format!("post {} http/1.1", sent.path)];
-        lines.extend(sent.headers.iter().map(|(name, value)| format!("{name}: {value}").to_lowercase()));
+        lines.extend(
+            sent.headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}").to_lowercase()),
+        );
         if let Some(line) = lines.iter().find(|line| !head.lines().any(|l| l == *line)) {
             return Some(format!("the head has no {line:?}:\n{head}"));
         }
@@ -198,7 +247,9 @@ fn check(case: &Case, outcome: &Outcome) -> Option<String> {
         return Some(format!("failed: {error}"));
     }
     if let Some(expected) = &case.error {
-        let Some(error) = &outcome.error else { return Some("did not fail".to_owned()) };
+        let Some(error) = &outcome.error else {
+            return Some("did not fail".to_owned());
+        };
         let actual = json!({
             "kind": error.kind().name(),
             "status": error.status(),
@@ -216,16 +267,28 @@ fn check(case: &Case, outcome: &Outcome) -> Option<String> {
             return Some(difference);
         }
     }
-    let events = case.events.as_ref().and_then(|expected| difference(expected, &json!(outcome.events), "events"));
-    let reply = case.reply.as_ref().and_then(|expected| difference(expected, &json!(outcome.reply), "reply"));
+    let events = case
+        .events
+        .as_ref()
+        .and_then(|expected| difference(expected, &json!(outcome.events), "events"));
+    let reply = case
+        .reply
+        .as_ref()
+        .and_then(|expected| difference(expected, &json!(outcome.reply), "reply"));
     events.or(reply)
 }
 
 #[tokio::test]
 async fn every_vector_holds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    });
     files.sort();
     let stand = Stand::new().await;
     let (mut held, mut failures) = (0, Vec::new());
@@ -234,7 +297,10 @@ async fn every_vector_holds() {
         let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         for case in cases {
             // A case about the request alone ends with an answer that both dialects refuse.
-            let nothing = Response { status: 400, ..Response::default() };
+            let nothing = Response {
+                status: 400,
+                ..Response::default()
+            };
             let response = case.response.clone().unwrap_or(nothing);
             let chunks = response.chunks();
             let whole = chunks.concat();
@@ -254,6 +320,12 @@ async fn every_vector_holds() {
             }
         }
     }
-    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), held + failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} failed:\n{}",
+        failures.len(),
+        held + failures.len(),
+        failures.join("\n")
+    );
     assert!(held >= 60, "only {held} cases were found");
 }

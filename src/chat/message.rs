@@ -47,7 +47,10 @@ impl Message {
     /// assert_eq!(warmline::Message::user("hi").text(), "hi");
     /// ```
     pub fn user(text: impl Into<String>) -> Self {
-        Self { role: Role::User, content: vec![Part::text(text)] }
+        Self {
+            role: Role::User,
+            content: vec![Part::text(text)],
+        }
     }
 
     /// A model's text, as a turn that has already been.
@@ -56,7 +59,10 @@ impl Message {
     /// assert_eq!(warmline::Message::assistant("hi").text(), "hi");
     /// ```
     pub fn assistant(text: impl Into<String>) -> Self {
-        Self { role: Role::Assistant, content: vec![Part::text(text)] }
+        Self {
+            role: Role::Assistant,
+            content: vec![Part::text(text)],
+        }
     }
 
     /// The result of one tool call, as the user turn that carries it back.
@@ -66,7 +72,10 @@ impl Message {
     /// assert_eq!(turn.role, warmline::Role::User);
     /// ```
     pub fn tool_result(tool_use_id: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { role: Role::User, content: vec![Part::tool_result(tool_use_id, text)] }
+        Self {
+            role: Role::User,
+            content: vec![Part::tool_result(tool_use_id, text)],
+        }
     }
 
     /// The same turn with one part more.
@@ -164,7 +173,10 @@ impl Source {
     /// let png = warmline::Source::base64("image/png", "iVBORw0KGgo=");
     /// ```
     pub fn base64(media_type: impl Into<String>, data: impl Into<String>) -> Self {
-        Self::Base64 { media_type: media_type.into(), data: data.into() }
+        Self::Base64 {
+            media_type: media_type.into(),
+            data: data.into(),
+        }
     }
 
     /// An address that the provider fetches.
@@ -253,7 +265,10 @@ impl Part {
     /// assert_eq!(warmline::Part::text("hi").as_text(), Some("hi"));
     /// ```
     pub fn text(text: impl Into<String>) -> Self {
-        Self::Text { text: text.into(), cache: None }
+        Self::Text {
+            text: text.into(),
+            cache: None,
+        }
     }
 
     /// An image part.
@@ -263,7 +278,10 @@ impl Part {
     /// let cat = Part::image(Source::url("https://example.com/cat.png"));
     /// ```
     pub fn image(source: Source) -> Self {
-        Self::Image { source, cache: None }
+        Self::Image {
+            source,
+            cache: None,
+        }
     }
 
     /// A document part.
@@ -273,7 +291,11 @@ impl Part {
     /// let paper = Part::document(Source::url("https://example.com/paper.pdf"));
     /// ```
     pub fn document(source: Source) -> Self {
-        Self::Document { source, title: None, cache: None }
+        Self::Document {
+            source,
+            title: None,
+            cache: None,
+        }
     }
 
     /// A tool's answer in text.
@@ -361,8 +383,16 @@ impl ToolCall {
     /// let call = warmline::ToolCall::new("toolu_1", "now", "{}");
     /// assert_eq!(call.name, "now");
     /// ```
-    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: impl Into<String>) -> Self {
-        Self { id: id.into(), name: name.into(), arguments: arguments.into() }
+    pub fn new(
+        id: impl Into<String>,
+        name: impl Into<String>,
+        arguments: impl Into<String>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            arguments: arguments.into(),
+        }
     }
 
     /// The arguments as a value of the caller's type.

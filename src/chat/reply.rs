@@ -117,7 +117,10 @@ impl Reply {
     /// # }
     /// ```
     pub fn into_message(self) -> Message {
-        Message { role: Role::Assistant, content: self.content }
+        Message {
+            role: Role::Assistant,
+            content: self.content,
+        }
     }
 
     /// The text as a value of the caller's type, for a request with an
@@ -136,9 +139,14 @@ impl Reply {
     /// ```
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(&self.text()).map_err(|e| {
-            let stop = self.stop_reason.as_ref().map_or("unknown", StopReason::as_str);
-            Error::decode(format!("the reply's text does not fit the type asked for (stop_reason {stop})"))
-                .with_source(e)
+            let stop = self
+                .stop_reason
+                .as_ref()
+                .map_or("unknown", StopReason::as_str);
+            Error::decode(format!(
+                "the reply's text does not fit the type asked for (stop_reason {stop})"
+            ))
+            .with_source(e)
         })
     }
 

@@ -26,7 +26,10 @@ pub struct Request {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The system prompt. In JSON a plain string stands for one text part.
-    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "text_or_parts")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "text_or_parts"
+    )]
     pub system: Vec<Part>,
     /// The conversation so far; the last turn is usually the user's.
     pub messages: Vec<Message>,
@@ -177,7 +180,10 @@ impl Request {
     /// ```
     #[must_use]
     pub fn output_schema(mut self, name: impl Into<String>, schema: Value) -> Self {
-        self.output_schema = Some(OutputSchema { name: name.into(), schema });
+        self.output_schema = Some(OutputSchema {
+            name: name.into(),
+            schema,
+        });
         self
     }
 
@@ -189,7 +195,10 @@ impl Request {
     /// ```
     #[must_use]
     pub fn effort(mut self, effort: Effort) -> Self {
-        self.reasoning = Some(Reasoning { effort: Some(effort), budget_tokens: None });
+        self.reasoning = Some(Reasoning {
+            effort: Some(effort),
+            budget_tokens: None,
+        });
         self
     }
 
@@ -209,12 +218,19 @@ impl Request {
     /// What no provider would take, found before anything is sent.
     pub(crate) fn validate(&self) -> Result<()> {
         if self.messages.is_empty() {
-            return Err(Error::config("the request has no messages: add at least one"));
+            return Err(Error::config(
+                "the request has no messages: add at least one",
+            ));
         }
         for (i, message) in self.messages.iter().enumerate() {
-            let empty = message.content.iter().all(|p| p.as_text().is_some_and(|t| t.trim().is_empty()));
+            let empty = message
+                .content
+                .iter()
+                .all(|p| p.as_text().is_some_and(|t| t.trim().is_empty()));
             if empty {
-                return Err(Error::config(format!("messages[{i}] is empty: give it some content")));
+                return Err(Error::config(format!(
+                    "messages[{i}] is empty: give it some content"
+                )));
             }
         }
         if self.max_tokens == Some(0) {
@@ -227,9 +243,9 @@ impl Request {
 
 fn in_range(name: &str, value: Option<f64>, max: f64) -> Result<()> {
     match value {
-        Some(v) if !(0.0..=max).contains(&v) => {
-            Err(Error::config(format!("{name} is {v}: it must be from 0 to {max}")))
-        }
+        Some(v) if !(0.0..=max).contains(&v) => Err(Error::config(format!(
+            "{name} is {v}: it must be from 0 to {max}"
+        ))),
         _ => Ok(()),
     }
 }
@@ -272,7 +288,11 @@ impl Tool {
     /// let tool = warmline::Tool::new("now", "The time.", json!({"type": "object"}));
     /// assert_eq!(tool.name, "now");
     /// ```
-    pub fn new(name: impl Into<String>, description: impl Into<String>, input_schema: Value) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        description: impl Into<String>,
+        input_schema: Value,
+    ) -> Self {
         Self {
             name: name.into(),
             description: description.into(),

@@ -66,6 +66,7 @@ impl Usage {
     }
 
     fn cached(&self) -> u64 {
-        self.cache_read_tokens.saturating_add(self.cache_write_tokens)
+        self.cache_read_tokens
+            .saturating_add(self.cache_write_tokens)
     }
 }

@@ -285,12 +285,20 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client> {
         let provider = self.provider;
         let waits = [Some(self.timeout), self.pool_timeout, self.deadline];
-        for (name, wait) in ["timeout", "pool_timeout", "deadline"].into_iter().zip(waits) {
+        for (name, wait) in ["timeout", "pool_timeout", "deadline"]
+            .into_iter()
+            .zip(waits)
+        {
             if wait.is_some_and(|wait| wait.is_zero()) {
                 return Err(Error::config(format!("{name} is 0: it must be longer")));
             }
         }
-        let endpoint = Endpoint::new(provider, self.base_url.as_deref().unwrap_or(provider.default_base_url()))?;
+        let endpoint = Endpoint::new(
+            provider,
+            self.base_url
+                .as_deref()
+                .unwrap_or(provider.default_base_url()),
+        )?;
         let key = self.key.unwrap_or_default();
         if key.trim().is_empty() && endpoint.official {
             return Err(Error::config(format!(
@@ -302,9 +310,16 @@ impl ClientBuilder {
         let agent = HeaderValue::from_static(concat!("warmline/", env!("CARGO_PKG_VERSION")));
         headers.insert(header::USER_AGENT, agent);
         for (name, value) in self.headers {
-            let wrong = |what| Error::config(format!("the header {name:?} has a {what} that HTTP does not allow"));
+            let wrong = |what| {
+                Error::config(format!(
+                    "the header {name:?} has a {what} that HTTP does not allow"
+                ))
+            };
             let header = HeaderName::try_from(&name).map_err(|_| wrong("name"))?;
-            headers.insert(header, HeaderValue::try_from(value).map_err(|_| wrong("value"))?);
+            headers.insert(
+                header,
+                HeaderValue::try_from(value).map_err(|_| wrong("value"))?,
+            );
         }
         let options = Options {
             limits: self.limits,
@@ -318,7 +333,9 @@ impl ClientBuilder {
             root_certificates: self.root_certificates,
             proxy: self.proxy,
         };
-        let model = self.model.unwrap_or_else(|| provider.default_model().to_owned());
+        let model = self
+            .model
+            .unwrap_or_else(|| provider.default_model().to_owned());
         let transport = Transport::new(&endpoint, options)?;
         tracing::info!(%provider, model, "LLM service initialized");
         tracing::info!(

@@ -39,10 +39,15 @@ pub(super) enum Answer {
 impl Call {
     pub(super) fn new(client: Arc<Inner>, request: &Request, stream: bool) -> Result<Self> {
         let model = request.model.as_deref().unwrap_or(&client.model);
-        let body = client.provider.encode(request, model, stream, client.endpoint.official)?;
+        let body = client
+            .provider
+            .encode(request, model, stream, client.endpoint.official)?;
         let span = trace::call(client.provider, model, request, &client.endpoint);
         Ok(Self {
-            outgoing: Outgoing { headers: client.headers.clone(), body },
+            outgoing: Outgoing {
+                headers: client.headers.clone(),
+                body,
+            },
             client,
             stream,
             keep_raw: request.keep_raw,
@@ -85,7 +90,12 @@ impl Call {
                 Err(error) => error,
             };
             let retries = self.attempts - 1;
-            let decision = self.client.retry.decide(retries, &error, &self.client.retry_budget, runtime::random());
+            let decision = self.client.retry.decide(
+                retries,
+                &error,
+                &self.client.retry_budget,
+                runtime::random(),
+            );
             let delay = match decision {
                 Ok(delay) => delay,
                 Err(None) => return Err(self.fail(error)),
@@ -105,15 +115,33 @@ impl Call {
 
     async fn attempt(&mut self) -> Result<Answer> {
         let client = self.client.clone();
-        let Incoming { status, headers, mut body } = client.transport.send(&self.outgoing, &mut self.timing).await?;
+        let Incoming {
+            status,
+            headers,
+            mut body,
+        } = client
+            .transport
+            .send(&self.outgoing, &mut self.timing)
+            .await?;
         if !status.is_success() {
             // A body that breaks off is still worth what came of it.
             let (kept, _) = self.read(&mut body, MAX_ERROR_BODY).await;
             let now = runtime::wall_clock();
-            return Err(decode_error(client.provider, status.as_u16(), &headers, &kept, now));
+            return Err(decode_error(
+                client.provider,
+                status.as_u16(),
+                &headers,
+                &kept,
+                now,
+            ));
         }
-        let content_type = headers.get(http::header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        if self.stream && !content_type.starts_with(b"application/json") && !content_type.starts_with(b"text/html") {
+        let content_type = headers
+            .get(http::header::CONTENT_TYPE)
+            .map_or(&b""[..], |value| value.as_bytes());
+        if self.stream
+            && !content_type.starts_with(b"application/json")
+            && !content_type.starts_with(b"text/html")
+        {
             let decoder = StreamDecoder::new(client.provider, &headers, self.keep_raw);
             let mut live = Live::new(self.hand_over(), decoder, body);
             live.begin().await?;
@@ -166,10 +194,19 @@ impl Call {
             if whole.len().max(more.len()) > at_most {
                 more.truncate(at_most);
                 whole.truncate(at_most);
-                break Some(Error::decode(format!("the body is larger than {at_most} bytes")));
+                break Some(Error::decode(format!(
+                    "the body is larger than {at_most} bytes"
+                )));
             }
         };
-        (if more.is_empty() { whole } else { more.freeze() }, failed)
+        (
+            if more.is_empty() {
+                whole
+            } else {
+                more.freeze()
+            },
+            failed,
+        )
     }
 
     pub(super) fn content_came(&mut self) {
@@ -191,7 +228,10 @@ impl Call {
 
     /// The error as the caller sees it.
     pub(super) fn fail(&self, error: Error) -> Error {
-        let error = error.with_provider(self.client.provider).with_attempts(self.attempts).redacted(&self.client.key);
+        let error = error
+            .with_provider(self.client.provider)
+            .with_attempts(self.attempts)
+            .redacted(&self.client.key);
         trace::failed(&self.span, &error);
         error
     }

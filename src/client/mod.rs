@@ -11,8 +11,8 @@ use std::time::Duration;
 use http::HeaderMap;
 
 pub use self::builder::{ClientBuilder, HttpVersion};
-pub use self::stream::EventStream;
 use self::call::{Answer, Call};
+pub use self::stream::EventStream;
 use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Transport};
 use crate::{PoolStats, Provider, Reply, Request, Result, RetryPolicy};

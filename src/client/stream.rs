@@ -123,23 +123,36 @@ impl fmt::Debug for EventStream {
 
 /// The events of a reply that came whole.
 fn events_of(reply: Reply) -> VecDeque<Event> {
-    let mut events = VecDeque::from([Event::Start { id: reply.id.clone(), model: reply.model.clone() }]);
+    let mut events = VecDeque::from([Event::Start {
+        id: reply.id.clone(),
+        model: reply.model.clone(),
+    }]);
     let mut index = 0;
     for part in &reply.content {
         match part {
             Part::Text { text, .. } => events.push_back(Event::Text { text: text.clone() }),
-            Part::Reasoning { text, .. } => events.push_back(Event::Reasoning { text: text.clone() }),
+            Part::Reasoning { text, .. } => {
+                events.push_back(Event::Reasoning { text: text.clone() })
+            }
             Part::ToolUse(call) => {
                 let (id, name) = (call.id.clone(), call.name.clone());
                 events.push_back(Event::ToolCallStart { index, id, name });
-                events.push_back(Event::ToolCallDelta { index, arguments: call.arguments.clone() });
-                events.push_back(Event::ToolCall { index, call: call.clone() });
+                events.push_back(Event::ToolCallDelta {
+                    index,
+                    arguments: call.arguments.clone(),
+                });
+                events.push_back(Event::ToolCall {
+                    index,
+                    call: call.clone(),
+                });
                 index += 1;
             }
             _ => {}
         }
     }
-    events.push_back(Event::Done { reply: Box::new(reply) });
+    events.push_back(Event::Done {
+        reply: Box::new(reply),
+    });
     events
 }
 
@@ -160,7 +173,15 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(call: Call, decoder: StreamDecoder, body: Body) -> Self {
         let timer = Box::pin(runtime::sleep(call.client.timeout));
-        Self { call, decoder, body: Some(body), held: VecDeque::new(), failed: None, waiting_since: None, timer }
+        Self {
+            call,
+            decoder,
+            body: Some(body),
+            held: VecDeque::new(),
+            failed: None,
+            waiting_since: None,
+            timer,
+        }
     }
 
     /// Reads up to the first content, so that a failure before it can still be retried.
@@ -205,7 +226,9 @@ impl Live {
                 }
                 let mut reply = self.decoder.take_reply();
                 self.call.complete(&mut reply);
-                return Poll::Ready(Ok(Event::Done { reply: Box::new(reply) }));
+                return Poll::Ready(Ok(Event::Done {
+                    reply: Box::new(reply),
+                }));
             }
             if let Some(error) = self.failed.take() {
                 self.body = None;

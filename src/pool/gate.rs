@@ -75,7 +75,12 @@ struct State<C: Connection> {
 enum Socket<C> {
     Connecting,
     /// The handle is here while it is idle, and always where it can be shared.
-    Open { handle: Option<C>, calls: usize, capacity: usize, idle_since: Instant },
+    Open {
+        handle: Option<C>,
+        calls: usize,
+        capacity: usize,
+        idle_since: Instant,
+    },
     /// Nobody can use it any more; it counts until the system has closed it.
     Closing,
 }
@@ -115,13 +120,19 @@ impl<C: Connection> Gate<C> {
     }
 
     /// Waits for a grant, in turn, and says how long. `Err` holds the wait that was in vain.
-    pub(crate) async fn acquire(&self, at_most: Duration) -> Result<(Grant<C>, Duration), Duration> {
+    pub(crate) async fn acquire(
+        &self,
+        at_most: Duration,
+    ) -> Result<(Grant<C>, Duration), Duration> {
         let (place, offer) = {
             let mut state = self.0.lock();
             // Nobody overtakes those who wait.
             let mut dead = Vec::new();
             let free = state.waiting.is_empty();
-            if let Some(chosen) = free.then(|| state.choose(&self.0.limits, &mut dead)).flatten() {
+            if let Some(chosen) = free
+                .then(|| state.choose(&self.0.limits, &mut dead))
+                .flatten()
+            {
                 self.0.publish(state);
                 drop(dead);
                 self.0.wait.record(Duration::ZERO);
@@ -153,7 +164,10 @@ impl<C: Connection> Gate<C> {
             && state.idle.len() + state.connecting < self.0.limits.max_keepalive_connections;
         let chosen = room.then(|| state.cold());
         self.0.publish(state);
-        chosen.map(|id| Ticket { gate: Arc::downgrade(&self.0), id })
+        chosen.map(|id| Ticket {
+            gate: Arc::downgrade(&self.0),
+            id,
+        })
     }
 
     /// The ticket's socket is connected: lends it to the caller that opened it.
@@ -164,14 +178,24 @@ impl<C: Connection> Gate<C> {
         // A server that was asked for HTTP/2 and speaks HTTP/1.1 will go on doing so.
         state.shares &= capacity > 1;
         if let Some(socket @ Socket::Connecting) = state.sockets.get_mut(&id) {
-            *socket = Socket::Open { handle: shared, calls: 1, capacity, idle_since: Instant::now() };
+            *socket = Socket::Open {
+                handle: shared,
+                calls: 1,
+                capacity,
+                idle_since: Instant::now(),
+            };
             state.connecting -= 1;
             state.in_use += 1;
             state.active += 1;
             self.0.opened.fetch_add(1, Ordering::Relaxed);
         }
         self.serve(state);
-        Lease { gate: self.clone(), id, conn: Some(conn), reusable: false }
+        Lease {
+            gate: self.clone(),
+            id,
+            conn: Some(conn),
+            reusable: false,
+        }
     }
 
     /// Closes a connection that has been idle for the expiry; says when to ask again, or that it is gone.
@@ -180,7 +204,12 @@ impl<C: Connection> Gate<C> {
         let expiry = gate.0.limits.keepalive_expiry;
         let mut state = gate.0.lock();
         let now = Instant::now();
-        let Some(Socket::Open { calls, idle_since, .. }) = state.sockets.get(&id) else { return None };
+        let Some(Socket::Open {
+            calls, idle_since, ..
+        }) = state.sockets.get(&id)
+        else {
+            return None;
+        };
         let due = *idle_since + expiry;
         if *calls > 0 {
             return Some(now + expiry);
@@ -223,9 +252,17 @@ impl<C: Connection> Gate<C> {
         match chosen {
             Chosen::Warm(id, conn) => {
                 self.0.reused.fetch_add(1, Ordering::Relaxed);
-                Grant::Warm(Lease { gate: self.clone(), id, conn: Some(conn), reusable: false })
+                Grant::Warm(Lease {
+                    gate: self.clone(),
+                    id,
+                    conn: Some(conn),
+                    reusable: false,
+                })
             }
-            Chosen::Cold(id) => Grant::Cold(Ticket { gate: Arc::downgrade(&self.0), id }),
+            Chosen::Cold(id) => Grant::Cold(Ticket {
+                gate: Arc::downgrade(&self.0),
+                id,
+            }),
         }
     }
 
@@ -234,8 +271,15 @@ impl<C: Connection> Gate<C> {
         let mut offers = Vec::new();
         let mut dead = Vec::new();
         while !state.waiting.is_empty() {
-            let Some(chosen) = state.choose(&self.0.limits, &mut dead) else { break };
-            offers.extend(state.waiting.pop_first().map(|(_, sender)| (sender, chosen)));
+            let Some(chosen) = state.choose(&self.0.limits, &mut dead) else {
+                break;
+            };
+            offers.extend(
+                state
+                    .waiting
+                    .pop_first()
+                    .map(|(_, sender)| (sender, chosen)),
+            );
         }
         while state.idle.len() > self.0.limits.max_keepalive_connections {
             let oldest = state.idle[0];
@@ -276,7 +320,13 @@ impl<C: Connection> Gate<C> {
         let keep = (reusable || conn.capacity() > 1) && conn.is_open();
         let mut spare = Some(conn);
         let mut emptied = false;
-        if let Some(Socket::Open { handle, calls, idle_since, .. }) = state.sockets.get_mut(&id) {
+        if let Some(Socket::Open {
+            handle,
+            calls,
+            idle_since,
+            ..
+        }) = state.sockets.get_mut(&id)
+        {
             *calls -= 1;
             emptied = *calls == 0;
             *idle_since = Instant::now();
@@ -318,7 +368,9 @@ impl<C: Connection> Shared<C> {
 }
 
 fn pack(counts: [usize; 4]) -> u64 {
-    counts.iter().fold(0, |packed, count| packed << 16 | *count as u64)
+    counts
+        .iter()
+        .fold(0, |packed, count| packed << 16 | *count as u64)
 }
 
 fn unpack(packed: u64) -> [usize; 4] {
@@ -340,17 +392,29 @@ impl<C: Connection> State<C> {
 
     /// The best there is for one caller. What is found dead on the way is to be dropped unlocked.
     fn choose(&mut self, limits: &Limits, dead: &mut Vec<C>) -> Option<Chosen<C>> {
-        if self.shares && let Some(warm) = self.shared() {
+        if self.shares
+            && let Some(warm) = self.shared()
+        {
             return Some(warm);
         }
         while let Some(id) = self.idle.last().copied() {
-            let Some(Socket::Open { handle, calls, idle_since, capacity }) = self.sockets.get_mut(&id) else {
+            let Some(Socket::Open {
+                handle,
+                calls,
+                idle_since,
+                capacity,
+            }) = self.sockets.get_mut(&id)
+            else {
                 self.idle.pop();
                 continue;
             };
             let fresh = idle_since.elapsed() < limits.keepalive_expiry;
             if fresh && handle.as_ref().is_some_and(Connection::is_open) {
-                let conn = if *capacity > 1 { handle.as_ref().and_then(C::share) } else { handle.take() };
+                let conn = if *capacity > 1 {
+                    handle.as_ref().and_then(C::share)
+                } else {
+                    handle.take()
+                };
                 if let Some(conn) = conn {
                     *calls = 1;
                     self.idle.pop();
@@ -362,24 +426,31 @@ impl<C: Connection> State<C> {
             dead.extend(self.retire(id));
         }
         // Where connections are shared, one being made serves all who wait, up to what it carries.
-        let enough = self.shares && self.connecting > 0 && self.waiting.len() <= self.connecting * SHARED_CALLS;
+        let enough = self.shares
+            && self.connecting > 0
+            && self.waiting.len() <= self.connecting * SHARED_CALLS;
         let room = self.sockets.len() < limits.max_connections && !enough;
         room.then(|| Chosen::Cold(self.cold()))
     }
 
     /// A place on a connection that others use too.
     fn shared(&mut self) -> Option<Chosen<C>> {
-        self.sockets.iter_mut().find_map(|(id, socket)| match socket {
-            Socket::Open { handle: Some(handle), calls, capacity, .. }
-                if (1..*capacity).contains(calls) && handle.is_open() =>
-            {
-                let conn = handle.share()?;
-                *calls += 1;
-                self.active += 1;
-                Some(Chosen::Warm(*id, conn))
-            }
-            _ => None,
-        })
+        self.sockets
+            .iter_mut()
+            .find_map(|(id, socket)| match socket {
+                Socket::Open {
+                    handle: Some(handle),
+                    calls,
+                    capacity,
+                    ..
+                } if (1..*capacity).contains(calls) && handle.is_open() => {
+                    let conn = handle.share()?;
+                    *calls += 1;
+                    self.active += 1;
+                    Some(Chosen::Warm(*id, conn))
+                }
+                _ => None,
+            })
     }
 
     /// Takes an idle connection out of use; its socket counts until it is closed.

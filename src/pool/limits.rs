@@ -47,7 +47,11 @@ impl Limits {
     pub(crate) const MOST: usize = u16::MAX as usize;
 
     pub(crate) fn validate(&self) -> Result<()> {
-        let Self { max_connections, max_keepalive_connections, .. } = *self;
+        let Self {
+            max_connections,
+            max_keepalive_connections,
+            ..
+        } = *self;
         if !(1..=Self::MOST).contains(&max_connections) {
             return Err(Error::config(format!(
                 "max_connections is {max_connections}: it must be from 1 to {}",

@@ -51,9 +51,18 @@ pub struct PoolStats {
 
 impl fmt::Display for PoolStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Requests: {} active, {} queued", self.active, self.waiting)?;
-        if let (Some(in_use), Some(idle), Some(connecting)) = (self.in_use, self.idle, self.connecting) {
-            write!(f, " | Connections: {in_use} active, {idle} idle, {connecting} connecting")?;
+        write!(
+            f,
+            "Requests: {} active, {} queued",
+            self.active, self.waiting
+        )?;
+        if let (Some(in_use), Some(idle), Some(connecting)) =
+            (self.in_use, self.idle, self.connecting)
+        {
+            write!(
+                f,
+                " | Connections: {in_use} active, {idle} idle, {connecting} connecting"
+            )?;
         }
         Ok(())
     }
@@ -121,7 +130,10 @@ pub(crate) struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { sum_us: AtomicU64::new(0), buckets: std::array::from_fn(|_| AtomicU64::new(0)) }
+        Self {
+            sum_us: AtomicU64::new(0),
+            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
     }
 }
 
@@ -134,8 +146,16 @@ impl Recorder {
     }
 
     pub(crate) fn read(&self) -> Histogram {
-        let buckets: Vec<u64> = self.buckets.iter().map(|b| b.load(Ordering::Relaxed)).collect();
-        Histogram { count: buckets.iter().sum(), sum_us: self.sum_us.load(Ordering::Relaxed), buckets }
+        let buckets: Vec<u64> = self
+            .buckets
+            .iter()
+            .map(|b| b.load(Ordering::Relaxed))
+            .collect();
+        Histogram {
+            count: buckets.iter().sum(),
+            sum_us: self.sum_us.load(Ordering::Relaxed),
+            buckets,
+        }
     }
 }
 
@@ -154,7 +174,10 @@ mod tests {
         for (q, exact_ms) in [(0.01, 1), (0.5, 50), (0.99, 99), (1.0, 100)] {
             let exact = Duration::from_millis(exact_ms);
             let bound = histogram.quantile(q);
-            assert!(bound >= exact && bound <= exact * 2 + Duration::from_millis(1), "{q}: {bound:?}");
+            assert!(
+                bound >= exact && bound <= exact * 2 + Duration::from_millis(1),
+                "{q}: {bound:?}"
+            );
         }
         recorder.record(Duration::MAX);
         assert_eq!(recorder.read().buckets[BUCKETS - 1], 1);

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::assembly::Assembly;
 use super::{error, not_understood, request_id, to_body};
 use crate::{
-    CacheTtl, Error, Part, Provider, Reply, Request, Result, Role, Source, StopReason, Tool, ToolCall, ToolChoice,
-    Usage,
+    CacheTtl, Error, Part, Provider, Reply, Request, Result, Role, Source, StopReason, Tool,
+    ToolCall, ToolChoice, Usage,
 };
 
 /// What is sent where the caller set none, since the API demands one.
@@ -79,7 +79,10 @@ struct CacheControl {
 impl CacheControl {
     fn of(ttl: Option<CacheTtl>) -> Option<Self> {
         // Five minutes is the API's default, and the only lifetime that older servers know.
-        ttl.map(|ttl| Self { r#type: "ephemeral", ttl: (ttl != CacheTtl::FiveMinutes).then_some(ttl) })
+        ttl.map(|ttl| Self {
+            r#type: "ephemeral",
+            ttl: (ttl != CacheTtl::FiveMinutes).then_some(ttl),
+        })
     }
 }
 
@@ -101,7 +104,11 @@ impl Serialize for Block<'_> {
                 map.serialize_entry("source", &WireSource::of(source))?;
                 mark = *cache;
             }
-            Part::Document { source, title, cache } => {
+            Part::Document {
+                source,
+                title,
+                cache,
+            } => {
                 map.serialize_entry("type", "document")?;
                 map.serialize_entry("source", &WireSource::of(source))?;
                 if let Some(title) = title {
@@ -114,12 +121,19 @@ impl Serialize for Block<'_> {
                 map.serialize_entry("id", &call.id)?;
                 map.serialize_entry("name", &call.name)?;
                 match serde_json::from_str::<&RawValue>(&call.arguments) {
-                    Ok(object) if object.get().starts_with('{') => map.serialize_entry("input", object)?,
+                    Ok(object) if object.get().starts_with('{') => {
+                        map.serialize_entry("input", object)?
+                    }
                     // The API takes only an object; what the model got wrong is kept in one.
                     _ => map.serialize_entry("input", &json!({"INVALID_JSON": call.arguments}))?,
                 }
             }
-            Part::ToolResult { tool_use_id, content, is_error, cache } => {
+            Part::ToolResult {
+                tool_use_id,
+                content,
+                is_error,
+                cache,
+            } => {
                 map.serialize_entry("type", "tool_result")?;
                 map.serialize_entry("tool_use_id", tool_use_id)?;
                 let blocks: Vec<Block<'_>> = content.iter().map(Block).collect();
@@ -149,9 +163,17 @@ impl Serialize for Block<'_> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum WireSource<'a> {
-    Base64 { media_type: &'a str, data: &'a str },
-    Url { url: &'a str },
-    Text { media_type: &'static str, data: &'a str },
+    Base64 {
+        media_type: &'a str,
+        data: &'a str,
+    },
+    Url {
+        url: &'a str,
+    },
+    Text {
+        media_type: &'static str,
+        data: &'a str,
+    },
 }
 
 impl<'a> WireSource<'a> {
@@ -159,7 +181,10 @@ impl<'a> WireSource<'a> {
         match source {
             Source::Base64 { media_type, data } => Self::Base64 { media_type, data },
             Source::Url { url } => Self::Url { url },
-            Source::Text { text } => Self::Text { media_type: "text/plain", data: text },
+            Source::Text { text } => Self::Text {
+                media_type: "text/plain",
+                data: text,
+            },
         }
     }
 }
@@ -178,7 +203,10 @@ pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<Vec
         }
     }
     if let Some(shape) = &request.output_schema {
-        output.insert("format".into(), json!({"type": "json_schema", "schema": shape.schema}));
+        output.insert(
+            "format".into(),
+            json!({"type": "json_schema", "schema": shape.schema}),
+        );
     }
     let body = Body {
         model,
@@ -203,10 +231,23 @@ pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<Vec
 
 fn turns(request: &Request) -> Vec<Turn<'_>> {
     // A thought without its signature came from another provider, and this one would refuse it.
-    let foreign = |part: &&Part| matches!(part, Part::Reasoning { signature: None, .. });
+    let foreign = |part: &&Part| {
+        matches!(
+            part,
+            Part::Reasoning {
+                signature: None,
+                ..
+            }
+        )
+    };
     let turns = request.messages.iter().map(|message| Turn {
         role: message.role,
-        content: message.content.iter().filter(|part| !foreign(part)).map(Block).collect(),
+        content: message
+            .content
+            .iter()
+            .filter(|part| !foreign(part))
+            .map(Block)
+            .collect(),
     });
     turns.collect()
 }
@@ -224,9 +265,9 @@ fn tool(tool: &Tool) -> WireTool<'_> {
 fn tool_choice(request: &Request) -> Result<Option<Value>> {
     if request.tools.is_empty() && !request.extra.contains_key("tools") {
         return match request.tool_choice {
-            Some(ToolChoice::Any | ToolChoice::Tool(_)) => {
-                Err(Error::config("tool_choice asks for a tool, and the request has no tools"))
-            }
+            Some(ToolChoice::Any | ToolChoice::Tool(_)) => Err(Error::config(
+                "tool_choice asks for a tool, and the request has no tools",
+            )),
             _ => Ok(None),
         };
     }
@@ -313,8 +354,14 @@ impl WireUsage {
             reasoning_tokens,
             input_includes_cache: _,
         } = &mut reply.usage;
-        let hour = self.cache_creation.as_ref().and_then(|c| c.ephemeral_1h_input_tokens);
-        let thought = self.output_tokens_details.as_ref().and_then(|d| d.thinking_tokens);
+        let hour = self
+            .cache_creation
+            .as_ref()
+            .and_then(|c| c.ephemeral_1h_input_tokens);
+        let thought = self
+            .output_tokens_details
+            .as_ref()
+            .and_then(|d| d.thinking_tokens);
         for (count, reported) in [
             (input_tokens, self.input_tokens),
             (output_tokens, self.output_tokens),
@@ -330,10 +377,15 @@ impl WireUsage {
 }
 
 pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
-    let wire: WireReply<'_> = serde_json::from_slice(body).map_err(|e| not_understood("the reply", body, e))?;
+    let wire: WireReply<'_> =
+        serde_json::from_slice(body).map_err(|e| not_understood("the reply", body, e))?;
     if let Some(error) = wire.error {
         let value = json!({"error": error});
-        return Err(error::error_inside(Provider::Anthropic, &value, request_id(headers).as_deref()));
+        return Err(error::error_inside(
+            Provider::Anthropic,
+            &value,
+            request_id(headers).as_deref(),
+        ));
     }
     let Some(blocks) = wire.content else {
         return Err(Error::decode("the reply has no content"));
@@ -341,7 +393,10 @@ pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
     let mut reply = Reply::new(Provider::Anthropic);
     reply.id = wire.id;
     reply.model = wire.model;
-    reply.content = blocks.into_iter().filter_map(WireBlock::into_part).collect();
+    reply.content = blocks
+        .into_iter()
+        .filter_map(WireBlock::into_part)
+        .collect();
     reply.stop_reason = wire.stop_reason.map(StopReason::from);
     reply.stop_sequence = wire.stop_sequence;
     if let Some(usage) = wire.usage {
@@ -363,7 +418,9 @@ impl WireBlock<'_> {
                 text: self.thinking.into_owned(),
                 signature: (!self.signature.is_empty()).then(|| self.signature.into_owned()),
             },
-            "redacted_thinking" => Part::RedactedReasoning { data: self.data.into_owned() },
+            "redacted_thinking" => Part::RedactedReasoning {
+                data: self.data.into_owned(),
+            },
             _ => return None,
         })
     }
@@ -418,11 +475,13 @@ pub(super) struct Blocks {
 
 impl Blocks {
     pub(super) fn take(&mut self, assembly: &mut Assembly, data: &[u8]) -> Result<()> {
-        let frame: Frame<'_> =
-            serde_json::from_slice(data).map_err(|e| not_understood("an event of the stream", data, e))?;
+        let frame: Frame<'_> = serde_json::from_slice(data)
+            .map_err(|e| not_understood("an event of the stream", data, e))?;
         match &*frame.r#type {
             "content_block_delta" => {
-                let Some(delta) = frame.delta else { return Ok(()) };
+                let Some(delta) = frame.delta else {
+                    return Ok(());
+                };
                 assembly.text(&delta.text);
                 assembly.reasoning(&delta.thinking);
                 assembly.signature(&delta.signature);
@@ -460,7 +519,11 @@ impl Blocks {
             "message_stop" => assembly.end(),
             "error" => {
                 let value = serde_json::from_slice(data).unwrap_or_default();
-                return Err(error::error_inside(Provider::Anthropic, &value, assembly.reply.request_id.as_deref()));
+                return Err(error::error_inside(
+                    Provider::Anthropic,
+                    &value,
+                    assembly.reply.request_id.as_deref(),
+                ));
             }
             // `ping`, and whatever the provider adds next.
             _ => {}
@@ -481,11 +544,17 @@ impl Blocks {
                 let call = assembly.tool_start(&block.id, &block.name);
                 self.open_call = Some(call);
                 // Empty here as a rule, since the arguments come as deltas.
-                if let Some(input) = block.input.map(RawValue::get).filter(|input| *input != "{}") {
+                if let Some(input) = block
+                    .input
+                    .map(RawValue::get)
+                    .filter(|input| *input != "{}")
+                {
                     assembly.tool_delta(call, input);
                 }
             }
-            "redacted_thinking" => assembly.push(Part::RedactedReasoning { data: block.data.into_owned() }),
+            "redacted_thinking" => assembly.push(Part::RedactedReasoning {
+                data: block.data.into_owned(),
+            }),
             _ => {}
         }
     }

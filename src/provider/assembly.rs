@@ -42,7 +42,10 @@ impl Assembly {
             self.started = true;
             id.clone_into(&mut self.reply.id);
             model.clone_into(&mut self.reply.model);
-            self.events.push_back(Event::Start { id: id.to_owned(), model: model.to_owned() });
+            self.events.push_back(Event::Start {
+                id: id.to_owned(),
+                model: model.to_owned(),
+            });
         }
     }
 
@@ -58,7 +61,9 @@ impl Assembly {
             Some(Part::Text { text, .. }) if !self.fresh => text.push_str(piece),
             _ => self.push(Part::text(piece)),
         }
-        self.events.push_back(Event::Text { text: piece.to_owned() });
+        self.events.push_back(Event::Text {
+            text: piece.to_owned(),
+        });
     }
 
     pub(super) fn reasoning(&mut self, piece: &str) {
@@ -66,7 +71,9 @@ impl Assembly {
             return;
         }
         self.reasoning_part(|text, _| text.push_str(piece));
-        self.events.push_back(Event::Reasoning { text: piece.to_owned() });
+        self.events.push_back(Event::Reasoning {
+            text: piece.to_owned(),
+        });
     }
 
     pub(super) fn signature(&mut self, piece: &str) {
@@ -77,7 +84,10 @@ impl Assembly {
 
     fn reasoning_part(&mut self, change: impl FnOnce(&mut String, &mut Option<String>)) {
         if self.fresh || !matches!(self.reply.content.last(), Some(Part::Reasoning { .. })) {
-            self.push(Part::Reasoning { text: String::new(), signature: None });
+            self.push(Part::Reasoning {
+                text: String::new(),
+                signature: None,
+            });
         }
         if let Some(Part::Reasoning { text, signature }) = self.reply.content.last_mut() {
             change(text, signature);
@@ -93,7 +103,11 @@ impl Assembly {
         let index = self.tools.len();
         self.tools.push((self.reply.content.len(), false));
         self.push(Part::ToolUse(ToolCall::new(id, name, "")));
-        self.events.push_back(Event::ToolCallStart { index, id: id.to_owned(), name: name.to_owned() });
+        self.events.push_back(Event::ToolCallStart {
+            index,
+            id: id.to_owned(),
+            name: name.to_owned(),
+        });
         index
     }
 
@@ -103,7 +117,10 @@ impl Assembly {
         }
         if let Some(call) = self.tool(index) {
             call.arguments.push_str(piece);
-            self.events.push_back(Event::ToolCallDelta { index, arguments: piece.to_owned() });
+            self.events.push_back(Event::ToolCallDelta {
+                index,
+                arguments: piece.to_owned(),
+            });
         }
     }
 

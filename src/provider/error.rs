@@ -18,7 +18,9 @@ pub(crate) fn decode_error(
     now: SystemTime,
 ) -> Error {
     let text = String::from_utf8_lossy(body).into_owned();
-    let said = serde_json::from_slice(body).map(|value: Value| Said::read(&value)).unwrap_or_default();
+    let said = serde_json::from_slice(body)
+        .map(|value: Value| Said::read(&value))
+        .unwrap_or_default();
     let message = said.message.clone().unwrap_or_else(|| {
         let text = text.trim();
         match text.char_indices().nth(300) {
@@ -27,14 +29,19 @@ pub(crate) fn decode_error(
             None => text.to_owned(),
         }
     });
-    let mut error = build(provider, said, message, Details {
-        status: Some(status),
-        request_id: request_id(headers),
-        retry_after: retry::retry_after(headers, now),
-        should_retry: retry::should_retry(headers),
-        body: Some(text),
-        ..Details::default()
-    });
+    let mut error = build(
+        provider,
+        said,
+        message,
+        Details {
+            status: Some(status),
+            request_id: request_id(headers),
+            retry_after: retry::retry_after(headers, now),
+            should_retry: retry::should_retry(headers),
+            body: Some(text),
+            ..Details::default()
+        },
+    );
     if (300..400).contains(&status)
         && let Some(location) = headers.get(http::header::LOCATION)
     {
@@ -51,24 +58,31 @@ pub(super) fn error_inside(provider: Provider, value: &Value, headers_id: Option
     let said = Said::read(value);
     let message = said.message.clone().unwrap_or_else(|| value.to_string());
     // The status that the same error would have had. 500 stands for what no table names: retried.
-    let status = said.status.unwrap_or(match said.error_type.as_deref().unwrap_or_default() {
-        "invalid_request_error" => 400,
-        "authentication_error" => 401,
-        "billing_error" => 402,
-        "permission_error" => 403,
-        "not_found_error" => 404,
-        "request_too_large" => 413,
-        "rate_limit_error" => 429,
-        "timeout_error" => 504,
-        "overloaded_error" => 529,
-        _ => 500,
-    });
-    build(provider, said, message, Details {
-        status: Some(status),
-        request_id: headers_id.map(str::to_owned),
-        body: Some(value.to_string()),
-        ..Details::default()
-    })
+    let status = said
+        .status
+        .unwrap_or(match said.error_type.as_deref().unwrap_or_default() {
+            "invalid_request_error" => 400,
+            "authentication_error" => 401,
+            "billing_error" => 402,
+            "permission_error" => 403,
+            "not_found_error" => 404,
+            "request_too_large" => 413,
+            "rate_limit_error" => 429,
+            "timeout_error" => 504,
+            "overloaded_error" => 529,
+            _ => 500,
+        });
+    build(
+        provider,
+        said,
+        message,
+        Details {
+            status: Some(status),
+            request_id: headers_id.map(str::to_owned),
+            body: Some(value.to_string()),
+            ..Details::default()
+        },
+    )
 }
 
 fn build(provider: Provider, said: Said, message: String, mut details: Details) -> Error {
@@ -87,9 +101,15 @@ fn build(provider: Provider, said: Said, message: String, mut details: Details) 
     };
     let text = format!("{status}{label}: {message}{advice}");
     let kind = match status {
-        429 if !quota => ErrorKind::RateLimited { retry_after: details.retry_after },
+        429 if !quota => ErrorKind::RateLimited {
+            retry_after: details.retry_after,
+        },
         503 | 529 => ErrorKind::Overloaded,
-        _ => ErrorKind::Status { status, code, message },
+        _ => ErrorKind::Status {
+            status,
+            code,
+            message,
+        },
     };
     if quota {
         details.should_retry = Some(false);
@@ -97,7 +117,9 @@ fn build(provider: Provider, said: Said, message: String, mut details: Details) 
     details.request_id = details.request_id.or(said.request_id);
     details.error_type = said.error_type;
     details.code = said.code;
-    Error::new(kind, text).with_provider(provider).with_details(details)
+    Error::new(kind, text)
+        .with_provider(provider)
+        .with_details(details)
 }
 
 /// What an error body says, in whichever of the field's shapes:
@@ -131,19 +153,27 @@ impl Said {
             message,
             error_type: text(&inner["type"]).filter(|t| t != "error"),
             code: text(&inner["code"]),
-            status: number.and_then(|n| u16::try_from(n).ok()).filter(|n| (400..600).contains(n)),
+            status: number
+                .and_then(|n| u16::try_from(n).ok())
+                .filter(|n| (400..600).contains(n)),
             request_id: text(&value["request_id"]),
         }
     }
 
     /// Waiting does not bring a spent quota back, so it is not retried.
     fn quota_spent(&self) -> bool {
-        [&self.code, &self.error_type].into_iter().flatten().any(|word| {
-            matches!(
-                word.as_str(),
-                "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" | "billing_error"
-            )
-        })
+        [&self.code, &self.error_type]
+            .into_iter()
+            .flatten()
+            .any(|word| {
+                matches!(
+                    word.as_str(),
+                    "insufficient_quota"
+                        | "billing_hard_limit_reached"
+                        | "billing_not_active"
+                        | "billing_error"
+                )
+            })
     }
 }
 
@@ -154,8 +184,17 @@ mod tests {
     #[test]
     fn bodies_that_are_not_json_are_shown_and_cut() {
         let page = format!("<html>{}</html>", "x".repeat(1000));
-        let error = decode_error(Provider::OpenAi, 502, &HeaderMap::new(), page.as_bytes(), SystemTime::UNIX_EPOCH);
-        assert!(error.to_string().starts_with("openai: 502: <html>xxx"), "{error}");
+        let error = decode_error(
+            Provider::OpenAi,
+            502,
+            &HeaderMap::new(),
+            page.as_bytes(),
+            SystemTime::UNIX_EPOCH,
+        );
+        assert!(
+            error.to_string().starts_with("openai: 502: <html>xxx"),
+            "{error}"
+        );
         assert!(error.to_string().len() < 400);
         assert_eq!(error.body(), Some(page.as_str()));
     }
@@ -165,6 +204,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("location", "https://elsewhere.example/v1".parse().unwrap());
         let error = decode_error(Provider::OpenAi, 308, &headers, b"", SystemTime::UNIX_EPOCH);
-        assert!(error.to_string().contains("https://elsewhere.example/v1"), "{error}");
+        assert!(
+            error.to_string().contains("https://elsewhere.example/v1"),
+            "{error}"
+        );
     }
 }

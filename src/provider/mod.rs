@@ -114,7 +114,10 @@ impl Provider {
     /// The headers of every request. An empty key sends none: local servers often want none.
     pub(crate) fn headers(self, key: &str) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
-        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         if let Self::Anthropic = self {
             // https://docs.claude.com/en/api/versioning
             headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
@@ -135,7 +138,13 @@ impl Provider {
 
     /// The request's body. `official` says that the provider itself is at the other end rather than
     /// a server that speaks like it.
-    pub(crate) fn encode(self, request: &Request, model: &str, stream: bool, official: bool) -> Result<Bytes> {
+    pub(crate) fn encode(
+        self,
+        request: &Request,
+        model: &str,
+        stream: bool,
+        official: bool,
+    ) -> Result<Bytes> {
         request.validate()?;
         let body = match self {
             Self::Anthropic => anthropic::encode(request, model, stream),
@@ -158,7 +167,9 @@ impl Provider {
 
 /// Both providers' header; proxies and compatible servers use either.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("request-id").or_else(|| headers.get("x-request-id"))?;
+    let value = headers
+        .get("request-id")
+        .or_else(|| headers.get("x-request-id"))?;
     value.to_str().ok().map(str::to_owned)
 }
 
@@ -178,7 +189,10 @@ fn to_body(wire: &impl Serialize, request: &Request) -> Result<Vec<u8>> {
 /// A body that is not what its dialect says, shown as far as a person would read it.
 fn not_understood(what: &str, body: &[u8], source: serde_json::Error) -> Error {
     let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-    Error::decode(format!("{what} is not what the provider's dialect says: {shown:?}")).with_source(source)
+    Error::decode(format!(
+        "{what} is not what the provider's dialect says: {shown:?}"
+    ))
+    .with_source(source)
 }
 
 impl fmt::Display for Provider {

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use super::assembly::Assembly;
 use super::{error, not_understood, request_id, to_body};
 use crate::{
-    Effort, Error, Message, Part, Provider, Reply, Request, Result, Role, Source, StopReason, ToolCall, ToolChoice,
-    Usage,
+    Effort, Error, Message, Part, Provider, Reply, Request, Result, Role, Source, StopReason,
+    ToolCall, ToolChoice, Usage,
 };
 
 #[derive(Serialize)]
@@ -87,7 +87,12 @@ struct Function<'a> {
     arguments: &'a str,
 }
 
-pub(super) fn encode(request: &Request, model: &str, stream: bool, official: bool) -> Result<Vec<u8>> {
+pub(super) fn encode(
+    request: &Request,
+    model: &str,
+    stream: bool,
+    official: bool,
+) -> Result<Vec<u8>> {
     if request.reasoning.is_some_and(|r| r.budget_tokens.is_some()) {
         return Err(Error::config(
             "reasoning.budget_tokens has no counterpart in OpenAI's dialect: set reasoning.effort, or the server's \
@@ -96,7 +101,11 @@ pub(super) fn encode(request: &Request, model: &str, stream: bool, official: boo
     }
     let mut messages = Vec::with_capacity(request.messages.len() + 1);
     if !request.system.is_empty() {
-        messages.push(Turn { role: "system", content: Some(content(&request.system)?), ..Turn::default() });
+        messages.push(Turn {
+            role: "system",
+            content: Some(content(&request.system)?),
+            ..Turn::default()
+        });
     }
     for message in &request.messages {
         match message.role {
@@ -123,7 +132,9 @@ pub(super) fn encode(request: &Request, model: &str, stream: bool, official: boo
         }),
         reasoning_effort: request.reasoning.and_then(|r| r.effort),
         stream,
-        stream_options: stream.then_some(StreamOptions { include_usage: true }),
+        stream_options: stream.then_some(StreamOptions {
+            include_usage: true,
+        }),
     };
     to_body(&body, request)
 }
@@ -133,7 +144,11 @@ fn user<'a>(message: &'a Message, turns: &mut Vec<Turn<'a>>) -> Result<()> {
     let mut rest = Vec::new();
     for part in &message.content {
         match part {
-            Part::ToolResult { tool_use_id, content: result, .. } => turns.push(Turn {
+            Part::ToolResult {
+                tool_use_id,
+                content: result,
+                ..
+            } => turns.push(Turn {
                 role: "tool",
                 content: Some(content(result)?),
                 tool_call_id: Some(tool_use_id),
@@ -143,13 +158,20 @@ fn user<'a>(message: &'a Message, turns: &mut Vec<Turn<'a>>) -> Result<()> {
         }
     }
     if !rest.is_empty() {
-        turns.push(Turn { role: "user", content: Some(content(rest)?), ..Turn::default() });
+        turns.push(Turn {
+            role: "user",
+            content: Some(content(rest)?),
+            ..Turn::default()
+        });
     }
     Ok(())
 }
 
 fn assistant(message: &Message) -> Result<Turn<'_>> {
-    let mut turn = Turn { role: "assistant", ..Turn::default() };
+    let mut turn = Turn {
+        role: "assistant",
+        ..Turn::default()
+    };
     let mut said = Vec::new();
     let mut thought = String::new();
     for part in &message.content {
@@ -157,9 +179,15 @@ fn assistant(message: &Message) -> Result<Turn<'_>> {
             Part::ToolUse(call) => turn.tool_calls.push(Call {
                 id: &call.id,
                 r#type: "function",
-                function: Function { name: &call.name, arguments: &call.arguments },
+                function: Function {
+                    name: &call.name,
+                    arguments: &call.arguments,
+                },
             }),
-            Part::Reasoning { text, signature: None } => thought.push_str(text),
+            Part::Reasoning {
+                text,
+                signature: None,
+            } => thought.push_str(text),
             // Signed or sealed by another provider, of no use to this one.
             Part::Reasoning { .. } | Part::RedactedReasoning { .. } => {}
             part => said.push(part),
@@ -182,20 +210,38 @@ fn content<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Result<Content<'a>>
     if let [Part::Text { text, .. }] = parts.as_slice() {
         return Ok(Content::Text(Cow::Borrowed(text)));
     }
-    parts.into_iter().map(wire_part).collect::<Result<_>>().map(Content::Parts)
+    parts
+        .into_iter()
+        .map(wire_part)
+        .collect::<Result<_>>()
+        .map(Content::Parts)
 }
 
 fn wire_part(part: &Part) -> Result<Value> {
     let data_url = |media_type: &str, data: &str| format!("data:{media_type};base64,{data}");
     Ok(match part {
-        Part::Text { text, .. } | Part::Document { source: Source::Text { text }, .. } => {
+        Part::Text { text, .. }
+        | Part::Document {
+            source: Source::Text { text },
+            ..
+        } => {
             json!({"type": "text", "text": text})
         }
-        Part::Image { source: Source::Url { url }, .. } => json!({"type": "image_url", "image_url": {"url": url}}),
-        Part::Image { source: Source::Base64 { media_type, data }, .. } => {
+        Part::Image {
+            source: Source::Url { url },
+            ..
+        } => json!({"type": "image_url", "image_url": {"url": url}}),
+        Part::Image {
+            source: Source::Base64 { media_type, data },
+            ..
+        } => {
             json!({"type": "image_url", "image_url": {"url": data_url(media_type, data)}})
         }
-        Part::Document { source: Source::Base64 { media_type, data }, title, .. } => {
+        Part::Document {
+            source: Source::Base64 { media_type, data },
+            title,
+            ..
+        } => {
             let name = title.as_deref().unwrap_or("document");
             json!({"type": "file", "file": {"filename": name, "file_data": data_url(media_type, data)}})
         }
@@ -204,7 +250,8 @@ fn wire_part(part: &Part) -> Result<Value> {
                 "a part of type {:?} cannot stand here in OpenAI's dialect{}",
                 part.name(),
                 match part {
-                    Part::Document { .. } => ": give the document as base64 or text instead of a URL",
+                    Part::Document { .. } =>
+                        ": give the document as base64 or text instead of a URL",
                     Part::Image { .. } => ": give the image as base64 or a URL",
                     _ => "",
                 }
@@ -277,7 +324,11 @@ struct Said<'a> {
 impl Said<'_> {
     /// Some servers send the same thought under both names.
     fn thought(&self) -> &str {
-        if self.reasoning_content.is_empty() { &self.reasoning } else { &self.reasoning_content }
+        if self.reasoning_content.is_empty() {
+            &self.reasoning
+        } else {
+            &self.reasoning_content
+        }
     }
 }
 
@@ -331,9 +382,14 @@ impl From<WireUsage> for Usage {
                 .and_then(|d| d.cached_tokens)
                 .or(wire.prompt_cache_hit_tokens)
                 .unwrap_or_default(),
-            cache_write_tokens: prompt.and_then(|d| d.cache_write_tokens).unwrap_or_default(),
+            cache_write_tokens: prompt
+                .and_then(|d| d.cache_write_tokens)
+                .unwrap_or_default(),
             cache_write_1h_tokens: 0,
-            reasoning_tokens: wire.completion_tokens_details.and_then(|d| d.reasoning_tokens).unwrap_or_default(),
+            reasoning_tokens: wire
+                .completion_tokens_details
+                .and_then(|d| d.reasoning_tokens)
+                .unwrap_or_default(),
             input_includes_cache: true,
         }
     }
@@ -381,19 +437,28 @@ fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'a, st
 }
 
 pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
-    let wire: Completion<'_> = serde_json::from_slice(body).map_err(|e| not_understood("the reply", body, e))?;
+    let wire: Completion<'_> =
+        serde_json::from_slice(body).map_err(|e| not_understood("the reply", body, e))?;
     if let Some(error) = wire.error {
         return Err(error_inside(error, request_id(headers).as_deref()));
     }
     let mut choices = wire.choices.unwrap_or_default().into_iter();
-    let Some(Choice { message: Some(said), finish_reason, .. }) = choices.find(|c| c.index == 0) else {
+    let Some(Choice {
+        message: Some(said),
+        finish_reason,
+        ..
+    }) = choices.find(|c| c.index == 0)
+    else {
         return Err(Error::decode("the reply has no choice with a message"));
     };
     let mut reply = Reply::new(Provider::OpenAi);
     reply.id = wire.id.into_owned();
     reply.model = wire.model.into_owned();
     if !said.thought().is_empty() {
-        reply.content.push(Part::Reasoning { text: said.thought().to_owned(), signature: None });
+        reply.content.push(Part::Reasoning {
+            text: said.thought().to_owned(),
+            signature: None,
+        });
     }
     for text in [said.content, said.refusal.clone()] {
         if !text.is_empty() {
@@ -402,8 +467,16 @@ pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
     }
     for call in said.tool_calls.unwrap_or_default() {
         let function = call.function.unwrap_or_default();
-        let arguments = if function.arguments.trim().is_empty() { "{}".into() } else { function.arguments };
-        reply.content.push(Part::ToolUse(ToolCall::new(call.id, function.name, arguments)));
+        let arguments = if function.arguments.trim().is_empty() {
+            "{}".into()
+        } else {
+            function.arguments
+        };
+        reply.content.push(Part::ToolUse(ToolCall::new(
+            call.id,
+            function.name,
+            arguments,
+        )));
     }
     reply.stop_reason = match finish_reason {
         _ if !said.refusal.is_empty() => Some(StopReason::Refusal),
@@ -433,8 +506,8 @@ impl Calls {
             assembly.end();
             return Ok(());
         }
-        let chunk: Completion<'_> =
-            serde_json::from_slice(data).map_err(|e| not_understood("an event of the stream", data, e))?;
+        let chunk: Completion<'_> = serde_json::from_slice(data)
+            .map_err(|e| not_understood("an event of the stream", data, e))?;
         if let Some(error) = chunk.error {
             return Err(error_inside(error, assembly.reply.request_id.as_deref()));
         }
@@ -442,10 +515,14 @@ impl Calls {
             assembly.reply.usage = usage.into();
             assembly.reply.usage_reported = true;
         }
-        let Some(choices) = chunk.choices else { return Ok(()) };
+        let Some(choices) = chunk.choices else {
+            return Ok(());
+        };
         assembly.start(&chunk.id, &chunk.model);
         // Only the first choice is followed: `n` is not offered, since each costs a whole reply.
-        let Some(choice) = choices.into_iter().find(|c| c.index == 0) else { return Ok(()) };
+        let Some(choice) = choices.into_iter().find(|c| c.index == 0) else {
+            return Ok(());
+        };
         if let Some(said) = choice.message {
             assembly.reasoning(said.thought());
             assembly.text(&said.content);
@@ -463,8 +540,10 @@ impl Calls {
     }
 
     fn call(&mut self, assembly: &mut Assembly, call: &WireCall<'_>) {
-        let (name, arguments) =
-            call.function.as_ref().map_or(("", ""), |f| (f.name.as_ref(), f.arguments.as_ref()));
+        let (name, arguments) = call
+            .function
+            .as_ref()
+            .map_or(("", ""), |f| (f.name.as_ref(), f.arguments.as_ref()));
         // Servers that leave the index out send each call whole, or one after another.
         let known = match call.index {
             Some(_) => self.known.iter().find(|(theirs, _)| *theirs == call.index),

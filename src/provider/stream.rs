@@ -39,7 +39,12 @@ impl StreamDecoder {
             Provider::Anthropic => Dialect::Anthropic(anthropic::Blocks::default()),
             Provider::OpenAi => Dialect::OpenAi(openai::Calls::default()),
         };
-        Self { parser: sse::Parser::default(), dialect, assembly, raw: keep_raw.then(Vec::new) }
+        Self {
+            parser: sse::Parser::default(),
+            dialect,
+            assembly,
+            raw: keep_raw.then(Vec::new),
+        }
     }
 
     /// Takes the next bytes. What they complete is then given out by [`StreamDecoder::next`].
@@ -47,13 +52,23 @@ impl StreamDecoder {
         if let Some(raw) = &mut self.raw {
             raw.extend_from_slice(chunk);
         }
-        let Self { parser, dialect, assembly, .. } = self;
+        let Self {
+            parser,
+            dialect,
+            assembly,
+            ..
+        } = self;
         parser.feed(chunk, |event| dialect.take(assembly, &event))
     }
 
     /// The bytes have ended: whole, or cut off?
     pub(crate) fn finish(&mut self) -> Result<()> {
-        let Self { parser, dialect, assembly, .. } = self;
+        let Self {
+            parser,
+            dialect,
+            assembly,
+            ..
+        } = self;
         let last = parser.finish(|event| dialect.take(assembly, &event));
         match last {
             _ if self.ended() => Ok(()),
@@ -63,7 +78,9 @@ impl StreamDecoder {
                 Ok(())
             }
             Err(error) if *error.kind() != ErrorKind::Decode => Err(error),
-            _ => Err(Error::stream("the stream was cut off before the reply was whole")),
+            _ => Err(Error::stream(
+                "the stream was cut off before the reply was whole",
+            )),
         }
     }
 

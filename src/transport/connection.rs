@@ -27,13 +27,21 @@ struct Socket {
 }
 
 impl Read for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
 impl Write for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
@@ -118,21 +126,36 @@ impl Conn {
         // Over TLS the two sides agree by ALPN; in clear text the client has to know.
         let http2 = connected.is_negotiated_h2() || (options.http2 && !https && !proxied);
         let id = ticket.id();
-        let socket = Socket { io, _ticket: ticket };
+        let socket = Socket {
+            io,
+            _ticket: ticket,
+        };
         let expiry = (gate.downgrade(), id, options.limits.keepalive_expiry);
         let (sender, driver) = if http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.timer(TokioTimer::new()).adaptive_window(true);
             if let Some(interval) = options.http2_ping {
-                builder.keep_alive_interval(interval).keep_alive_while_idle(true);
+                builder
+                    .keep_alive_interval(interval)
+                    .keep_alive_while_idle(true);
             }
             let (sender, connection) = builder.handshake(socket).await?;
-            (Sender::Http2(sender), tokio::spawn(drive(connection, expiry)))
+            (
+                Sender::Http2(sender),
+                tokio::spawn(drive(connection, expiry)),
+            )
         } else {
             let (sender, connection) = http1::handshake(socket).await?;
-            (Sender::Http1(sender), tokio::spawn(drive(connection, expiry)))
+            (
+                Sender::Http1(sender),
+                tokio::spawn(drive(connection, expiry)),
+            )
         };
-        Ok(Self { sender, driver: driver.abort_handle(), proxied })
+        Ok(Self {
+            sender,
+            driver: driver.abort_handle(),
+            proxied,
+        })
     }
 
     pub(super) fn is_http1(&self) -> bool {
@@ -140,7 +163,10 @@ impl Conn {
     }
 
     /// Sends a request and waits for the head of its response.
-    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Response<Incoming>> {
         match &mut self.sender {
             Sender::Http1(sender) => {
                 sender.ready().await?;

@@ -100,7 +100,10 @@ impl Dialer {
                 None
             }
             Proxy::Url(url) => {
-                let wrong = |e| Error::config("the proxy's URL cannot be read").with_source(reqwest::Error::without_url(e));
+                let wrong = |e| {
+                    Error::config("the proxy's URL cannot be read")
+                        .with_source(reqwest::Error::without_url(e))
+                };
                 builder = builder.proxy(reqwest::Proxy::all(url).map_err(wrong)?);
                 Some(Matcher::builder().all(url.clone()).build())
             }
@@ -108,16 +111,23 @@ impl Dialer {
         if !options.root_certificates.is_empty() {
             let mut certificates = Vec::new();
             for pem in &options.root_certificates {
-                let wrong = |e| Error::config("a root certificate cannot be read as PEM").with_source(e);
+                let wrong =
+                    |e| Error::config("a root certificate cannot be read as PEM").with_source(e);
                 certificates.extend(reqwest::Certificate::from_pem_bundle(pem).map_err(wrong)?);
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        let client = builder.build().map_err(|e| Error::config("the TLS set-up failed").with_source(e))?;
+        let client = builder
+            .build()
+            .map_err(|e| Error::config("the TLS set-up failed").with_source(e))?;
         let proxy_authorization = matcher
             .and_then(|matcher| matcher.intercept(&endpoint.uri))
             .and_then(|proxy| proxy.basic_auth().cloned());
-        Ok(Self { client, origin: endpoint.origin(), proxy_authorization })
+        Ok(Self {
+            client,
+            origin: endpoint.origin(),
+            proxy_authorization,
+        })
     }
 
     pub(super) async fn dial(&self) -> Result<BoxIo> {
@@ -128,10 +138,13 @@ impl Dialer {
                 Ok(_) => "reqwest answered without the connection being seen".to_owned(),
             })
         };
-        DIALED.scope(Cell::new(None), dialling).await.map_err(|cause| {
-            let message = format!("no connection to {}", self.origin);
-            Error::new(ErrorKind::Connect, message).with_source(cause)
-        })
+        DIALED
+            .scope(Cell::new(None), dialling)
+            .await
+            .map_err(|cause| {
+                let message = format!("no connection to {}", self.origin);
+                Error::new(ErrorKind::Connect, message).with_source(cause)
+            })
     }
 }
 

@@ -23,7 +23,9 @@ impl Endpoint {
             ))
         };
         let trimmed = base.trim();
-        let uri: Uri = trimmed.parse().map_err(|e| wrong("cannot be read").with_source(e))?;
+        let uri: Uri = trimmed
+            .parse()
+            .map_err(|e| wrong("cannot be read").with_source(e))?;
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(wrong("has no scheme or no host"));
         };
@@ -31,7 +33,9 @@ impl Endpoint {
             return Err(wrong("is neither http nor https"));
         }
         if authority.as_str().contains('@') {
-            return Err(wrong("holds a user name or password; keys go into the API key"));
+            return Err(wrong(
+                "holds a user name or password; keys go into the API key",
+            ));
         }
         if uri.query().is_some() {
             return Err(wrong("has a query"));
@@ -53,7 +57,9 @@ impl Endpoint {
             path = path.strip_suffix("/v1").unwrap_or(path);
         }
         let whole = format!("{scheme}://{authority}{path}{}", provider.path());
-        let uri = whole.parse().map_err(|e| wrong("cannot be read").with_source(e))?;
+        let uri = whole
+            .parse()
+            .map_err(|e| wrong("cannot be read").with_source(e))?;
         Ok(Self { uri, official })
     }
 
@@ -83,15 +89,48 @@ mod tests {
     #[test]
     fn base_urls_lead_to_the_providers_paths() {
         for (provider, base, expected, official) in [
-            (Provider::Anthropic, "https://api.anthropic.com", "https://api.anthropic.com/v1/messages", true),
-            (Provider::Anthropic, "https://api.anthropic.com/v1/", "https://api.anthropic.com/v1/messages", true),
-            (Provider::Anthropic, "http://127.0.0.1:9/x", "http://127.0.0.1:9/x/v1/messages", false),
-            (Provider::OpenAi, "https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions", true),
-            (Provider::OpenAi, " http://[::1]:11434/v1/ ", "http://[::1]:11434/v1/chat/completions", false),
-            (Provider::OpenAi, "http://localhost:1", "http://localhost:1/chat/completions", false),
+            (
+                Provider::Anthropic,
+                "https://api.anthropic.com",
+                "https://api.anthropic.com/v1/messages",
+                true,
+            ),
+            (
+                Provider::Anthropic,
+                "https://api.anthropic.com/v1/",
+                "https://api.anthropic.com/v1/messages",
+                true,
+            ),
+            (
+                Provider::Anthropic,
+                "http://127.0.0.1:9/x",
+                "http://127.0.0.1:9/x/v1/messages",
+                false,
+            ),
+            (
+                Provider::OpenAi,
+                "https://api.openai.com/v1",
+                "https://api.openai.com/v1/chat/completions",
+                true,
+            ),
+            (
+                Provider::OpenAi,
+                " http://[::1]:11434/v1/ ",
+                "http://[::1]:11434/v1/chat/completions",
+                false,
+            ),
+            (
+                Provider::OpenAi,
+                "http://localhost:1",
+                "http://localhost:1/chat/completions",
+                false,
+            ),
         ] {
             let endpoint = Endpoint::new(provider, base).unwrap();
-            assert_eq!((endpoint.uri.to_string().as_str(), endpoint.official), (expected, official));
+            assert_eq!(
+                (endpoint.uri.to_string().as_str(), endpoint.official),
+                (expected, official)
+            );
         }
     }
 
@@ -109,8 +148,13 @@ mod tests {
             ("https://host/v1?key=1", "has a query"),
             ("https://user:hunter2@host/v1", "https://…@host/v1"),
         ] {
-            let error = Endpoint::new(Provider::OpenAi, base).unwrap_err().to_string();
-            assert!(error.contains(shown) && !error.contains("hunter2"), "{base}: {error}");
+            let error = Endpoint::new(Provider::OpenAi, base)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(shown) && !error.contains("hunter2"),
+                "{base}: {error}"
+            );
         }
     }
 }

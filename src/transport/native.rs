@@ -37,14 +37,19 @@ struct Inner {
 impl Transport {
     pub(crate) fn new(endpoint: &Endpoint, options: Options) -> Result<Self> {
         options.limits.validate()?;
-        let unreadable = |e: http::Error| Error::config("the base URL cannot be used").with_source(e);
+        let unreadable =
+            |e: http::Error| Error::config("the base URL cannot be used").with_source(e);
         let authority = endpoint.uri.authority().map_or("", |a| a.as_str());
         Ok(Self(Arc::new(Inner {
             gate: Gate::new(options.limits, options.http2),
             dialer: Dialer::new(endpoint, &options)?,
             https: endpoint.is_https(),
             host: HeaderValue::try_from(authority).map_err(|e| unreadable(e.into()))?,
-            path: endpoint.uri.path().parse().map_err(|e: http::uri::InvalidUri| unreadable(e.into()))?,
+            path: endpoint
+                .uri
+                .path()
+                .parse()
+                .map_err(|e: http::uri::InvalidUri| unreadable(e.into()))?,
             whole: endpoint.uri.clone(),
             options,
         })))
@@ -59,11 +64,17 @@ impl Transport {
         let mut dials = JoinSet::new();
         for ticket in std::iter::from_fn(|| self.0.gate.ticket_ahead()).take(n) {
             let transport = self.clone();
-            dials.spawn(async move { Ok::<_, Error>(transport.0.open(ticket).await?.0.done()) });
+            dials.spawn(async move {
+                let (lease, _) = transport.0.open(ticket).await?;
+                lease.done();
+                Ok::<_, Error>(())
+            });
         }
         let mut opened = 0;
         while let Some(dialled) = dials.join_next().await {
-            dialled.map_err(|e| Error::new(ErrorKind::Connect, "dialling was stopped").with_source(e))??;
+            dialled.map_err(|e| {
+                Error::new(ErrorKind::Connect, "dialling was stopped").with_source(e)
+            })??;
             opened += 1;
         }
         Ok(opened)
@@ -116,10 +127,14 @@ impl Inner {
         let id = ticket.id();
         let opening = async {
             let io = self.dialer.dial().await?;
-            Conn::establish(io, ticket, &self.gate, &self.options, self.https).await.map_err(broken)
+            Conn::establish(io, ticket, &self.gate, &self.options, self.https)
+                .await
+                .map_err(broken)
         };
         let at_most = self.options.waits.connect;
-        let conn = timeout(at_most, opening).await.map_err(|_| Error::timeout(TimeoutKind::Connect, at_most))??;
+        let conn = timeout(at_most, opening)
+            .await
+            .map_err(|_| Error::timeout(TimeoutKind::Connect, at_most))??;
         let took = start.elapsed();
         Ok((self.gate.opened(id, conn, took), took))
     }
@@ -135,9 +150,16 @@ impl Inner {
             .map_err(|_| Error::timeout(TimeoutKind::Head, at_most))?
             .map_err(broken)?;
         let (head, incoming) = response.into_parts();
-        let mut body = Body { incoming, lease: Some(lease) };
+        let mut body = Body {
+            incoming,
+            lease: Some(lease),
+        };
         body.free_if_ended();
-        Ok(Incoming { status: head.status, headers: head.headers, body })
+        Ok(Incoming {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
     }
 
     fn request(&self, conn: &Conn, outgoing: &Outgoing) -> Request<Full<Bytes>> {
@@ -145,11 +167,21 @@ impl Inner {
         *request.method_mut() = http::Method::POST;
         *request.headers_mut() = outgoing.headers.clone();
         if conn.is_http1() {
-            request.headers_mut().insert(header::HOST, self.host.clone());
+            request
+                .headers_mut()
+                .insert(header::HOST, self.host.clone());
         }
-        *request.uri_mut() = if conn.is_http1() && !conn.proxied { self.path.clone() } else { self.whole.clone() };
-        if conn.proxied && let Some(authorization) = &self.dialer.proxy_authorization {
-            request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        *request.uri_mut() = if conn.is_http1() && !conn.proxied {
+            self.path.clone()
+        } else {
+            self.whole.clone()
+        };
+        if conn.proxied
+            && let Some(authorization) = &self.dialer.proxy_authorization
+        {
+            request
+                .headers_mut()
+                .insert(header::PROXY_AUTHORIZATION, authorization.clone());
         }
         request
     }
@@ -183,7 +215,8 @@ impl Body {
                 }
                 Some(Err(error)) => {
                     self.lease = None;
-                    let error = Error::stream("the connection broke in the middle of the reply").with_source(error);
+                    let error = Error::stream("the connection broke in the middle of the reply")
+                        .with_source(error);
                     return Poll::Ready(Some(Err(error)));
                 }
                 None => {

@@ -11,7 +11,10 @@ pub async fn sim() -> Sim {
 }
 
 pub fn builder(sim: &Sim) -> ClientBuilder {
-    Client::builder(Provider::Anthropic).api_key("sk-ant-secret-0001").base_url(sim.anthropic_url()).no_proxy()
+    Client::builder(Provider::Anthropic)
+        .api_key("sk-ant-secret-0001")
+        .base_url(sim.anthropic_url())
+        .no_proxy()
 }
 
 pub fn client(sim: &Sim) -> Client {
@@ -19,12 +22,19 @@ pub fn client(sim: &Sim) -> Client {
 }
 
 pub fn limits(max_connections: usize, max_keepalive_connections: usize) -> Limits {
-    Limits { max_connections, max_keepalive_connections, ..Limits::default() }
+    Limits {
+        max_connections,
+        max_keepalive_connections,
+        ..Limits::default()
+    }
 }
 
 /// A request that the simulator answers by the scenario.
 pub fn ask(scenario: &str) -> Request {
-    Request::new().user("hello").max_tokens(10_000).model(format!("claude-test?{scenario}"))
+    Request::new()
+        .user("hello")
+        .max_tokens(10_000)
+        .model(format!("claude-test?{scenario}"))
 }
 
 /// The pool's line, once it reads as expected: what happens after a call returns takes a moment.
@@ -34,7 +44,10 @@ pub async fn settles(client: &Client, expected: &str) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    if tokio::time::timeout(Duration::from_secs(5), settled).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(5), settled)
+        .await
+        .is_err()
+    {
         assert_eq!(client.stats().to_string(), expected);
     }
 }

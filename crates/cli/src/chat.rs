@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long)]
     system: Option<String>,
     /// The most tokens to write.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     max_tokens: Option<u32>,
     /// Wait for the whole reply instead of streaming it.
     #[arg(long)]
@@ -40,13 +40,20 @@ pub(crate) struct Options {
 impl Options {
     /// What a newcomer sees who just runs the program.
     pub(crate) fn hello() -> Self {
-        Self { prompt: Some("Hello! What are you?".to_owned()), ..Self::default() }
+        Self {
+            prompt: Some("Hello! What are you?".to_owned()),
+            ..Self::default()
+        }
     }
 }
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let prompt = prompt(options.prompt.as_deref())?;
-    let wanted = Wanted { provider: options.provider, model: options.model, base_url: options.base_url };
+    let wanted = Wanted {
+        provider: options.provider,
+        model: options.model,
+        base_url: options.base_url,
+    };
     // The simulated provider lives as long as the call.
     let (client, _sim) = environment::client(wanted).await?;
     let mut request = Request::new().user(prompt);
@@ -83,13 +90,18 @@ fn prompt(given: Option<&str>) -> Result<String, Failure> {
                 eprintln!("Type what to ask, and end with Ctrl-D:");
             }
             let mut bytes = Vec::new();
-            stdin().read_to_end(&mut bytes).map_err(|e| Failure::Config(format!("stdin cannot be read: {e}")))?;
-            String::from_utf8(bytes)
-                .map_err(|e| Failure::Config(format!("the prompt on stdin is not UTF-8 text: {e}")))?
+            stdin()
+                .read_to_end(&mut bytes)
+                .map_err(|e| Failure::Config(format!("stdin cannot be read: {e}")))?;
+            String::from_utf8(bytes).map_err(|e| {
+                Failure::Config(format!("the prompt on stdin is not UTF-8 text: {e}"))
+            })?
         }
     };
     if text.trim().is_empty() {
-        return Err(Failure::Config("the prompt is empty: give one as an argument or on stdin".to_owned()));
+        return Err(Failure::Config(
+            "the prompt is empty: give one as an argument or on stdin".to_owned(),
+        ));
     }
     Ok(text)
 }
@@ -121,7 +133,13 @@ async fn stream(client: &Client, request: Request, print: bool) -> Result<Option
             Event::Text { text } => {
                 waiting.finish_and_clear();
                 ends_with_newline = text.ends_with('\n');
-                if print && gone(stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush())) {
+                if print
+                    && gone(
+                        stdout()
+                            .write_all(text.as_bytes())
+                            .and_then(|()| stdout().flush()),
+                    )
+                {
                     return Ok(None);
                 }
             }
@@ -144,7 +162,8 @@ fn gone(written: std::io::Result<()>) -> bool {
 
 /// Turns until the first token comes; hidden where stderr is no terminal.
 fn spinner() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let style = ProgressStyle::with_template("{spinner} {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
     let bar = ProgressBar::new_spinner().with_style(style);
     bar.enable_steady_tick(Duration::from_millis(80));
     bar

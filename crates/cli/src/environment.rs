@@ -31,18 +31,25 @@ pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Fail
             _ => None,
         };
         let set = |value: &OsString| !value.is_empty();
-        told.map(OsString::from).or_else(|| std::env::var_os(name).filter(set)).or_else(|| file.get(name).cloned())
+        told.map(OsString::from)
+            .or_else(|| std::env::var_os(name).filter(set))
+            .or_else(|| file.get(name).cloned())
     };
     let builder = ClientBuilder::from_vars(get)?;
     let named = |variable: fn(Provider) -> &'static str| {
-        [Provider::Anthropic, Provider::OpenAi].into_iter().any(|provider| get(variable(provider)).is_some())
+        [Provider::Anthropic, Provider::OpenAi]
+            .into_iter()
+            .any(|provider| get(variable(provider)).is_some())
     };
     if named(Provider::key_variable) || named(Provider::base_url_variable) {
         return Ok((builder.build()?, None));
     }
-    let sim = Sim::start(Config { pace: PACE, ..Config::default() })
-        .await
-        .map_err(|e| Failure::Other(format!("the simulated provider cannot start: {e}")))?;
+    let sim = Sim::start(Config {
+        pace: PACE,
+        ..Config::default()
+    })
+    .await
+    .map_err(|e| Failure::Other(format!("the simulated provider cannot start: {e}")))?;
     eprintln!(
         "neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set: talking to the simulated provider on {}",
         sim.url()
@@ -51,14 +58,20 @@ pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Fail
         Provider::OpenAi => sim.openai_url(),
         _ => sim.anthropic_url(),
     };
-    let client = builder.api_key("simulated").base_url(url).no_proxy().build()?;
+    let client = builder
+        .api_key("simulated")
+        .base_url(url)
+        .no_proxy()
+        .build()?;
     Ok((client, Some(sim)))
 }
 
 fn read_dotenv() -> Result<HashMap<String, OsString>, Failure> {
     let wrong = |e: dotenvy::Error| Failure::Config(format!(".env cannot be read: {e}"));
     match dotenvy::dotenv_iter() {
-        Ok(lines) => lines.map(|line| line.map(|(k, v)| (k, v.into())).map_err(wrong)).collect(),
+        Ok(lines) => lines
+            .map(|line| line.map(|(k, v)| (k, v.into())).map_err(wrong))
+            .collect(),
         Err(error) if error.not_found() => Ok(HashMap::new()),
         Err(error) => Err(wrong(error)),
     }

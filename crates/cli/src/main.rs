@@ -32,13 +32,20 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        )
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
-    let Command::Chat(options) = options.command.unwrap_or_else(|| Command::Chat(chat::Options::hello()));
+    let Command::Chat(options) = options
+        .command
+        .unwrap_or_else(|| Command::Chat(chat::Options::hello()));
     let json = options.json;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report::failed(&format!("cannot start: {error}"), 1),
     };
@@ -58,5 +65,9 @@ fn usage(error: &clap::Error) -> ExitCode {
         // Nothing is left to do where even this cannot be written.
         let _ = error.print();
     }
-    if help { ExitCode::SUCCESS } else { ExitCode::from(2) }
+    if help {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    }
 }

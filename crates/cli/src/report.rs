@@ -30,7 +30,12 @@ fn exit_code(kind: &ErrorKind) -> u8 {
 
 pub(crate) fn error(failure: &Failure, as_json: bool) -> ExitCode {
     let (code, kind, message, error) = match failure {
-        Failure::Call(error) => (exit_code(error.kind()), error.kind().name(), error.to_string(), Some(error)),
+        Failure::Call(error) => (
+            exit_code(error.kind()),
+            error.kind().name(),
+            error.to_string(),
+            Some(error),
+        ),
         Failure::Config(message) => (2, "config", message.clone(), None),
         Failure::Other(message) => (1, "connect", message.clone(), None),
     };
@@ -95,7 +100,8 @@ pub(crate) fn reply(reply: &Reply, pool: &PoolStats) -> Value {
 
 fn tool_call(call: &ToolCall) -> Value {
     // What a model got wrong is shown as it is.
-    let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.clone().into());
+    let arguments: Value =
+        serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.clone().into());
     json!({"id": call.id, "name": call.name, "arguments": arguments})
 }
 

@@ -49,7 +49,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn output_tokens(&self) -> u64 {
-        let calls: usize = self.calls.iter().map(|(_, name, arguments)| 8 + (name.len() + arguments.len()) / 4).sum();
+        let calls: usize = self
+            .calls
+            .iter()
+            .map(|(_, name, arguments)| 8 + (name.len() + arguments.len()) / 4)
+            .sum();
         (self.text.len() + self.reasoning.len() + calls) as u64
     }
 }
@@ -67,7 +71,9 @@ pub(crate) fn count(text: &str) -> u64 {
 
 pub(crate) fn answer(prompt: Prompt, scenario: &Scenario) -> Answer {
     let reasoning = if prompt.thinks {
-        words("The user asks something of a simulated model. There is nothing to find out, so I say so.")
+        words(
+            "The user asks something of a simulated model. There is nothing to find out, so I say so.",
+        )
     } else {
         Vec::new()
     };
@@ -75,7 +81,9 @@ pub(crate) fn answer(prompt: Prompt, scenario: &Scenario) -> Answer {
     let text = match (&prompt.schema, scenario.tokens, scenario.huge) {
         _ if !calls.is_empty() => "I will look that up. ".to_owned(),
         (_, _, Some(bytes)) => "x".repeat(bytes),
-        (_, Some(tokens), _) => (0..tokens).map(|i| format!("{} ", WORDS[i % WORDS.len()])).collect(),
+        (_, Some(tokens), _) => (0..tokens)
+            .map(|i| format!("{} ", WORDS[i % WORDS.len()]))
+            .collect(),
         (Some(schema), ..) => example(schema, "", 0).to_string(),
         _ => plain(&prompt),
     };
@@ -84,7 +92,11 @@ pub(crate) fn answer(prompt: Prompt, scenario: &Scenario) -> Answer {
         model: prompt.model.clone(),
         reasoning,
         text: words(&text),
-        stop_reason: if calls.is_empty() { "end_turn" } else { "tool_use" },
+        stop_reason: if calls.is_empty() {
+            "end_turn"
+        } else {
+            "tool_use"
+        },
         calls,
         stop_sequence: None,
         prompt,
@@ -93,16 +105,34 @@ pub(crate) fn answer(prompt: Prompt, scenario: &Scenario) -> Answer {
     answer
 }
 
-const WORDS: [&str; 12] =
-    ["warm", "connections", "answer", "sooner", "than", "cold", "ones,", "and", "cost", "less", "to", "keep."];
+const WORDS: [&str; 12] = [
+    "warm",
+    "connections",
+    "answer",
+    "sooner",
+    "than",
+    "cold",
+    "ones,",
+    "and",
+    "cost",
+    "less",
+    "to",
+    "keep.",
+];
 
 fn plain(prompt: &Prompt) -> String {
     let mut text = String::new();
     if !prompt.tool_results.is_empty() {
-        text.push_str(&format!("The tool says: {}. ", prompt.tool_results.join("; ")));
+        text.push_str(&format!(
+            "The tool says: {}. ",
+            prompt.tool_results.join("; ")
+        ));
     }
     if prompt.images + prompt.documents > 0 {
-        text.push_str(&format!("I was given {} image(s) and {} document(s). ", prompt.images, prompt.documents));
+        text.push_str(&format!(
+            "I was given {} image(s) and {} document(s). ",
+            prompt.images, prompt.documents
+        ));
     }
     let asked: String = prompt.text.split_whitespace().collect::<Vec<_>>().join(" ");
     if !asked.is_empty() {
@@ -123,11 +153,19 @@ fn calls(prompt: &Prompt) -> Vec<(String, String, String)> {
         return Vec::new();
     }
     let wanted = |name: &String| prompt.one_tool.as_ref().is_none_or(|one| one == name);
-    let tools = prompt.tools.iter().filter(|(name, _)| wanted(name)).enumerate();
+    let tools = prompt
+        .tools
+        .iter()
+        .filter(|(name, _)| wanted(name))
+        .enumerate();
     tools
         .map(|(i, (name, schema))| {
             let id = format!("call_{:08x}{i:02}", prompt.hash as u32);
-            (id, name.clone(), example(schema, &prompt.text, 0).to_string())
+            (
+                id,
+                name.clone(),
+                example(schema, &prompt.text, 0).to_string(),
+            )
         })
         .collect()
 }
@@ -140,7 +178,10 @@ fn example(schema: &Value, text: &str, depth: usize) -> Value {
     if let Some(only) = schema.get("const") {
         return only.clone();
     }
-    if let Some(first) = schema["anyOf"].as_array().and_then(|schemas| schemas.first()) {
+    if let Some(first) = schema["anyOf"]
+        .as_array()
+        .and_then(|schemas| schemas.first())
+    {
         return example(first, text, depth + 1);
     }
     let kind = match &schema["type"] {
@@ -157,7 +198,8 @@ fn example(schema: &Value, text: &str, depth: usize) -> Value {
         "array" if depth < 8 => json!([example(&schema["items"], text, depth + 1)]),
         "object" if depth < 8 => {
             let fields = schema["properties"].as_object().into_iter().flatten();
-            let fields = fields.map(|(name, field)| (name.clone(), example(field, text, depth + 1)));
+            let fields =
+                fields.map(|(name, field)| (name.clone(), example(field, text, depth + 1)));
             Value::Object(fields.collect::<Map<_, _>>())
         }
         _ => Value::Null,
@@ -171,14 +213,22 @@ fn words(text: &str) -> Vec<String> {
 
 fn stop_early(answer: &mut Answer) {
     let whole = answer.text.concat();
-    let first = answer.prompt.stop.iter().filter_map(|stop| whole.find(stop.as_str()).map(|at| (at, stop))).min();
+    let first = answer
+        .prompt
+        .stop
+        .iter()
+        .filter_map(|stop| whole.find(stop.as_str()).map(|at| (at, stop)))
+        .min();
     if let Some((at, stop)) = first {
         answer.stop_sequence = Some(stop.clone());
         answer.text = words(&whole[..at]);
         answer.stop_reason = "stop_sequence";
         answer.calls.clear();
     }
-    if let Some(max) = answer.prompt.max_tokens.and_then(|max| usize::try_from(max).ok())
+    if let Some(max) = answer
+        .prompt
+        .max_tokens
+        .and_then(|max| usize::try_from(max).ok())
         && answer.text.len() + answer.reasoning.len() > max
     {
         answer.reasoning.truncate(max);

@@ -13,13 +13,24 @@ fn invalid(message: impl Into<String>) -> Refusal {
 }
 
 pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), Refusal> {
-    let key = headers.get("x-api-key").or_else(|| headers.get("authorization")).and_then(|k| k.to_str().ok());
+    let key = headers
+        .get("x-api-key")
+        .or_else(|| headers.get("authorization"))
+        .and_then(|k| k.to_str().ok());
     match key {
-        None => Err(Refusal::new(401, "authentication_error", "x-api-key header is required")),
-        Some(key) if key.contains("invalid") => {
-            Err(Refusal::new(401, "authentication_error", format!("invalid x-api-key: {key}")))
+        None => Err(Refusal::new(
+            401,
+            "authentication_error",
+            "x-api-key header is required",
+        )),
+        Some(key) if key.contains("invalid") => Err(Refusal::new(
+            401,
+            "authentication_error",
+            format!("invalid x-api-key: {key}"),
+        )),
+        Some(_) if !headers.contains_key("anthropic-version") => {
+            Err(invalid("anthropic-version: header is required"))
         }
-        Some(_) if !headers.contains_key("anthropic-version") => Err(invalid("anthropic-version: header is required")),
         Some(_) => Ok(()),
     }
 }
@@ -31,19 +42,28 @@ pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, Refusal> {
     if max_tokens == 0 {
         return Err(invalid("max_tokens: must be greater than or equal to 1"));
     }
-    if body["temperature"].as_f64().is_some_and(|t| !(0.0..=1.0).contains(&t)) {
+    if body["temperature"]
+        .as_f64()
+        .is_some_and(|t| !(0.0..=1.0).contains(&t))
+    {
         return Err(invalid("temperature: range: 0..1"));
     }
     let thinking = &body["thinking"];
     if let Some(budget) = thinking["budget_tokens"].as_u64() {
         if budget < 1024 {
-            return Err(invalid("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"));
+            return Err(invalid(
+                "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024",
+            ));
         }
         if budget >= max_tokens {
-            return Err(invalid("`max_tokens` must be greater than `thinking.budget_tokens`"));
+            return Err(invalid(
+                "`max_tokens` must be greater than `thinking.budget_tokens`",
+            ));
         }
     }
-    let messages = body["messages"].as_array().ok_or_else(|| invalid("messages: Field required"))?;
+    let messages = body["messages"]
+        .as_array()
+        .ok_or_else(|| invalid("messages: Field required"))?;
     let Some(last) = messages.last() else {
         return Err(invalid("messages: at least one message is required"));
     };
@@ -53,19 +73,27 @@ pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, Refusal> {
         max_tokens: Some(max_tokens),
         stream: body["stream"] == true,
         stop: strings(&body["stop_sequences"]),
-        schema: body["output_config"].get("format").map(|format| format["schema"].clone()),
+        schema: body["output_config"]
+            .get("format")
+            .map(|format| format["schema"].clone()),
         may_use_tools: body["tool_choice"]["type"] != "none",
         must_use_tool: matches!(body["tool_choice"]["type"].as_str(), Some("any" | "tool")),
         one_tool: body["tool_choice"]["name"].as_str().map(str::to_owned),
         ..Prompt::default()
     };
     for tool in body["tools"].as_array().into_iter().flatten() {
-        let name = tool["name"].as_str().ok_or_else(|| invalid("tools.0.custom.name: Field required"))?;
-        prompt.tools.push((name.to_owned(), tool["input_schema"].clone()));
+        let name = tool["name"]
+            .as_str()
+            .ok_or_else(|| invalid("tools.0.custom.name: Field required"))?;
+        prompt
+            .tools
+            .push((name.to_owned(), tool["input_schema"].clone()));
     }
     for block in blocks(&last["content"]) {
         match block["type"].as_str() {
-            Some("text") => prompt.text.push_str(block["text"].as_str().unwrap_or_default()),
+            Some("text") => prompt
+                .text
+                .push_str(block["text"].as_str().unwrap_or_default()),
             Some("image") => prompt.images += 1,
             Some("document") => prompt.documents += 1,
             Some("tool_result") => prompt.tool_results.push(text_of(&block["content"])),
@@ -85,11 +113,20 @@ fn blocks(content: &Value) -> Vec<Value> {
 }
 
 fn text_of(content: &Value) -> String {
-    blocks(content).iter().filter_map(|block| block["text"].as_str()).collect()
+    blocks(content)
+        .iter()
+        .filter_map(|block| block["text"].as_str())
+        .collect()
 }
 
 fn strings(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn check_turns(messages: &[Value]) -> Result<(), Refusal> {
@@ -101,19 +138,32 @@ fn check_turns(messages: &[Value]) -> Result<(), Refusal> {
             return Err(invalid(format!("messages.{i}.role: {message}")));
         }
         if i == 0 && role != "user" {
-            return Err(invalid("messages: first message must use the \"user\" role"));
+            return Err(invalid(
+                "messages: first message must use the \"user\" role",
+            ));
         }
         let blocks = blocks(&message["content"]);
         if blocks.is_empty() {
-            return Err(invalid(format!("messages.{i}: all messages must have non-empty content")));
+            return Err(invalid(format!(
+                "messages.{i}: all messages must have non-empty content"
+            )));
         }
-        let results: Vec<&str> = blocks.iter().filter_map(|b| b["tool_use_id"].as_str()).collect();
-        if let Some(stray) = results.iter().find(|id| !open_calls.iter().any(|call| call == *id)) {
+        let results: Vec<&str> = blocks
+            .iter()
+            .filter_map(|b| b["tool_use_id"].as_str())
+            .collect();
+        if let Some(stray) = results
+            .iter()
+            .find(|id| !open_calls.iter().any(|call| call == *id))
+        {
             return Err(invalid(format!(
                 "messages.{i}.content.0: unexpected `tool_use_id` found in `tool_result` blocks: {stray}. Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
             )));
         }
-        if let Some(open) = open_calls.iter().find(|call| !results.contains(&call.as_str())) {
+        if let Some(open) = open_calls
+            .iter()
+            .find(|call| !results.contains(&call.as_str()))
+        {
             return Err(invalid(format!(
                 "messages.{}: `tool_use` ids were found without `tool_result` blocks immediately after: {open}.",
                 i - 1
@@ -126,8 +176,12 @@ fn check_turns(messages: &[Value]) -> Result<(), Refusal> {
                     return Err(invalid("messages: text content blocks must be non-empty"));
                 }
                 Some("tool_use") => open_calls.extend(block["id"].as_str().map(str::to_owned)),
-                Some("thinking") if block["signature"] != json!(signature(&text(block, "thinking"))) => {
-                    return Err(invalid(format!("messages.{i}.content.0: Invalid `signature` in `thinking` block")));
+                Some("thinking")
+                    if block["signature"] != json!(signature(&text(block, "thinking"))) =>
+                {
+                    return Err(invalid(format!(
+                        "messages.{i}.content.0: Invalid `signature` in `thinking` block"
+                    )));
                 }
                 _ => {}
             }
@@ -152,7 +206,10 @@ fn count_tokens(body: &Value, prompt: &mut Prompt, books: &Books) {
         parts.extend(blocks(&message["content"]));
     }
     let size = |parts: &[Value]| count(&Value::from(parts).to_string());
-    let marked = parts.iter().rposition(|part| part.get("cache_control").is_some()).map_or(0, |at| at + 1);
+    let marked = parts
+        .iter()
+        .rposition(|part| part.get("cache_control").is_some())
+        .map_or(0, |at| at + 1);
     let (prefix, rest) = parts.split_at(marked);
     prompt.input_tokens = size(rest);
     if marked > 0 {
@@ -173,7 +230,12 @@ fn usage(answer: &Answer, output_tokens: u64) -> Value {
     })
 }
 
-fn message(answer: &Answer, content: &Value, stop_reason: Option<&str>, output_tokens: u64) -> Value {
+fn message(
+    answer: &Answer,
+    content: &Value,
+    stop_reason: Option<&str>,
+    output_tokens: u64,
+) -> Value {
     json!({
         "id": format!("msg_{:016x}", answer.hash),
         "type": "message",
@@ -190,7 +252,9 @@ pub(crate) fn whole(answer: &Answer) -> Value {
     let mut content = Vec::new();
     let thought = answer.reasoning.concat();
     if !thought.is_empty() {
-        content.push(json!({"type": "thinking", "thinking": thought, "signature": signature(&thought)}));
+        content.push(
+            json!({"type": "thinking", "thinking": thought, "signature": signature(&thought)}),
+        );
     }
     if !answer.text.is_empty() {
         content.push(json!({"type": "text", "text": answer.text.concat()}));
@@ -199,12 +263,21 @@ pub(crate) fn whole(answer: &Answer) -> Value {
         let input: Value = serde_json::from_str(arguments).unwrap_or_default();
         content.push(json!({"type": "tool_use", "id": id, "name": name, "input": input}));
     }
-    message(answer, &content.into(), Some(answer.stop_reason), answer.output_tokens())
+    message(
+        answer,
+        &content.into(),
+        Some(answer.stop_reason),
+        answer.output_tokens(),
+    )
 }
 
 fn event(name: &str, mut data: Value) -> Piece {
     data["type"] = name.into();
-    Piece { content: false, tokens: 0, text: format!("event: {name}\ndata: {data}\n\n") }
+    Piece {
+        content: false,
+        tokens: 0,
+        text: format!("event: {name}\ndata: {data}\n\n"),
+    }
 }
 
 pub(crate) fn ping() -> String {
@@ -213,36 +286,70 @@ pub(crate) fn ping() -> String {
 
 pub(crate) fn pieces(answer: &Answer, scenario: &Scenario) -> Vec<Piece> {
     let mut pieces = vec![
-        event("message_start", json!({"message": message(answer, &json!([]), None, 1)})),
+        event(
+            "message_start",
+            json!({"message": message(answer, &json!([]), None, 1)}),
+        ),
         event("ping", json!({})),
     ];
     let mut index = 0;
     let mut block = |start: Value, deltas: Vec<Value>, last: Option<Value>| {
-        pieces.push(event("content_block_start", json!({"index": index, "content_block": start})));
+        pieces.push(event(
+            "content_block_start",
+            json!({"index": index, "content_block": start}),
+        ));
         for delta in deltas {
-            let delta = event("content_block_delta", json!({"index": index, "delta": delta}));
-            pieces.push(Piece { content: true, tokens: 1, ..delta });
+            let delta = event(
+                "content_block_delta",
+                json!({"index": index, "delta": delta}),
+            );
+            pieces.push(Piece {
+                content: true,
+                tokens: 1,
+                ..delta
+            });
         }
         if let Some(delta) = last {
-            pieces.push(event("content_block_delta", json!({"index": index, "delta": delta})));
+            pieces.push(event(
+                "content_block_delta",
+                json!({"index": index, "delta": delta}),
+            ));
         }
         pieces.push(event("content_block_stop", json!({"index": index})));
         index += 1;
     };
     if !answer.reasoning.is_empty() {
-        let deltas = answer.reasoning.iter().map(|t| json!({"type": "thinking_delta", "thinking": t})).collect();
+        let deltas = answer
+            .reasoning
+            .iter()
+            .map(|t| json!({"type": "thinking_delta", "thinking": t}))
+            .collect();
         let signature = signature(&answer.reasoning.concat());
         let last = json!({"type": "signature_delta", "signature": signature});
-        block(json!({"type": "thinking", "thinking": "", "signature": ""}), deltas, Some(last));
+        block(
+            json!({"type": "thinking", "thinking": "", "signature": ""}),
+            deltas,
+            Some(last),
+        );
     }
     if !answer.text.is_empty() {
-        let deltas = answer.text.iter().map(|t| json!({"type": "text_delta", "text": t})).collect();
+        let deltas = answer
+            .text
+            .iter()
+            .map(|t| json!({"type": "text_delta", "text": t}))
+            .collect();
         block(json!({"type": "text", "text": ""}), deltas, None);
     }
     for (id, name, arguments) in &answer.calls {
         let cut: Vec<char> = arguments.chars().collect();
-        let deltas = cut.chunks(7).map(|c| json!({"type": "input_json_delta", "partial_json": c.iter().collect::<String>()}));
-        block(json!({"type": "tool_use", "id": id, "name": name, "input": {}}), deltas.collect(), None);
+        let deltas = cut.chunks(7).map(
+            |c| json!({"type": "input_json_delta", "partial_json": c.iter().collect::<String>()}),
+        );
+        block(
+            json!({"type": "tool_use", "id": id, "name": name, "input": {}}),
+            deltas.collect(),
+            None,
+        );
     }
     let mut end = json!({"delta": {"stop_reason": answer.stop_reason, "stop_sequence": answer.stop_sequence}});
     if !scenario.no_usage {

@@ -22,7 +22,9 @@ pub(crate) enum Step {
     Wait(Duration),
     Stall,
     /// Ends the connection without an end to the body; RST where asked for.
-    Fail { reset: bool },
+    Fail {
+        reset: bool,
+    },
 }
 
 impl Step {
@@ -40,7 +42,10 @@ pub(crate) struct Active {
 impl Active {
     pub(crate) fn new(books: Arc<Books>) -> Self {
         books.note(|stats| stats.active += 1);
-        Self { books, ended: false }
+        Self {
+            books,
+            ended: false,
+        }
     }
 }
 
@@ -63,8 +68,19 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// The body of the response to a request, if it answers one that counts.
-    pub(crate) fn new(steps: Vec<Step>, books: Arc<Books>, connection: usize, active: Option<Active>) -> Self {
-        Self { steps: steps.into(), sleep: None, books, connection, active }
+    pub(crate) fn new(
+        steps: Vec<Step>,
+        books: Arc<Books>,
+        connection: usize,
+        active: Option<Active>,
+    ) -> Self {
+        Self {
+            steps: steps.into(),
+            sleep: None,
+            books,
+            connection,
+            active,
+        }
     }
 }
 
@@ -72,7 +88,10 @@ impl Body for Steps {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
             if let Some(sleep) = &mut self.sleep {
                 ready!(sleep.as_mut().poll(cx));

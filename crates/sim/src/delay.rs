@@ -29,7 +29,13 @@ async fn carry(
     let reading = tokio::spawn(async move {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(n @ 1..) = from.read(&mut buffer).await {
-            if sent.send(((Instant::now() + one_way).max(not_before), buffer[..n].to_vec())).is_err() {
+            if sent
+                .send((
+                    (Instant::now() + one_way).max(not_before),
+                    buffer[..n].to_vec(),
+                ))
+                .is_err()
+            {
                 return;
             }
         }

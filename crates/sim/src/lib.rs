@@ -106,7 +106,12 @@ impl Sim {
         };
         let books = Arc::new(Books::default());
         let accepting = tokio::spawn(serve::accept(listener, acceptor, books.clone(), config));
-        Ok(Self { address, certificate, books, accepting })
+        Ok(Self {
+            address,
+            certificate,
+            books,
+            accepting,
+        })
     }
 
     /// Scheme, host and port.
@@ -118,7 +123,11 @@ impl Sim {
     /// # Ok(()) }
     /// ```
     pub fn url(&self) -> String {
-        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         format!("{scheme}://{}", self.address)
     }
 
@@ -158,7 +167,8 @@ impl Sim {
     /// Closes the connections that are idle, as servers do, and waits until they are closed.
     pub async fn close_idle(&self) {
         self.books.close_idle();
-        self.wait_until(|stats| stats.active > 0 || stats.open == 0).await;
+        self.wait_until(|stats| stats.active > 0 || stats.open == 0)
+            .await;
     }
 }
 

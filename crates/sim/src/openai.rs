@@ -13,7 +13,10 @@ fn invalid(message: impl Into<String>) -> Refusal {
 }
 
 pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), Refusal> {
-    let key = headers.get("authorization").and_then(|k| k.to_str().ok()).and_then(|k| k.strip_prefix("Bearer "));
+    let key = headers
+        .get("authorization")
+        .and_then(|k| k.to_str().ok())
+        .and_then(|k| k.strip_prefix("Bearer "));
     match key {
         None => Err(Refusal::new(
             401,
@@ -22,31 +25,55 @@ pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), Refusal> {
         )),
         Some(key) if key.contains("invalid") => {
             let message = format!("Incorrect API key provided: {key}.");
-            Err(Refusal { code: Some("invalid_api_key".into()), ..Refusal::new(401, "invalid_request_error", message) })
+            Err(Refusal {
+                code: Some("invalid_api_key".into()),
+                ..Refusal::new(401, "invalid_request_error", message)
+            })
         }
         Some(_) => Ok(()),
     }
 }
 
 pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, Refusal> {
-    if body["temperature"].as_f64().is_some_and(|t| !(0.0..=2.0).contains(&t)) {
-        return Err(invalid("Invalid 'temperature': expected a value from 0 to 2."));
+    if body["temperature"]
+        .as_f64()
+        .is_some_and(|t| !(0.0..=2.0).contains(&t))
+    {
+        return Err(invalid(
+            "Invalid 'temperature': expected a value from 0 to 2.",
+        ));
     }
-    let messages = body["messages"].as_array().ok_or_else(|| invalid("Missing required parameter: 'messages'."))?;
+    let messages = body["messages"]
+        .as_array()
+        .ok_or_else(|| invalid("Missing required parameter: 'messages'."))?;
     if messages.is_empty() {
-        return Err(invalid("Invalid 'messages': empty array. Expected an array with minimum length 1."));
+        return Err(invalid(
+            "Invalid 'messages': empty array. Expected an array with minimum length 1.",
+        ));
     }
     check_turns(messages)?;
     let choice = &body["tool_choice"];
     let mut prompt = Prompt {
-        thinks: body["reasoning_effort"].as_str().is_some_and(|effort| effort != "none"),
-        max_tokens: body["max_completion_tokens"].as_u64().or(body["max_tokens"].as_u64()),
+        thinks: body["reasoning_effort"]
+            .as_str()
+            .is_some_and(|effort| effort != "none"),
+        max_tokens: body["max_completion_tokens"]
+            .as_u64()
+            .or(body["max_tokens"].as_u64()),
         stream: body["stream"] == true,
         stop: match &body["stop"] {
             Value::String(stop) => vec![stop.clone()],
-            stop => stop.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+            stop => stop
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
         },
-        schema: body["response_format"].get("json_schema").map(|shape| shape["schema"].clone()),
+        schema: body["response_format"]
+            .get("json_schema")
+            .map(|shape| shape["schema"].clone()),
         may_use_tools: choice != "none",
         must_use_tool: choice == "required" || choice.is_object(),
         one_tool: choice["function"]["name"].as_str().map(str::to_owned),
@@ -54,16 +81,30 @@ pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, Refusal> {
     };
     for tool in body["tools"].as_array().into_iter().flatten() {
         let function = &tool["function"];
-        let name = function["name"].as_str().ok_or_else(|| invalid("Missing required parameter: 'tools[0].function'."))?;
-        prompt.tools.push((name.to_owned(), function["parameters"].clone()));
+        let name = function["name"]
+            .as_str()
+            .ok_or_else(|| invalid("Missing required parameter: 'tools[0].function'."))?;
+        prompt
+            .tools
+            .push((name.to_owned(), function["parameters"].clone()));
     }
-    for message in messages.iter().rev().take_while(|m| m["role"] != "assistant") {
+    for message in messages
+        .iter()
+        .rev()
+        .take_while(|m| m["role"] != "assistant")
+    {
         match message["role"].as_str() {
             Some("tool") => prompt.tool_results.insert(0, text_of(&message["content"])),
             Some("user") if prompt.text.is_empty() => {
                 prompt.text = text_of(&message["content"]);
                 let parts = message["content"].as_array();
-                let of = |kind: &str| parts.into_iter().flatten().filter(|p| p["type"] == kind).count();
+                let of = |kind: &str| {
+                    parts
+                        .into_iter()
+                        .flatten()
+                        .filter(|p| p["type"] == kind)
+                        .count()
+                };
                 (prompt.images, prompt.documents) = (of("image_url"), of("file"));
             }
             _ => {}
@@ -82,7 +123,12 @@ pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, Refusal> {
 fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
-        parts => parts.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect(),
+        parts => parts
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|part| part["text"].as_str())
+            .collect(),
     }
 }
 
@@ -93,7 +139,9 @@ fn check_turns(messages: &[Value]) -> Result<(), Refusal> {
         if role == "tool" {
             let id = message["tool_call_id"].as_str().unwrap_or_default();
             let Some(at) = open_calls.iter().position(|call| call == id) else {
-                return Err(invalid("Invalid parameter: messages with role 'tool' must be a response to a preceding message with 'tool_calls'."));
+                return Err(invalid(
+                    "Invalid parameter: messages with role 'tool' must be a response to a preceding message with 'tool_calls'.",
+                ));
             };
             open_calls.remove(at);
             continue;
@@ -105,12 +153,20 @@ fn check_turns(messages: &[Value]) -> Result<(), Refusal> {
         }
         match role {
             "system" | "developer" | "user" if message["content"].is_null() => {
-                return Err(invalid(format!("Invalid value for 'messages.[{i}].content': expected a string, got null.")));
+                return Err(invalid(format!(
+                    "Invalid value for 'messages.[{i}].content': expected a string, got null."
+                )));
             }
             "system" | "developer" | "user" => {}
             "assistant" => {
                 let calls = message["tool_calls"].as_array();
-                open_calls.extend(calls.into_iter().flatten().filter_map(|c| c["id"].as_str()).map(str::to_owned));
+                open_calls.extend(
+                    calls
+                        .into_iter()
+                        .flatten()
+                        .filter_map(|c| c["id"].as_str())
+                        .map(str::to_owned),
+                );
             }
             other => {
                 return Err(invalid(format!(
@@ -195,9 +251,23 @@ pub(crate) fn pieces(answer: &Answer, scenario: &Scenario, include_usage: bool) 
             json!([{"index": 0, "delta": delta, "finish_reason": finish_reason}]),
         )),
     };
-    let mut pieces = vec![chunk(json!({"role": "assistant", "content": ""}), None, false)];
-    pieces.extend(answer.reasoning.iter().map(|t| chunk(json!({"reasoning_content": t}), None, true)));
-    pieces.extend(answer.text.iter().map(|t| chunk(json!({"content": t}), None, true)));
+    let mut pieces = vec![chunk(
+        json!({"role": "assistant", "content": ""}),
+        None,
+        false,
+    )];
+    pieces.extend(
+        answer
+            .reasoning
+            .iter()
+            .map(|t| chunk(json!({"reasoning_content": t}), None, true)),
+    );
+    pieces.extend(
+        answer
+            .text
+            .iter()
+            .map(|t| chunk(json!({"content": t}), None, true)),
+    );
     for (index, (id, name, arguments)) in answer.calls.iter().enumerate() {
         let call = |call: Value| json!({"tool_calls": [call]});
         let start = json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}});
@@ -205,17 +275,29 @@ pub(crate) fn pieces(answer: &Answer, scenario: &Scenario, include_usage: bool) 
         let cut: Vec<char> = arguments.chars().collect();
         for part in cut.chunks(7) {
             let part: String = part.iter().collect();
-            pieces.push(chunk(call(json!({"index": index, "function": {"arguments": part}})), None, true));
+            pieces.push(chunk(
+                call(json!({"index": index, "function": {"arguments": part}})),
+                None,
+                true,
+            ));
         }
     }
     pieces.push(chunk(json!({}), Some(finish_reason(answer)), false));
     if include_usage && !scenario.no_usage {
         let mut last = completion(answer, "chat.completion.chunk", json!([]));
         last["usage"] = usage(answer);
-        pieces.push(Piece { content: false, tokens: 0, text: event(&last) });
+        pieces.push(Piece {
+            content: false,
+            tokens: 0,
+            text: event(&last),
+        });
     }
     if !scenario.no_done {
-        pieces.push(Piece { content: false, tokens: 0, text: "data: [DONE]\n\n".to_owned() });
+        pieces.push(Piece {
+            content: false,
+            tokens: 0,
+            text: "data: [DONE]\n\n".to_owned(),
+        });
     }
     pieces
 }

@@ -101,7 +101,11 @@ impl FromStr for Scenario {
         let mut scenario = Self::default();
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
             let value = value.into_owned();
-            let number = || value.parse::<u64>().map_err(|_| format!("{key}={value} is not a number"));
+            let number = || {
+                value
+                    .parse::<u64>()
+                    .map_err(|_| format!("{key}={value} is not a number"))
+            };
             let ms = || number().map(Duration::from_millis);
             match &*key {
                 "times" => scenario.times = Some(number()?),

@@ -43,21 +43,35 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: u16, kind: &str, message: impl Into<String>) -> Self {
-        Self { status, kind: kind.to_owned(), code: None, message: message.into() }
+        Self {
+            status,
+            kind: kind.to_owned(),
+            code: None,
+            message: message.into(),
+        }
     }
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-pub(crate) async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, books: Arc<Books>, config: Config) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    books: Arc<Books>,
+    config: Config,
+) {
     loop {
-        let Ok((socket, _)) = listener.accept().await else { continue };
+        let Ok((socket, _)) = listener.accept().await else {
+            continue;
+        };
         let acceptor = acceptor.clone();
         let books = books.clone();
         let config = config.clone();
         // Written down here, so that sockets are counted in the order in which the kernel gave them.
-        let Ok((socket, second)) = two_handles(socket) else { continue };
+        let Ok((socket, second)) = two_handles(socket) else {
+            continue;
+        };
         let (id, closing) = books.accepted(second);
         tokio::spawn(async move {
             tokio::select! {
@@ -90,7 +104,8 @@ async fn connection(
     };
     if let Some(acceptor) = acceptor {
         let tls = acceptor.accept(io).await?;
-        let resumed = tls.get_ref().1.handshake_kind() == Some(tokio_rustls::rustls::HandshakeKind::Resumed);
+        let resumed =
+            tls.get_ref().1.handshake_kind() == Some(tokio_rustls::rustls::HandshakeKind::Resumed);
         books.note(|stats| {
             stats.tls += 1;
             stats.tls_resumed += usize::from(resumed);
@@ -111,7 +126,10 @@ async fn connection(
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
-    builder.http2().timer(TokioTimer::new()).adaptive_window(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .adaptive_window(true);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(Wire { io, cut }), service));
     loop {
         tokio::select! {
@@ -186,7 +204,12 @@ impl Server {
         // A header that a scenario got wrong is its author's to see.
         #[allow(clippy::expect_used)]
         builder
-            .body(Steps::new(outcome.steps, self.books.clone(), self.id, active))
+            .body(Steps::new(
+                outcome.steps,
+                self.books.clone(),
+                self.id,
+                active,
+            ))
             .expect("a scenario's headers are valid")
     }
 
@@ -198,20 +221,24 @@ impl Server {
         };
         let request_id = format!("req_{:016x}", hash(&body));
         let id_header = (dialect.request_id_header().to_owned(), request_id.clone());
-        let (mut prompt, scenario) = match self.read(dialect, &head.method, head.uri.path(), &head.headers, &body) {
-            Ok(read) => read,
-            Err(refusal) => {
-                let text = dialect.error_body(&refusal, &request_id).to_string();
-                return Outcome::json(refusal.status, text).with([id_header]);
-            }
-        };
+        let (mut prompt, scenario) =
+            match self.read(dialect, &head.method, head.uri.path(), &head.headers, &body) {
+                Ok(read) => read,
+                Err(refusal) => {
+                    let text = dialect.error_body(&refusal, &request_id).to_string();
+                    return Outcome::json(refusal.status, text).with([id_header]);
+                }
+            };
         prompt.hash = hash(&body);
         self.pause(&scenario).await;
         let headers = std::iter::once(id_header).chain(scenario.headers.clone());
         self.break_head(&scenario);
         if let Some(status) = scenario.status {
             let refusal = refusal(&scenario, dialect, status);
-            let text = scenario.body.clone().unwrap_or_else(|| dialect.error_body(&refusal, &request_id).to_string());
+            let text = scenario
+                .body
+                .clone()
+                .unwrap_or_else(|| dialect.error_body(&refusal, &request_id).to_string());
             let mut outcome = Outcome::json(status, text);
             if let Some(content_type) = scenario.content_type {
                 outcome.headers[0].1 = content_type;
@@ -237,16 +264,36 @@ impl Server {
                 Dialect::Anthropic => anthropic::pieces(&answer, &scenario),
                 Dialect::OpenAi => openai::pieces(&answer, &scenario, include_usage),
             };
-            ("text/event-stream", self.stream(dialect, pieces, &scenario, &request_id))
+            (
+                "text/event-stream",
+                self.stream(dialect, pieces, &scenario, &request_id),
+            )
         } else {
             let whole = match dialect {
                 Dialect::Anthropic => anthropic::whole(&answer),
                 Dialect::OpenAi => openai::whole(&answer, &scenario),
             };
-            ("application/json", self.whole(dialect, whole.to_string(), answer.output_tokens(), &scenario, &request_id))
+            (
+                "application/json",
+                self.whole(
+                    dialect,
+                    whole.to_string(),
+                    answer.output_tokens(),
+                    &scenario,
+                    &request_id,
+                ),
+            )
         };
-        let content_type = scenario.content_type.clone().unwrap_or_else(|| content_type.to_owned());
-        Outcome { status: 200, headers: vec![("content-type".to_owned(), content_type)], steps }.with(headers)
+        let content_type = scenario
+            .content_type
+            .clone()
+            .unwrap_or_else(|| content_type.to_owned());
+        Outcome {
+            status: 200,
+            headers: vec![("content-type".to_owned(), content_type)],
+            steps,
+        }
+        .with(headers)
     }
 
     fn read(
@@ -257,18 +304,28 @@ impl Server {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<(Prompt, Scenario), Refusal> {
-        let known = matches!(path, "/v1/messages" | "/v1/chat/completions" | "/chat/completions");
+        let known = matches!(
+            path,
+            "/v1/messages" | "/v1/chat/completions" | "/chat/completions"
+        );
         if method != Method::POST || !known {
             let what = dialect.error_type(404);
-            return Err(Refusal::new(404, what, format!("Invalid URL ({method} {path})")));
+            return Err(Refusal::new(
+                404,
+                what,
+                format!("Invalid URL ({method} {path})"),
+            ));
         }
         match dialect {
             Dialect::Anthropic => anthropic::check_key(headers)?,
             Dialect::OpenAi => openai::check_key(headers)?,
         }
         let invalid = |message: String| Refusal::new(400, "invalid_request_error", message);
-        let json: Value = serde_json::from_slice(body)
-            .map_err(|e| invalid(format!("We could not parse the JSON body of your request. ({e})")))?;
+        let json: Value = serde_json::from_slice(body).map_err(|e| {
+            invalid(format!(
+                "We could not parse the JSON body of your request. ({e})"
+            ))
+        })?;
         let model = json["model"].as_str().unwrap_or_default();
         if model.is_empty() {
             return Err(invalid(match dialect {
@@ -282,13 +339,24 @@ impl Server {
         let mut scenario: Scenario = text.parse().map_err(invalid)?;
         if !self.books.still(text, scenario.times) {
             // Only what goes wrong is over.
-            scenario = Scenario { tokens: scenario.tokens, pace: scenario.pace, flush: scenario.flush, ..Scenario::default() };
+            scenario = Scenario {
+                tokens: scenario.tokens,
+                pace: scenario.pace,
+                flush: scenario.flush,
+                ..Scenario::default()
+            };
         }
         let prompt = match dialect {
             Dialect::Anthropic => anthropic::read(&json, &self.books)?,
             Dialect::OpenAi => openai::read(&json, &self.books)?,
         };
-        Ok((Prompt { model: model.to_owned(), ..prompt }, scenario))
+        Ok((
+            Prompt {
+                model: model.to_owned(),
+                ..prompt
+            },
+            scenario,
+        ))
     }
 
     async fn pause(&self, scenario: &Scenario) {
@@ -315,32 +383,58 @@ impl Server {
         self.cut.after(bytes);
     }
 
-    fn whole(&self, dialect: Dialect, text: String, tokens: u64, scenario: &Scenario, request_id: &str) -> Vec<Step> {
+    fn whole(
+        &self,
+        dialect: Dialect,
+        text: String,
+        tokens: u64,
+        scenario: &Scenario,
+        request_id: &str,
+    ) -> Vec<Step> {
         let tokens = tokens.max(1);
         if scenario.error_event {
             let refusal = refusal(scenario, dialect, 500);
-            return vec![Step::data(dialect.error_body(&refusal, request_id).to_string())];
+            return vec![Step::data(
+                dialect.error_body(&refusal, request_id).to_string(),
+            )];
         }
         if scenario.garbage.is_some() {
             return vec![Step::data("{\"this is\": not JSON")];
         }
         let half = text.len() / 2;
-        let half = (half..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        let half = (half..text.len())
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or_default();
         match (scenario.fault, scenario.stall) {
             (Some(fault), _) if matches!(scenario.at, At::Body | At::Event) => {
-                let fail = Step::Fail { reset: fault == Fault::Reset };
+                let fail = Step::Fail {
+                    reset: fault == Fault::Reset,
+                };
                 vec![Step::data(text[..half].to_owned()), Step::Flush, fail]
             }
-            (_, true) => vec![Step::data(text[..half].to_owned()), Step::Flush, Step::Stall],
+            (_, true) => vec![
+                Step::data(text[..half].to_owned()),
+                Step::Flush,
+                Step::Stall,
+            ],
             _ => {
                 let pace = scenario.pace.unwrap_or(self.pace);
-                let wait = (!pace.is_zero()).then(|| Step::Wait(pace * u32::try_from(tokens).unwrap_or(u32::MAX)));
-                wait.into_iter().chain([Step::Data(text.into(), tokens)]).collect()
+                let wait = (!pace.is_zero())
+                    .then(|| Step::Wait(pace * u32::try_from(tokens).unwrap_or(u32::MAX)));
+                wait.into_iter()
+                    .chain([Step::Data(text.into(), tokens)])
+                    .collect()
             }
         }
     }
 
-    fn stream(&self, dialect: Dialect, pieces: Vec<Piece>, scenario: &Scenario, request_id: &str) -> Vec<Step> {
+    fn stream(
+        &self,
+        dialect: Dialect,
+        pieces: Vec<Piece>,
+        scenario: &Scenario,
+        request_id: &str,
+    ) -> Vec<Step> {
         let pace = scenario.pace.unwrap_or(self.pace);
         let breaks = scenario.stall
             || scenario.error_event
@@ -370,7 +464,14 @@ impl Server {
         steps
     }
 
-    fn break_stream(&self, dialect: Dialect, scenario: &Scenario, next: &str, request_id: &str, steps: &mut Vec<Step>) {
+    fn break_stream(
+        &self,
+        dialect: Dialect,
+        scenario: &Scenario,
+        next: &str,
+        request_id: &str,
+        steps: &mut Vec<Step>,
+    ) {
         steps.push(Step::Flush);
         if scenario.error_event {
             let refusal = refusal(scenario, dialect, 529);
@@ -379,7 +480,9 @@ impl Server {
                 Dialect::OpenAi => openai::error_event(&refusal),
             }));
         } else if scenario.garbage.is_some() {
-            steps.push(Step::data("event: message\ndata: {\"this is\": not JSON\n\n"));
+            steps.push(Step::data(
+                "event: message\ndata: {\"this is\": not JSON\n\n",
+            ));
         } else if scenario.stall {
             if scenario.pings {
                 let ping = match dialect {
@@ -387,7 +490,10 @@ impl Server {
                     Dialect::OpenAi => openai::ping(),
                 };
                 for _ in 0..6000 {
-                    steps.extend([Step::data(ping.clone()), Step::Wait(Duration::from_millis(10))]);
+                    steps.extend([
+                        Step::data(ping.clone()),
+                        Step::Wait(Duration::from_millis(10)),
+                    ]);
                 }
             }
             steps.push(Step::Stall);
@@ -398,11 +504,12 @@ impl Server {
             }
             // A close in good order between two events is the end of the body: the stream is only short.
             if scenario.fault == Some(Fault::Reset) || scenario.at == At::Event {
-                steps.push(Step::Fail { reset: scenario.fault == Some(Fault::Reset) });
+                steps.push(Step::Fail {
+                    reset: scenario.fault == Some(Fault::Reset),
+                });
             }
         }
     }
-
 }
 
 /// A response before it is counted.
@@ -415,7 +522,11 @@ struct Outcome {
 impl Outcome {
     fn json(status: u16, text: String) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { status, headers, steps: vec![Step::data(text)] }
+        Self {
+            status,
+            headers,
+            steps: vec![Step::data(text)],
+        }
     }
 
     fn with(mut self, headers: impl IntoIterator<Item = (String, String)>) -> Self {
@@ -435,10 +546,21 @@ impl Drop for Holding<'_> {
 
 /// The error that a scenario asks for, or the usual one of its status.
 fn refusal(scenario: &Scenario, dialect: Dialect, status: u16) -> Refusal {
-    let kind = scenario.error_type.clone().unwrap_or_else(|| dialect.error_type(status).to_owned());
+    let kind = scenario
+        .error_type
+        .clone()
+        .unwrap_or_else(|| dialect.error_type(status).to_owned());
     let message = scenario.message.clone().unwrap_or_else(|| {
-        let reason = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Overloaded");
+        let reason = StatusCode::from_u16(status)
+            .ok()
+            .and_then(|s| s.canonical_reason())
+            .unwrap_or("Overloaded");
         format!("{reason} (simulated)")
     });
-    Refusal { status, kind, code: scenario.code.clone(), message }
+    Refusal {
+        status,
+        kind,
+        code: scenario.code.clone(),
+        message,
+    }
 }

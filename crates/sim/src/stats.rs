@@ -75,7 +75,11 @@ pub(crate) struct Closing {
 
 impl Default for Books {
     fn default() -> Self {
-        Self { page: Mutex::default(), changed: Notify::new(), held: Semaphore::new(0) }
+        Self {
+            page: Mutex::default(),
+            changed: Notify::new(),
+            held: Semaphore::new(0),
+        }
     }
 }
 
@@ -92,7 +96,10 @@ impl Books {
 
     pub(crate) fn stats(&self) -> Stats {
         let page = self.page();
-        Stats { open: page.open(), ..page.stats.clone() }
+        Stats {
+            open: page.open(),
+            ..page.stats.clone()
+        }
     }
 
     pub(crate) async fn wait_until(&self, expected: impl Fn(&Stats) -> bool) -> Stats {
@@ -110,7 +117,10 @@ impl Books {
         match tokio::time::timeout(Duration::from_secs(10), waiting).await {
             Ok(stats) => stats,
             #[allow(clippy::panic)]
-            Err(_) => panic!("the simulator's counts never became as expected: {:#?}", self.stats()),
+            Err(_) => panic!(
+                "the simulator's counts never became as expected: {:#?}",
+                self.stats()
+            ),
         }
     }
 
@@ -120,7 +130,13 @@ impl Books {
         let mut page = self.page();
         let id = page.stats.total;
         let close = Arc::new(Closing::default());
-        page.sockets.insert(id, Open { socket, close: close.clone() });
+        page.sockets.insert(
+            id,
+            Open {
+                socket,
+                close: close.clone(),
+            },
+        );
         page.stats.total += 1;
         page.stats.requests_per_connection.push(0);
         page.stats.peak = page.stats.peak.max(page.open());
@@ -143,11 +159,17 @@ impl Books {
     }
 
     pub(crate) fn close_idle(&self) {
-        self.page().sockets.values().for_each(|open| open.close.gracefully.notify_one());
+        self.page()
+            .sockets
+            .values()
+            .for_each(|open| open.close.gracefully.notify_one());
     }
 
     pub(crate) fn close_all(&self) {
-        self.page().sockets.values().for_each(|open| open.close.at_once.notify_one());
+        self.page()
+            .sockets
+            .values()
+            .for_each(|open| open.close.at_once.notify_one());
     }
 
     /// Whether a scenario still holds, which `times` limits.
@@ -167,7 +189,10 @@ impl Books {
 
 impl Page {
     fn open(&self) -> usize {
-        self.sockets.values().filter(|open| !closed_by_client(&open.socket)).count()
+        self.sockets
+            .values()
+            .filter(|open| !closed_by_client(&open.socket))
+            .count()
     }
 }
 

@@ -11,21 +11,34 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// An acceptor for loopback names, and the authority (PEM) to trust for it.
 pub(crate) fn acceptor() -> Result<(TlsAcceptor, String)> {
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    let names = ["localhost", "127.0.0.1", "::1"]
+        .map(str::to_owned)
+        .to_vec();
     let authority_key = KeyPair::generate().map_err(Error::other)?;
     let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(rcgen::DnType::CommonName, "warmline-sim");
+    authority
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "warmline-sim");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let pem = authority.self_signed(&authority_key).map_err(Error::other)?.pem();
+    let pem = authority
+        .self_signed(&authority_key)
+        .map_err(Error::other)?
+        .pem();
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().map_err(Error::other)?;
     let mut params = CertificateParams::new(names).map_err(Error::other)?;
-    params.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ServerAuth);
+    params
+        .extended_key_usages
+        .push(rcgen::ExtendedKeyUsagePurpose::ServerAuth);
     let certificate = params.signed_by(&key, &issuer).map_err(Error::other)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key))
+        .and_then(|builder| {
+            builder
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate.der().clone()], key)
+        })
         .map_err(Error::other)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((TlsAcceptor::from(Arc::new(config)), pem))

@@ -41,21 +41,33 @@ pub(crate) struct Wire<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize>> {
         let cut = self.cut.clone();
         let mut fate = cut.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *fate {
             Fate::Arrives => Pin::new(&mut self.io).poll_write(cx, bytes),
             Fate::Garbled => Pin::new(&mut self.io).poll_write(cx, &vec![b'#'; bytes.len()]),
-            Fate::EndsAfter(0) => Poll::Ready(Err(Error::new(ErrorKind::BrokenPipe, "cut by the scenario"))),
+            Fate::EndsAfter(0) => Poll::Ready(Err(Error::new(
+                ErrorKind::BrokenPipe,
+                "cut by the scenario",
+            ))),
             Fate::EndsAfter(left) => {
-                let written = Pin::new(&mut self.io).poll_write(cx, &bytes[..bytes.len().min(*left)]);
+                let written =
+                    Pin::new(&mut self.io).poll_write(cx, &bytes[..bytes.len().min(*left)]);
                 if let Poll::Ready(Ok(n)) = written {
                     *left -= n;
                 }

@@ -1,0 +1,365 @@
+//! `warmline chat` as a program: its output, its exit codes, its errors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use warmline_sim::{Config, Sim};
+
+/// The command without this machine's own keys, in a folder of its own without a `.env`.
+fn warmline(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warmline"));
+    command
+        .args(arguments)
+        .env_clear()
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null());
+    command
+}
+
+fn outcome(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn run(command: &mut Command) -> (i32, String, String) {
+    outcome(command.output().unwrap())
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
+}
+
+/// Runs the command without holding up the simulator that it talks to.
+async fn against(sim: &Sim, arguments: &[&str], input: &'static [u8]) -> (i32, String, String) {
+    let mut command = warmline(arguments);
+    command
+        .env("ANTHROPIC_API_KEY", "sk-ant-secret-42")
+        .env("OPENAI_API_KEY", "sk-secret-42");
+    command
+        .env("ANTHROPIC_BASE_URL", sim.anthropic_url())
+        .env("OPENAI_BASE_URL", sim.openai_url());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap()
+    });
+    outcome(output.await.unwrap())
+}
+
+async fn sim() -> Sim {
+    Sim::start(Config::default()).await.unwrap()
+}
+
+#[test]
+fn without_a_key_the_simulated_provider_answers_and_stderr_says_so() {
+    let (code, stdout, stderr) = run(&mut warmline(&[
+        "chat",
+        "Why is the sky blue?",
+        "--max-tokens",
+        "12",
+    ]));
+    assert_eq!(
+        (code, stdout.as_str()),
+        (
+            0,
+            "You said: “Why is the sky blue?” I am a simulated model \n"
+        )
+    );
+    assert!(
+        stderr.contains("simulated provider on http://127.0.0.1:"),
+        "{stderr}"
+    );
+    let (code, stdout, _) = run(&mut warmline(&[]));
+    assert!(
+        code == 0 && stdout.starts_with("You said: “Hello! What are you?”"),
+        "{stdout}"
+    );
+}
+
+#[tokio::test]
+async fn json_is_the_object_of_the_contract() {
+    let sim = sim().await;
+    for (provider, model) in [("anthropic", "claude-x"), ("openai", "gpt-x")] {
+        for no_stream in [false, true] {
+            let mut arguments = vec![
+                "chat",
+                "Hi",
+                "--json",
+                "--provider",
+                provider,
+                "--model",
+                model,
+            ];
+            arguments.extend(no_stream.then_some("--no-stream"));
+            let (code, stdout, stderr) = against(&sim, &arguments, b"").await;
+            assert_eq!((code, stderr.as_str()), (0, ""));
+            let object = json(&stdout);
+            let keys: Vec<&str> = object
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect();
+            assert_eq!(
+                keys,
+                [
+                    "attempts",
+                    "cost_estimated",
+                    "cost_usd",
+                    "model",
+                    "pool",
+                    "provider",
+                    "reasoning",
+                    "request_id",
+                    "stop_reason",
+                    "text",
+                    "timing_ms",
+                    "tool_calls",
+                    "usage",
+                ]
+            );
+            assert!(
+                object["text"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("You said: “Hi”")
+            );
+            assert_eq!(
+                (&object["provider"], &object["model"]),
+                (&provider.into(), &model.into())
+            );
+            assert_eq!(
+                (&object["stop_reason"], &object["attempts"]),
+                (&"end_turn".into(), &1.into())
+            );
+            assert!(
+                object["usage"]["input_tokens"].as_u64() > Some(0)
+                    && object["usage"]["output_tokens"].as_u64() > Some(0)
+            );
+            for counted in [
+                "cache_read_tokens",
+                "cache_write_tokens",
+                "reasoning_tokens",
+            ] {
+                assert!(object["usage"][counted].is_u64(), "{counted}");
+            }
+            for part in ["queued", "connect", "first_event", "total"] {
+                assert!(object["timing_ms"][part].is_number(), "{part}");
+            }
+            assert_eq!(
+                (&object["pool"]["opened"], &object["pool"]["idle"]),
+                (&1.into(), &1.into())
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_prompt_can_come_from_stdin() {
+    let sim = sim().await;
+    for arguments in [&["chat", "-"][..], &["chat"]] {
+        let (code, stdout, _) = against(&sim, arguments, "grüezi\n".as_bytes()).await;
+        assert!(
+            code == 0 && stdout.starts_with("You said: “grüezi”"),
+            "{stdout}"
+        );
+    }
+    let (code, _, stderr) = against(&sim, &["chat", "-"], b"\xff").await;
+    assert!(code == 2 && stderr.contains("UTF-8"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_failed_call_is_1_and_its_error_an_object() {
+    let sim = sim().await;
+    let model = "m?status=400&message=no+such+thing";
+    let (code, stdout, stderr) = against(&sim, &["chat", "Hi", "--model", model], b"").await;
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert!(
+        stderr.starts_with("warmline: anthropic: 400 invalid_request_error: no such thing"),
+        "{stderr}"
+    );
+
+    let (code, stdout, _) = against(&sim, &["chat", "Hi", "--json", "--model", model], b"").await;
+    let error = &json(&stdout)["error"];
+    assert_eq!(
+        (code, &error["kind"], &error["status"]),
+        (1, &"status".into(), &400.into())
+    );
+    assert_eq!(
+        (&error["code"], &error["attempts"]),
+        (&"invalid_request_error".into(), &1.into())
+    );
+    assert!(error["request_id"].as_str().unwrap().starts_with("req_"));
+    assert!(error["message"].as_str().unwrap().contains("no such thing"));
+}
+
+#[tokio::test]
+async fn what_was_streamed_before_a_failure_is_kept() {
+    let sim = sim().await;
+    let model = "m?tokens=9&fault=close&at=event&after=3";
+    let (code, stdout, stderr) = against(&sim, &["chat", "Hi", "--model", model], b"").await;
+    assert_eq!(
+        (code, stdout.as_str()),
+        (1, "warm connections answer \n"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn bad_usage_and_configuration_are_2_and_named() {
+    let keyed = |arguments: &[&str], name: &str, value: &str| {
+        let mut command = warmline(arguments);
+        command.env("ANTHROPIC_API_KEY", "k").env(name, value);
+        run(&mut command)
+    };
+    let chat = &["chat", "Hi"];
+    for (shown, (code, stdout, stderr)) in [
+        (
+            "unknown provider \"mistral\"",
+            run(&mut warmline(&["chat", "Hi", "--provider", "mistral"])),
+        ),
+        (
+            "\"not a url\"",
+            run(&mut warmline(&["chat", "Hi", "--base-url", "not a url"])),
+        ),
+        ("the prompt is empty", run(&mut warmline(&["chat", " "]))),
+        ("the prompt is empty", run(&mut warmline(&["chat", "-"]))),
+        (
+            "max_tokens is 0",
+            run(&mut warmline(&["chat", "Hi", "--max-tokens", "0"])),
+        ),
+        (
+            "--max-tokens",
+            run(&mut warmline(&["chat", "Hi", "--max-tokens", "-5"])),
+        ),
+        (
+            "unrecognized subcommand 'caht'",
+            run(&mut warmline(&["caht"])),
+        ),
+        (
+            "no API key for openai: set OPENAI_API_KEY",
+            keyed(&["chat", "Hi", "--provider", "openai"], "LLM_TIMEOUT", "30"),
+        ),
+        (
+            "LLM_TIMEOUT is \"soon\"",
+            keyed(chat, "LLM_TIMEOUT", "soon"),
+        ),
+        (
+            "LLM_MAX_CONNECTIONS is \"-1\"",
+            keyed(chat, "LLM_MAX_CONNECTIONS", "-1"),
+        ),
+        (
+            "max_keepalive_connections is 20, more than max_connections, which is 10",
+            keyed(chat, "LLM_MAX_KEEPALIVE", "20"),
+        ),
+        (
+            "LLM_PROVIDER: unknown provider \"x\"",
+            keyed(chat, "LLM_PROVIDER", "x"),
+        ),
+    ] {
+        assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+        assert!(stderr.contains(shown), "{stderr}");
+    }
+    let (code, stdout, _) = keyed(&["chat", "Hi", "--json"], "LLM_MAX_RETRIES", "many");
+    let error = &json(&stdout)["error"];
+    assert_eq!(
+        (code, &error["kind"], &error["attempts"]),
+        (2, &"config".into(), &0.into())
+    );
+    let (code, stdout, _) = run(&mut warmline(&["chat", "--frob", "--json"]));
+    assert_eq!(
+        (code, &json(&stdout)["error"]["kind"]),
+        (2, &"config".into())
+    );
+}
+
+#[test]
+fn a_dotenv_is_read_and_the_environment_comes_first() {
+    let folder = std::env::temp_dir().join(format!("warmline-dotenv-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let with = |text: &str, model: Option<&str>| {
+        std::fs::write(folder.join(".env"), text).unwrap();
+        let mut command = warmline(&["chat", "Hi", "--json", "--max-tokens", "1"]);
+        command.current_dir(&folder);
+        if let Some(model) = model {
+            command.env("LLM_MODEL", model);
+        }
+        run(&mut command)
+    };
+    let (_, stdout, _) = with("LLM_MODEL=from-file\n", None);
+    assert_eq!(json(&stdout)["model"], "from-file");
+    let (_, stdout, _) = with("LLM_MODEL=from-file\n", Some("from-environment"));
+    assert_eq!(json(&stdout)["model"], "from-environment");
+    let (code, stdout, _) = with("LLM_MAX_CONNECTIONS=lots\n", None);
+    assert!(
+        code == 2 && stdout.contains("LLM_MAX_CONNECTIONS"),
+        "{stdout}"
+    );
+    let (code, stdout, _) = with("this is no assignment\n", None);
+    assert!(
+        code == 2 && stdout.contains(".env cannot be read"),
+        "{stdout}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn ctrl_c_cancels_the_call_and_frees_the_connection() {
+    let sim = sim().await;
+    let child = warmline(&[
+        "chat",
+        "Hi",
+        "--json",
+        "--base-url",
+        &sim.anthropic_url(),
+        "--model",
+        "m?hold",
+    ])
+    .env("ANTHROPIC_API_KEY", "k")
+    .stdout(Stdio::piped())
+    .spawn()
+    .unwrap();
+    sim.wait_until(|s| s.holding == 1).await;
+    Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(
+        json(&String::from_utf8(output.stdout).unwrap())["error"]["kind"],
+        "cancelled"
+    );
+    sim.wait_until(|s| s.open == 0).await;
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = warmline(&["chat", "Hi"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,0 +1,137 @@
+//! `cargo xtask test`: every check and every suite, with one closing count.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+/// What has been counted so far.
+#[derive(Default)]
+struct Count {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+pub(crate) fn run() -> ExitCode {
+    let mut count = Count::default();
+    count.check("format", &["fmt", "--all", "--check"]);
+    count.check(
+        "lints",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    );
+    count.check(
+        "documentation",
+        &["doc", "--workspace", "--no-deps", "--quiet"],
+    );
+    count.suite(
+        "unit and integration tests",
+        &["test", "--workspace", "--all-targets", "--no-fail-fast"],
+    );
+    count.suite(
+        "documentation tests",
+        &["test", "--workspace", "--doc", "--no-fail-fast"],
+    );
+    let Count {
+        passed,
+        failed,
+        skipped,
+    } = count;
+    let skipped = if skipped > 0 {
+        format!(", {skipped} skipped")
+    } else {
+        String::new()
+    };
+    println!("{passed} passed, {failed} failed{skipped}");
+    if failed == 0 && passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+impl Count {
+    /// A command that passes or fails as a whole.
+    fn check(&mut self, name: &str, arguments: &[&str]) {
+        println!("== {name}: cargo {}", arguments.join(" "));
+        let passed = cargo(arguments)
+            .status()
+            .is_ok_and(|status| status.success());
+        *(if passed {
+            &mut self.passed
+        } else {
+            &mut self.failed
+        }) += 1;
+        println!("{name}: {}", if passed { "ok" } else { "FAILED" });
+    }
+
+    /// A command that prints libtest's closing lines, which are added up.
+    fn suite(&mut self, name: &str, arguments: &[&str]) {
+        println!("== {name}: cargo {}", arguments.join(" "));
+        let (passed_before, failed_before) = (self.passed, self.failed);
+        let succeeded = self.follow(cargo(arguments)).is_ok_and(|success| success);
+        // A suite that did not even build, or in which nothing ran, has not passed.
+        if (!succeeded && self.failed == failed_before)
+            || (succeeded && self.passed == passed_before)
+        {
+            println!("{name}: FAILED without a count");
+            self.failed += 1;
+        }
+    }
+
+    fn follow(&mut self, mut command: Command) -> std::io::Result<bool> {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines() {
+                let line = line?;
+                self.read(&line);
+                println!("{line}");
+            }
+        }
+        Ok(child.wait()?.success())
+    }
+
+    /// `test result: ok. 5 passed; 0 failed; 1 ignored; …`
+    fn read(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let words: Vec<&str> = result.split([' ', ';']).collect();
+        let before = |word: &str| -> usize {
+            let at = words.iter().position(|w| *w == word).unwrap_or_default();
+            at.checked_sub(1)
+                .and_then(|at| words[at].parse().ok())
+                .unwrap_or_default()
+        };
+        self.passed += before("passed");
+        self.failed += before("failed");
+        self.skipped += before("ignored");
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).env("RUSTDOCFLAGS", "-D warnings");
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_added_up() {
+        let mut count = Count::default();
+        count.read("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s");
+        count
+            .read("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out");
+        count.read("test some::name ... ok");
+        assert_eq!((count.passed, count.failed, count.skipped), (7, 3, 1));
+    }
+}
