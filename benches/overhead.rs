@@ -1,0 +1,367 @@
+//! What a call costs in CPU time, against a floor and against plain reqwest, in one run.
+//!
+//! `cargo bench --bench overhead` prints a table. The simulated provider runs in a process of its own, so
+//! that the CPU time of this one is the client's. Rounds of the contestants alternate, and a ratio is
+//! the median of the rounds' ratios, so that a noisy machine moves all of them alike.
+
+use std::borrow::Cow;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cpu_time::ProcessTime;
+use futures_util::StreamExt;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::{Client as HyperClient, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::task::JoinSet;
+use warmline::{Client, Limits, Provider, Request};
+use warmline_sim::{Config, Sim};
+
+const IN_FLIGHT: usize = 64;
+const STREAMS: usize = 8;
+const DELTAS: usize = 400;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The floor and plain reqwest read a reply into this, and no more.
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Completion<'a> {
+    id: &'a str,
+    model: &'a str,
+    #[serde(borrow)]
+    choices: Vec<Choice<'a>>,
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Choice<'a> {
+    #[serde(borrow, alias = "delta")]
+    message: Option<Said<'a>>,
+    #[serde(borrow)]
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow)]
+    content: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+}
+
+#[derive(Clone)]
+struct Contestants {
+    url: String,
+    hyper: HyperClient<HttpConnector, Full<Bytes>>,
+    reqwest: reqwest::Client,
+    warmline: Client,
+}
+
+impl Contestants {
+    fn new(base: &str) -> Result<Self, Failure> {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let limits = Limits {
+            max_connections: IN_FLIGHT,
+            max_keepalive_connections: IN_FLIGHT,
+            ..Limits::default()
+        };
+        Ok(Self {
+            url: format!("{base}/chat/completions"),
+            hyper: HyperClient::builder(TokioExecutor::new()).build(connector),
+            reqwest: reqwest::Client::builder().no_proxy().build()?,
+            warmline: Client::builder(Provider::OpenAi)
+                .api_key("key")
+                .base_url(base)
+                .no_proxy()
+                .limits(limits)
+                .build()?,
+        })
+    }
+
+    fn body(model: &str, stream: bool) -> Bytes {
+        let mut body = json!({"model": model, "messages": [{"role": "user", "content": PROMPT}]});
+        if stream {
+            body["stream"] = true.into();
+            body["stream_options"] = json!({"include_usage": true});
+        }
+        body.to_string().into()
+    }
+
+    fn hyper_request(&self, body: Bytes) -> Result<http::Request<Full<Bytes>>, http::Error> {
+        http::Request::post(&self.url)
+            .header("content-type", "application/json")
+            .header("authorization", "Bearer key")
+            .body(Full::new(body))
+    }
+
+    fn reqwest_request(&self, body: Bytes) -> reqwest::RequestBuilder {
+        let request = self
+            .reqwest
+            .post(&self.url)
+            .header("content-type", "application/json");
+        request.header("authorization", "Bearer key").body(body)
+    }
+
+    async fn floor_unary(self) -> Result<usize, Failure> {
+        let request = self.hyper_request(Self::body(UNARY, false))?;
+        let body = self
+            .hyper
+            .request(request)
+            .await?
+            .into_body()
+            .collect()
+            .await?
+            .to_bytes();
+        Ok(text_len(&serde_json::from_slice(&body)?))
+    }
+
+    async fn reqwest_unary(self) -> Result<usize, Failure> {
+        let body = self
+            .reqwest_request(Self::body(UNARY, false))
+            .send()
+            .await?
+            .bytes()
+            .await?;
+        Ok(text_len(&serde_json::from_slice(&body)?))
+    }
+
+    async fn warmline_unary(self) -> Result<usize, Failure> {
+        let reply = self
+            .warmline
+            .chat(Request::new().user(PROMPT).model(UNARY))
+            .await?;
+        Ok(reply.text().len())
+    }
+
+    async fn floor_stream(self, model: String) -> Result<usize, Failure> {
+        let request = self.hyper_request(Self::body(&model, true))?;
+        let mut body = self.hyper.request(request).await?.into_body();
+        let mut events = Events::default();
+        while let Some(frame) = body.frame().await {
+            if let Ok(bytes) = frame?.into_data() {
+                events.feed(&bytes)?;
+            }
+        }
+        Ok(events.text.len())
+    }
+
+    async fn reqwest_stream(self, model: String) -> Result<usize, Failure> {
+        let mut body = self
+            .reqwest_request(Self::body(&model, true))
+            .send()
+            .await?
+            .bytes_stream();
+        let mut events = Events::default();
+        while let Some(bytes) = body.next().await {
+            events.feed(&bytes?)?;
+        }
+        Ok(events.text.len())
+    }
+
+    async fn warmline_stream(self, model: String) -> Result<usize, Failure> {
+        let mut stream = self
+            .warmline
+            .stream(Request::new().user(PROMPT).model(model));
+        let mut length = 0;
+        while let Some(event) = stream.next().await {
+            if let warmline::Event::Text { text } = event? {
+                length += text.len();
+            }
+        }
+        Ok(length)
+    }
+}
+
+fn text_len(completion: &Completion<'_>) -> usize {
+    let said = completion
+        .choices
+        .first()
+        .and_then(|choice| choice.message.as_ref());
+    said.and_then(|said| said.content.as_ref())
+        .map_or(0, |text| text.len())
+}
+
+/// The least that a reader of events can do: find their ends, read each, keep the text.
+#[derive(Default)]
+struct Events {
+    rest: Vec<u8>,
+    text: String,
+}
+
+impl Events {
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.rest.extend_from_slice(bytes);
+        let mut start = 0;
+        while let Some(end) = memchr::memmem::find(&self.rest[start..], b"\n\n") {
+            let event = &self.rest[start..start + end];
+            start += end + 2;
+            let Some(data) = event.strip_prefix(b"data: ") else {
+                continue;
+            };
+            if data == b"[DONE]" {
+                break;
+            }
+            let chunk: Completion<'_> = serde_json::from_slice(data)?;
+            for choice in chunk.choices {
+                // Handed on as an event of its own, as any client must.
+                let piece = choice
+                    .message
+                    .and_then(|said| said.content)
+                    .map(Cow::into_owned);
+                self.text
+                    .push_str(&std::hint::black_box(piece).unwrap_or_default());
+            }
+        }
+        self.rest.drain(..start);
+        Ok(())
+    }
+}
+
+const PROMPT: &str = "Why are warm connections faster than cold ones?";
+const UNARY: &str = "bench?tokens=40";
+
+/// CPU time per call of `calls` calls, `at_once` in flight.
+async fn measure<F>(calls: usize, at_once: usize, call: impl Fn() -> F) -> Result<Duration, Failure>
+where
+    F: Future<Output = Result<usize, Failure>> + Send + 'static,
+{
+    let mut running = JoinSet::new();
+    let start = ProcessTime::now();
+    let mut started = 0;
+    let mut length = None;
+    loop {
+        while running.len() < at_once && started < calls {
+            running.spawn(call());
+            started += 1;
+        }
+        let Some(done) = running.join_next().await else {
+            break;
+        };
+        let done = done??;
+        assert!(
+            done > 0 && *length.get_or_insert(done) == done,
+            "a reply of {done} bytes"
+        );
+    }
+    Ok(start.elapsed() / u32::try_from(calls)?)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The median times of the rounds, and the medians of their ratios to the first contestant's.
+fn report(title: &str, names: [&str; 3], rounds: &[[Duration; 3]]) {
+    println!("\n{title}");
+    for (i, name) in names.iter().enumerate() {
+        let times = rounds
+            .iter()
+            .map(|round| round[i].as_secs_f64() * 1e6)
+            .collect();
+        let ratio = |to: usize| {
+            median(
+                rounds
+                    .iter()
+                    .map(|r| r[i].as_secs_f64() / r[to].as_secs_f64())
+                    .collect(),
+            )
+        };
+        println!(
+            "  {name:<10} {:>8.1} µs CPU   {:.3} × {}   {:.3} × {}",
+            median(times),
+            ratio(0),
+            names[0],
+            ratio(1),
+            names[1]
+        );
+    }
+}
+
+async fn run(base: &str) -> Result<(), Failure> {
+    let all = Contestants::new(base)?;
+    let names = ["floor", "reqwest", "warmline"];
+    let rounds = 15;
+    // The first round warms connections and caches, and is not counted.
+    let mut unary = Vec::new();
+    for _ in 0..=rounds {
+        let calls = 40 * IN_FLIGHT;
+        unary.push([
+            measure(calls, IN_FLIGHT, || all.clone().floor_unary()).await?,
+            measure(calls, IN_FLIGHT, || all.clone().reqwest_unary()).await?,
+            measure(calls, IN_FLIGHT, || all.clone().warmline_unary()).await?,
+        ]);
+    }
+    report(
+        &format!("unary, {IN_FLIGHT} in flight, per call"),
+        names,
+        &unary[1..],
+    );
+    for (title, flush) in [
+        ("each delta in a packet of its own", "&flush"),
+        ("deltas as they fit into packets", ""),
+    ] {
+        let model = format!("bench?tokens={DELTAS}{flush}");
+        let mut streams = Vec::new();
+        for _ in 0..=rounds {
+            streams.push([
+                measure(40, STREAMS, || all.clone().floor_stream(model.clone())).await?,
+                measure(40, STREAMS, || all.clone().reqwest_stream(model.clone())).await?,
+                measure(40, STREAMS, || all.clone().warmline_stream(model.clone())).await?,
+            ]);
+        }
+        report(
+            &format!("streaming {DELTAS} deltas, {title}, per stream"),
+            names,
+            &streams[1..],
+        );
+    }
+    Ok(())
+}
+
+/// The server's side: says where it listens, and stays until its parent is gone.
+async fn serve() -> Result<(), Failure> {
+    let sim = Sim::start(Config::default()).await?;
+    println!("{}", sim.openai_url());
+    std::io::stdout().flush()?;
+    tokio::task::spawn_blocking(|| std::io::stdin().lines().count()).await?;
+    Ok(())
+}
+
+fn start_server() -> Result<(Child, String), Failure> {
+    let mut server = Command::new(std::env::current_exe()?)
+        .arg("--serve")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut base = String::new();
+    if let Some(stdout) = server.stdout.take() {
+        BufReader::new(stdout).read_line(&mut base)?;
+    }
+    Ok((server, base.trim().to_owned()))
+}
+
+fn main() -> Result<(), Failure> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build()?;
+    if std::env::args().any(|argument| argument == "--serve") {
+        return runtime.block_on(serve());
+    }
+    let (mut server, base) = start_server()?;
+    let result = runtime.block_on(run(&base));
+    server.kill()?;
+    server.wait()?;
+    result
+}
