@@ -293,7 +293,7 @@ fn report(title: &str, names: [&str; 3], rounds: &[[Duration; 3]]) {
 async fn run(base: &str) -> Result<(), Failure> {
     let all = Contestants::new(base)?;
     let names = ["floor", "reqwest", "warmline"];
-    let rounds = 15;
+    let rounds = 31;
     // The first round warms connections and caches, and is not counted.
     let mut unary = Vec::new();
     for _ in 0..=rounds {

@@ -62,7 +62,7 @@ pub enum Event {
         index: usize,
         /// The call.
         #[serde(flatten)]
-        call: ToolCall,
+        call: Box<ToolCall>,
     },
     /// The end, with everything put together. Always the last, and only where the reply is whole.
     Done {

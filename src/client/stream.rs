@@ -143,7 +143,7 @@ fn events_of(reply: Reply) -> VecDeque<Event> {
                 });
                 events.push_back(Event::ToolCall {
                     index,
-                    call: call.clone(),
+                    call: Box::new(call.clone()),
                 });
                 index += 1;
             }
@@ -262,15 +262,19 @@ impl Live {
         {
             due = (self.call.start + deadline, TimeoutKind::Deadline, deadline);
         }
-        loop {
-            if due.0 <= Instant::now() {
-                return Poll::Ready((due.1, due.2));
-            }
-            if self.timer.deadline() > due.0 {
-                self.timer.as_mut().reset(due.0);
-            }
-            ready!(self.timer.as_mut().poll(cx));
+        if due.0 <= now {
+            return Poll::Ready((due.1, due.2));
+        }
+        // Fires early where content has come since it was set, and is then set anew.
+        if self.timer.deadline() > due.0 || self.timer.is_elapsed() {
             self.timer.as_mut().reset(due.0);
         }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if self.timer.deadline() >= due.0 {
+                return Poll::Ready((due.1, due.2));
+            }
+            self.timer.as_mut().reset(due.0);
+        }
+        Poll::Pending
     }
 }

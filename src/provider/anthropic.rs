@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::assembly::Assembly;
-use super::{error, not_understood, request_id, to_body};
+use super::{error, read_json, request_id, to_body};
 use crate::{
     CacheTtl, Error, Part, Provider, Reply, Request, Result, Role, Source, StopReason, Tool,
     ToolCall, ToolChoice, Usage,
@@ -377,8 +377,7 @@ impl WireUsage {
 }
 
 pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
-    let wire: WireReply<'_> =
-        serde_json::from_slice(body).map_err(|e| not_understood("the reply", body, e))?;
+    let wire: WireReply<'_> = read_json("the reply", body)?;
     if let Some(error) = wire.error {
         let value = json!({"error": error});
         return Err(error::error_inside(
@@ -475,8 +474,7 @@ pub(super) struct Blocks {
 
 impl Blocks {
     pub(super) fn take(&mut self, assembly: &mut Assembly, data: &[u8]) -> Result<()> {
-        let frame: Frame<'_> = serde_json::from_slice(data)
-            .map_err(|e| not_understood("an event of the stream", data, e))?;
+        let frame: Frame<'_> = read_json("an event of the stream", data)?;
         match &*frame.r#type {
             "content_block_delta" => {
                 let Some(delta) = frame.delta else {

@@ -141,7 +141,7 @@ impl Assembly {
             if call.arguments.trim().is_empty() {
                 "{}".clone_into(&mut call.arguments);
             }
-            let call = call.clone();
+            let call = Box::new(call.clone());
             self.events.push_back(Event::ToolCall { index, call });
         }
     }

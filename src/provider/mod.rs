@@ -186,13 +186,18 @@ fn to_body(wire: &impl Serialize, request: &Request) -> Result<Vec<u8>> {
     serde_json::to_vec(&value).map_err(failed)
 }
 
-/// A body that is not what its dialect says, shown as far as a person would read it.
-fn not_understood(what: &str, body: &[u8], source: serde_json::Error) -> Error {
-    let shown = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-    Error::decode(format!(
-        "{what} is not what the provider's dialect says: {shown:?}"
-    ))
-    .with_source(source)
+/// Reads a provider's JSON; what is not understood is shown as far as a person would read it.
+fn read_json<'a, T: Deserialize<'a>>(what: &str, json: &'a [u8]) -> Result<T> {
+    let not_understood = |source: Box<dyn std::error::Error + Send + Sync>| {
+        let shown = String::from_utf8_lossy(&json[..json.len().min(200)]).into_owned();
+        Error::decode(format!(
+            "{what} is not what the provider's dialect says: {shown:?}"
+        ))
+        .with_source(source)
+    };
+    // Checked once as a whole, which is faster than string by string.
+    let text = std::str::from_utf8(json).map_err(|e| not_understood(e.into()))?;
+    serde_json::from_str(text).map_err(|e| not_understood(e.into()))
 }
 
 impl fmt::Display for Provider {

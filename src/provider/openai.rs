@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::assembly::Assembly;
-use super::{error, not_understood, request_id, to_body};
+use super::{error, read_json, request_id, to_body};
 use crate::{
     Effort, Error, Message, Part, Provider, Reply, Request, Result, Role, Source, StopReason,
     ToolCall, ToolChoice, Usage,
@@ -287,9 +287,9 @@ struct Completion<'a> {
     id: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "text")]
     model: Cow<'a, str>,
-    #[serde(borrow)]
-    choices: Option<Vec<Choice<'a>>>,
-    usage: Option<WireUsage>,
+    #[serde(borrow, default, deserialize_with = "first_choice")]
+    choices: Option<Choice<'a>>,
+    usage: Option<Box<WireUsage>>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -298,8 +298,9 @@ struct Completion<'a> {
 struct Choice<'a> {
     #[serde(default)]
     index: u32,
+    /// Boxed, as `usage` is, since serde moves what it has read from frame to frame.
     #[serde(borrow, alias = "delta")]
-    message: Option<Said<'a>>,
+    message: Option<Box<Said<'a>>>,
     #[serde(borrow)]
     finish_reason: Option<Cow<'a, str>>,
 }
@@ -436,18 +437,47 @@ fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'a, st
     deserializer.deserialize_any(Text)
 }
 
+/// Only the first choice is followed: `n` is not offered, since each choice costs a whole reply.
+fn first_choice<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Choice<'de>>, D::Error> {
+    struct First;
+
+    impl<'de> Visitor<'de> for First {
+        type Value = Option<Choice<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of choices or null")
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut first = None;
+            while let Some(choice) = seq.next_element::<Choice<'de>>()? {
+                if choice.index == 0 {
+                    first = Some(choice);
+                }
+            }
+            Ok(first)
+        }
+    }
+
+    deserializer.deserialize_any(First)
+}
+
 pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
-    let wire: Completion<'_> =
-        serde_json::from_slice(body).map_err(|e| not_understood("the reply", body, e))?;
+    let wire: Completion<'_> = read_json("the reply", body)?;
     if let Some(error) = wire.error {
         return Err(error_inside(error, request_id(headers).as_deref()));
     }
-    let mut choices = wire.choices.unwrap_or_default().into_iter();
     let Some(Choice {
         message: Some(said),
         finish_reason,
         ..
-    }) = choices.find(|c| c.index == 0)
+    }) = wire.choices
     else {
         return Err(Error::decode("the reply has no choice with a message"));
     };
@@ -483,7 +513,7 @@ pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
         reason => reason.map(|word| StopReason::from(word.into_owned())),
     };
     if let Some(usage) = wire.usage {
-        reply.usage = usage.into();
+        reply.usage = (*usage).into();
         reply.usage_reported = true;
     }
     Ok(reply)
@@ -506,23 +536,19 @@ impl Calls {
             assembly.end();
             return Ok(());
         }
-        let chunk: Completion<'_> = serde_json::from_slice(data)
-            .map_err(|e| not_understood("an event of the stream", data, e))?;
+        let chunk: Completion<'_> = read_json("an event of the stream", data)?;
         if let Some(error) = chunk.error {
             return Err(error_inside(error, assembly.reply.request_id.as_deref()));
         }
         if let Some(usage) = chunk.usage {
-            assembly.reply.usage = usage.into();
+            assembly.reply.usage = (*usage).into();
             assembly.reply.usage_reported = true;
         }
-        let Some(choices) = chunk.choices else {
+        // A chunk that brings only the usage has no choice in it.
+        let Some(choice) = chunk.choices else {
             return Ok(());
         };
         assembly.start(&chunk.id, &chunk.model);
-        // Only the first choice is followed: `n` is not offered, since each costs a whole reply.
-        let Some(choice) = choices.into_iter().find(|c| c.index == 0) else {
-            return Ok(());
-        };
         if let Some(said) = choice.message {
             assembly.reasoning(said.thought());
             assembly.text(&said.content);
