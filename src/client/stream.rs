@@ -266,7 +266,7 @@ impl Live {
             return Poll::Ready((due.1, due.2));
         }
         // Fires early where content has come since it was set, and is then set anew.
-        if self.timer.deadline() > due.0 || self.timer.is_elapsed() {
+        if self.timer.deadline() > due.0 {
             self.timer.as_mut().reset(due.0);
         }
         while self.timer.as_mut().poll(cx).is_ready() {

@@ -1,0 +1,23 @@
+//! Print a reply while it is being written: `cargo run --example stream`
+
+use std::io::{Write, stdout};
+
+use warmline::{Client, Event};
+
+#[tokio::main]
+async fn main() -> warmline::Result<()> {
+    let client = Client::from_env()?;
+    let mut stream = client.stream("Tell me a story in three sentences.");
+    while let Some(event) = stream.next().await {
+        match event? {
+            Event::Text { text } => {
+                print!("{text}");
+                // What a terminal cannot show is lost, and no more.
+                let _ = stdout().flush();
+            }
+            Event::Done { reply } => println!("\n[{:?}]", reply.stop_reason),
+            _ => {}
+        }
+    }
+    Ok(())
+}

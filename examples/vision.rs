@@ -1,0 +1,33 @@
+//! Ask about a picture: `cargo run --example vision -- picture.png "What is this?"`
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use warmline::{Client, Message, Part, Request, Source};
+
+/// A picture of one red pixel, for those who have none at hand.
+const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let image = match arguments.next() {
+        Some(path) => {
+            let kind = if path.ends_with(".png") {
+                "image/png"
+            } else {
+                "image/jpeg"
+            };
+            Source::base64(kind, STANDARD.encode(std::fs::read(path)?))
+        }
+        None => Source::base64("image/png", PIXEL),
+    };
+    let question = arguments
+        .next()
+        .unwrap_or_else(|| "What do you see?".to_owned());
+    let turn = Message::user(question).with(Part::image(image));
+    let reply = Client::from_env()?
+        .chat(Request::new().message(turn))
+        .await?;
+    println!("{}", reply.text());
+    Ok(())
+}
