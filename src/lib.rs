@@ -31,6 +31,8 @@ mod runtime;
 mod sse;
 mod trace;
 mod transport;
+#[cfg(feature = "js")]
+mod wasm;
 
 pub use chat::{
     CacheTtl, Effort, Event, Message, OutputSchema, Part, Reasoning, Reply, Request, Role, Source,

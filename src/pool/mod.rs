@@ -1,6 +1,6 @@
-//! How many connections there may be, and how many there are.
+//! How many connections there may be, and what is known of them. The gate that keeps to it stands with
+//! the connections, in the native transport: elsewhere they are the runtime's.
 
-pub(crate) mod gate;
 mod limits;
 mod stats;
 

@@ -17,7 +17,7 @@ use tokio::time::sleep_until;
 
 use super::Options;
 use super::dial::BoxIo;
-use crate::pool::gate::{Connection, Gate, SHARED_CALLS, Ticket, WeakGate};
+use super::gate::{Connection, Gate, SHARED_CALLS, Ticket, WeakGate};
 use crate::runtime::Instant;
 
 /// The socket together with the right to have it: they end together, the socket first.

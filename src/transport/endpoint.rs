@@ -12,6 +12,7 @@ pub(crate) struct Endpoint {
     pub(crate) official: bool,
 }
 
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
 impl Endpoint {
     /// The provider's path below a base URL.
     pub(crate) fn new(provider: Provider, base: &str) -> Result<Self> {

@@ -15,11 +15,16 @@ pub(crate) use self::endpoint::Endpoint;
 
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
-        compile_error!("WebAssembly comes with issue 3");
+        mod fetch;
+        pub(crate) use fetch::{Body, Transport};
+        #[cfg(feature = "js")]
+        pub(crate) use fetch::with_fetch;
     } else {
         mod connection;
         mod dial;
+        mod gate;
         mod native;
+        mod recorder;
         pub(crate) use native::{Body, Transport};
     }
 }
@@ -38,7 +43,8 @@ pub(crate) struct Incoming {
     pub(crate) body: Body,
 }
 
-/// How long each wait may take.
+/// How long each wait may take. Where the runtime owns the connections, only the last is waited for.
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waits {
     pub(crate) pool: Duration,
@@ -46,7 +52,8 @@ pub(crate) struct Waits {
     pub(crate) head: Duration,
 }
 
-/// What a transport is made of. Where the runtime owns the connections, only some of it has a meaning.
+/// What a transport is made of. Where the runtime owns the connections, only `waits` has a meaning.
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) limits: crate::Limits,

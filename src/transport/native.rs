@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::connection::Conn;
 use super::dial::Dialer;
+use super::gate::{Gate, Grant, Lease, Ticket};
 use super::{Endpoint, Incoming, Options, Outgoing};
-use crate::pool::gate::{Gate, Grant, Lease, Ticket};
 use crate::runtime::Instant;
 use crate::{Error, ErrorKind, PoolStats, Result, TimeoutKind, Timing};
 

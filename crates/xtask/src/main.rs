@@ -1,8 +1,13 @@
 //! `cargo xtask …`: what the project does to itself.
 
+mod npm;
+mod setup;
+mod size;
 mod test;
 
-use std::process::ExitCode;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -18,10 +23,45 @@ struct Options {
 enum Task {
     /// Check the format and the lints, then run every test, and count them all together.
     Test,
+    /// Make this machine ready for everything but Rust itself, and say what that took.
+    Setup,
+    /// Build the npm package into pkg/, as wasm-pack.toml says.
+    Npm,
+    /// Say how large the npm package is, and what in it weighs most.
+    Size,
 }
 
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
 fn main() -> ExitCode {
-    match Options::parse().task {
-        Task::Test => test::run(),
+    let done = match Options::parse().task {
+        Task::Test => return test::run(),
+        Task::Setup => setup::everything(),
+        Task::Npm => npm::build().map(drop),
+        Task::Size => size::report(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// The project's folder.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Runs a command to its end; one that fails is an error that shows it.
+fn run(command: &mut Command) -> Result {
+    let status = command
+        .status()
+        .map_err(|e| format!("{command:?} cannot be run: {e}"))?;
+    if !status.success() {
+        return Err(format!("{command:?} failed: {status}").into());
+    }
+    Ok(())
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::stats::Recorder;
-use super::{Limits, PoolStats};
+use super::recorder::Recorder;
 use crate::runtime::{Instant, timeout};
+use crate::{Limits, PoolStats};
 
 /// What the gate must know of a connection.
 pub(crate) trait Connection: Sized {

@@ -1,0 +1,194 @@
+//! `cargo xtask npm`: the npm package, as `wasm-pack.toml` says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::setup::{Compiler, TARGET, npm_packages};
+use crate::size::Sizes;
+use crate::{Result, root, run};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Plan {
+    package: Package,
+    build: Build,
+    budget: Budget,
+    entry: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Package {
+    name: String,
+    description: String,
+    keywords: Vec<String>,
+    node: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Build {
+    profile: String,
+    features: Vec<String>,
+    wasm_opt: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Budget {
+    gzip: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    condition: String,
+    file: String,
+}
+
+impl Plan {
+    pub(crate) fn read() -> Result<Self> {
+        Ok(toml::from_str(&fs::read_to_string(
+            root().join("wasm-pack.toml"),
+        )?)?)
+    }
+}
+
+/// Builds the package, holds it to its budget, and says where it is.
+pub(crate) fn build() -> Result<PathBuf> {
+    let plan = Plan::read()?;
+    let package = make(&plan)?;
+    let (gzip, budget) = (Sizes::of(&package)?.gzip(), plan.budget.gzip);
+    if gzip > budget {
+        return Err(format!(
+            "the package has {gzip} bytes gzipped, {} more than its budget of {budget}: see `cargo xtask size`",
+            gzip - budget
+        )
+        .into());
+    }
+    Ok(package)
+}
+
+/// The package whatever its size.
+pub(crate) fn make(plan: &Plan) -> Result<PathBuf> {
+    let package = root().join("pkg");
+    npm_packages()?;
+    let module = compile(&plan.build)?;
+    if package.exists() {
+        fs::remove_dir_all(&package)?;
+    }
+    fs::create_dir_all(&package)?;
+    bind(&module, &plan.build, &package)?;
+    for file in fs::read_dir(root().join("npm/src"))? {
+        let file = file?.path();
+        fs::copy(&file, package.join(file.file_name().unwrap_or_default()))?;
+    }
+    for (from, to) in [
+        ("npm/README.md", "README.md"),
+        ("LICENSE-MIT", "LICENSE-MIT"),
+        ("LICENSE-APACHE", "LICENSE-APACHE"),
+    ] {
+        fs::copy(root().join(from), package.join(to))?;
+    }
+    let manifest = serde_json::to_string_pretty(&manifest(&plan))?;
+    fs::write(package.join("package.json"), manifest + "\n")?;
+    Ok(package)
+}
+
+fn compile(build: &Build) -> Result<PathBuf> {
+    let mut cargo = Compiler::find()?.cargo("rustc");
+    cargo.args([
+        "--package",
+        "warmline",
+        "--lib",
+        "--crate-type",
+        "cdylib",
+        "--no-default-features",
+        "--quiet",
+    ]);
+    cargo.args([
+        "--profile",
+        &build.profile,
+        "--features",
+        &build.features.join(","),
+    ]);
+    run(&mut cargo)?;
+    Ok(root()
+        .join("target/wasm")
+        .join(TARGET)
+        .join(&build.profile)
+        .join("warmline.wasm"))
+}
+
+/// The module made small, and the glue that wasm-bindgen writes for it.
+fn bind(module: &Path, build: &Build, package: &Path) -> Result {
+    let bound = root().join("target/wasm/bound");
+    Bindgen::new()
+        .input_path(module)
+        .out_name("glue")
+        .web(true)
+        .map_err(|e| e.to_string())?
+        .typescript(false)
+        .omit_default_module_path(true)
+        .remove_producers_section(true)
+        .generate(&bound)
+        .map_err(|e| e.to_string())?;
+    let tool = |name: &str| root().join("npm/node_modules").join(name);
+    let mut optimiser = Command::new("node");
+    optimiser
+        .arg(tool("binaryen/bin/wasm-opt"))
+        .args(&build.wasm_opt);
+    optimiser
+        .arg(bound.join("glue_bg.wasm"))
+        .arg("-o")
+        .arg(package.join("warmline.wasm"));
+    run(&mut optimiser)?;
+    let mut minifier = Command::new(tool(".bin/esbuild"));
+    minifier
+        .arg(bound.join("glue.js"))
+        .args(["--minify", "--format=esm", "--log-level=error"]);
+    run(minifier.arg(format!("--outfile={}", package.join("glue.js").display())))
+}
+
+fn manifest(plan: &Plan) -> Value {
+    let Package {
+        name,
+        description,
+        keywords,
+        node,
+    } = &plan.package;
+    let mut conditions = Map::new();
+    conditions.insert("types".into(), "./index.d.ts".into());
+    let mut entries = BTreeSet::from(["./manual.js".to_owned()]);
+    for entry in &plan.entry {
+        let file = format!("./{}", entry.file);
+        conditions.insert(entry.condition.clone(), file.clone().into());
+        entries.insert(file);
+    }
+    json!({
+        "name": name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": description,
+        "keywords": keywords,
+        "license": "(MIT OR Apache-2.0)",
+        "repository": {"type": "git", "url": "git+https://github.com/warmline/warmline.git"},
+        "type": "module",
+        "engines": {"node": node},
+        "exports": {
+            ".": conditions,
+            "./manual": {"types": "./manual.d.ts", "default": "./manual.js"},
+            "./warmline.wasm": "./warmline.wasm",
+            "./package.json": "./package.json",
+        },
+        "types": "./index.d.ts",
+        // The entries say where the module is, which is all that importing any file does.
+        "sideEffects": entries,
+        "publishConfig": {"access": "public", "provenance": true},
+    })
+}

@@ -1,0 +1,176 @@
+//! What the tasks need beside Rust: a standard library for WebAssembly, npm's packages, a browser. Each is
+//! looked for first, and only what is missing is fetched.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{Result, root, run};
+
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+
+pub(crate) fn everything() -> Result {
+    let compiler = Compiler::find()?;
+    println!("WebAssembly: {}", compiler.description());
+    npm_packages()?;
+    println!(
+        "npm packages: {}",
+        root().join("npm/node_modules").display()
+    );
+    println!("browser: {}", browser()?.display());
+    Ok(())
+}
+
+/// A Rust that can build for WebAssembly.
+pub(crate) enum Compiler {
+    /// The one at hand, with the target's standard library from rustup.
+    Rustup,
+    /// Debian's, which builds the standard library from its source.
+    Debian { linker: PathBuf },
+}
+
+impl Compiler {
+    pub(crate) fn find() -> Result<Self> {
+        if has_target() {
+            return Ok(Self::Rustup);
+        }
+        println!("xtask: rustup target add {TARGET}");
+        let added = Command::new("rustup")
+            .args(["target", "add", TARGET])
+            .stderr(Stdio::null())
+            .status();
+        if added.is_ok_and(|status| status.success()) && has_target() {
+            return Ok(Self::Rustup);
+        }
+        println!(
+            "xtask: rustup cannot fetch it here; using Debian's Rust, which builds it from source"
+        );
+        let (rustc, source) = (
+            Path::new("/usr/bin/rustc"),
+            Path::new("/usr/lib/rustlib/src"),
+        );
+        if !(rustc.exists() && source.exists()) {
+            apt_install(&["rustc-web", "cargo-web", "rust-web-src"])?;
+        }
+        Ok(Self::Debian { linker: linker()? })
+    }
+
+    fn description(&self) -> String {
+        match self {
+            Self::Rustup => format!("the toolchain at hand, with {TARGET}"),
+            Self::Debian { linker } => {
+                format!(
+                    "Debian's Rust with -Zbuild-std, linked by {}",
+                    linker.display()
+                )
+            }
+        }
+    }
+
+    /// `cargo SUBCOMMAND` for WebAssembly, its artifacts under `target/wasm`.
+    pub(crate) fn cargo(&self, subcommand: &str) -> Command {
+        let mut command = match self {
+            Self::Rustup => {
+                Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            }
+            Self::Debian { .. } => Command::new("/usr/bin/cargo"),
+        };
+        command
+            .current_dir(root())
+            .arg(subcommand)
+            .args(["--target", TARGET]);
+        command.args(["--target-dir", "target/wasm"]);
+        if let Self::Debian { linker } = self {
+            command.arg("-Zbuild-std=std,panic_abort");
+            command
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("RUSTC", "/usr/bin/rustc");
+            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+            // Those of the toolchain that runs this task would lead Debian's astray.
+            for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTDOC", "RUSTC_WRAPPER"] {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+}
+
+fn has_target() -> bool {
+    let mut rustc = Command::new("rustc");
+    let Ok(output) = rustc
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+    else {
+        return false;
+    };
+    output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists()
+}
+
+/// rustup's own `rust-lld`, which every toolchain has.
+fn linker() -> Result<PathBuf> {
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir"])
+        .output()?;
+    let libraries = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let lld = libraries.with_file_name("bin").join("rust-lld");
+    if lld.exists() {
+        Ok(lld)
+    } else {
+        Err(format!("no linker for {TARGET} at {}", lld.display()).into())
+    }
+}
+
+fn apt_install(packages: &[&str]) -> Result {
+    println!("xtask: apt-get install {}", packages.join(" "));
+    let quiet = |command: &mut Command| {
+        run(command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null()))
+    };
+    // A list that cannot be renewed may still be good enough.
+    let _ = quiet(Command::new("apt-get").arg("update"));
+    quiet(
+        Command::new("apt-get")
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(packages),
+    )
+}
+
+/// What `npm/package-lock.json` names, exactly.
+pub(crate) fn npm_packages() -> Result {
+    let folder = root().join("npm");
+    let changed =
+        |name: &str| std::fs::metadata(folder.join(name)).and_then(|meta| meta.modified());
+    let installed = changed("node_modules/.package-lock.json");
+    if installed
+        .is_ok_and(|installed| changed("package-lock.json").is_ok_and(|lock| lock <= installed))
+    {
+        return Ok(());
+    }
+    println!("xtask: npm ci");
+    run(Command::new("npm")
+        .args(["ci", "--no-audit", "--no-fund", "--silent"])
+        .current_dir(&folder))
+}
+
+/// A Chromium or Chrome that is installed, else Debian's.
+pub(crate) fn browser() -> Result<PathBuf> {
+    let find = || {
+        let names = [
+            "chromium",
+            "chromium-browser",
+            "google-chrome",
+            "google-chrome-stable",
+        ];
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        names
+            .iter()
+            .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+            .find(|file| file.exists())
+    };
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    apt_install(&["chromium"])?;
+    find().ok_or_else(|| "Chromium was installed and cannot be found".into())
+}

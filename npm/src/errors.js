@@ -1,0 +1,69 @@
+// One error class a kind, so that both `instanceof` and `kind` tell them apart.
+
+/** Why a call failed. */
+export class WarmlineError extends Error {
+  constructor(failure, cause) {
+    super(failure.message, cause === undefined ? undefined : { cause });
+    this.kind = failure.kind;
+    this.status = failure.status ?? undefined;
+    this.code = failure.code ?? undefined;
+    this.errorType = failure.error_type ?? undefined;
+    this.requestId = failure.request_id ?? undefined;
+    this.retryAfterMs = failure.retry_after_ms ?? undefined;
+    this.attempts = failure.attempts ?? 0;
+    this.body = failure.body ?? undefined;
+    if (failure.which) this.which = failure.which;
+  }
+
+  get name() {
+    return this.constructor.name;
+  }
+
+  toJSON() {
+    const { kind, message, status, code, requestId, retryAfterMs, attempts } = this;
+    return { kind, message, status, code, requestId, retryAfterMs, attempts };
+  }
+}
+
+/** The client or the request is set up wrongly; nothing was sent. */
+export class ConfigError extends WarmlineError {}
+/** No connection could be made, or it broke before a reply. */
+export class ConnectError extends WarmlineError {}
+/** One of the waits took longer than allowed; `which` says which. */
+export class TimeoutError extends WarmlineError {}
+/** The provider answered with an error status. */
+export class StatusError extends WarmlineError {}
+/** The provider answered 429. */
+export class RateLimitError extends WarmlineError {}
+/** The provider is overloaded. */
+export class OverloadedError extends WarmlineError {}
+/** The reply is not what the provider's dialect says. */
+export class DecodeError extends WarmlineError {}
+/** A streamed reply broke off, or reported an error. */
+export class StreamError extends WarmlineError {}
+/** The caller cancelled the call; `cause` is the signal's reason. */
+export class CancelledError extends WarmlineError {}
+
+const KINDS = {
+  config: ConfigError,
+  connect: ConnectError,
+  timeout: TimeoutError,
+  status: StatusError,
+  rate_limited: RateLimitError,
+  overloaded: OverloadedError,
+  decode: DecodeError,
+  stream: StreamError,
+  cancelled: CancelledError,
+};
+
+/** Throws a configuration error. */
+export function fail(message) {
+  throw new ConfigError({ kind: "config", message });
+}
+
+/** The core's error, which is JSON text, as an `Error`. */
+export function fromCore(error, cause) {
+  if (error instanceof Error) return error;
+  const failure = typeof error === "string" ? JSON.parse(error) : error;
+  return new (KINDS[failure.kind] ?? WarmlineError)(failure, cause);
+}

@@ -1,0 +1,14 @@
+// What every entry exports.
+export {
+  CancelledError,
+  ConfigError,
+  ConnectError,
+  DecodeError,
+  OverloadedError,
+  RateLimitError,
+  StatusError,
+  StreamError,
+  TimeoutError,
+  WarmlineError,
+} from "./errors.js";
+export { Warmline } from "./core.js";

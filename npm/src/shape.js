@@ -1,0 +1,236 @@
+// JavaScript's shapes to the core's JSON and back: camelCase, bytes, validators.
+
+import { DecodeError, fail } from "./errors.js";
+
+const REQUEST = {
+  model: (v) => ["model", text("model", v)],
+  system: async (v) => ["system", await toContent("system", v)],
+  messages: async (v) => ["messages", await toMessages(v)],
+  maxTokens: (v) => ["max_tokens", whole("maxTokens", v)],
+  temperature: (v) => ["temperature", number("temperature", v)],
+  topP: (v) => ["top_p", number("topP", v)],
+  stopSequences: (v) => ["stop_sequences", list("stopSequences", v).map((s, i) => text(`stopSequences[${i}]`, s))],
+  tools: (v) => ["tools", list("tools", v).map(toTool)],
+  toolChoice: (v) => ["tool_choice", v],
+  parallelToolCalls: (v) => ["parallel_tool_calls", flag("parallelToolCalls", v)],
+  output: (v) => ["output_schema", { name: "output", schema: jsonSchema("output", v) }],
+  reasoning: (v) => ["reasoning", { effort: v.effort, budget_tokens: v.budgetTokens }],
+  extra: (v) => ["extra", v],
+  keepRaw: (v) => ["keep_raw", flag("keepRaw", v)],
+};
+
+/** The request in the core's JSON, and what its output is to be validated by. */
+export async function toRequest(request) {
+  if (typeof request === "string") request = { messages: [{ role: "user", content: request }] };
+  if (request === null || typeof request !== "object") fail("the request must be an object: { messages, … }");
+  const core = {};
+  for (const [name, value] of Object.entries(request)) {
+    if (value === undefined) continue;
+    const convert = Object.hasOwn(REQUEST, name) ? REQUEST[name] : fail(`unknown field ${JSON.stringify(name)} in the request`);
+    const [theirs, converted] = await convert(value ?? fail(`${name} is null`));
+    core[theirs] = converted;
+  }
+  if (!core.messages) fail("messages is missing from the request");
+  try {
+    return { json: JSON.stringify(core), output: request.output };
+  } catch (error) {
+    fail(`the request cannot be written as JSON: ${error.message}`);
+  }
+}
+
+function text(name, value) {
+  return typeof value === "string" ? value : fail(`${name} must be a string, and is ${kind(value)}`);
+}
+
+function number(name, value) {
+  return typeof value === "number" && Number.isFinite(value) ? value : fail(`${name} must be a number, and is ${kind(value)}`);
+}
+
+function whole(name, value) {
+  const fits = Number.isInteger(value) && value >= 0 && value <= 0xffffffff;
+  return fits ? value : fail(`${name} must be a whole number, and is ${typeof value === "number" ? value : kind(value)}`);
+}
+
+function flag(name, value) {
+  return typeof value === "boolean" ? value : fail(`${name} must be true or false, and is ${kind(value)}`);
+}
+
+function list(name, value) {
+  return Array.isArray(value) ? value : fail(`${name} must be a list, and is ${kind(value)}`);
+}
+
+const kind = (value) => (value === null ? "null" : Array.isArray(value) ? "a list" : typeof value);
+
+async function toMessages(messages) {
+  return Promise.all(
+    list("messages", messages).map(async (message, i) => {
+      if (message?.role !== "user" && message?.role !== "assistant") {
+        fail(`messages[${i}].role must be "user" or "assistant", and is ${JSON.stringify(message?.role)}`);
+      }
+      return { role: message.role, content: await toContent(`messages[${i}].content`, message.content) };
+    }),
+  );
+}
+
+async function toContent(name, content) {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) fail(`${name} must be a string or a list of parts, and is ${kind(content)}`);
+  return Promise.all(content.map((part, i) => toPart(`${name}[${i}]`, part)));
+}
+
+async function toPart(name, part) {
+  const { type, cache } = part ?? {};
+  switch (type) {
+    case "text":
+      return { type, text: text(`${name}.text`, part.text), cache };
+    case "image":
+      return { type, source: await toSource(`${name}.image`, part.image, part.mediaType, "image/png"), cache };
+    case "document":
+      return { type, source: await toSource(`${name}.document`, part.document, part.mediaType, "application/pdf"), title: part.title, cache };
+    case "tool_use":
+      return { type, id: part.id, name: part.name, arguments: part.argumentsText ?? JSON.stringify(part.arguments ?? {}) };
+    case "tool_result":
+      return {
+        type,
+        tool_use_id: text(`${name}.toolUseId`, part.toolUseId),
+        content: await toContent(`${name}.content`, part.content),
+        is_error: part.isError ?? false,
+        cache,
+      };
+    case "reasoning":
+      return { type, text: part.text, signature: part.signature };
+    case "redacted_reasoning":
+      return { type, data: part.data };
+    default:
+      return fail(`${name}.type is ${JSON.stringify(type)}: it must be text, image, document, tool_use, tool_result, reasoning or redacted_reasoning`);
+  }
+}
+
+async function toSource(name, value, mediaType, usual) {
+  if (value instanceof URL) value = value.href;
+  if (typeof value === "string") {
+    const data = /^data:([^;,]+);base64,(.*)$/s.exec(value);
+    if (data) return { type: "base64", media_type: data[1], data: data[2] };
+    if (mediaType === "text/plain") return { type: "text", text: value };
+    return { type: "url", url: value };
+  }
+  if (typeof Blob !== "undefined" && value instanceof Blob) {
+    mediaType ??= value.type || undefined;
+    value = await value.arrayBuffer();
+  }
+  if (value instanceof ArrayBuffer) value = new Uint8Array(value);
+  if (!(value instanceof Uint8Array)) fail(`${name} must be a Uint8Array, an ArrayBuffer, a Blob, a URL or a string, and is ${kind(value)}`);
+  return { type: "base64", media_type: mediaType ?? guess(value) ?? usual, data: toBase64(value) };
+}
+
+/** What the first bytes say. */
+function guess(bytes) {
+  const starts = (...magic) => magic.every((byte, i) => byte < 0 || bytes[i] === byte);
+  if (starts(0x89, 0x50, 0x4e, 0x47)) return "image/png";
+  if (starts(0xff, 0xd8, 0xff)) return "image/jpeg";
+  if (starts(0x47, 0x49, 0x46)) return "image/gif";
+  if (starts(0x52, 0x49, 0x46, 0x46, -1, -1, -1, -1, 0x57, 0x45, 0x42, 0x50)) return "image/webp";
+  if (starts(0x25, 0x50, 0x44, 0x46)) return "application/pdf";
+  return undefined;
+}
+
+function toBase64(bytes) {
+  if (bytes.toBase64) return bytes.toBase64();
+  let binary = "";
+  for (let i = 0; i < bytes.length; i += 0x8000) binary += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  return btoa(binary);
+}
+
+function toTool(tool, i) {
+  const name = text(`tools[${i}].name`, tool?.name);
+  const schema = jsonSchema(`tools[${i}].input`, tool.input ?? fail(`tools[${i}].input is missing: a JSON schema or a validator`));
+  return { name, description: tool.description, input_schema: schema, strict: tool.strict, cache: tool.cache };
+}
+
+/** A JSON schema as it is, or a validator's own (https://standardschema.dev/json-schema). */
+function jsonSchema(name, schema) {
+  if (schema === null || (typeof schema !== "object" && typeof schema !== "function")) {
+    fail(`${name} must be a JSON schema or a validator, and is ${kind(schema)}`);
+  }
+  if (schema.jsonSchema && schema.validator) return schema.jsonSchema;
+  const standard = schema["~standard"];
+  if (!standard) return schema;
+  if (!standard.jsonSchema) {
+    fail(`${name}: ${standard.vendor} gives no JSON schema by itself; pass { validator, jsonSchema } instead`);
+  }
+  const { $schema, ...rest } = standard.jsonSchema.input({ target: "draft-2020-12" });
+  return rest;
+}
+
+/** The core's events in JavaScript's shape. */
+export function toEvents(events) {
+  for (const event of events) if (event.type === "tool_call") parseArguments(event);
+  return events;
+}
+
+/** What a model wrote is text; `arguments` is what it means, or the text where it means nothing. */
+function parseArguments(call) {
+  call.argumentsText = call.arguments;
+  try {
+    call.arguments = JSON.parse(call.argumentsText);
+  } catch {
+    // The text stays, for the caller to show or to send back.
+  }
+}
+
+const USAGE = {
+  input_tokens: "inputTokens",
+  output_tokens: "outputTokens",
+  cache_read_tokens: "cacheReadTokens",
+  cache_write_tokens: "cacheWriteTokens",
+  cache_write_1h_tokens: "cacheWrite1hTokens",
+  reasoning_tokens: "reasoningTokens",
+  input_includes_cache: "inputIncludesCache",
+};
+
+/** Puts the reply of a last event into JavaScript's shape, and validates its output. */
+export async function toReply(event, output) {
+  const core = event.reply;
+  const parts = (type) => core.content.filter((part) => part.type === type);
+  for (const call of parts("tool_use")) parseArguments(call);
+  const usage = {};
+  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core.usage[theirs];
+  event.reply = {
+    id: core.id,
+    model: core.model,
+    provider: core.provider,
+    content: core.content,
+    text: parts("text").map((part) => part.text).join(""),
+    reasoning: parts("reasoning").map((part) => part.text).join(""),
+    toolCalls: parts("tool_use"),
+    stopReason: core.stop_reason ?? undefined,
+    stopSequence: core.stop_sequence ?? undefined,
+    usage,
+    usageReported: core.usage_reported,
+    requestId: core.request_id ?? undefined,
+    attempts: event.attempts,
+    timing: { firstEventMs: event.first_event_ms, totalMs: event.total_ms },
+    raw: event.raw ?? undefined,
+    message: { role: "assistant", content: core.content },
+  };
+  for (const name of ["attempts", "first_event_ms", "total_ms", "raw"]) delete event[name];
+  if (output !== undefined && event.reply.toolCalls.length === 0) event.reply.output = await validate(event.reply, output);
+}
+
+async function validate(reply, output) {
+  const wrong = (message, cause) =>
+    new DecodeError({ kind: "decode", message: `${message} (stopReason ${reply.stopReason})`, request_id: reply.requestId, attempts: reply.attempts, body: reply.text }, cause);
+  let value;
+  try {
+    value = JSON.parse(reply.text);
+  } catch (error) {
+    throw wrong("the reply's text is not JSON", error);
+  }
+  const standard = (output.validator ?? output)["~standard"];
+  if (!standard) return value;
+  const result = await standard.validate(value);
+  if (!result.issues) return result.value;
+  const { message, path } = result.issues[0];
+  const at = path?.length ? ` at ${path.map((key) => key?.key ?? key).join(".")}` : "";
+  throw wrong(`the reply's output does not fit${at}: ${message}`, result.issues);
+}

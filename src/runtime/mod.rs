@@ -1,0 +1,11 @@
+//! What each target does in its own way: time, chance, and whether futures cross threads.
+
+cfg_if::cfg_if! {
+    if #[cfg(target_family = "wasm")] {
+        mod wasm;
+        pub(crate) use wasm::*;
+    } else {
+        mod native;
+        pub(crate) use native::*;
+    }
+}

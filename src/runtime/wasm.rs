@@ -1,0 +1,157 @@
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::ops::Add;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use js_sys::{Date, Math};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    // The handle is a number in browsers and Workers, an object in Node.
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(callback: &Closure<dyn FnMut()>, ms: f64) -> JsValue;
+    #[wasm_bindgen(js_name = clearTimeout)]
+    fn clear_timeout(handle: &JsValue);
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
+}
+
+/// The longest delay that `setTimeout` takes (a signed 32-bit number of milliseconds); longer ones are
+/// waited for in parts.
+const LONGEST_MS: f64 = 2_147_483_647.0;
+
+/// A number from 0 to 1.
+pub(crate) fn random() -> f64 {
+    Math::random()
+}
+
+/// The date, for `retry-after`.
+pub(crate) fn wall_clock() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(Date::now().max(0.0) as u64)
+}
+
+/// A point of the runtime's monotonic clock, which in Workers stands still between IO.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub(crate) struct Instant(f64);
+
+impl Instant {
+    pub(crate) fn now() -> Self {
+        Self(performance_now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        Self::now().since(self)
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs_f64((self.0 - earlier.0).max(0.0) / 1000.0)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0 + duration.as_secs_f64() * 1000.0)
+    }
+}
+
+/// A timer, set when it is first polled and cleared when it is dropped, so that it keeps no process alive.
+pub(crate) struct Sleep {
+    deadline: Instant,
+    timer: Option<Timer>,
+}
+
+struct Timer {
+    handle: JsValue,
+    state: Rc<State>,
+    _callback: Closure<dyn FnMut()>,
+}
+
+#[derive(Default)]
+struct State {
+    fired: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+pub(crate) fn sleep(duration: Duration) -> Sleep {
+    Sleep {
+        deadline: Instant::now() + duration,
+        timer: None,
+    }
+}
+
+impl Sleep {
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(crate) fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
+        self.deadline = deadline;
+        self.timer = None;
+    }
+}
+
+impl Timer {
+    fn new(ms: f64) -> Self {
+        let state = Rc::new(State::default());
+        let fired = state.clone();
+        let callback = Closure::new(move || {
+            fired.fired.set(true);
+            if let Some(waker) = fired.waker.take() {
+                waker.wake();
+            }
+        });
+        Self {
+            handle: set_timeout(&callback, ms),
+            state,
+            _callback: callback,
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        clear_timeout(&self.handle);
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let left = (self.deadline.0 - Instant::now().0).max(0.0);
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Timer::new(left.min(LONGEST_MS)));
+            if !timer.state.fired.get() {
+                timer.state.waker.replace(Some(cx.waker().clone()));
+                return Poll::Pending;
+            }
+            // A clock that stands still is not believed against a timer that has fired.
+            if left <= LONGEST_MS {
+                return Poll::Ready(());
+            }
+            self.timer = None;
+        }
+    }
+}
+
+/// What the future gives, or none where it takes longer.
+pub(crate) async fn timeout<F: Future>(at_most: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut timer = pin!(sleep(at_most));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// A future that can go wherever this target's futures must be able to go.
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;

@@ -1,0 +1,301 @@
+//! The transport where the runtime owns the connections: its own `fetch`, called directly.
+//!
+//! What is not here is left to the runtime: the pool, TLS, proxies and the HTTP version. What a caller
+//! drops is aborted, and bodies are always read or cancelled, since a runtime that allows few connections
+//! (Workers: six) would otherwise run out of them.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+
+use super::{Endpoint, Incoming, Options, Outgoing};
+use crate::runtime::timeout;
+use crate::{Error, ErrorKind, PoolStats, Result, TimeoutKind, Timing};
+
+#[wasm_bindgen]
+extern "C" {
+    type AbortController;
+    #[wasm_bindgen(constructor)]
+    fn new() -> AbortController;
+    #[wasm_bindgen(method)]
+    fn abort(this: &AbortController);
+    #[wasm_bindgen(method, getter)]
+    fn signal(this: &AbortController) -> JsValue;
+
+    type FetchResponse;
+    #[wasm_bindgen(method, getter)]
+    fn status(this: &FetchResponse) -> u16;
+    #[wasm_bindgen(method, getter)]
+    fn headers(this: &FetchResponse) -> FetchHeaders;
+    #[wasm_bindgen(method, getter)]
+    fn body(this: &FetchResponse) -> Option<Readable>;
+
+    type FetchHeaders;
+    #[wasm_bindgen(method)]
+    fn get(this: &FetchHeaders, name: &str) -> Option<String>;
+
+    type Readable;
+    #[wasm_bindgen(method, js_name = getReader, catch)]
+    fn reader(this: &Readable) -> Result<Reader, JsValue>;
+
+    type Reader;
+    #[wasm_bindgen(method, catch)]
+    fn read(this: &Reader) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn cancel(this: &Reader) -> Result<Promise, JsValue>;
+
+    type Read;
+    #[wasm_bindgen(method, getter)]
+    fn done(this: &Read) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &Read) -> Option<Uint8Array>;
+}
+
+/// The response headers that mean something to a client. Browsers show no others without the server's
+/// leave, and asking for each is cheaper than walking through all.
+const HEADERS: [&str; 7] = [
+    "content-type",
+    "request-id",
+    "x-request-id",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "location",
+];
+
+thread_local! {
+    static FETCH: RefCell<Option<Function>> = const { RefCell::new(None) };
+}
+
+/// Has clients that are built within `build` call this function in place of the global `fetch`.
+#[cfg(feature = "js")]
+pub(crate) fn with_fetch<T>(fetch: Option<Function>, build: impl FnOnce() -> T) -> T {
+    FETCH.set(fetch);
+    let built = build();
+    FETCH.set(None);
+    built
+}
+
+/// Sends requests to one endpoint. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Transport(Rc<Inner>);
+
+struct Inner {
+    url: String,
+    fetch: Option<Function>,
+    options: Options,
+    active: Cell<usize>,
+    peak: Cell<usize>,
+}
+
+impl Transport {
+    pub(crate) fn new(endpoint: &Endpoint, options: Options) -> Result<Self> {
+        Ok(Self(Rc::new(Inner {
+            url: endpoint.uri.to_string(),
+            fetch: FETCH.take(),
+            options,
+            active: Cell::new(0),
+            peak: Cell::new(0),
+        })))
+    }
+
+    pub(crate) fn stats(&self) -> PoolStats {
+        PoolStats {
+            active: self.0.active.get(),
+            peak: self.0.peak.get(),
+            ..PoolStats::default()
+        }
+    }
+
+    /// Connections are the runtime's to open.
+    pub(crate) async fn warm_up(&self, _n: usize) -> Result<usize> {
+        Ok(0)
+    }
+
+    pub(crate) async fn send(&self, outgoing: &Outgoing, _timing: &mut Timing) -> Result<Incoming> {
+        let call = Call::new(&self.0);
+        let fetched = self.fetch(outgoing, &call).map_err(|e| unreachable(&e))?;
+        let at_most = self.0.options.waits.head;
+        let response = timeout(at_most, JsFuture::from(fetched))
+            .await
+            .ok_or_else(|| Error::timeout(TimeoutKind::Head, at_most))?
+            .map_err(|e| unreachable(&e))?;
+        let response: FetchResponse = response.unchecked_into();
+        let mut headers = HeaderMap::new();
+        let theirs = response.headers();
+        for name in HEADERS {
+            if let Some(value) = theirs.get(name)
+                && let Ok(value) = HeaderValue::try_from(value)
+            {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        // Browsers hide what a redirect says; its status is 0 there.
+        let status =
+            StatusCode::from_u16(response.status()).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
+        let reader = response.body().map(|body| body.reader()).transpose();
+        let reader = reader.map_err(|e| unreachable(&e))?;
+        Ok(Incoming {
+            status,
+            headers,
+            body: Body {
+                reader,
+                reading: None,
+                call,
+            },
+        })
+    }
+
+    fn fetch(&self, outgoing: &Outgoing, call: &Call) -> Result<Promise, JsValue> {
+        let headers = Object::new();
+        for (name, value) in &outgoing.headers {
+            // A browser's preflight would have to allow it, and no provider's does.
+            if name != header::USER_AGENT {
+                let value = value.to_str().unwrap_or_default();
+                Reflect::set(&headers, &name.as_str().into(), &value.into())?;
+            }
+        }
+        let init = Object::new();
+        let set = |name: &str, value: &JsValue| Reflect::set(&init, &name.into(), value);
+        set("method", &"POST".into())?;
+        set("headers", &headers)?;
+        set("body", &Uint8Array::from(&*outgoing.body))?;
+        set("signal", &call.controller.signal())?;
+        set("redirect", &"manual".into())?;
+        let fetch = match &self.0.fetch {
+            Some(fetch) => fetch.clone(),
+            None => Reflect::get(&js_sys::global(), &"fetch".into())?.dyn_into()?,
+        };
+        let fetched = fetch.call2(&JsValue::UNDEFINED, &self.0.url.as_str().into(), &init)?;
+        Ok(Promise::resolve(&fetched))
+    }
+}
+
+/// One call in flight: counted, and aborted where it is dropped before its end.
+struct Call {
+    transport: Rc<Inner>,
+    controller: AbortController,
+    ended: bool,
+}
+
+impl Call {
+    fn new(transport: &Rc<Inner>) -> Self {
+        let active = transport.active.get() + 1;
+        transport.active.set(active);
+        transport.peak.set(transport.peak.get().max(active));
+        Self {
+            transport: transport.clone(),
+            controller: AbortController::new(),
+            ended: false,
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.transport.active.set(self.transport.active.get() - 1);
+        if !self.ended {
+            self.controller.abort();
+        }
+    }
+}
+
+fn unreachable(error: &JsValue) -> Error {
+    Error::new(
+        ErrorKind::Connect,
+        format!("fetch failed: {}", describe(error)),
+    )
+}
+
+/// What a JavaScript error says, its cause included, which is where Node keeps the reason.
+fn describe(error: &JsValue) -> String {
+    let get = |value: &JsValue, name: &str| Reflect::get(value, &name.into()).ok();
+    let text = |value: &JsValue| get(value, "message").and_then(|message| message.as_string());
+    let message = text(error)
+        .or_else(|| error.as_string())
+        .unwrap_or_else(|| "no reason given".to_owned());
+    match get(error, "cause").as_ref().and_then(text) {
+        Some(cause) => format!("{message}: {cause}"),
+        None => message,
+    }
+}
+
+/// A response's body. Dropped before its end, it is cancelled and its fetch aborted.
+pub(crate) struct Body {
+    reader: Option<Reader>,
+    reading: Option<JsFuture>,
+    call: Call,
+}
+
+impl Body {
+    /// The next bytes; none at the end.
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let Some(reader) = &self.reader else {
+            self.call.ended = true;
+            return Poll::Ready(None);
+        };
+        let result = match &mut self.reading {
+            Some(reading) => ready!(Pin::new(reading).poll(cx)),
+            None => match reader.read() {
+                Ok(promise) => {
+                    let reading = self.reading.insert(JsFuture::from(promise));
+                    ready!(Pin::new(reading).poll(cx))
+                }
+                Err(error) => Err(error),
+            },
+        };
+        self.reading = None;
+        Poll::Ready(match result {
+            Ok(read) => {
+                let read: Read = read.unchecked_into();
+                if read.done() {
+                    self.reader = None;
+                    self.call.ended = true;
+                    None
+                } else {
+                    let bytes = read.value().map(|value| value.to_vec());
+                    Some(Ok(bytes.unwrap_or_default().into()))
+                }
+            }
+            Err(error) => {
+                let what = describe(&error);
+                Some(Err(Error::stream(format!(
+                    "the connection broke in the middle of the reply: {what}"
+                ))))
+            }
+        })
+    }
+
+    pub(crate) async fn chunk(&mut self) -> Option<Result<Bytes>> {
+        std::future::poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// The caller has all it wants of a reply that is whole: the little that may be left is read aside,
+    /// so that the runtime can keep the connection.
+    pub(crate) fn finish(mut self) {
+        const AT_MOST: Duration = Duration::from_secs(1);
+        spawn_local(async move {
+            let rest = async { while let Some(Ok(_)) = self.chunk().await {} };
+            timeout(AT_MOST, rest).await;
+        });
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(Ok(cancelled)) = self.reader.take().map(|reader| reader.cancel()) {
+            // Whether it succeeds is of no interest, but a rejection that nobody looks at ends Node.
+            spawn_local(async move {
+                let _ = JsFuture::from(cancelled).await;
+            });
+        }
+    }
+}
