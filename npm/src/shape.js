@@ -13,7 +13,8 @@ const REQUEST = {
   tools: (v) => ["tools", list("tools", v).map(toTool)],
   toolChoice: (v) => ["tool_choice", v],
   parallelToolCalls: (v) => ["parallel_tool_calls", flag("parallelToolCalls", v)],
-  output: (v) => ["output_schema", { name: "output", schema: jsonSchema("output", v) }],
+  // Functions have a name of their own.
+  output: (v) => ["output_schema", { name: (typeof v === "object" && v.jsonSchema && v.name) || "output", schema: jsonSchema("output", v) }],
   reasoning: (v) => ["reasoning", { effort: v.effort, budget_tokens: v.budgetTokens }],
   extra: (v) => ["extra", v],
   keepRaw: (v) => ["keep_raw", flag("keepRaw", v)],
@@ -152,11 +153,11 @@ function jsonSchema(name, schema) {
   if (schema === null || (typeof schema !== "object" && typeof schema !== "function")) {
     fail(`${name} must be a JSON schema or a validator, and is ${kind(schema)}`);
   }
-  if (schema.jsonSchema && schema.validator) return schema.jsonSchema;
+  if (schema.jsonSchema) return schema.jsonSchema;
   const standard = schema["~standard"];
   if (!standard) return schema;
   if (!standard.jsonSchema) {
-    fail(`${name}: ${standard.vendor} gives no JSON schema by itself; pass { validator, jsonSchema } instead`);
+    fail(`${name}: ${standard.vendor} gives no JSON schema by itself; pass { jsonSchema, validator } instead`);
   }
   const { $schema, ...rest } = standard.jsonSchema.input({ target: "draft-2020-12" });
   return rest;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 
 use crate::{Error, Result};
 
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 ///
 /// assert_eq!(Message::user("hi").role, Role::User);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Role {
@@ -30,13 +30,11 @@ pub enum Role {
 ///     .with(Part::image(Source::url("https://example.com/cat.png")));
 /// assert_eq!(turn.content.len(), 2);
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message {
     /// Who says it.
     pub role: Role,
     /// What is said. In JSON a plain string stands for one text part.
-    #[serde(deserialize_with = "text_or_parts")]
     pub content: Vec<Part>,
 }
 
@@ -111,7 +109,7 @@ pub(crate) fn join_text(parts: &[Part]) -> String {
 /// use std::time::Duration;
 /// assert_eq!(warmline::CacheTtl::FiveMinutes.duration(), Duration::from_secs(300));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum CacheTtl {
     /// Five minutes, the provider's default.
     #[serde(rename = "5m")]
@@ -143,8 +141,8 @@ impl CacheTtl {
 /// let png = Source::base64("image/png", "iVBORw0KGgo=");
 /// assert!(matches!(png, Source::Base64 { .. }));
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Source {
     /// The bytes themselves, base64-encoded (RFC 4648 section 4, with padding).
@@ -196,8 +194,8 @@ impl Source {
 ///
 /// assert_eq!(Part::text("hi").as_text(), Some("hi"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Part {
     /// Text.
@@ -205,7 +203,7 @@ pub enum Part {
         /// The text.
         text: String,
         /// Asks the provider to keep the prompt up to here (Anthropic; others cache by themselves).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         cache: Option<CacheTtl>,
     },
     /// An image.
@@ -213,7 +211,7 @@ pub enum Part {
         /// Where it comes from.
         source: Source,
         /// As for text.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         cache: Option<CacheTtl>,
     },
     /// A document, such as a PDF.
@@ -221,10 +219,10 @@ pub enum Part {
         /// Where it comes from.
         source: Source,
         /// Its title, shown to the model.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<String>,
         /// As for text.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         cache: Option<CacheTtl>,
     },
     /// The model asks for a tool to be run.
@@ -234,13 +232,12 @@ pub enum Part {
         /// The [`ToolCall::id`] this answers.
         tool_use_id: String,
         /// Text and images.
-        #[serde(deserialize_with = "text_or_parts")]
         content: Vec<Part>,
         /// The tool failed, and `content` says how.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
         /// As for text.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         cache: Option<CacheTtl>,
     },
     /// What the model thought before it answered. Send it back unchanged in the next turn.
@@ -248,7 +245,7 @@ pub enum Part {
         /// The thought, or the provider's summary of it.
         text: String,
         /// The provider's proof that the thought is its own (Anthropic).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         signature: Option<String>,
     },
     /// A thought that the provider keeps sealed (Anthropic's `redacted_thinking`).
@@ -366,7 +363,7 @@ impl Part {
 /// assert_eq!(arguments["city"], "Bern");
 /// # Ok::<(), warmline::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ToolCall {
     /// The provider's id of this call; the result names it.
     pub id: String,
@@ -414,18 +411,4 @@ impl ToolCall {
             .with_source(e)
         })
     }
-}
-
-/// Accepts a string where a list of parts stands.
-pub(crate) fn text_or_parts<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Part>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Text(String),
-        Parts(Vec<Part>),
-    }
-    Ok(match Either::deserialize(d)? {
-        Either::Text(text) => vec![Part::text(text)],
-        Either::Parts(parts) => parts,
-    })
 }

@@ -1,6 +1,7 @@
 //! The provider-neutral vocabulary: what is asked, what comes back.
 
 mod event;
+pub(crate) mod json;
 mod message;
 mod reply;
 mod request;

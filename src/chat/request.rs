@@ -1,7 +1,7 @@
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::message::{CacheTtl, Message, Part, text_or_parts};
+use super::message::{CacheTtl, Message, Part};
 use crate::{Error, Result};
 
 /// What is asked of a model, in words that every provider's dialect can carry.
@@ -19,17 +19,13 @@ use crate::{Error, Result};
 ///     .temperature(0.2);
 /// assert_eq!(request.messages, [Message::user("Why is the sky blue?")]);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Request {
     /// The model; the client's own where unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The system prompt. In JSON a plain string stands for one text part.
-    #[serde(
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "text_or_parts"
-    )]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<Part>,
     /// The conversation so far; the last turn is usually the user's.
     pub messages: Vec<Message>,
@@ -215,6 +211,21 @@ impl Request {
         self
     }
 
+    /// A request from its JSON form, the one that serde writes.
+    ///
+    /// # Errors
+    /// `Config`, naming the place and what would be accepted.
+    ///
+    /// ```
+    /// # use serde_json::json;
+    /// # use warmline::Request;
+    /// let error = Request::from_json(json!({"messages": [{"role": "usr"}]})).unwrap_err();
+    /// assert!(error.to_string().starts_with("messages[0].role is \"usr\""));
+    /// ```
+    pub fn from_json(value: Value) -> Result<Self> {
+        super::json::request(value).map_err(Error::config)
+    }
+
     /// What no provider would take, found before anything is sent.
     pub(crate) fn validate(&self) -> Result<()> {
         if self.messages.is_empty() {
@@ -236,14 +247,14 @@ impl Request {
         if self.max_tokens == Some(0) {
             return Err(Error::config("max_tokens is 0: it must be at least 1"));
         }
-        in_range("temperature", self.temperature, 2.0)?;
-        in_range("top_p", self.top_p, 1.0)
+        in_range("temperature", self.temperature, 2)?;
+        in_range("top_p", self.top_p, 1)
     }
 }
 
-fn in_range(name: &str, value: Option<f64>, max: f64) -> Result<()> {
+fn in_range(name: &str, value: Option<f64>, max: u8) -> Result<()> {
     match value {
-        Some(v) if !(0.0..=max).contains(&v) => Err(Error::config(format!(
+        Some(v) if !(0.0..=f64::from(max)).contains(&v) => Err(Error::config(format!(
             "{name} is {v}: it must be from 0 to {max}"
         ))),
         _ => Ok(()),
@@ -262,21 +273,20 @@ fn in_range(name: &str, value: Option<f64>, max: f64) -> Result<()> {
 ///     "required": ["city"],
 /// }));
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tool {
     /// Its name, by which the model asks.
     pub name: String,
     /// What it does, for the model to read.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// The JSON schema of its arguments.
     pub input_schema: Value,
     /// Hold the model to the schema exactly, where the provider can.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
     /// As for [`Part::Text`]: caches the tools up to this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheTtl>,
 }
 
@@ -311,7 +321,7 @@ impl Tool {
 /// let mut request = Request::new().user("Weather in Bern?");
 /// request.tool_choice = Some(ToolChoice::Tool("weather".into()));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ToolChoice {
@@ -331,8 +341,7 @@ pub enum ToolChoice {
 /// use serde_json::json;
 /// let shape = warmline::OutputSchema { name: "city".into(), schema: json!({"type": "object"}) };
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutputSchema {
     /// A name for the shape; OpenAI shows it to the model.
     pub name: String,
@@ -348,8 +357,7 @@ pub struct OutputSchema {
 /// let mut request = Request::new().user("Prove it.").max_tokens(4096);
 /// request.reasoning = Some(Reasoning { budget_tokens: Some(2048), ..Default::default() });
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reasoning {
     /// In words, for models that decide themselves how long to think.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -364,7 +372,7 @@ pub struct Reasoning {
 /// ```
 /// assert!(serde_json::to_string(&warmline::Effort::High).unwrap().contains("high"));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Effort {

@@ -13,7 +13,7 @@ use super::assembly::Assembly;
 use super::{error, read_json, request_id, to_body};
 use crate::{
     CacheTtl, Error, Part, Provider, Reply, Request, Result, Role, Source, StopReason, Tool,
-    ToolCall, ToolChoice, Usage,
+    ToolCall, ToolChoice,
 };
 
 /// What is sent where the caller set none, since the API demands one.
@@ -295,7 +295,7 @@ struct WireReply<'a> {
     content: Option<Vec<WireBlock<'a>>>,
     stop_reason: Option<String>,
     stop_sequence: Option<String>,
-    usage: Option<WireUsage>,
+    usage: Option<Value>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -322,58 +322,33 @@ struct WireBlock<'a> {
     input: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct WireUsage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation: Option<CacheCreation>,
-    output_tokens_details: Option<OutputDetails>,
-}
-
-#[derive(Deserialize)]
-struct CacheCreation {
-    ephemeral_1h_input_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct OutputDetails {
-    thinking_tokens: Option<u64>,
-}
-
-impl WireUsage {
-    /// A stream reports in parts, each cumulative: what a later one leaves out stays.
-    fn lay_over(&self, reply: &mut Reply) {
-        let Usage {
-            input_tokens,
-            output_tokens,
-            cache_read_tokens,
-            cache_write_tokens,
-            cache_write_1h_tokens,
-            reasoning_tokens,
-            input_includes_cache: _,
-        } = &mut reply.usage;
-        let hour = self
-            .cache_creation
-            .as_ref()
-            .and_then(|c| c.ephemeral_1h_input_tokens);
-        let thought = self
-            .output_tokens_details
-            .as_ref()
-            .and_then(|d| d.thinking_tokens);
-        for (count, reported) in [
-            (input_tokens, self.input_tokens),
-            (output_tokens, self.output_tokens),
-            (cache_read_tokens, self.cache_read_input_tokens),
-            (cache_write_tokens, self.cache_creation_input_tokens),
-            (cache_write_1h_tokens, hour),
-            (reasoning_tokens, thought),
-        ] {
-            *count = reported.unwrap_or(*count);
-        }
-        reply.usage_reported = true;
+/// The usage, read loosely. A stream reports it in parts, each cumulative: what a later one leaves out
+/// stays.
+fn lay_over(wire: &Value, reply: &mut Reply) {
+    let usage = &mut reply.usage;
+    for (count, reported) in [
+        (&mut usage.input_tokens, &wire["input_tokens"]),
+        (&mut usage.output_tokens, &wire["output_tokens"]),
+        (
+            &mut usage.cache_read_tokens,
+            &wire["cache_read_input_tokens"],
+        ),
+        (
+            &mut usage.cache_write_tokens,
+            &wire["cache_creation_input_tokens"],
+        ),
+        (
+            &mut usage.cache_write_1h_tokens,
+            &wire["cache_creation"]["ephemeral_1h_input_tokens"],
+        ),
+        (
+            &mut usage.reasoning_tokens,
+            &wire["output_tokens_details"]["thinking_tokens"],
+        ),
+    ] {
+        *count = reported.as_u64().unwrap_or(*count);
     }
+    reply.usage_reported = true;
 }
 
 pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
@@ -399,7 +374,7 @@ pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
     reply.stop_reason = wire.stop_reason.map(StopReason::from);
     reply.stop_sequence = wire.stop_sequence;
     if let Some(usage) = wire.usage {
-        usage.lay_over(&mut reply);
+        lay_over(&usage, &mut reply);
     }
     Ok(reply)
 }
@@ -436,7 +411,7 @@ struct Frame<'a> {
     content_block: Option<WireBlock<'a>>,
     #[serde(borrow)]
     message: Option<Head<'a>>,
-    usage: Option<WireUsage>,
+    usage: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -445,7 +420,7 @@ struct Head<'a> {
     id: Cow<'a, str>,
     #[serde(borrow, default)]
     model: Cow<'a, str>,
-    usage: Option<WireUsage>,
+    usage: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -497,7 +472,7 @@ impl Blocks {
                 if let Some(head) = frame.message {
                     assembly.start(&head.id, &head.model);
                     if let Some(usage) = head.usage {
-                        usage.lay_over(&mut assembly.reply);
+                        lay_over(&usage, &mut assembly.reply);
                     }
                 }
             }
@@ -511,7 +486,7 @@ impl Blocks {
                     }
                 }
                 if let Some(usage) = frame.usage {
-                    usage.lay_over(&mut assembly.reply);
+                    lay_over(&usage, &mut assembly.reply);
                 }
             }
             "message_stop" => assembly.end(),

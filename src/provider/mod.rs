@@ -14,6 +14,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 pub(crate) use self::error::decode_error;
 pub(crate) use self::stream::StreamDecoder;
@@ -173,17 +174,19 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     value.to_str().ok().map(str::to_owned)
 }
 
-/// A body with [`Request::extra`] laid over it.
+/// A body with [`Request::extra`] laid over it, which goes by way of text: a second serialiser for every
+/// type would cost WebAssembly more than it saves.
 fn to_body(wire: &impl Serialize, request: &Request) -> Result<Vec<u8>> {
-    let failed = |e| Error::config("the request cannot be written as JSON").with_source(e);
-    if request.extra.is_empty() {
-        return serde_json::to_vec(wire).map_err(failed);
-    }
-    let mut value = serde_json::to_value(wire).map_err(failed)?;
-    if let Some(fields) = value.as_object_mut() {
+    let write = || {
+        let body = serde_json::to_vec(wire)?;
+        if request.extra.is_empty() {
+            return Ok(body);
+        }
+        let mut fields: Map<String, Value> = serde_json::from_slice(&body)?;
         fields.extend(request.extra.clone());
-    }
-    serde_json::to_vec(&value).map_err(failed)
+        serde_json::to_vec(&fields)
+    };
+    write().map_err(|e| Error::config("the request cannot be written as JSON").with_source(e))
 }
 
 /// Reads a provider's JSON; what is not understood is shown as far as a person would read it.

@@ -289,7 +289,7 @@ struct Completion<'a> {
     model: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "first_choice")]
     choices: Option<Choice<'a>>,
-    usage: Option<Box<WireUsage>>,
+    usage: Option<Value>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -298,7 +298,7 @@ struct Completion<'a> {
 struct Choice<'a> {
     #[serde(default)]
     index: u32,
-    /// Boxed, as `usage` is, since serde moves what it has read from frame to frame.
+    /// Boxed, since serde moves what it has read from frame to frame.
     #[serde(borrow, alias = "delta")]
     message: Option<Box<Said<'a>>>,
     #[serde(borrow)]
@@ -351,48 +351,23 @@ struct WireFunction<'a> {
     arguments: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
-struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    completion_tokens_details: Option<CompletionDetails>,
-    /// DeepSeek's own name for cached tokens.
-    prompt_cache_hit_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-    /// OpenRouter's, for models that charge for it.
-    cache_write_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct CompletionDetails {
-    reasoning_tokens: Option<u64>,
-}
-
-impl From<WireUsage> for Usage {
-    fn from(wire: WireUsage) -> Self {
-        let prompt = wire.prompt_tokens_details.as_ref();
-        Self {
-            input_tokens: wire.prompt_tokens.unwrap_or_default(),
-            output_tokens: wire.completion_tokens.unwrap_or_default(),
-            cache_read_tokens: prompt
-                .and_then(|d| d.cached_tokens)
-                .or(wire.prompt_cache_hit_tokens)
-                .unwrap_or_default(),
-            cache_write_tokens: prompt
-                .and_then(|d| d.cache_write_tokens)
-                .unwrap_or_default(),
-            cache_write_1h_tokens: 0,
-            reasoning_tokens: wire
-                .completion_tokens_details
-                .and_then(|d| d.reasoning_tokens)
-                .unwrap_or_default(),
-            input_includes_cache: true,
-        }
+/// The usage, read loosely: every server has fields of its own, and it comes once a reply.
+fn usage(wire: &Value) -> Usage {
+    let count = |value: &Value| value.as_u64();
+    let prompt = &wire["prompt_tokens_details"];
+    let completion = &wire["completion_tokens_details"];
+    Usage {
+        input_tokens: count(&wire["prompt_tokens"]).unwrap_or_default(),
+        output_tokens: count(&wire["completion_tokens"]).unwrap_or_default(),
+        cache_read_tokens: count(&prompt["cached_tokens"])
+            // DeepSeek's own name for them.
+            .or(count(&wire["prompt_cache_hit_tokens"]))
+            .unwrap_or_default(),
+        // OpenRouter's, for models that charge for it.
+        cache_write_tokens: count(&prompt["cache_write_tokens"]).unwrap_or_default(),
+        cache_write_1h_tokens: 0,
+        reasoning_tokens: count(&completion["reasoning_tokens"]).unwrap_or_default(),
+        input_includes_cache: true,
     }
 }
 
@@ -512,8 +487,8 @@ pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
         _ if !said.refusal.is_empty() => Some(StopReason::Refusal),
         reason => reason.map(|word| StopReason::from(word.into_owned())),
     };
-    if let Some(usage) = wire.usage {
-        reply.usage = (*usage).into();
+    if let Some(counts) = wire.usage {
+        reply.usage = usage(&counts);
         reply.usage_reported = true;
     }
     Ok(reply)
@@ -540,8 +515,8 @@ impl Calls {
         if let Some(error) = chunk.error {
             return Err(error_inside(error, assembly.reply.request_id.as_deref()));
         }
-        if let Some(usage) = chunk.usage {
-            assembly.reply.usage = (*usage).into();
+        if let Some(counts) = chunk.usage {
+            assembly.reply.usage = usage(&counts);
             assembly.reply.usage_reported = true;
         }
         // A chunk that brings only the usage has no choice in it.

@@ -183,6 +183,7 @@ impl Transport {
 struct Call {
     transport: Rc<Inner>,
     controller: AbortController,
+    counted: bool,
     ended: bool,
 }
 
@@ -194,14 +195,22 @@ impl Call {
         Self {
             transport: transport.clone(),
             controller: AbortController::new(),
+            counted: true,
             ended: false,
+        }
+    }
+
+    /// The caller is done with it.
+    fn uncount(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.transport.active.set(self.transport.active.get() - 1);
         }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.transport.active.set(self.transport.active.get() - 1);
+        self.uncount();
         if !self.ended {
             self.controller.abort();
         }
@@ -282,6 +291,7 @@ impl Body {
     /// so that the runtime can keep the connection.
     pub(crate) fn finish(mut self) {
         const AT_MOST: Duration = Duration::from_secs(1);
+        self.call.uncount();
         spawn_local(async move {
             let rest = async { while let Some(Ok(_)) = self.chunk().await {} };
             timeout(AT_MOST, rest).await;

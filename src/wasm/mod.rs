@@ -5,7 +5,7 @@
 #![allow(missing_docs, unreachable_pub)]
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use js_sys::{Function, Promise};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
@@ -22,52 +23,36 @@ use crate::runtime::BoxFuture;
 use crate::transport::with_fetch;
 use crate::{Client, Error, ErrorKind, Event, EventStream, Reply, Request, Result, RetryPolicy};
 
-#[derive(Deserialize)]
-struct Config {
-    provider: crate::Provider,
-    api_key: Option<String>,
-    model: Option<String>,
-    base_url: Option<String>,
-    timeout_ms: Option<f64>,
-    deadline_ms: Option<f64>,
-    max_retries: Option<u32>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-}
-
-impl Config {
-    fn build(self) -> Result<Client> {
-        let ms = |name: &str, ms: f64| {
-            Duration::try_from_secs_f64(ms / 1000.0)
-                .map_err(|_| Error::config(format!("{name} is {ms}: it must be 0 or more")))
-        };
-        let mut builder = Client::builder(self.provider);
-        if let Some(key) = self.api_key {
-            builder = builder.api_key(key);
-        }
-        if let Some(model) = self.model {
-            builder = builder.model(model);
-        }
-        if let Some(url) = self.base_url {
-            builder = builder.base_url(url);
-        }
-        if let Some(timeout) = self.timeout_ms {
-            builder = builder.timeout(ms("timeoutMs", timeout)?);
-        }
-        if let Some(deadline) = self.deadline_ms {
-            builder = builder.deadline(ms("deadlineMs", deadline)?);
-        }
-        if let Some(max_retries) = self.max_retries {
-            builder = builder.retry(RetryPolicy {
-                max_retries,
-                ..RetryPolicy::default()
-            });
-        }
-        for (name, value) in self.headers {
-            builder = builder.header(name, value);
-        }
-        builder.build()
+/// A client as the face describes it. The face has checked the types; what is missing is unset.
+fn build(config: &Value) -> Result<Client> {
+    let text = |name: &str| config[name].as_str();
+    let duration = |name: &str| config[name].as_u64().map(Duration::from_millis);
+    let mut builder = Client::builder(text("provider").unwrap_or_default().parse()?);
+    if let Some(key) = text("api_key") {
+        builder = builder.api_key(key);
     }
+    if let Some(model) = text("model") {
+        builder = builder.model(model);
+    }
+    if let Some(url) = text("base_url") {
+        builder = builder.base_url(url);
+    }
+    if let Some(timeout) = duration("timeout_ms") {
+        builder = builder.timeout(timeout);
+    }
+    if let Some(deadline) = duration("deadline_ms") {
+        builder = builder.deadline(deadline);
+    }
+    if let Some(max_retries) = config["max_retries"].as_u64() {
+        builder = builder.retry(RetryPolicy {
+            max_retries: u32::try_from(max_retries).unwrap_or(u32::MAX),
+            ..RetryPolicy::default()
+        });
+    }
+    for (name, value) in config["headers"].as_object().into_iter().flatten() {
+        builder = builder.header(name, value.as_str().unwrap_or_default());
+    }
+    builder.build()
 }
 
 /// A client.
@@ -78,15 +63,15 @@ pub struct Core(Client);
 impl Core {
     #[wasm_bindgen(constructor)]
     pub fn new(config: &str, fetch: Option<Function>) -> Result<Core, JsValue> {
-        let config: Config = read("the configuration", config).map_err(|e| error(&e))?;
-        with_fetch(fetch, || config.build())
+        let config = read("the configuration", config).map_err(|e| error(&e))?;
+        with_fetch(fetch, || build(&config))
             .map(Core)
             .map_err(|e| error(&e))
     }
 
     /// A call that begins when its first events are asked for.
     pub fn call(&self, request: &str, stream: bool) -> Call {
-        let work = match read::<Request>("the request", request) {
+        let work = match read("the request", request).and_then(|value| Request::from_json(value)) {
             Err(error) => Work::Failed(Some(error)),
             Ok(request) if stream => Work::Stream(self.0.stream(request)),
             Ok(request) => {
@@ -275,8 +260,8 @@ fn error(error: &Error) -> JsValue {
     json(&failure).into()
 }
 
-fn read<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T> {
-    serde_json::from_str(text).map_err(|e| Error::config(format!("{what} is wrong: {e}")))
+fn read(what: &str, text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|e| Error::config(format!("{what} is not JSON: {e}")))
 }
 
 /// Our own types always have a JSON form.

@@ -184,6 +184,8 @@ impl Server {
                 let stats = serde_json::to_string_pretty(&self.books.stats()).unwrap_or_default();
                 return self.finish(Outcome::json(200, stats), None);
             }
+            // A browser asks first: these are the headers that the providers themselves allow.
+            (&Method::OPTIONS, _) => return self.finish(Outcome::preflight(), None),
             (_, "/v1/messages") => Dialect::Anthropic,
             _ => Dialect::OpenAi,
         };
@@ -197,7 +199,13 @@ impl Server {
     }
 
     fn finish(&self, outcome: Outcome, active: Option<Active>) -> Response<Steps> {
-        let mut builder = Response::builder().status(outcome.status);
+        let mut builder = Response::builder()
+            .status(outcome.status)
+            .header("access-control-allow-origin", "*")
+            .header(
+                "access-control-expose-headers",
+                "request-id, x-request-id, retry-after, retry-after-ms, x-should-retry",
+            );
         for (name, value) in outcome.headers {
             builder = builder.header(name, value);
         }
@@ -526,6 +534,23 @@ impl Outcome {
             status,
             headers,
             steps: vec![Step::data(text)],
+        }
+    }
+
+    fn preflight() -> Self {
+        let allowed = "content-type, authorization, x-api-key, anthropic-version, \
+                       anthropic-dangerous-direct-browser-access";
+        let headers = [
+            ("access-control-allow-methods", "POST, GET"),
+            ("access-control-allow-headers", allowed),
+            ("access-control-max-age", "600"),
+        ];
+        Self {
+            status: 204,
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+            steps: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what the project does to itself.
 
 mod npm;
+mod runtimes;
 mod setup;
 mod size;
 mod test;

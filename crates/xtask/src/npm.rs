@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::setup::{Compiler, TARGET, npm_packages};
@@ -96,7 +96,7 @@ pub(crate) fn make(plan: &Plan) -> Result<PathBuf> {
     ] {
         fs::copy(root().join(from), package.join(to))?;
     }
-    let manifest = serde_json::to_string_pretty(&manifest(&plan))?;
+    let manifest = serde_json::to_string_pretty(&manifest(plan))?;
     fs::write(package.join("package.json"), manifest + "\n")?;
     Ok(package)
 }
@@ -156,39 +156,79 @@ fn bind(module: &Path, build: &Build, package: &Path) -> Result {
     run(minifier.arg(format!("--outfile={}", package.join("glue.js").display())))
 }
 
-fn manifest(plan: &Plan) -> Value {
-    let Package {
-        name,
-        description,
-        keywords,
-        node,
-    } = &plan.package;
-    let mut conditions = Map::new();
-    conditions.insert("types".into(), "./index.d.ts".into());
-    let mut entries = BTreeSet::from(["./manual.js".to_owned()]);
-    for entry in &plan.entry {
-        let file = format!("./{}", entry.file);
-        conditions.insert(entry.condition.clone(), file.clone().into());
-        entries.insert(file);
+/// Fields in the order in which they are given, which in an exports map is the order of trying.
+struct Ordered(Vec<(String, Value)>);
+
+impl Serialize for Ordered {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
-    json!({
-        "name": name,
-        "version": env!("CARGO_PKG_VERSION"),
-        "description": description,
-        "keywords": keywords,
-        "license": "(MIT OR Apache-2.0)",
-        "repository": {"type": "git", "url": "git+https://github.com/warmline/warmline.git"},
-        "type": "module",
-        "engines": {"node": node},
-        "exports": {
-            ".": conditions,
-            "./manual": {"types": "./manual.d.ts", "default": "./manual.js"},
-            "./warmline.wasm": "./warmline.wasm",
-            "./package.json": "./package.json",
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<'a> {
+    name: &'a str,
+    version: &'a str,
+    description: &'a str,
+    keywords: &'a [String],
+    license: &'a str,
+    repository: Value,
+    r#type: &'a str,
+    engines: Value,
+    exports: Exports,
+    types: &'a str,
+    /// The entries say where the module is, which is all that importing any file does.
+    side_effects: BTreeSet<String>,
+    publish_config: Value,
+}
+
+#[derive(Serialize)]
+struct Exports {
+    #[serde(rename = ".")]
+    main: Ordered,
+    #[serde(rename = "./manual")]
+    manual: Ordered,
+    #[serde(rename = "./warmline.wasm")]
+    module: &'static str,
+    #[serde(rename = "./package.json")]
+    manifest: &'static str,
+}
+
+fn manifest(plan: &Plan) -> Manifest<'_> {
+    let condition = |name: &str, file: &str| (name.to_owned(), format!("./{file}").into());
+    let mut main = vec![condition("types", "index.d.ts")];
+    main.extend(
+        plan.entry
+            .iter()
+            .map(|entry| condition(&entry.condition, &entry.file)),
+    );
+    let mut entries: BTreeSet<String> = plan
+        .entry
+        .iter()
+        .map(|entry| format!("./{}", entry.file))
+        .collect();
+    entries.insert("./manual.js".to_owned());
+    Manifest {
+        name: &plan.package.name,
+        version: env!("CARGO_PKG_VERSION"),
+        description: &plan.package.description,
+        keywords: &plan.package.keywords,
+        license: "(MIT OR Apache-2.0)",
+        repository: json!({"type": "git", "url": "git+https://github.com/warmline/warmline.git"}),
+        r#type: "module",
+        engines: json!({"node": plan.package.node}),
+        exports: Exports {
+            main: Ordered(main),
+            manual: Ordered(vec![
+                condition("types", "manual.d.ts"),
+                condition("default", "manual.js"),
+            ]),
+            module: "./warmline.wasm",
+            manifest: "./package.json",
         },
-        "types": "./index.d.ts",
-        // The entries say where the module is, which is all that importing any file does.
-        "sideEffects": entries,
-        "publishConfig": {"access": "public", "provenance": true},
-    })
+        types: "./index.d.ts",
+        side_effects: entries,
+        publish_config: json!({"access": "public", "provenance": true}),
+    }
 }

@@ -111,10 +111,7 @@ fn contributors(module: &[u8]) -> Result<Vec<(String, usize)>> {
                     };
                     for naming in functions {
                         let naming = naming?;
-                        names.insert(
-                            naming.index as usize,
-                            format!("{:#}", demangle(naming.name)),
-                        );
+                        names.insert(naming.index as usize, plain(naming.name));
                     }
                 }
             }

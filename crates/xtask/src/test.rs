@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
+use crate::runtimes;
+
 /// What has been counted so far.
 #[derive(Default)]
 struct Count {
@@ -38,6 +40,7 @@ pub(crate) fn run() -> ExitCode {
         "documentation tests",
         &["test", "--workspace", "--doc", "--no-fail-fast"],
     );
+    count.runtimes();
     let Count {
         passed,
         failed,
@@ -69,6 +72,20 @@ impl Count {
             &mut self.failed
         }) += 1;
         println!("{name}: {}", if passed { "ok" } else { "FAILED" });
+    }
+
+    /// The npm package on every runtime.
+    fn runtimes(&mut self) {
+        println!("== the npm package, on every runtime");
+        let tested = runtimes::test(|name, passed, failed| {
+            println!("{name}: {passed} passed, {failed} failed");
+            self.passed += passed;
+            self.failed += failed;
+        });
+        if let Err(error) = tested {
+            println!("the npm package: FAILED: {error}");
+            self.failed += 1;
+        }
     }
 
     /// A command that prints libtest's closing lines, which are added up.

@@ -1,0 +1,127 @@
+//! The npm package on every runtime it names: packed, installed into a scratch project, and run against
+//! the simulated provider.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde::Deserialize;
+
+use crate::{Result, npm, root, run, setup};
+
+/// One test's outcome, as `npm/test/suite.js` gives it.
+#[derive(Deserialize)]
+struct Outcome {
+    name: String,
+    error: Option<String>,
+}
+
+/// Runs the suite everywhere; `each` is told the runtime and how many tests passed and failed.
+pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
+    npm::build()?;
+    let folder = root().join("target/npm-test");
+    let tools = root().join("npm");
+    let chromium = setup::browser()?;
+    run(Command::new("node")
+        .arg(tools.join("test/prepare.mjs"))
+        .arg(&folder))?;
+    let simulator = Simulator::start()?;
+    let tool = |name: &str| tools.join("node_modules/.bin").join(name);
+    let (sim, vectors) = (simulator.url.as_str(), "vectors.json");
+    let with_tools = |script: &str| {
+        let mut command = Command::new("node");
+        command.arg(script).arg(&tools).arg(sim);
+        command
+    };
+    let mut node = Command::new("node");
+    node.args(["node.js", sim, vectors]);
+    let mut bun = Command::new(tool("bun"));
+    bun.args(["node.js", sim, vectors]);
+    let mut deno = Command::new(tool("deno"));
+    deno.args([
+        "run",
+        "--allow-read",
+        "--allow-net",
+        "--allow-env",
+        "node.js",
+        sim,
+        vectors,
+    ]);
+    let mut browser = with_tools("browser.mjs");
+    browser.arg(chromium);
+    for (name, mut command) in [
+        ("Node", node),
+        ("Bun", bun),
+        ("Deno", deno),
+        ("workerd", with_tools("workerd.mjs")),
+        ("edge-runtime", with_tools("edge.mjs")),
+        ("Chromium", browser),
+    ] {
+        let (passed, failed) = suite(name, &mut command, &folder);
+        each(name, passed, failed);
+    }
+    Ok(())
+}
+
+/// Runs one runtime's suite; one that gives no results has failed as a whole.
+fn suite(name: &str, command: &mut Command, folder: &Path) -> (usize, usize) {
+    let output = command
+        .current_dir(folder)
+        .stderr(Stdio::inherit())
+        .output();
+    let outcomes: Option<Vec<Outcome>> = output.ok().and_then(|output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let last = text.trim_end().lines().last().unwrap_or_default();
+        serde_json::from_str(last).ok()
+    });
+    let Some(outcomes) = outcomes.filter(|outcomes| !outcomes.is_empty()) else {
+        println!("{name}: no results from {command:?}");
+        return (0, 1);
+    };
+    let mut failed = 0;
+    for Outcome { name: test, error } in &outcomes {
+        if let Some(error) = error {
+            failed += 1;
+            println!("{name}: {test}: {error}");
+        }
+    }
+    (outcomes.len() - failed, failed)
+}
+
+/// The simulated provider as a program, for as long as this lives.
+struct Simulator {
+    child: Child,
+    url: String,
+}
+
+impl Simulator {
+    fn start() -> Result<Self> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        run(Command::new(cargo)
+            .args(["build", "--quiet", "--package", "warmline-sim"])
+            .current_dir(root()))?;
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| root().join("target"), PathBuf::from);
+        let mut child = Command::new(target.join("debug/warmline-sim"))
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        let url = line
+            .trim()
+            .split_once('=')
+            .map(|(_, url)| url.to_owned())
+            .unwrap_or_default();
+        Ok(Self { child, url })
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,20 @@
+// Packs the package and installs it into a scratch project, as a user would: `node prepare.mjs FOLDER`.
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "../..");
+const folder = resolve(process.argv[2]);
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+const npm = (...words) => execFileSync("npm", words, { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+
+const packed = JSON.parse(npm("pack", join(root, "pkg"), "--json", "--silent"))[0];
+writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
+npm("install", "--no-audit", "--no-fund", "--silent", `./${packed.filename}`);
+cpSync(import.meta.dirname, folder, { recursive: true });
+const vectors = {};
+for (const file of readdirSync(join(root, "tests/vectors")).filter((file) => file.endsWith(".json"))) {
+  vectors[file] = JSON.parse(readFileSync(join(root, "tests/vectors", file), "utf8"));
+}
+writeFileSync(join(folder, "vectors.json"), JSON.stringify(vectors));

@@ -1,0 +1,412 @@
+// What every runtime runs: the vectors through a fetch that answers as each case says, then calls to the simulator.
+
+/** Runs everything, and gives a list of { name, error? }. */
+export async function run(warmline, { vectors, sim, browser = false }) {
+  const results = [];
+  const test = async (name, body) => {
+    try {
+      await body();
+      results.push({ name });
+    } catch (error) {
+      results.push({ name, error: String(error?.stack ?? error).slice(0, 2000) });
+    }
+  };
+  for (const [file, cases] of Object.entries(vectors)) {
+    for (const vector of cases) await test(`${file}: ${vector.name}`, () => runVector(warmline, vector));
+  }
+  await calls(warmline, { sim, browser, test });
+  return results;
+}
+
+function equal(actual, expected, what) {
+  if (JSON.stringify(actual) !== JSON.stringify(expected)) {
+    throw new Error(`${what} is ${JSON.stringify(actual)} and not ${JSON.stringify(expected)}`);
+  }
+}
+
+function check(condition, what) {
+  if (!condition) throw new Error(what);
+}
+
+// ---- vectors
+
+const encoder = new TextEncoder();
+
+async function runVector({ Warmline }, vector) {
+  const nothing = { status: 400, headers: {} };
+  const response = vector.response ?? nothing;
+  const whole = chunksOf(response);
+  const cuts = [whole];
+  if (vector.stream && vector.response) {
+    const bytes = concat(whole);
+    cuts.push([...bytes].map((byte) => Uint8Array.of(byte)), [bytes]);
+  }
+  for (const chunks of cuts) {
+    const arrived = [];
+    const llm = new Warmline({
+      provider: vector.provider,
+      apiKey: "test-key",
+      baseUrl: vector.provider === "openai" ? "http://vectors.invalid/v1" : "http://vectors.invalid",
+      maxRetries: 0,
+      dangerouslyAllowBrowser: true,
+      fetch: async (url, init) => {
+        arrived.push({ url, headers: init.headers, body: JSON.parse(new TextDecoder().decode(init.body)) });
+        return answer(response, chunks);
+      },
+    });
+    const outcome = { events: [] };
+    try {
+      const request = camelRequest(vector.request);
+      if (vector.stream) {
+        for await (const event of llm.stream(request)) {
+          outcome.events.push(snakeEvent(event));
+          if (event.type === "done") outcome.reply = snakeReply(event.reply);
+        }
+      } else {
+        outcome.reply = snakeReply(await llm.chat(request));
+      }
+    } catch (error) {
+      outcome.error = error;
+    }
+    compare(vector, outcome, arrived.at(-1));
+    llm.close();
+  }
+}
+
+function chunksOf({ body, chunks = [] }) {
+  if (body === undefined || body === null) return chunks.map((chunk) => encoder.encode(chunk));
+  return [encoder.encode(typeof body === "string" ? body : JSON.stringify(body))];
+}
+
+function concat(chunks) {
+  const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
+function answer({ status, headers }, chunks) {
+  const left = chunks.filter((chunk) => chunk.length > 0);
+  const body = new ReadableStream({
+    pull(controller) {
+      const chunk = left.shift();
+      if (chunk) controller.enqueue(chunk);
+      else controller.close();
+    },
+  });
+  return new Response(body, { status, headers });
+}
+
+function compare(vector, outcome, arrived) {
+  const { sent, error: failure } = vector;
+  if (sent) {
+    check(arrived, `nothing was sent: ${outcome.error}`);
+    check(new URL(arrived.url).pathname === sent.path, `the path is ${arrived.url}`);
+    equal(sorted(arrived.body), sorted(sent.body), "the body");
+    for (const [name, value] of Object.entries(sent.headers ?? {})) equal(arrived.headers[name], value, name);
+    return;
+  }
+  if (!failure && outcome.error) throw outcome.error;
+  if (failure) {
+    const { error } = outcome;
+    check(error, "it did not fail");
+    const { says, ...fields } = failure;
+    const actual = {
+      kind: error.kind,
+      status: error.status ?? null,
+      code: error.code ?? null,
+      request_id: error.requestId ?? null,
+      retry_after_ms: error.retryAfterMs ?? null,
+    };
+    within(fields, actual, "error");
+    check(!says || error.message.includes(says), `the error does not say ${JSON.stringify(says)}: ${error.message}`);
+  }
+  if (vector.events) within(vector.events, outcome.events, "events");
+  if (vector.reply) within(vector.reply, outcome.reply, "reply");
+}
+
+/** Objects may have more fields than expected, lists must be as long. */
+function within(expected, actual, at) {
+  if (Array.isArray(expected)) {
+    check(Array.isArray(actual) && actual.length === expected.length, `${at} is ${JSON.stringify(actual)} and not ${JSON.stringify(expected)}`);
+    expected.forEach((value, i) => within(value, actual[i], `${at}[${i}]`));
+  } else if (expected !== null && typeof expected === "object") {
+    for (const [name, value] of Object.entries(expected)) within(value, actual?.[name], `${at}.${name}`);
+  } else {
+    equal(actual ?? null, expected, at);
+  }
+}
+
+function sorted(value) {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, sorted(v)]));
+}
+
+const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+function camelRequest({ output_schema, tools, ...request }) {
+  const result = {};
+  for (const [name, value] of Object.entries(request)) result[camel(name)] = value;
+  result.messages = request.messages.map((message) => ({ ...message, content: camelParts(message.content) }));
+  if (output_schema) result.output = { name: output_schema.name, jsonSchema: output_schema.schema };
+  if (tools) result.tools = tools.map(({ input_schema, ...tool }) => ({ ...tool, input: input_schema }));
+  if (request.reasoning) result.reasoning = { effort: request.reasoning.effort, budgetTokens: request.reasoning.budget_tokens };
+  return result;
+}
+
+function camelParts(content) {
+  if (typeof content === "string") return content;
+  return content.map(({ source, tool_use_id, is_error, ...part }) => {
+    if (source?.type === "base64") Object.assign(part, { [part.type]: bytesOf(source.data), mediaType: source.media_type });
+    if (source?.type === "url") part[part.type] = new URL(source.url);
+    if (source?.type === "text") Object.assign(part, { [part.type]: source.text, mediaType: "text/plain" });
+    if (tool_use_id) Object.assign(part, { toolUseId: tool_use_id, isError: is_error, content: camelParts(part.content) });
+    if (part.type === "tool_use") part.argumentsText = part.arguments;
+    return part;
+  });
+}
+
+const bytesOf = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+
+function snakeEvent(event) {
+  if (event.type === "tool_call") return { ...event, arguments: event.argumentsText };
+  return event.type === "done" ? { ...event, reply: snakeReply(event.reply) } : event;
+}
+
+function snakeReply(reply) {
+  const result = {};
+  for (const [name, value] of Object.entries(reply)) result[snake(name)] = value;
+  result.usage = {};
+  for (const [name, value] of Object.entries(reply.usage)) result.usage[snake(name).replace("1h", "_1h")] = value;
+  result.content = reply.content.map((part) => (part.type === "tool_use" ? { ...part, arguments: part.argumentsText } : part));
+  return result;
+}
+
+// ---- calls to the simulator
+
+async function calls({ Warmline, WarmlineError, ConfigError, RateLimitError, CancelledError }, { sim, browser, test }) {
+  const make = (options = {}) =>
+    new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001", baseUrl: sim, dangerouslyAllowBrowser: true, ...options });
+  const openai = (options = {}) => make({ provider: "openai", baseUrl: `${sim}/v1`, ...options });
+  const ask = (scenario, text = "hello") => ({ model: `m?${scenario}`, maxTokens: 10_000, messages: [{ role: "user", content: text }] });
+  const stats = async () => (await fetch(`${sim}/sim/stats`)).json();
+  const until = async (condition) => {
+    for (let i = 0; i < 200; i++) {
+      const now = await stats();
+      if (condition(now)) return now;
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+    throw new Error(`the simulator's counts never became as expected: ${JSON.stringify(await stats())}`);
+  };
+  const failure = async (promise) => {
+    try {
+      await promise;
+    } catch (error) {
+      return error;
+    }
+    throw new Error("it did not fail");
+  };
+
+  for (const [name, llm] of [["anthropic", make()], ["openai", openai()]]) {
+    await test(`${name}: chat and stream give the same`, async () => {
+      const whole = await llm.chat(ask("tokens=5"));
+      const texts = [];
+      let last;
+      for await (const event of llm.stream(ask("tokens=5"))) {
+        if (event.type === "text") texts.push(event.text);
+        last = event;
+      }
+      equal(whole.text, "warm connections answer sooner than ", "the text");
+      equal(texts.join(""), whole.text, "the streamed text");
+      equal([last.reply.content, last.reply.usage], [whole.content, whole.usage], "the streamed reply");
+      equal([whole.stopReason, whole.usage.outputTokens, whole.attempts], ["end_turn", 5, 1], "the reply");
+      check(whole.requestId.startsWith("req_"), "the request id");
+    });
+    await test(`${name}: tools go round`, async () => {
+      const input = { type: "object", properties: { city: { type: "string" } } };
+      const request = { model: "m", messages: [{ role: "user", content: "Bern" }], tools: [{ name: "weather", input }], reasoning: { effort: "low" } };
+      const first = await llm.stream(request).reply();
+      equal(first.toolCalls.map(({ name, arguments: given }) => ({ name, given })), [{ name: "weather", given: { city: "Bern" } }], "the call");
+      const result = { role: "user", content: [{ type: "tool_result", toolUseId: first.toolCalls[0].id, content: "sunny" }] };
+      const second = await llm.chat({ ...request, messages: [...request.messages, first.message, result] });
+      check(second.text.startsWith("The tool says: sunny."), second.text);
+    });
+  }
+
+  await test("bytes and blobs are pictures", async () => {
+    const png = bytesOf("iVBORw0KGgo=");
+    const content = [{ type: "text", text: "What?" }, { type: "image", image: png }, { type: "image", image: new Blob([png], { type: "image/png" }) }];
+    const reply = await make().chat({ model: "m", messages: [{ role: "user", content }] });
+    check(reply.text.startsWith("I was given 2 image(s)"), reply.text);
+  });
+
+  await test("output is validated by a Standard Schema", async () => {
+    const jsonSchema = { type: "object", properties: { name: { type: "string" } } };
+    const validator = (validate) => ({ "~standard": { version: 1, vendor: "test", validate } });
+    const request = (output) => ({ model: "m", messages: [{ role: "user", content: "?" }], output });
+    const upper = validator((value) => ({ value: { name: value.name.toUpperCase() } }));
+    const reply = await make().chat(request({ validator: upper, jsonSchema }));
+    equal(reply.output, { name: "EXAMPLE" }, "the output");
+    const strict = validator(() => ({ issues: [{ message: "too short", path: ["name"] }] }));
+    const error = await failure(make().chat(request({ validator: strict, jsonSchema })));
+    check(error.kind === "decode" && error.message.includes("at name: too short"), error.message);
+    equal((await make().chat(request(jsonSchema))).output, { name: "example" }, "the output by a JSON schema");
+  });
+
+  await test("retries wait as they are told", async () => {
+    const id = Math.random();
+    const start = performance.now();
+    const reply = await make().chat(ask(`status=429&retry-after-ms=60&times=2&tokens=1&id=${id}`));
+    equal(reply.attempts, 3, "attempts");
+    const took = performance.now() - start;
+    // In Workers the clock stands still between IO, and IO has come between.
+    check(took >= 100, `it took ${took} ms`);
+  });
+
+  for (const [scenario, kind, status] of [
+    ["status=400", "status", 400],
+    ["status=401", "status", 401],
+    ["status=429&retry-after=120", "rate_limited", 429],
+    ["status=529&x-should-retry=false", "overloaded", 529],
+    ["garbage=body", "decode", undefined],
+    ["error-event&after=2&tokens=5", "overloaded", 529],
+    ["fault=close&at=event&after=2&tokens=5", "stream", undefined],
+    ["fault=reset", "connect", undefined],
+  ]) {
+    await test(`an error of kind ${kind}: ${scenario}`, async () => {
+      const llm = make({ maxRetries: 0 });
+      const error = await failure(scenario.includes("after=2") ? llm.stream(ask(scenario)).reply() : llm.chat(ask(scenario)));
+      check(error instanceof WarmlineError && error instanceof Error, `${error}`);
+      equal([error.kind, error.status, error.attempts], [kind, status, 1], `the error ${error}`);
+      check(!JSON.stringify(error).includes("secret") && !String(error.stack).includes("secret"), "the key shows");
+      if (kind === "rate_limited") check(error instanceof RateLimitError && error.retryAfterMs === 120_000, "retryAfterMs");
+    });
+  }
+
+  await test("waits are bounded", async () => {
+    const head = await failure(make({ timeoutMs: 80, maxRetries: 0 }).chat(ask("delay=2000")));
+    equal([head.kind, head.which], ["timeout", "head"], "the error");
+    const content = await failure(make({ timeoutMs: 80, maxRetries: 0 }).stream(ask("tokens=9&stall&after=2&pings")).reply());
+    equal([content.kind, content.which], ["timeout", "content"], "the error");
+    const deadline = await failure(make({ deadlineMs: 80 }).chat(ask("delay=2000")));
+    equal([deadline.kind, deadline.which], ["timeout", "deadline"], "the error");
+    await until((s) => s.active === 0);
+  });
+
+  await test("aborting a stream frees the connection, and the next call works", async () => {
+    const before = await until((s) => s.active === 0);
+    const llm = make();
+    const controller = new AbortController();
+    let seen = 0;
+    const error = await failure(
+      (async () => {
+        for await (const event of llm.stream(ask("tokens=9&stall&after=3"), { signal: controller.signal })) {
+          if (event.type === "text" && ++seen === 3) controller.abort(new Error("enough"));
+        }
+      })(),
+    );
+    check(error instanceof CancelledError && error.cause?.message === "enough", `${error} ${error.cause}`);
+    await until((s) => s.active === 0 && s.aborted === before.aborted + 1);
+    equal((await llm.chat(ask("tokens=1"))).text, "warm ", "the next reply");
+    equal(llm.stats().active, 0, "what is in flight");
+  });
+
+  await test("breaking out of a loop frees the connection", async () => {
+    const before = await until((s) => s.active === 0);
+    for await (const event of make().stream(ask("tokens=9&stall&after=3"))) if (event.type === "text") break;
+    await until((s) => s.active === 0 && s.aborted === before.aborted + 1);
+  });
+
+  await test("aborting while waiting to try again", async () => {
+    const controller = new AbortController();
+    const failed = failure(make().chat(ask("status=429&retry-after=50"), { signal: controller.signal }));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    controller.abort();
+    equal((await failed).kind, "cancelled", "the error");
+  });
+
+  await test("sixty streams at once, each with its own answer", async () => {
+    const llm = make();
+    const replies = await Promise.all(Array.from({ length: 60 }, (_, i) => llm.stream({ model: "m", messages: [{ role: "user", content: `number ${i}.` }] }).reply()));
+    replies.forEach((reply, i) => check(reply.text.includes(`“number ${i}.”`), `${i}: ${reply.text}`));
+    equal(llm.stats().active, 0, "what is in flight");
+    check(llm.stats().peak > 1, `peak ${llm.stats().peak}`);
+  });
+
+  await test("a stream as a Response", async () => {
+    const events = await make().stream(ask("tokens=2")).toResponse();
+    equal(events.headers.get("content-type"), "text/event-stream", "the type");
+    const lines = (await events.text()).trim().split("\n\n").map((line) => JSON.parse(line.replace(/^data: /, "")));
+    equal(lines.map((event) => event.type), ["start", "text", "text", "done"], "the events");
+    equal(await make().stream(ask("tokens=2")).toResponse({ format: "text" }).text(), "warm connections ", "the text");
+    const broken = await make({ maxRetries: 0 }).stream(ask("error-event&after=1&tokens=4")).toResponse().text();
+    check(broken.includes("event: error\ndata: {\"type\":\"error\",\"error\":{\"kind\":\"overloaded\""), broken);
+  });
+
+  for (const [says, options] of [
+    ["the options must be an object", null],
+    ["provider must be \"anthropic\" or \"openai\"", { provider: "mistral", apiKey: "k" }],
+    ["no apiKey for openai", { provider: "openai" }],
+    ["apiKey must be a string", { provider: "openai", apiKey: 7 }],
+    ["unknown option \"apikey\"", { provider: "openai", apikey: "k" }],
+    ["timeoutMs must be 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
+    ["fetch must be a function", { provider: "openai", apiKey: "k", fetch: {} }],
+  ]) {
+    await test(`bad options: ${says}`, async () => {
+      const error = await failure((async () => new Warmline(options))());
+      check(error instanceof ConfigError && error.message.includes(says), `${error}`);
+    });
+  }
+
+  const circular = { model: "m", messages: [{ role: "user", content: "x" }], extra: {} };
+  circular.extra.self = circular;
+  for (const [says, request] of [
+    ["the request must be an object", undefined],
+    ["messages is missing", {}],
+    ["unknown field \"maxtokens\"", { ...ask(""), maxtokens: 1 }],
+    ["maxTokens must be a whole number", { ...ask(""), maxTokens: "many" }],
+    ["messages[0].role must be \"user\" or \"assistant\"", { messages: [{ role: "system", content: "x" }] }],
+    ["messages[0].content[0].type is \"vidoe\"", { messages: [{ role: "user", content: [{ type: "vidoe" }] }] }],
+    ["tools[0].input is missing", { ...ask(""), tools: [{ name: "t" }] }],
+    ["temperature is 3", { ...ask(""), temperature: 3 }],
+    ["cannot be written as JSON", circular],
+  ]) {
+    await test(`bad request: ${says}`, async () => {
+      const llm = make();
+      for (const call of [() => llm.chat(request), () => llm.stream(request).reply()]) {
+        const error = await failure((async () => call())());
+        check(error instanceof ConfigError && error.message.includes(says), `${error}`);
+      }
+      equal((await llm.chat(ask("tokens=1"))).text, "warm ", "the next reply");
+    });
+  }
+
+  await test("an aborted signal, a closed client, a bad address", async () => {
+    const aborted = await failure(make().chat(ask(""), { signal: AbortSignal.abort() }));
+    equal(aborted.kind, "cancelled", "the error");
+    const llm = make();
+    await llm.chat(ask("tokens=1"));
+    llm.close();
+    llm.close();
+    equal((await failure(llm.chat(ask("")))).message, "this client has been closed", "the error");
+    const nowhere = await failure((async () => make({ baseUrl: "nowhere" }).chat(ask("")))());
+    check(nowhere instanceof ConfigError && nowhere.message.includes("\"nowhere\""), `${nowhere}`);
+  });
+
+  await test("a key does not show", async () => {
+    const llm = make();
+    check(!JSON.stringify(llm).includes("secret") && Object.keys(llm).length === 0, "the key shows");
+  });
+
+  if (browser) {
+    await test("a key in a page has to be meant", async () => {
+      const error = await failure((async () => make({ dangerouslyAllowBrowser: undefined }))());
+      check(error instanceof ConfigError && error.message.includes("dangerouslyAllowBrowser"), `${error}`);
+    });
+  }
+}
