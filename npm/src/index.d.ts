@@ -1,0 +1,353 @@
+/** LLM API calls from any edge runtime, server or browser. */
+
+/** A validator as https://standardschema.dev describes it: zod, valibot, arktype and others. */
+export interface StandardSchema<Output = unknown> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (
+      value: unknown,
+    ) => { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly unknown[] } | Promise<unknown>;
+    readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
+  };
+}
+
+/** A JSON schema, as a plain object. */
+export type JsonSchema = { readonly [key: string]: unknown } & { readonly "~standard"?: never };
+
+/** What a schema says: a JSON schema, a validator that gives its own JSON schema, or one with the schema beside it. */
+export type Schema<Output = unknown> =
+  | JsonSchema
+  | StandardSchema<Output>
+  | { readonly jsonSchema: JsonSchema; readonly validator?: StandardSchema<Output>; readonly name?: string };
+
+/** The type that a schema's validator gives out; `unknown` for a plain JSON schema. */
+export type InferOutput<S> = S extends { readonly "~standard": { readonly types?: infer T } }
+  ? NonNullable<T> extends { readonly output: infer O }
+    ? O
+    : unknown
+  : S extends { readonly validator: infer V }
+    ? InferOutput<V>
+    : unknown;
+
+/** How a client is set up. */
+export interface WarmlineOptions {
+  /** Whose dialect is spoken. Servers that speak like OpenAI are reached with `"openai"` and their `baseUrl`. */
+  provider: "anthropic" | "openai";
+  /** The key; not needed with a `baseUrl` of a server that wants none. */
+  apiKey?: string | undefined;
+  /** The model of requests that name none. */
+  model?: string | undefined;
+  /** Another server of that dialect. As for the official SDKs, OpenAI's ends in `/v1`. */
+  baseUrl?: string | undefined;
+  /** Extra attempts after the first. Default: 3. */
+  maxRetries?: number | undefined;
+  /** The bound of each wait, for the head of the response and for the next content, in milliseconds. Default: 30,000. */
+  timeoutMs?: number | undefined;
+  /** The bound of a whole call with its retries, in milliseconds. Default: none. */
+  deadlineMs?: number | undefined;
+  /** Headers to add to every request. */
+  headers?: Record<string, string> | undefined;
+  /** Called in place of the global `fetch`. */
+  fetch?: typeof fetch | undefined;
+  /** Allows a key in a page, where every visitor can read it. */
+  dangerouslyAllowBrowser?: boolean | undefined;
+}
+
+/** How long a provider keeps a prompt prefix up to a mark (Anthropic). */
+export type Cache = "5m" | "1h";
+
+/** Bytes, an address, or base64 in a `data:` URL. */
+export type Media = Uint8Array | ArrayBuffer | Blob | URL | string;
+
+export interface TextPart {
+  type: "text";
+  text: string;
+  cache?: Cache | undefined;
+}
+
+export interface ImagePart {
+  type: "image";
+  image: Media;
+  /** Found from the first bytes where it is unset. */
+  mediaType?: string | undefined;
+  cache?: Cache | undefined;
+}
+
+export interface DocumentPart {
+  type: "document";
+  document: Media;
+  /** `"text/plain"` says that a string is the text itself. */
+  mediaType?: string | undefined;
+  title?: string | undefined;
+  cache?: Cache | undefined;
+}
+
+export interface ToolUsePart {
+  type: "tool_use";
+  id: string;
+  name: string;
+  /** What the model wrote means this; its text where it is not JSON. */
+  arguments: unknown;
+  /** What the model wrote. */
+  argumentsText?: string | undefined;
+}
+
+export interface ToolResultPart {
+  type: "tool_result";
+  toolUseId: string;
+  content: string | readonly (TextPart | ImagePart)[];
+  isError?: boolean | undefined;
+  cache?: Cache | undefined;
+}
+
+/** What the model thought. Send it back unchanged. */
+export interface ReasoningPart {
+  type: "reasoning";
+  text: string;
+  signature?: string | undefined;
+}
+
+export interface RedactedReasoningPart {
+  type: "redacted_reasoning";
+  data: string;
+}
+
+export type Part =
+  | TextPart
+  | ImagePart
+  | DocumentPart
+  | ToolUsePart
+  | ToolResultPart
+  | ReasoningPart
+  | RedactedReasoningPart;
+
+/** One turn of a conversation. */
+export interface Message {
+  role: "user" | "assistant";
+  content: string | readonly Part[];
+}
+
+/** A tool that the model may ask for. */
+export interface Tool<Name extends string = string, Input extends Schema = Schema> {
+  name: Name;
+  description?: string | undefined;
+  /** What its arguments must be. */
+  input: Input;
+  strict?: boolean | undefined;
+  cache?: Cache | undefined;
+}
+
+/** What is asked of a model. Only the fields that are set are sent. */
+export interface ChatRequest<Output extends Schema = Schema, Tools extends readonly Tool[] = readonly Tool[]> {
+  messages: readonly Message[];
+  model?: string | undefined;
+  system?: string | readonly TextPart[] | undefined;
+  maxTokens?: number | undefined;
+  temperature?: number | undefined;
+  topP?: number | undefined;
+  stopSequences?: readonly string[] | undefined;
+  tools?: Tools | undefined;
+  toolChoice?: "auto" | "any" | "none" | { tool: string } | undefined;
+  parallelToolCalls?: boolean | undefined;
+  /** The shape that the reply's text must have; `reply.output` is then the value, validated. */
+  output?: Output | undefined;
+  reasoning?:
+    | {
+        effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | undefined;
+        budgetTokens?: number | undefined;
+      }
+    | undefined;
+  /** Fields of the provider's own, added to the body as they are. */
+  extra?: Record<string, unknown> | undefined;
+  /** Keep the bytes of a streamed reply for `reply.raw`. */
+  keepRaw?: boolean | undefined;
+}
+
+export interface CallOptions {
+  /** Aborting it cancels the call and frees its connection. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Why a model stopped, in Anthropic's words; another provider's own word where there is none. */
+export type StopReason =
+  | "end_turn"
+  | "max_tokens"
+  | "stop_sequence"
+  | "tool_use"
+  | "pause_turn"
+  | "refusal"
+  | (string & {});
+
+/** Tokens, in the provider's own counts. */
+export interface Usage {
+  inputTokens: number;
+  outputTokens: number;
+  cacheReadTokens: number;
+  cacheWriteTokens: number;
+  cacheWrite1hTokens: number;
+  reasoningTokens: number;
+  /** `inputTokens` holds the cached ones too (OpenAI), rather than standing beside them (Anthropic). */
+  inputIncludesCache: boolean;
+}
+
+/** A model's wish to have one of the tools run. */
+export type ToolCall<Tools extends readonly Tool[] = readonly Tool[]> = {
+  [K in keyof Tools]: Tools[K] extends Tool<infer Name, infer Input>
+    ? ToolUsePart & { name: Name; arguments: InferOutput<Input>; argumentsText: string }
+    : never;
+}[number];
+
+/** What came back. */
+export interface Reply<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> {
+  id: string;
+  model: string;
+  provider: "anthropic" | "openai";
+  content: Part[];
+  /** The text parts, put together. */
+  text: string;
+  /** What the model thought, put together. */
+  reasoning: string;
+  /** The arguments are as the model wrote them: check them before use. */
+  toolCalls: ToolCall<Tools>[];
+  stopReason: StopReason | undefined;
+  stopSequence: string | undefined;
+  usage: Usage;
+  usageReported: boolean;
+  requestId: string | undefined;
+  attempts: number;
+  timing: { firstEventMs: number; totalMs: number };
+  /** The provider's body as it came. */
+  raw: string | undefined;
+  /** The reply as the turn that the next request carries. */
+  message: { role: "assistant"; content: Part[] };
+  /** The value that the request's `output` describes; unset where the model asked for tools instead. */
+  output: Output;
+}
+
+/** One piece of a streamed reply. */
+export type Event<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> =
+  | { type: "start"; id: string; model: string }
+  | { type: "text"; text: string }
+  | { type: "reasoning"; text: string }
+  | { type: "tool_call_start"; index: number; id: string; name: string }
+  | { type: "tool_call_delta"; index: number; arguments: string }
+  | { type: "tool_call"; index: number; id: string; name: string; arguments: unknown; argumentsText: string }
+  | { type: "done"; reply: Reply<Output, Tools> };
+
+/** A reply being streamed: events to iterate over, once. Leaving the loop cancels the call. */
+export interface ReplyStream<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]>
+  extends AsyncIterable<Event<Output, Tools>> {
+  /** The whole reply, once it is there. */
+  reply(): Promise<Reply<Output, Tools>>;
+  /** The text alone, as bytes. */
+  textStream(): ReadableStream<Uint8Array>;
+  /** For an edge function to return: each event as a server-sent event, or with `format: "text"` the text alone. */
+  toResponse(options?: {
+    format?: "events" | "text";
+    status?: number;
+    headers?: ConstructorParameters<typeof Headers>[0];
+  }): Response;
+}
+
+/** What is in flight. The connections themselves are the runtime's. */
+export interface PoolStats {
+  active: number;
+  peak: number;
+}
+
+/**
+ * A client of one provider.
+ *
+ * In Workers, make it inside the request that uses it.
+ *
+ * ```ts
+ * const llm = new Warmline({ provider: "anthropic", apiKey: env.ANTHROPIC_API_KEY });
+ * const { text } = await llm.chat("Why is the sky blue?");
+ * ```
+ */
+export class Warmline {
+  /** @throws {ConfigError} naming the option that is wrong. */
+  constructor(options: WarmlineOptions);
+  /** Asks, and gives the whole reply. */
+  chat<const Output extends Schema = never, const Tools extends readonly Tool[] = readonly Tool[]>(
+    request: string | ChatRequest<Output, Tools>,
+    options?: CallOptions,
+  ): Promise<Reply<[Output] extends [never] ? undefined : InferOutput<Output>, Tools>>;
+  /** Asks, and gives the reply out piece by piece. Nothing is sent until it is first read. */
+  stream<const Output extends Schema = never, const Tools extends readonly Tool[] = readonly Tool[]>(
+    request: string | ChatRequest<Output, Tools>,
+    options?: CallOptions,
+  ): ReplyStream<[Output] extends [never] ? undefined : InferOutput<Output>, Tools>;
+  /** What is in flight. */
+  stats(): PoolStats;
+  /** Frees what the client holds; calls after it fail. */
+  close(): void;
+}
+
+export type ErrorKind =
+  | "config"
+  | "connect"
+  | "timeout"
+  | "status"
+  | "rate_limited"
+  | "overloaded"
+  | "decode"
+  | "stream"
+  | "cancelled";
+
+/** Why a call failed. */
+export class WarmlineError extends Error {
+  readonly kind: ErrorKind;
+  /** The HTTP status, where the provider answered with one. */
+  readonly status: number | undefined;
+  /** The provider's error code, else its type. */
+  readonly code: string | undefined;
+  readonly errorType: string | undefined;
+  /** The provider's id of the last attempt; quote it to the provider's support. */
+  readonly requestId: string | undefined;
+  /** How long the provider asks to wait. */
+  readonly retryAfterMs: number | undefined;
+  /** How many requests were sent. */
+  readonly attempts: number;
+  /** The provider's error body. */
+  readonly body: string | undefined;
+}
+/** The client or the request is set up wrongly; nothing was sent. */
+export class ConfigError extends WarmlineError {
+  readonly kind: "config";
+}
+/** No connection could be made, or it broke before a reply. */
+export class ConnectError extends WarmlineError {
+  readonly kind: "connect";
+}
+/** One of the waits took longer than allowed. */
+export class TimeoutError extends WarmlineError {
+  readonly kind: "timeout";
+  readonly which: "head" | "content" | "deadline";
+}
+/** The provider answered with an error status. */
+export class StatusError extends WarmlineError {
+  readonly kind: "status";
+  readonly status: number;
+}
+/** The provider answered 429. */
+export class RateLimitError extends WarmlineError {
+  readonly kind: "rate_limited";
+}
+/** The provider is overloaded. */
+export class OverloadedError extends WarmlineError {
+  readonly kind: "overloaded";
+}
+/** The reply is not what the provider's dialect, or the request's `output`, says. */
+export class DecodeError extends WarmlineError {
+  readonly kind: "decode";
+}
+/** A streamed reply broke off, or reported an error. */
+export class StreamError extends WarmlineError {
+  readonly kind: "stream";
+}
+/** The caller cancelled the call; `cause` is the signal's reason. */
+export class CancelledError extends WarmlineError {
+  readonly kind: "cancelled";
+}

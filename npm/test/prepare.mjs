@@ -1,6 +1,6 @@
 // Packs the package and installs it into a scratch project, as a user would: `node prepare.mjs FOLDER`.
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -11,7 +11,13 @@ const npm = (...words) => execFileSync("npm", words, { cwd: folder, encoding: "u
 
 const packed = JSON.parse(npm("pack", join(root, "pkg"), "--json", "--silent"))[0];
 writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
-npm("install", "--no-audit", "--no-fund", "--silent", `./${packed.filename}`);
+renameSync(join(folder, packed.filename), join(folder, "warmline.tgz"));
+npm("install", "--no-audit", "--no-fund", "--silent", "./warmline.tgz");
+// The validators are the tools', so that nothing is fetched twice.
+for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex"]) {
+  const from = join(root, "npm/node_modules", name);
+  if (existsSync(from)) cpSync(from, join(folder, "node_modules", name), { recursive: true });
+}
 cpSync(import.meta.dirname, folder, { recursive: true });
 const vectors = {};
 for (const file of readdirSync(join(root, "tests/vectors")).filter((file) => file.endsWith(".json"))) {

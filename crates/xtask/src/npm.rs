@@ -190,7 +190,7 @@ struct Exports {
     #[serde(rename = "./manual")]
     manual: Ordered,
     #[serde(rename = "./warmline.wasm")]
-    module: &'static str,
+    module: Ordered,
     #[serde(rename = "./package.json")]
     manifest: &'static str,
 }
@@ -224,7 +224,10 @@ fn manifest(plan: &Plan) -> Manifest<'_> {
                 condition("types", "manual.d.ts"),
                 condition("default", "manual.js"),
             ]),
-            module: "./warmline.wasm",
+            module: Ordered(vec![
+                condition("types", "warmline.wasm.d.ts"),
+                condition("default", "warmline.wasm"),
+            ]),
             manifest: "./package.json",
         },
         types: "./index.d.ts",

@@ -25,8 +25,23 @@ pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
     run(Command::new("node")
         .arg(tools.join("test/prepare.mjs"))
         .arg(&folder))?;
-    let simulator = Simulator::start()?;
     let tool = |name: &str| tools.join("node_modules/.bin").join(name);
+    for (name, program, arguments) in [
+        ("types", "tsc", &["--project", "tsconfig.json"][..]),
+        ("publint", "publint", &["--strict", "node_modules/warmline"]),
+        (
+            "are the types wrong",
+            "attw",
+            &["--profile", "esm-only", "--quiet", "warmline.tgz"],
+        ),
+    ] {
+        let passed = run(Command::new(tool(program))
+            .args(arguments)
+            .current_dir(&folder))
+        .is_ok();
+        each(name, usize::from(passed), usize::from(!passed));
+    }
+    let simulator = Simulator::start()?;
     let (sim, vectors) = (simulator.url.as_str(), "vectors.json");
     let with_tools = |script: &str| {
         let mut command = Command::new("node");

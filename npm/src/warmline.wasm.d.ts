@@ -1,0 +1,3 @@
+/** As bundlers for edge runtimes import it. */
+declare const module: WebAssembly.Module;
+export default module;

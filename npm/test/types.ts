@@ -1,0 +1,83 @@
+// Checked by `tsc --strict`: what must compile, and what must not.
+import { type Event, RateLimitError, type Reply, TimeoutError, Warmline, WarmlineError } from "warmline";
+import { init } from "warmline/manual";
+import { z } from "zod";
+import * as v from "valibot";
+import { type } from "arktype";
+
+const llm = new Warmline({ provider: "anthropic", apiKey: "k", model: "m", maxRetries: 3, timeoutMs: 30_000 });
+const messages = [{ role: "user", content: "Hello" }] as const;
+
+export async function compiles(signal: AbortSignal) {
+  const plain: Reply = await llm.chat({ messages, maxTokens: 256 }, { signal });
+  const text: string = (await llm.chat("Hello")).text;
+  const nothing: undefined = plain.output;
+
+  for await (const event of llm.stream({ messages })) {
+    if (event.type === "text") event.text.toUpperCase();
+    else if (event.type === "tool_call") event.argumentsText.length;
+    else if (event.type === "done") event.reply.usage.outputTokens.toFixed();
+  }
+  const response: Response = llm.stream("Hello").toResponse({ format: "text", headers: { "x-a": "b" } });
+
+  const zod = await llm.chat({ messages, output: z.object({ city: z.string(), people: z.number() }) });
+  const city: string = zod.output.city;
+  const arktype = await llm.chat({ messages, output: type({ city: "string" }) });
+  const same: string = arktype.output.city;
+  const valibot = await llm.stream({ messages, output: { validator: v.object({ city: v.string() }), jsonSchema: {} } }).reply();
+  const again: string = valibot.output.city;
+  const json = await llm.chat({ messages, output: { type: "object" } });
+  const unknown: unknown = json.output;
+
+  const tools = await llm.chat({
+    messages,
+    tools: [
+      { name: "weather", description: "The weather.", input: z.object({ city: z.string() }) },
+      { name: "now", input: { type: "object" } },
+    ],
+  });
+  for (const call of tools.toolCalls) {
+    if (call.name === "weather") call.arguments.city.toUpperCase();
+    // @ts-expect-error no such tool
+    if (call.name === "wether") call;
+  }
+  await llm.chat({
+    messages: [
+      ...messages,
+      plain.message,
+      { role: "user", content: [{ type: "image", image: new Uint8Array() }, { type: "tool_result", toolUseId: "1", content: "x" }] },
+    ],
+  });
+
+  try {
+    await llm.chat("Hello");
+  } catch (error) {
+    if (error instanceof RateLimitError) error.retryAfterMs?.toFixed();
+    if (error instanceof TimeoutError && error.which === "head") error.attempts.toFixed();
+    if (error instanceof WarmlineError && error.kind === "status") error.status?.toFixed();
+  }
+  await init(fetch("/warmline.wasm"));
+  const events: Event[] = [];
+  return [text, nothing, response, city, same, again, unknown, events, llm.stats().active];
+}
+
+// @ts-expect-error the provider is missing
+new Warmline({ apiKey: "k" });
+// @ts-expect-error no such provider
+new Warmline({ provider: "mistral", apiKey: "k" });
+// @ts-expect-error no such option
+new Warmline({ provider: "openai", apikey: "k" });
+// @ts-expect-error messages are missing
+llm.chat({ maxTokens: 1 });
+// @ts-expect-error no such role
+llm.chat({ messages: [{ role: "system", content: "x" }] });
+// @ts-expect-error no such field
+llm.chat({ messages, max_tokens: 1 });
+// @ts-expect-error no such part
+llm.chat({ messages: [{ role: "user", content: [{ type: "vidoe" }] }] });
+// @ts-expect-error a tool has an input
+llm.chat({ messages, tools: [{ name: "x" }] });
+// @ts-expect-error a reply without an output schema has no output
+llm.chat("x").then((reply) => reply.output.city);
+// @ts-expect-error a signal is an AbortSignal
+llm.chat("x", { signal: true });
