@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
-
+use crate::transport::Headers;
 use crate::{Error, ErrorKind, TimeoutKind};
 
 /// How failed calls are tried again.
@@ -160,8 +159,8 @@ impl Default for RetryBudget {
 
 /// How long the provider asks to wait: `retry-after-ms`, else `retry-after` in seconds or as an HTTP
 /// date (RFC 9110 section 10.2.3). None for what cannot be read.
-pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+pub(crate) fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).map(str::trim);
     if let Some(ms) = text("retry-after-ms").and_then(decimal) {
         return Some(ms / 1000);
     }
@@ -185,10 +184,10 @@ fn decimal(text: &str) -> Option<Duration> {
     Some(Duration::new(whole.parse().ok()?, nanos))
 }
 
-pub(crate) fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match headers.get("x-should-retry")?.as_bytes() {
-        b"true" => Some(true),
-        b"false" => Some(false),
+pub(crate) fn should_retry(headers: &Headers) -> Option<bool> {
+    match headers.get("x-should-retry")? {
+        "true" => Some(true),
+        "false" => Some(false),
         _ => None,
     }
 }
@@ -205,11 +204,11 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
     }
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(k, v)| (http::HeaderName::from_static(k), v.parse().unwrap()))
-            .collect()
+    fn headers(pairs: &[(&'static str, &str)]) -> Headers {
+        Headers::read(|name| {
+            let found = pairs.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
     }
 
     fn answer(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Error {

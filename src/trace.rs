@@ -32,8 +32,8 @@ pub(crate) fn call(
         gen_ai.usage.cache_read.input_tokens = Empty,
         gen_ai.usage.cache_creation.input_tokens = Empty,
         http.request.resend_count = Empty,
-        server.address = endpoint.uri.host(),
-        server.port = endpoint.uri.port_u16(),
+        server.address = endpoint.host(),
+        server.port = endpoint.port(),
         error.r#type = Empty,
     )
 }

@@ -2,8 +2,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, header};
-
 use super::{Client, Inner};
 use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Options, Proxy, Transport, Waits};
@@ -306,20 +304,32 @@ impl ClientBuilder {
                 provider.key_variable()
             )));
         }
-        let mut headers = provider.headers(key.trim())?;
-        let agent = HeaderValue::from_static(concat!("warmline/", env!("CARGO_PKG_VERSION")));
-        headers.insert(header::USER_AGENT, agent);
+        let sendable = |text: &str| {
+            text.bytes()
+                .all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
+        };
+        let key = key.trim();
+        if !sendable(key) {
+            let message = "the API key holds characters that no HTTP header can carry";
+            return Err(Error::config(message));
+        }
+        let mut headers = provider.headers(key);
+        headers.push((
+            "user-agent".into(),
+            concat!("warmline/", env!("CARGO_PKG_VERSION")).into(),
+        ));
         for (name, value) in self.headers {
-            let wrong = |what| {
-                Error::config(format!(
-                    "the header {name:?} has a {what} that HTTP does not allow"
-                ))
-            };
-            let header = HeaderName::try_from(&name).map_err(|_| wrong("name"))?;
-            headers.insert(
-                header,
-                HeaderValue::try_from(value).map_err(|_| wrong("value"))?,
-            );
+            // RFC 9110, section 5.6.2: a token.
+            let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            let name_allowed = !name.is_empty() && name.bytes().all(in_token);
+            if !name_allowed || !sendable(&value) {
+                let what = if name_allowed { "value" } else { "name" };
+                let message = format!("the header {name:?} has a {what} that HTTP does not allow");
+                return Err(Error::config(message));
+            }
+            let name = name.to_ascii_lowercase();
+            headers.retain(|(known, _)| *known != name);
+            headers.push((name, value));
         }
         let options = Options {
             limits: self.limits,
@@ -332,6 +342,7 @@ impl ClientBuilder {
             http2_ping: self.http2_ping,
             root_certificates: self.root_certificates,
             proxy: self.proxy,
+            headers,
         };
         let model = self
             .model
@@ -347,9 +358,8 @@ impl ClientBuilder {
         Ok(Client(Arc::new(Inner {
             provider,
             model,
-            key: key.trim().to_owned(),
+            key: key.to_owned(),
             endpoint,
-            headers,
             transport,
             timeout: self.timeout,
             deadline: self.deadline,

@@ -10,7 +10,7 @@ use super::Inner;
 use super::stream::Live;
 use crate::provider::{StreamDecoder, decode_error};
 use crate::runtime::{self, Instant};
-use crate::transport::{Body, Incoming, Outgoing};
+use crate::transport::{Body, Incoming};
 use crate::{Error, Reply, Request, Result, TimeoutKind, Timing, trace};
 
 /// As much of an error's body as is kept.
@@ -20,7 +20,7 @@ const MAX_BODY: usize = 64 << 20;
 
 pub(super) struct Call {
     pub(super) client: Arc<Inner>,
-    outgoing: Outgoing,
+    body: Bytes,
     stream: bool,
     keep_raw: bool,
     pub(super) start: Instant,
@@ -44,10 +44,7 @@ impl Call {
             .encode(request, model, stream, client.endpoint.official)?;
         let span = trace::call(client.provider, model, request, &client.endpoint);
         Ok(Self {
-            outgoing: Outgoing {
-                headers: client.headers.clone(),
-                body,
-            },
+            body,
             client,
             stream,
             keep_raw: request.keep_raw,
@@ -119,28 +116,17 @@ impl Call {
             status,
             headers,
             mut body,
-        } = client
-            .transport
-            .send(&self.outgoing, &mut self.timing)
-            .await?;
-        if !status.is_success() {
+        } = client.transport.send(&self.body, &mut self.timing).await?;
+        if !(200..300).contains(&status) {
             // A body that breaks off is still worth what came of it.
             let (kept, _) = self.read(&mut body, MAX_ERROR_BODY).await;
             let now = runtime::wall_clock();
-            return Err(decode_error(
-                client.provider,
-                status.as_u16(),
-                &headers,
-                &kept,
-                now,
-            ));
+            return Err(decode_error(client.provider, status, &headers, &kept, now));
         }
-        let content_type = headers
-            .get(http::header::CONTENT_TYPE)
-            .map_or(&b""[..], |value| value.as_bytes());
+        let content_type = headers.get("content-type").unwrap_or_default();
         if self.stream
-            && !content_type.starts_with(b"application/json")
-            && !content_type.starts_with(b"text/html")
+            && !content_type.starts_with("application/json")
+            && !content_type.starts_with("text/html")
         {
             let decoder = StreamDecoder::new(client.provider, &headers, self.keep_raw);
             let mut live = Live::new(self.hand_over(), decoder, body);
@@ -161,7 +147,7 @@ impl Call {
     fn hand_over(&self) -> Self {
         Self {
             client: self.client.clone(),
-            outgoing: self.outgoing.clone(),
+            body: self.body.clone(),
             stream: self.stream,
             keep_raw: self.keep_raw,
             start: self.start,

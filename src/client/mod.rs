@@ -8,8 +8,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
-
 pub use self::builder::{ClientBuilder, HttpVersion};
 use self::call::{Answer, Call};
 pub use self::stream::EventStream;
@@ -38,7 +36,6 @@ struct Inner {
     model: String,
     key: String,
     endpoint: Endpoint,
-    headers: HeaderMap,
     transport: Transport,
     timeout: Duration,
     deadline: Option<Duration>,
@@ -170,7 +167,7 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("provider", &self.0.provider)
             .field("model", &self.0.model)
-            .field("endpoint", &self.0.endpoint.uri)
+            .field("endpoint", &self.0.endpoint.url)
             .field("pool", &format_args!("{}", self.stats()))
             .finish_non_exhaustive()
     }

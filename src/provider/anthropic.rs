@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::assembly::Assembly;
 use super::{error, read_json, request_id, to_body};
+use crate::transport::Headers;
 use crate::{
     CacheTtl, Error, Part, Provider, Reply, Request, Result, Role, Source, StopReason, Tool,
     ToolCall, ToolChoice,
@@ -351,7 +351,7 @@ fn lay_over(wire: &Value, reply: &mut Reply) {
     reply.usage_reported = true;
 }
 
-pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
+pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
     let wire: WireReply<'_> = read_json("the reply", body)?;
     if let Some(error) = wire.error {
         let value = json!({"error": error});

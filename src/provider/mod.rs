@@ -12,12 +12,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use self::error::decode_error;
 pub(crate) use self::stream::StreamDecoder;
+use crate::transport::Headers;
 use crate::{Error, Reply, Request, Result};
 
 /// Whose dialect is spoken.
@@ -113,28 +113,21 @@ impl Provider {
     }
 
     /// The headers of every request. An empty key sends none: local servers often want none.
-    pub(crate) fn headers(self, key: &str) -> Result<HeaderMap> {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+    pub(crate) fn headers(self, key: &str) -> Vec<(String, String)> {
+        let mut headers = vec![("content-type", "application/json".to_owned())];
         if let Self::Anthropic = self {
             // https://docs.claude.com/en/api/versioning
-            headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+            headers.push(("anthropic-version", "2023-06-01".to_owned()));
         }
-        if !key.is_empty() {
-            let (name, value) = match self {
-                Self::Anthropic => (http::HeaderName::from_static("x-api-key"), key.to_owned()),
-                Self::OpenAi => (http::header::AUTHORIZATION, format!("Bearer {key}")),
-            };
-            let mut value = HeaderValue::try_from(value).map_err(|_| {
-                Error::config("the API key holds characters that no HTTP header can carry")
-            })?;
-            value.set_sensitive(true);
-            headers.insert(name, value);
+        match self {
+            _ if key.is_empty() => {}
+            Self::Anthropic => headers.push(("x-api-key", key.to_owned())),
+            Self::OpenAi => headers.push(("authorization", ["Bearer ", key].concat())),
         }
-        Ok(headers)
+        let headers = headers.into_iter();
+        headers
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// The request's body. `official` says that the provider itself is at the other end rather than
@@ -155,7 +148,7 @@ impl Provider {
     }
 
     /// A whole reply that was not streamed.
-    pub(crate) fn decode(self, headers: &HeaderMap, body: Bytes) -> Result<Reply> {
+    pub(crate) fn decode(self, headers: &Headers, body: Bytes) -> Result<Reply> {
         let mut reply = match self {
             Self::Anthropic => anthropic::decode(headers, &body),
             Self::OpenAi => openai::decode(headers, &body),
@@ -167,11 +160,11 @@ impl Provider {
 }
 
 /// Both providers' header; proxies and compatible servers use either.
-pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
-    let value = headers
+pub(crate) fn request_id(headers: &Headers) -> Option<String> {
+    let id = headers
         .get("request-id")
-        .or_else(|| headers.get("x-request-id"))?;
-    value.to_str().ok().map(str::to_owned)
+        .or_else(|| headers.get("x-request-id"));
+    id.map(str::to_owned)
 }
 
 /// A body with [`Request::extra`] laid over it, which goes by way of text: a second serialiser for every

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::HeaderMap;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::assembly::Assembly;
 use super::{error, read_json, request_id, to_body};
+use crate::transport::Headers;
 use crate::{
     Effort, Error, Message, Part, Provider, Reply, Request, Result, Role, Source, StopReason,
     ToolCall, ToolChoice, Usage,
@@ -443,7 +443,7 @@ fn first_choice<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(First)
 }
 
-pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
+pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
     let wire: Completion<'_> = read_json("the reply", body)?;
     if let Some(error) = wire.error {
         return Err(error_inside(error, request_id(headers).as_deref()));

@@ -1,9 +1,8 @@
 //! A streamed reply's bytes, to events.
 
-use http::HeaderMap;
-
 use super::assembly::Assembly;
 use super::{anthropic, openai, request_id};
+use crate::transport::Headers;
 use crate::{Error, ErrorKind, Event, Provider, Reply, Result, sse};
 
 /// Takes chunks as they come and gives out events. Once [`StreamDecoder::ended`], the reply is whole.
@@ -32,7 +31,7 @@ impl Dialect {
 }
 
 impl StreamDecoder {
-    pub(crate) fn new(provider: Provider, headers: &HeaderMap, keep_raw: bool) -> Self {
+    pub(crate) fn new(provider: Provider, headers: &Headers, keep_raw: bool) -> Self {
         let mut assembly = Assembly::new(provider);
         assembly.reply.request_id = request_id(headers);
         let dialect = match provider {

@@ -84,7 +84,7 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(endpoint: &Endpoint, options: &Options) -> Result<Self> {
+    pub(super) fn new(endpoint: &Endpoint, target: &http::Uri, options: &Options) -> Result<Self> {
         let mut builder = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
             .tcp_nodelay(true)
@@ -121,11 +121,11 @@ impl Dialer {
             .build()
             .map_err(|e| Error::config("the TLS set-up failed").with_source(e))?;
         let proxy_authorization = matcher
-            .and_then(|matcher| matcher.intercept(&endpoint.uri))
+            .and_then(|matcher| matcher.intercept(target))
             .and_then(|proxy| proxy.basic_auth().cloned());
         Ok(Self {
             client,
-            origin: endpoint.origin(),
+            origin: endpoint.origin().to_owned(),
             proxy_authorization,
         })
     }

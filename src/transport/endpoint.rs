@@ -1,13 +1,13 @@
-use http::Uri;
-use http::uri::Scheme;
-
 use crate::{Error, Provider, Result};
 
 /// Where a client's calls go.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     /// The whole address.
-    pub(crate) uri: Uri,
+    pub(crate) url: String,
+    /// How long its parts are: the scheme, and what stands before the path.
+    scheme: usize,
+    origin: usize,
     /// The provider itself is there, rather than a server that speaks like it.
     pub(crate) official: bool,
 }
@@ -24,55 +24,81 @@ impl Endpoint {
             ))
         };
         let trimmed = base.trim();
-        let uri: Uri = trimmed
-            .parse()
-            .map_err(|e| wrong("cannot be read").with_source(e))?;
-        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-            return Err(wrong("has no scheme or no host"));
+        let Some((scheme, rest)) = trimmed.split_once("://") else {
+            return Err(wrong("has no scheme"));
         };
-        if *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS {
+        if scheme != "http" && scheme != "https" {
             return Err(wrong("is neither http nor https"));
         }
-        if authority.as_str().contains('@') {
+        if trimmed.bytes().any(|b| !b.is_ascii_graphic()) {
+            return Err(wrong("holds characters that an address cannot have"));
+        }
+        if rest.contains(['?', '#']) {
+            return Err(wrong("has a query or a fragment"));
+        }
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('@') {
             return Err(wrong(
                 "holds a user name or password; keys go into the API key",
             ));
         }
-        if uri.query().is_some() {
-            return Err(wrong("has a query"));
-        }
-        let host = authority.host();
+        let (host, port) = split_port(authority);
         if host.is_empty() {
             return Err(wrong("has no host"));
         }
-        if authority.port().is_none() && authority.as_str() != host {
+        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
             return Err(wrong("has a port that is no number up to 65535"));
         }
+        let of = |domain: &str| host == domain || host.ends_with(&[".", domain].concat());
         let official = match provider {
-            Provider::Anthropic => host.ends_with("anthropic.com"),
-            Provider::OpenAi => host.ends_with("openai.com") || host.ends_with("openai.azure.com"),
+            Provider::Anthropic => of("anthropic.com"),
+            Provider::OpenAi => of("openai.com") || of("openai.azure.com"),
         };
-        let mut path = uri.path().trim_end_matches('/');
+        let mut path = path.trim_end_matches('/');
         // Anthropic's path brings its own version; many base URLs have it already.
         if provider.path().starts_with("/v1/") {
             path = path.strip_suffix("/v1").unwrap_or(path);
         }
-        let whole = format!("{scheme}://{authority}{path}{}", provider.path());
-        let uri = whole
-            .parse()
-            .map_err(|e| wrong("cannot be read").with_source(e))?;
-        Ok(Self { uri, official })
+        Ok(Self {
+            url: [scheme, "://", authority, path, provider.path()].concat(),
+            scheme: scheme.len(),
+            origin: scheme.len() + "://".len() + authority.len(),
+            official,
+        })
     }
 
     pub(crate) fn is_https(&self) -> bool {
-        self.uri.scheme() == Some(&Scheme::HTTPS)
+        self.scheme == "https".len()
     }
 
     /// Scheme, host and port.
-    pub(crate) fn origin(&self) -> String {
-        let scheme = self.uri.scheme_str().unwrap_or_default();
-        let authority = self.uri.authority().map_or("", |a| a.as_str());
-        format!("{scheme}://{authority}")
+    pub(crate) fn origin(&self) -> &str {
+        &self.url[..self.origin]
+    }
+
+    /// Host and port, as they stand in the `Host` header.
+    pub(crate) fn authority(&self) -> &str {
+        &self.url[self.scheme + "://".len()..self.origin]
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        split_port(self.authority()).0
+    }
+
+    pub(crate) fn port(&self) -> Option<u16> {
+        split_port(self.authority()).1?.parse().ok()
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.url[self.origin..]
+    }
+}
+
+/// A colon within brackets belongs to an IPv6 address.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
     }
 }
 
@@ -129,7 +155,7 @@ mod tests {
         ] {
             let endpoint = Endpoint::new(provider, base).unwrap();
             assert_eq!(
-                (endpoint.uri.to_string().as_str(), endpoint.official),
+                (endpoint.url.as_str(), endpoint.official),
                 (expected, official)
             );
         }
@@ -146,6 +172,7 @@ mod tests {
             ("http://host:port/v1", "has a port"),
             ("http://host:99999/v1", "has a port"),
             ("http://ho st/", "ho st"),
+            ("http://hos\u{f6}/", "characters"),
             ("https://host/v1?key=1", "has a query"),
             ("https://user:hunter2@host/v1", "https://…@host/v1"),
         ] {

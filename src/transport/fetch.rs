@@ -11,12 +11,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
-use super::{Endpoint, Incoming, Options, Outgoing};
+use super::{Endpoint, Headers, Incoming, Options};
 use crate::runtime::timeout;
 use crate::{Error, ErrorKind, PoolStats, Result, TimeoutKind, Timing};
 
@@ -59,18 +58,6 @@ extern "C" {
     fn value(this: &Read) -> Option<Uint8Array>;
 }
 
-/// The response headers that mean something to a client. Browsers show no others without the server's
-/// leave, and asking for each is cheaper than walking through all.
-const HEADERS: [&str; 7] = [
-    "content-type",
-    "request-id",
-    "x-request-id",
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-    "location",
-];
-
 thread_local! {
     static FETCH: RefCell<Option<Function>> = const { RefCell::new(None) };
 }
@@ -99,7 +86,7 @@ struct Inner {
 impl Transport {
     pub(crate) fn new(endpoint: &Endpoint, options: Options) -> Result<Self> {
         Ok(Self(Rc::new(Inner {
-            url: endpoint.uri.to_string(),
+            url: endpoint.url.clone(),
             fetch: FETCH.take(),
             options,
             active: Cell::new(0),
@@ -120,27 +107,22 @@ impl Transport {
         Ok(0)
     }
 
-    pub(crate) async fn send(&self, outgoing: &Outgoing, _timing: &mut Timing) -> Result<Incoming> {
+    pub(crate) async fn send(&self, body: &Bytes, _timing: &mut Timing) -> Result<Incoming> {
         let call = Call::new(&self.0);
-        let fetched = self.fetch(outgoing, &call).map_err(|e| unreachable(&e))?;
+        let fetched = self.fetch(body, &call).map_err(|e| unreachable(&e))?;
         let at_most = self.0.options.waits.head;
         let response = timeout(at_most, JsFuture::from(fetched))
             .await
             .ok_or_else(|| Error::timeout(TimeoutKind::Head, at_most))?
             .map_err(|e| unreachable(&e))?;
         let response: FetchResponse = response.unchecked_into();
-        let mut headers = HeaderMap::new();
         let theirs = response.headers();
-        for name in HEADERS {
-            if let Some(value) = theirs.get(name)
-                && let Ok(value) = HeaderValue::try_from(value)
-            {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        }
+        let headers = Headers::read(|name| theirs.get(name));
         // Browsers hide what a redirect says; its status is 0 there.
-        let status =
-            StatusCode::from_u16(response.status()).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
+        let status = match response.status() {
+            0 => 307,
+            status => status,
+        };
         let reader = response.body().map(|body| body.reader()).transpose();
         let reader = reader.map_err(|e| unreachable(&e))?;
         Ok(Incoming {
@@ -154,20 +136,19 @@ impl Transport {
         })
     }
 
-    fn fetch(&self, outgoing: &Outgoing, call: &Call) -> Result<Promise, JsValue> {
+    fn fetch(&self, body: &Bytes, call: &Call) -> Result<Promise, JsValue> {
         let headers = Object::new();
-        for (name, value) in &outgoing.headers {
+        for (name, value) in &self.0.options.headers {
             // A browser's preflight would have to allow it, and no provider's does.
-            if name != header::USER_AGENT {
-                let value = value.to_str().unwrap_or_default();
-                Reflect::set(&headers, &name.as_str().into(), &value.into())?;
+            if name != "user-agent" {
+                Reflect::set(&headers, &name.as_str().into(), &value.as_str().into())?;
             }
         }
         let init = Object::new();
         let set = |name: &str, value: &JsValue| Reflect::set(&init, &name.into(), value);
         set("method", &"POST".into())?;
         set("headers", &headers)?;
-        set("body", &Uint8Array::from(&*outgoing.body))?;
+        set("body", &Uint8Array::from(&**body))?;
         set("signal", &call.controller.signal())?;
         set("redirect", &"manual".into())?;
         let fetch = match &self.0.fetch {

@@ -1,17 +1,16 @@
 //! How bytes travel. One of two modules stands behind the same names; nothing else in `src` but
 //! `runtime` knows the target.
 //!
-//! `Transport::send` gives the head of the response and a [`Body`] that is read chunk by chunk;
+//! `Transport::send` posts a body and gives the head of the response and a [`Body`] that is read chunk by chunk;
 //! `Transport::stats` and `Transport::warm_up` are about the connections.
 
 mod endpoint;
+mod headers;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-
 pub(crate) use self::endpoint::Endpoint;
+pub(crate) use self::headers::Headers;
 
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
@@ -29,17 +28,10 @@ cfg_if::cfg_if! {
     }
 }
 
-/// What is sent: always a POST to the endpoint.
-#[derive(Clone)]
-pub(crate) struct Outgoing {
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
 /// The head of what came back, and the body still to be read.
 pub(crate) struct Incoming {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
     pub(crate) body: Body,
 }
 
@@ -52,9 +44,10 @@ pub(crate) struct Waits {
     pub(crate) head: Duration,
 }
 
-/// What a transport is made of. Where the runtime owns the connections, only `waits` has a meaning.
+/// What a transport is made of. Where the runtime owns the connections, only `waits` and
+/// `headers` have a meaning.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) limits: crate::Limits,
     pub(crate) waits: Waits,
@@ -62,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) http2_ping: Option<Duration>,
     pub(crate) root_certificates: Vec<Vec<u8>>,
     pub(crate) proxy: Proxy,
+    /// Sent with every request, their names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// Through which proxy, if any.

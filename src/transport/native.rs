@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Uri, header};
+use http::uri::InvalidUri;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use http_body_util::Full;
 use hyper::body::Body as _;
 use tokio::task::JoinSet;
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use super::connection::Conn;
 use super::dial::Dialer;
 use super::gate::{Gate, Grant, Lease, Ticket};
-use super::{Endpoint, Incoming, Options, Outgoing};
+use super::{Endpoint, Headers, Incoming, Options};
 use crate::runtime::Instant;
 use crate::{Error, ErrorKind, PoolStats, Result, TimeoutKind, Timing};
 
@@ -28,6 +29,7 @@ struct Inner {
     dialer: Dialer,
     options: Options,
     https: bool,
+    headers: HeaderMap,
     host: HeaderValue,
     /// The target of HTTP/1.1 requests (RFC 9112 section 3.2.1); a plain proxy and HTTP/2 want it whole.
     path: Uri,
@@ -37,20 +39,25 @@ struct Inner {
 impl Transport {
     pub(crate) fn new(endpoint: &Endpoint, options: Options) -> Result<Self> {
         options.limits.validate()?;
-        let unreadable =
-            |e: http::Error| Error::config("the base URL cannot be used").with_source(e);
-        let authority = endpoint.uri.authority().map_or("", |a| a.as_str());
+        let unusable = |e: http::Error| Error::config("the base URL cannot be used").with_source(e);
+        let uri = |text: &str| text.parse().map_err(|e: InvalidUri| unusable(e.into()));
+        let whole: Uri = uri(&endpoint.url)?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &options.headers {
+            let name = HeaderName::try_from(name).map_err(|e| unusable(e.into()))?;
+            let mut value = HeaderValue::try_from(value).map_err(|e| unusable(e.into()))?;
+            // Kept out of hyper's own logs, and of HTTP/2's shared header table.
+            value.set_sensitive(name == header::AUTHORIZATION || name.as_str() == "x-api-key");
+            headers.insert(name, value);
+        }
         Ok(Self(Arc::new(Inner {
             gate: Gate::new(options.limits, options.http2),
-            dialer: Dialer::new(endpoint, &options)?,
+            dialer: Dialer::new(endpoint, &whole, &options)?,
             https: endpoint.is_https(),
-            host: HeaderValue::try_from(authority).map_err(|e| unreadable(e.into()))?,
-            path: endpoint
-                .uri
-                .path()
-                .parse()
-                .map_err(|e: http::uri::InvalidUri| unreadable(e.into()))?,
-            whole: endpoint.uri.clone(),
+            host: HeaderValue::try_from(endpoint.authority()).map_err(|e| unusable(e.into()))?,
+            path: uri(endpoint.path())?,
+            whole,
+            headers,
             options,
         })))
     }
@@ -81,11 +88,11 @@ impl Transport {
     }
 
     /// Sends a request and waits for the head of its response, each wait within its bound.
-    pub(crate) async fn send(&self, outgoing: &Outgoing, timing: &mut Timing) -> Result<Incoming> {
+    pub(crate) async fn send(&self, body: &Bytes, timing: &mut Timing) -> Result<Incoming> {
         timing.queued = Duration::ZERO;
         loop {
             let (lease, warm) = self.0.connection(timing).await?;
-            match self.0.exchange(lease, outgoing).await {
+            match self.0.exchange(lease, body).await {
                 // The server had closed a connection that was kept warm: no fault of the call's.
                 Err(error) if warm && *error.kind() == ErrorKind::Connect => {
                     tracing::debug!(%error, "a warm connection had gone stale");
@@ -139,11 +146,11 @@ impl Inner {
         Ok((self.gate.opened(id, conn, took), took))
     }
 
-    async fn exchange(&self, mut lease: Lease<Conn>, outgoing: &Outgoing) -> Result<Incoming> {
+    async fn exchange(&self, mut lease: Lease<Conn>, body: &Bytes) -> Result<Incoming> {
         let Some(conn) = lease.conn() else {
             return Err(Error::new(ErrorKind::Connect, "the connection is gone"));
         };
-        let request = self.request(conn, outgoing);
+        let request = self.request(conn, body);
         let at_most = self.options.waits.head;
         let response = timeout(at_most, conn.exchange(request))
             .await
@@ -156,16 +163,16 @@ impl Inner {
         };
         body.free_if_ended();
         Ok(Incoming {
-            status: head.status,
-            headers: head.headers,
+            status: head.status.as_u16(),
+            headers: Headers::read(|name| Some(head.headers.get(name)?.to_str().ok()?.to_owned())),
             body,
         })
     }
 
-    fn request(&self, conn: &Conn, outgoing: &Outgoing) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(outgoing.body.clone()));
+    fn request(&self, conn: &Conn, body: &Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = http::Method::POST;
-        *request.headers_mut() = outgoing.headers.clone();
+        *request.headers_mut() = self.headers.clone();
         if conn.is_http1() {
             request
                 .headers_mut()
