@@ -19,6 +19,7 @@ for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex"]) {
   if (existsSync(from)) cpSync(from, join(folder, "node_modules", name), { recursive: true });
 }
 cpSync(import.meta.dirname, folder, { recursive: true });
+cpSync(join(root, "npm/examples"), join(folder, "examples"), { recursive: true });
 const vectors = {};
 for (const file of readdirSync(join(root, "tests/vectors")).filter((file) => file.endsWith(".json"))) {
   vectors[file] = JSON.parse(readFileSync(join(root, "tests/vectors", file), "utf8"));

@@ -21,6 +21,9 @@ use tower_service::Service;
 use super::{Endpoint, Options, Proxy};
 use crate::{Error, ErrorKind, Result};
 
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+compile_error!("warmline needs one of its features `rustls` (the default) and `native-tls`");
+
 /// A connection as reqwest made it: TCP, or TLS over it, through a proxy or not.
 pub(super) trait Io: Read + Write + Connected + Send + Unpin {}
 

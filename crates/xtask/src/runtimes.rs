@@ -63,7 +63,9 @@ pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
         vectors,
     ]);
     let mut browser = with_tools("browser.mjs");
-    browser.arg(chromium);
+    browser.arg(&chromium);
+    let mut examples = with_tools("examples.mjs");
+    examples.arg(&chromium);
     for (name, mut command) in [
         ("Node", node),
         ("Bun", bun),
@@ -71,6 +73,7 @@ pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
         ("workerd", with_tools("workerd.mjs")),
         ("edge-runtime", with_tools("edge.mjs")),
         ("Chromium", browser),
+        ("the examples", examples),
     ] {
         let (passed, failed) = suite(name, &mut command, &folder);
         each(name, passed, failed);

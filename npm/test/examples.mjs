@@ -1,0 +1,64 @@
+// The examples as their readers run them: the Worker under wrangler, the page built by Vite in Chromium.
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { visitPage } from "./chromium.mjs";
+
+const [tools, sim, executablePath] = process.argv.slice(2);
+const require = createRequire(resolve(tools, "package.json"));
+Object.assign(process.env, { WRANGLER_SEND_METRICS: "false", CI: "true" });
+
+const results = [];
+async function test(name, body) {
+  try {
+    await body();
+    results.push({ name });
+  } catch (error) {
+    results.push({ name, error: String(error?.stack ?? error) });
+  }
+}
+const check = (condition, what) => {
+  if (!condition) throw new Error(what);
+};
+
+const { unstable_startWorker } = require("wrangler");
+const worker = await unstable_startWorker({
+  config: "examples/worker/wrangler.toml",
+  bindings: {
+    ANTHROPIC_BASE_URL: { type: "plain_text", value: sim },
+    ANTHROPIC_API_KEY: { type: "plain_text", value: "sk-ant-secret-0001" },
+  },
+  dev: { logLevel: "error", server: { port: 0 }, inspector: false, watch: false },
+});
+const post = (body, headers = {}) => worker.fetch("http://localhost/", { method: "POST", body, headers });
+await test("the Worker answers whole", async () => {
+  const { text, usage } = await (await post("Grüezi")).json();
+  check(text.startsWith("You said: “Grüezi”") && usage.outputTokens > 10, text);
+});
+await test("the Worker streams", async () => {
+  const response = await post("Grüezi", { accept: "text/event-stream" });
+  const events = (await response.text()).trim().split("\n\n").map((line) => JSON.parse(line.slice(6)));
+  check(events.length > 10 && events.at(-1).reply.text.startsWith("You said: “Grüezi”"), JSON.stringify(events.at(-1)));
+});
+await test("the Worker says what is wrong", async () => {
+  const response = await post(" ");
+  const { error } = await response.json();
+  check(response.status === 400 && error.kind === "config" && error.message.includes("messages[0] is empty"), JSON.stringify(error));
+  check((await worker.fetch("http://localhost/")).status === 405, "GET");
+});
+await worker.dispose();
+
+const { chromium } = require("playwright-core");
+const { build } = await import(pathToFileURL(require.resolve("vite")).href);
+await build({ root: "examples/vite-page", logLevel: "error" });
+const folder = "examples/vite-page/dist";
+await visitPage({ chromium, executablePath, folder, query: `?server=${encodeURIComponent(sim)}` }, async (page) => {
+  await test("the page shows the answer", async () => {
+    await page.fill("[name=key]", "sk-ant-secret-0001");
+    await page.fill("[name=question]", "Grüezi");
+    await page.locator("form button").first().click();
+    await page.waitForFunction(() => document.querySelector("output").textContent.endsWith("a real one."), undefined, { timeout: 10_000 });
+  });
+});
+console.log(JSON.stringify(results));
+process.exit(0);
