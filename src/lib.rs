@@ -20,6 +20,10 @@
 //! - [`Limits`] hold exactly, at every instant, and [`PoolStats`] show it.
 //! - [`RetryPolicy`] says what is tried again and when; [`Error`] says what went wrong and what to do.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod chat;
 mod client;
 mod config;

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::runtimes;
+use crate::setup::Compiler;
+use crate::{run as run_command, runtimes};
 
 /// What has been counted so far.
 #[derive(Default)]
@@ -40,6 +41,7 @@ pub(crate) fn run() -> ExitCode {
         "documentation tests",
         &["test", "--workspace", "--doc", "--no-fail-fast"],
     );
+    count.webassembly_library();
     count.runtimes();
     let Count {
         passed,
@@ -63,9 +65,31 @@ impl Count {
     /// A command that passes or fails as a whole.
     fn check(&mut self, name: &str, arguments: &[&str]) {
         println!("== {name}: cargo {}", arguments.join(" "));
-        let passed = cargo(arguments)
-            .status()
-            .is_ok_and(|status| status.success());
+        let passed = cargo(arguments).status();
+        self.passed_or_failed(name, passed.is_ok_and(|status| status.success()));
+    }
+
+    /// The crate as a library for WebAssembly, without the face for JavaScript.
+    fn webassembly_library(&mut self) {
+        println!("== the crate as a library for WebAssembly");
+        let checked = Compiler::find().and_then(|compiler| {
+            let mut cargo = compiler.cargo("check");
+            cargo.args([
+                "--package",
+                "warmline",
+                "--lib",
+                "--no-default-features",
+                "--quiet",
+            ]);
+            run_command(cargo.env("RUSTFLAGS", "-D warnings"))
+        });
+        if let Err(error) = &checked {
+            println!("{error}");
+        }
+        self.passed_or_failed("the WebAssembly library", checked.is_ok());
+    }
+
+    fn passed_or_failed(&mut self, name: &str, passed: bool) {
         *(if passed {
             &mut self.passed
         } else {
