@@ -353,6 +353,19 @@ async fn a_stale_connection_never_fails_a_call() {
 }
 
 #[tokio::test]
+async fn a_server_that_breaks_every_connection_is_asked_once_more_and_no_further() {
+    let sim = sim().await;
+    let client = builder(&sim).retry(RetryPolicy::never()).build().unwrap();
+    client.warm_up(5).await.unwrap();
+    // It might have been stale, so it is tried again; but a request may have been billed.
+    let error = client.chat(ask("fault=reset")).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), sim.stats().requests),
+        (&ErrorKind::Connect, 2)
+    );
+}
+
+#[tokio::test]
 async fn a_connection_that_the_server_closes_while_idle_leaves_the_statistics() {
     let sim = sim().await;
     let client = client(&sim);

@@ -223,6 +223,17 @@ impl<C: Connection> Gate<C> {
         None
     }
 
+    /// Closes what is idle now.
+    pub(crate) fn close_idle(&self) {
+        let mut state = self.0.lock();
+        let mut dead = Vec::new();
+        while let Some(id) = state.idle.last().copied() {
+            dead.push(state.retire(id));
+        }
+        self.0.publish(state);
+        drop(dead);
+    }
+
     pub(crate) fn downgrade(&self) -> WeakGate<C> {
         WeakGate(Arc::downgrade(&self.0))
     }

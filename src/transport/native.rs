@@ -90,15 +90,17 @@ impl Transport {
     /// Sends a request and waits for the head of its response, each wait within its bound.
     pub(crate) async fn send(&self, body: &Bytes, timing: &mut Timing) -> Result<Incoming> {
         timing.queued = Duration::ZERO;
-        loop {
-            let (lease, warm) = self.0.connection(timing).await?;
-            match self.0.exchange(lease, body).await {
-                // The server had closed a connection that was kept warm: no fault of the call's.
-                Err(error) if warm && *error.kind() == ErrorKind::Connect => {
-                    tracing::debug!(%error, "a warm connection had gone stale");
-                }
-                result => return result,
+        let (lease, warm) = self.0.connection(timing).await?;
+        match self.0.exchange(lease, body).await {
+            // The server had closed a connection that was kept warm: no fault of the call's. Those that
+            // were idle beside it are as old, so the one repetition takes none of them.
+            Err(error) if warm && *error.kind() == ErrorKind::Connect => {
+                tracing::debug!(%error, "a warm connection had gone stale");
+                self.0.gate.close_idle();
+                let (lease, _) = self.0.connection(timing).await?;
+                self.0.exchange(lease, body).await
             }
+            result => result,
         }
     }
 }
