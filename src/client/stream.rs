@@ -156,6 +156,18 @@ fn events_of(reply: Reply) -> VecDeque<Event> {
     events
 }
 
+/// The reply is whole. The end of its body has mostly come with it; what has not is read aside.
+fn let_end(mut body: Body, cx: &mut Context<'_>) {
+    for _ in 0..8 {
+        match body.poll_chunk(cx) {
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(_) => return,
+            Poll::Pending => break,
+        }
+    }
+    body.finish();
+}
+
 /// A response whose body is being decoded.
 pub(super) struct Live {
     call: Call,
@@ -222,7 +234,7 @@ impl Live {
             }
             if self.decoder.ended() {
                 if let Some(body) = self.body.take() {
-                    body.finish();
+                    let_end(body, cx);
                 }
                 let mut reply = self.decoder.take_reply();
                 self.call.complete(&mut reply);
