@@ -35,7 +35,16 @@ pub(crate) fn run() -> ExitCode {
     );
     count.suite(
         "unit and integration tests",
-        &["test", "--workspace", "--all-targets", "--no-fail-fast"],
+        // Benches are built by the lints and run by themselves: they take minutes.
+        &[
+            "test",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--examples",
+            "--no-fail-fast",
+        ],
     );
     count.suite(
         "documentation tests",
