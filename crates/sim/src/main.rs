@@ -1,6 +1,6 @@
 //! `warmline-sim`: the simulated provider as a program.
 
-use std::io::Result;
+use std::io::{Result, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -39,11 +39,14 @@ async fn main() -> Result<()> {
         pace: Duration::from_millis(options.pace),
     })
     .await?;
-    println!("ANTHROPIC_BASE_URL={}", sim.anthropic_url());
-    println!("OPENAI_BASE_URL={}", sim.openai_url());
-    println!("counts: {}/sim/stats", sim.url());
-    if let Some(pem) = sim.certificate() {
-        print!("{pem}");
-    }
+    // At once, for programs that read the first line and no more.
+    print!(
+        "ANTHROPIC_BASE_URL={}\nOPENAI_BASE_URL={}\ncounts: {}/sim/stats\n{}",
+        sim.anthropic_url(),
+        sim.openai_url(),
+        sim.url(),
+        sim.certificate().unwrap_or_default(),
+    );
+    std::io::stdout().flush()?;
     tokio::signal::ctrl_c().await
 }

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
 
@@ -110,6 +110,8 @@ fn suite(name: &str, command: &mut Command, folder: &Path) -> (usize, usize) {
 struct Simulator {
     child: Child,
     url: String,
+    /// Kept open: what it goes on to print must find a reader.
+    _stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Simulator {
@@ -124,15 +126,19 @@ impl Simulator {
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
+        let mut stdout = child.stdout.take().map(BufReader::new);
+        if let Some(stdout) = &mut stdout {
+            stdout.read_line(&mut line)?;
         }
-        let url = line
+        let (_, url) = line
             .trim()
             .split_once('=')
-            .map(|(_, url)| url.to_owned())
-            .unwrap_or_default();
-        Ok(Self { child, url })
+            .ok_or("the simulator did not say where it is")?;
+        Ok(Self {
+            child,
+            url: url.to_owned(),
+            _stdout: stdout,
+        })
     }
 }
 
