@@ -31,12 +31,12 @@ async fn sequential_calls_use_one_socket() {
             line(&client),
             "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting"
         );
-        client.stream(ask("tokens=3")).into_reply().await.unwrap();
-        settles(
-            &client,
-            "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
-        )
-        .await;
+        let paced = ask("tokens=3&pace=1&flush");
+        client.stream(paced).into_reply().await.unwrap();
+        assert_eq!(
+            line(&client),
+            "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting"
+        );
     }
     let (ours, theirs) = (client.stats(), sim.stats());
     assert_eq!(
@@ -263,6 +263,38 @@ async fn none_is_kept_where_none_may_be() {
     }
     sim.wait_until(|s| s.open == 0 && s.total == 3).await;
     assert_eq!(sim.stats().peak, 1);
+}
+
+#[tokio::test]
+async fn the_shortest_and_the_longest_times_are_taken() {
+    let sim = sim().await;
+    let with = |keepalive_expiry, wait| {
+        let limits = Limits {
+            keepalive_expiry,
+            ..Limits::default()
+        };
+        let builder = builder(&sim).limits(limits).timeout(wait);
+        builder.pool_timeout(wait).deadline(wait).build().unwrap()
+    };
+    let never_kept = with(Duration::ZERO, Duration::from_secs(10));
+    never_kept.chat(ask("tokens=1")).await.unwrap();
+    never_kept
+        .stream(ask("tokens=3&pace=15"))
+        .into_reply()
+        .await
+        .unwrap();
+    sim.wait_until(|s| s.open == 0 && s.total == 2).await;
+    let for_ever = with(Duration::MAX, Duration::MAX);
+    for_ever
+        .stream(ask("tokens=3&pace=1"))
+        .into_reply()
+        .await
+        .unwrap();
+    for_ever
+        .chat(ask("status=429&retry-after-ms=1&times=1"))
+        .await
+        .unwrap();
+    assert_eq!(sim.stats().open, 1);
 }
 
 #[tokio::test]

@@ -39,6 +39,9 @@ pub struct ClientBuilder {
     headers: Vec<(String, String)>,
 }
 
+/// Longer waits are cut to this, which no clock runs past.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// Which HTTP is spoken (native; in WebAssembly the runtime decides).
 ///
 /// ```
@@ -280,8 +283,14 @@ impl ClientBuilder {
     /// let error = Client::builder(Provider::OpenAi).api_key("sk-123").limits(limits).build().unwrap_err();
     /// assert!(error.to_string().contains("max_keepalive_connections is 11"));
     /// ```
-    pub fn build(self) -> Result<Client> {
+    pub fn build(mut self) -> Result<Client> {
         let provider = self.provider;
+        for wait in [&mut self.timeout, &mut self.limits.keepalive_expiry] {
+            *wait = LONGEST.min(*wait);
+        }
+        for wait in [&mut self.pool_timeout, &mut self.deadline] {
+            *wait = wait.map(|wait| LONGEST.min(wait));
+        }
         let waits = [Some(self.timeout), self.pool_timeout, self.deadline];
         for (name, wait) in ["timeout", "pool_timeout", "deadline"]
             .into_iter()

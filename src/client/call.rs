@@ -99,7 +99,7 @@ impl Call {
                 Err(Some(reason)) => return Err(self.fail(error.because(&reason))),
             };
             if let Some(deadline) = self.client.deadline
-                && self.start.elapsed() + delay >= deadline
+                && self.start.elapsed().saturating_add(delay) >= deadline
             {
                 let reason = format!("the deadline of {deadline:?} leaves no time to try again");
                 return Err(self.fail(error.because(&reason)));

@@ -156,18 +156,6 @@ fn events_of(reply: Reply) -> VecDeque<Event> {
     events
 }
 
-/// The reply is whole. The end of its body has mostly come with it; what has not is read aside.
-fn let_end(mut body: Body, cx: &mut Context<'_>) {
-    for _ in 0..8 {
-        match body.poll_chunk(cx) {
-            Poll::Ready(Some(Ok(_))) => {}
-            Poll::Ready(_) => return,
-            Poll::Pending => break,
-        }
-    }
-    body.finish();
-}
-
 /// A response whose body is being decoded.
 pub(super) struct Live {
     call: Call,
@@ -179,6 +167,7 @@ pub(super) struct Live {
     failed: Option<Error>,
     /// Since when the caller has been waiting for content: its own pauses do not count.
     waiting_since: Option<Instant>,
+    ending: bool,
     timer: Pin<Box<runtime::Sleep>>,
 }
 
@@ -192,6 +181,7 @@ impl Live {
             held: VecDeque::new(),
             failed: None,
             waiting_since: None,
+            ending: false,
             timer,
         }
     }
@@ -233,9 +223,7 @@ impl Live {
                 return Poll::Ready(Ok(event));
             }
             if self.decoder.ended() {
-                if let Some(body) = self.body.take() {
-                    let_end(body, cx);
-                }
+                ready!(self.poll_end(cx));
                 let mut reply = self.decoder.take_reply();
                 self.call.complete(&mut reply);
                 return Poll::Ready(Ok(Event::Done {
@@ -260,6 +248,30 @@ impl Live {
             // The events before a failure are still good, and come first.
             self.failed = fed.err();
         }
+    }
+
+    /// The reply is whole; the end of its body comes with it, or close behind. It is waited for, so that
+    /// the connection is free when the caller makes the next call, but not for long: some servers never
+    /// end it.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        const AT_MOST: Duration = Duration::from_millis(100);
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(());
+        };
+        while let Poll::Ready(rest) = body.poll_chunk(cx) {
+            if !matches!(rest, Some(Ok(_))) {
+                self.body = None;
+                return Poll::Ready(());
+            }
+        }
+        if !std::mem::replace(&mut self.ending, true) {
+            self.timer.as_mut().reset(Instant::now() + AT_MOST);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        if let Some(body) = self.body.take() {
+            body.finish();
+        }
+        Poll::Ready(())
     }
 
     /// Ready once the caller has waited too long. The timer is set anew only when it fires, rather

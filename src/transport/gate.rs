@@ -212,7 +212,8 @@ impl<C: Connection> Gate<C> {
         };
         let due = *idle_since + expiry;
         if *calls > 0 {
-            return Some(now + expiry);
+            // Not too often, however short the expiry.
+            return Some(now + expiry.max(Duration::from_millis(10)));
         }
         if due > now {
             return Some(due);
@@ -328,7 +329,9 @@ impl<C: Connection> Gate<C> {
     fn release(&self, id: u64, conn: C, reusable: bool) {
         let mut state = self.0.lock();
         // Of a shared connection only the one call's stream ends with its reply.
-        let keep = (reusable || conn.capacity() > 1) && conn.is_open();
+        let keep = (reusable || conn.capacity() > 1)
+            && conn.is_open()
+            && !self.0.limits.keepalive_expiry.is_zero();
         let mut spare = Some(conn);
         let mut emptied = false;
         if let Some(Socket::Open {
