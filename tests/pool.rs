@@ -604,3 +604,28 @@ async fn http2_opens_another_connection_when_the_streams_of_one_are_used_up() {
     }
     assert_eq!(sim.stats().peak, 2);
 }
+
+#[tokio::test]
+async fn on_a_network_a_warm_call_saves_the_handshakes() {
+    let way = Duration::from_millis(15);
+    let config = Config {
+        tls: true,
+        one_way_delay: way,
+        ..Config::default()
+    };
+    let sim = Sim::start(config).await.unwrap();
+    let client = builder(&sim)
+        .root_certificate(sim.certificate().unwrap())
+        .build()
+        .unwrap();
+    // A round trip for TCP, and one for TLS 1.3 (RFC 8446, section 2), before the request's own.
+    let cold = client.chat(ask("tokens=1")).await.unwrap().timing;
+    assert!(cold.connect.unwrap() >= 4 * way, "{cold:?}");
+    assert!(cold.first_event >= 6 * way, "{cold:?}");
+    let warm = client.chat(ask("tokens=1")).await.unwrap().timing;
+    assert!(
+        warm.connect.is_none() && warm.first_event >= 2 * way,
+        "{warm:?}"
+    );
+    assert!(warm.first_event < cold.first_event, "{warm:?} {cold:?}");
+}
