@@ -239,11 +239,11 @@ async fn each_wait_has_its_own_bound() {
     let error = impatient(40).chat(ask("hold")).await.unwrap_err();
     assert_eq!(timed_out(&error), Some("head"), "{error}");
 
-    let error = impatient(40).chat(ask("stall")).await.unwrap_err();
+    let error = impatient(250).chat(ask("stall")).await.unwrap_err();
     assert_eq!(timed_out(&error), Some("content"), "{error}");
 
     for pings in ["", "&pings"] {
-        let mut stream = impatient(60).stream(ask(&format!("tokens=9&stall&after=2{pings}")));
+        let mut stream = impatient(250).stream(ask(&format!("tokens=9&stall&after=2{pings}")));
         let error = loop {
             if let Err(error) = stream.next().await.unwrap() {
                 break error;
@@ -254,14 +254,14 @@ async fn each_wait_has_its_own_bound() {
     }
 
     // Content that keeps coming may take longer than the bound, and so may its reader.
-    let mut stream = impatient(60).stream(ask("tokens=12&pace=15"));
+    let mut stream = impatient(400).stream(ask("tokens=12&pace=50"));
     let mut texts = 0;
     while let Some(event) = stream.next().await {
         if let Event::Text { .. } = event.unwrap() {
             texts += 1;
         }
         if texts == 3 {
-            tokio::time::sleep(Duration::from_millis(80)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
     assert_eq!(texts, 12);

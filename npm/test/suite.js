@@ -291,7 +291,7 @@ async function calls({ Warmline, WarmlineError, ConfigError, RateLimitError, Can
   await test("waits are bounded", async () => {
     const head = await failure(make({ timeoutMs: 80, maxRetries: 0 }).chat(ask("delay=2000")));
     equal([head.kind, head.which], ["timeout", "head"], "the error");
-    const content = await failure(make({ timeoutMs: 80, maxRetries: 0 }).stream(ask("tokens=9&stall&after=2&pings")).reply());
+    const content = await failure(make({ timeoutMs: 400, maxRetries: 0 }).stream(ask("tokens=9&stall&after=2&pings")).reply());
     equal([content.kind, content.which], ["timeout", "content"], "the error");
     const deadline = await failure(make({ deadlineMs: 80 }).chat(ask("delay=2000")));
     equal([deadline.kind, deadline.which], ["timeout", "deadline"], "the error");
