@@ -102,8 +102,11 @@ export class Warmline {
       headers,
     });
     this.#fetch = fetch;
-    // Where nothing has to be waited for, a bad address or header is found here.
-    if (!ready()) this.#start();
+    // Where nothing has to be waited for, a bad address or header is found here; elsewhere by the first
+    // call, which also says so where the module cannot be loaded.
+    const loading = ready();
+    if (loading) loading.catch(() => {});
+    else this.#start();
   }
 
   #start() {
