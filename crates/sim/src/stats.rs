@@ -196,7 +196,21 @@ impl Page {
     }
 }
 
-/// The socket is non-blocking, so this looks without waiting.
+/// Asks the kernel, without waiting. On Linux it tells of a close even where there is still something to
+/// read before it; elsewhere a close is seen only once all before it has been read.
+#[cfg(target_os = "linux")]
+fn closed_by_client(socket: &TcpStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().intersects(gone)
+}
+
+#[cfg(not(target_os = "linux"))]
 fn closed_by_client(socket: &TcpStream) -> bool {
     match socket.peek(&mut [0]) {
         Ok(n) => n == 0,
