@@ -9,12 +9,18 @@ use std::time::Duration;
 
 use common::{ask, builder, client, limits, settles, sim};
 use futures_util::future::join_all;
-use tokio::task::JoinSet;
-use warmline::{Client, ErrorKind, Event, HttpVersion, Limits, RetryPolicy};
+use tokio::task::{JoinHandle, JoinSet};
+use warmline::{Client, ErrorKind, Event, HttpVersion, Limits, Reply, RetryPolicy};
 use warmline_sim::{Config, Sim};
 
 fn line(client: &Client) -> String {
     client.stats().to_string()
+}
+
+/// A call under way.
+fn call(client: &Client, scenario: &'static str) -> JoinHandle<warmline::Result<Reply>> {
+    let client = client.clone();
+    tokio::spawn(async move { client.chat(ask(scenario)).await })
 }
 
 #[tokio::test]
@@ -65,10 +71,7 @@ async fn ten_calls_open_ten_and_keep_five_and_the_eleventh_waits() {
     );
     assert_eq!(client.stats().exhausted, Some(0));
 
-    let eleventh = tokio::spawn({
-        let client = client.clone();
-        async move { client.chat(ask("tokens=1")).await }
-    });
+    let eleventh = call(&client, "tokens=1");
     settles(
         &client,
         "Requests: 10 active, 1 queued | Connections: 10 active, 0 idle, 0 connecting",
@@ -106,10 +109,7 @@ async fn ten_calls_open_ten_and_keep_five_and_the_eleventh_waits() {
 async fn waiting_callers_are_served_in_the_order_in_which_they_came() {
     let sim = sim().await;
     let client = builder(&sim).limits(limits(1, 1)).build().unwrap();
-    let first = tokio::spawn({
-        let client = client.clone();
-        async move { client.chat(ask("hold")).await }
-    });
+    let first = call(&client, "hold");
     sim.wait_until(|s| s.holding == 1).await;
     let served = Arc::new(AtomicUsize::new(0));
     let mut calls = Vec::new();
@@ -141,10 +141,7 @@ async fn a_caller_that_waits_too_long_is_told_the_limits_and_its_wait() {
         .pool_timeout(Duration::from_millis(30))
         .build()
         .unwrap();
-    let holder = tokio::spawn({
-        let client = client.clone();
-        async move { client.chat(ask("hold")).await }
-    });
+    let holder = call(&client, "hold");
     sim.wait_until(|s| s.holding == 1).await;
     let error = client.chat(ask("")).await.unwrap_err();
     let ErrorKind::PoolTimeout { limits, waited } = error.kind() else {
@@ -165,15 +162,9 @@ async fn a_caller_that_waits_too_long_is_told_the_limits_and_its_wait() {
 async fn a_dropped_caller_leaves_the_queue_at_once() {
     let sim = sim().await;
     let client = builder(&sim).limits(limits(1, 1)).build().unwrap();
-    let holder = tokio::spawn({
-        let client = client.clone();
-        async move { client.chat(ask("hold")).await }
-    });
+    let holder = call(&client, "hold");
     sim.wait_until(|s| s.holding == 1).await;
-    let waiter = tokio::spawn({
-        let client = client.clone();
-        async move { client.chat(ask("")).await }
-    });
+    let waiter = call(&client, "");
     settles(
         &client,
         "Requests: 1 active, 1 queued | Connections: 1 active, 0 idle, 0 connecting",
@@ -210,10 +201,7 @@ async fn a_dropped_stream_frees_its_place_and_its_socket() {
 async fn a_dropped_call_frees_its_place_whatever_it_was_doing() {
     let sim = sim().await;
     let client = builder(&sim).limits(limits(1, 1)).build().unwrap();
-    let call = tokio::spawn({
-        let client = client.clone();
-        async move { client.chat(ask("hold")).await }
-    });
+    let call = call(&client, "hold");
     sim.wait_until(|s| s.holding == 1).await;
     call.abort();
     sim.wait_until(|s| s.open == 0 && s.active == 0).await;
@@ -317,10 +305,7 @@ async fn two_origins_have_two_pools() {
         builder(&one).limits(limits(1, 1)).build().unwrap(),
         builder(&two).limits(limits(1, 1)).build().unwrap(),
     ];
-    let holder = tokio::spawn({
-        let client = clients[0].clone();
-        async move { client.chat(ask("hold")).await }
-    });
+    let holder = call(&clients[0], "hold");
     one.wait_until(|s| s.holding == 1).await;
     clients[1].chat(ask("tokens=1")).await.unwrap();
     assert_eq!(

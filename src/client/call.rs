@@ -18,6 +18,8 @@ const MAX_ERROR_BODY: usize = 64 << 10;
 /// The largest reply that is taken whole.
 const MAX_BODY: usize = 64 << 20;
 
+/// Cheap to clone: the stream that an attempt becomes goes on with its own.
+#[derive(Clone)]
 pub(super) struct Call {
     pub(super) client: Arc<Inner>,
     body: Bytes,
@@ -129,7 +131,7 @@ impl Call {
             && !content_type.starts_with("text/html")
         {
             let decoder = StreamDecoder::new(client.provider, &headers, self.keep_raw);
-            let mut live = Live::new(self.hand_over(), decoder, body);
+            let mut live = Live::new(self.clone(), decoder, body);
             live.begin().await?;
             return Ok(Answer::Live(Box::new(live)));
         }
@@ -141,20 +143,6 @@ impl Call {
         let mut reply = client.provider.decode(&headers, whole)?;
         self.complete(&mut reply);
         Ok(Answer::Whole(Box::new(reply)))
-    }
-
-    /// The call as the stream goes on with it.
-    fn hand_over(&self) -> Self {
-        Self {
-            client: self.client.clone(),
-            body: self.body.clone(),
-            stream: self.stream,
-            keep_raw: self.keep_raw,
-            start: self.start,
-            attempts: self.attempts,
-            timing: self.timing,
-            span: self.span.clone(),
-        }
     }
 
     /// The body as far as it comes, and why it came no further.
