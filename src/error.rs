@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Limits, Provider};
+use crate::{Limits, Provider, runtime};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -154,6 +154,11 @@ impl TimeoutKind {
     }
 }
 
+/// A duration for people: in seconds, with as many places as it has.
+pub(crate) fn seconds(duration: Duration) -> String {
+    runtime::print_float(duration.as_secs_f64()) + "s"
+}
+
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
@@ -193,7 +198,7 @@ impl Error {
         };
         Self::new(
             ErrorKind::Timeout { which },
-            format!("{what} within {after:?}; {advice}"),
+            [what, " within ", &seconds(after), "; ", advice].concat(),
         )
     }
 
@@ -245,9 +250,16 @@ impl Error {
         if key.len() < 8 {
             return self;
         }
+        // By bytes: std's search for strings is large for what is rarely done, and WebAssembly pays for it.
         let clean = |text: &mut String| {
-            if text.contains(key) {
-                *text = text.replace(key, "[redacted]");
+            let mut from = 0;
+            let found = |text: &str, from| {
+                let mut windows = text.as_bytes().get(from..)?.windows(key.len());
+                Some(from + windows.position(|window| window == key.as_bytes())?)
+            };
+            while let Some(at) = found(text, from) {
+                text.replace_range(at..at + key.len(), "[redacted]");
+                from = at + "[redacted]".len();
             }
         };
         clean(self.0.message.to_mut());
@@ -392,5 +404,26 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|s| s as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_taken_out_wherever_it_stands_and_whatever_it_is() {
+        for (key, message, shown) in [
+            (
+                "sk-12345",
+                "sk-12345 and ésk-12345é",
+                "[redacted] and é[redacted]é",
+            ),
+            ("redacted", "redactedredacted", "[redacted][redacted]"),
+            ("sk-12345", "sk-1234", "sk-1234"),
+        ] {
+            let error = Error::config(message).redacted(key);
+            assert_eq!(error.message(), shown);
+        }
     }
 }

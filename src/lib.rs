@@ -28,6 +28,7 @@ mod chat;
 mod client;
 mod config;
 mod error;
+mod json;
 mod pool;
 mod provider;
 mod retry;

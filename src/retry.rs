@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::error::seconds;
+use crate::runtime;
 use crate::transport::Headers;
 use crate::{Error, ErrorKind, TimeoutKind};
 
@@ -66,7 +68,8 @@ impl RetryPolicy {
     /// ```
     pub fn backoff(&self, n: u32, random: f64) -> Duration {
         let longest = self.base.saturating_mul(1 << n.min(20)).min(self.cap);
-        longest.mul_f64(random.clamp(0.0, 1.0))
+        let seconds = longest.as_secs_f64() * random.clamp(0.0, 1.0);
+        Duration::try_from_secs_f64(seconds).unwrap_or(longest)
     }
 
     /// Whether a call that has been retried `n` times and failed with `error` is tried again: after
@@ -87,8 +90,9 @@ impl RetryPolicy {
         let delay = match error.retry_after() {
             Some(asked) if asked > self.max_retry_after => {
                 return Err(Some(format!(
-                    "the provider asks to wait {asked:?}, longer than the {:?} that are waited for",
-                    self.max_retry_after
+                    "the provider asks to wait {}, longer than the {} that are waited for",
+                    seconds(asked),
+                    seconds(self.max_retry_after)
                 )));
             }
             Some(asked) => asked,
@@ -166,7 +170,7 @@ pub(crate) fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration
     }
     let after = text("retry-after")?;
     decimal(after).or_else(|| {
-        let date = httpdate::parse_http_date(after).ok()?;
+        let date = runtime::parse_http_date(after)?;
         Some(date.duration_since(now).unwrap_or_default())
     })
 }

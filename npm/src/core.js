@@ -99,7 +99,7 @@ export class Warmline {
       timeout_ms: rest.timeoutMs,
       deadline_ms: rest.deadlineMs,
       max_retries: rest.maxRetries,
-      headers,
+      ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [`header:${name}`, value])),
     });
     this.#fetch = fetch;
     // Where nothing has to be waited for, a bad address or header is found here; elsewhere by the first
@@ -148,7 +148,7 @@ export class Warmline {
       for (;;) {
         let events;
         try {
-          events = await call.next();
+          events = await new Promise((resolve, reject) => call.next(resolve, reject));
         } catch (error) {
           throw fromCore(error, signal?.aborted ? signal.reason : undefined);
         }

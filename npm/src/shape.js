@@ -210,11 +210,11 @@ export async function toReply(event, output) {
     usageReported: core.usage_reported,
     requestId: core.request_id ?? undefined,
     attempts: event.attempts,
-    timing: { firstEventMs: event.first_event_ms, totalMs: event.total_ms },
+    timing: { firstEventMs: event.first_event_us / 1000, totalMs: event.total_us / 1000 },
     raw: event.raw ?? undefined,
     message: { role: "assistant", content: core.content },
   };
-  for (const name of ["attempts", "first_event_ms", "total_ms", "raw"]) delete event[name];
+  for (const name of ["attempts", "first_event_us", "total_us", "raw"]) delete event[name];
   if (output !== undefined && event.reply.toolCalls.length === 0) event.reply.output = await validate(event.reply, output);
 }
 

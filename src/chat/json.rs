@@ -1,366 +1,455 @@
 //! The JSON form of what is asked, read by hand: the code that serde derives for these types would be a
 //! quarter of the WebAssembly module, and its errors do not say where.
 
-use std::fmt::Display;
-
 use serde::de::{Deserialize, Deserializer, Error as _};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::message::{CacheTtl, Message, Part, Role, Source, ToolCall};
 use super::request::{Effort, OutputSchema, Reasoning, Request, Tool, ToolChoice};
+use crate::json::{Malformed, Reader, Writer};
+use crate::runtime;
 
 type Read<T> = Result<T, String>;
 
-/// The fields of one object, taken out one by one; what is left in the end is unknown.
-struct Fields {
-    at: String,
-    map: Map<String, Value>,
-}
-
-impl Fields {
-    fn of(value: Value, at: &str) -> Read<Self> {
-        match value {
-            Value::Object(map) => Ok(Self {
-                at: at.to_owned(),
-                map,
-            }),
-            _ => Err(wrong(at, "an object")),
-        }
-    }
-
-    fn path(&self, name: &str) -> String {
-        match self.at.as_str() {
-            "" => name.to_owned(),
-            at => [at, ".", name].concat(),
-        }
-    }
-
-    /// A field that is null counts as one that is not there.
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.map.remove(name).filter(|value| !value.is_null())
-    }
-
-    fn need(&mut self, name: &str) -> Read<Value> {
-        self.take(name)
-            .ok_or_else(|| self.path(name) + " is missing")
-    }
-
-    fn text(&mut self, name: &str) -> Read<Option<String>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(wrong(&self.path(name), "a string")),
-        }
-    }
-
-    fn need_text(&mut self, name: &str) -> Read<String> {
-        self.text(name)?
-            .ok_or_else(|| self.path(name) + " is missing")
-    }
-
-    fn flag(&mut self, name: &str) -> Read<Option<bool>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(_) => Err(wrong(&self.path(name), "true or false")),
-        }
-    }
-
-    fn whole(&mut self, name: &str) -> Read<Option<u32>> {
-        let Some(value) = self.take(name) else {
-            return Ok(None);
-        };
-        let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
-        number
-            .map(Some)
-            .ok_or_else(|| wrong(&self.path(name), "a whole number up to 4294967295"))
-    }
-
-    fn number(&mut self, name: &str) -> Read<Option<f64>> {
-        let Some(value) = self.take(name) else {
-            return Ok(None);
-        };
-        value
-            .as_f64()
-            .map(Some)
-            .ok_or_else(|| wrong(&self.path(name), "a number"))
-    }
-
-    fn list<T>(&mut self, name: &str, each: impl Fn(Value, &str) -> Read<T>) -> Read<Vec<T>> {
-        match self.take(name) {
-            None => Ok(Vec::new()),
-            Some(value) => list(value, &self.path(name), each),
-        }
-    }
-
-    /// One of a few words.
-    fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Read<Option<T>> {
-        match self.text(name)? {
-            None => Ok(None),
-            Some(word) => pick(&word, words, &self.path(name)).map(Some),
-        }
-    }
-
-    fn cache(&mut self) -> Read<Option<CacheTtl>> {
-        let words = [("5m", CacheTtl::FiveMinutes), ("1h", CacheTtl::OneHour)];
-        self.word("cache", &words)
-    }
-
-    /// Text, or a list of parts.
-    fn content(&mut self, name: &str) -> Read<Vec<Part>> {
-        let path = self.path(name);
-        match self.need(name)? {
-            Value::String(text) => Ok(vec![Part::text(text)]),
-            value => list(value, &path, part),
-        }
-    }
-
-    /// Nothing may be left: a misspelt field would be lost without a word.
-    fn end<T>(self, value: T) -> Read<T> {
-        match self.map.keys().next() {
-            None => Ok(value),
-            Some(name) => Err(["unknown field ", &self.path(name)].concat()),
-        }
+impl From<Malformed> for String {
+    fn from(malformed: Malformed) -> Self {
+        ["the request is not JSON: ", &malformed.to_string()].concat()
     }
 }
 
-fn wrong(at: &str, expected: &str) -> String {
-    [at, " must be ", expected].concat()
+/// A place in the request, which becomes text only where something is wrong there.
+#[derive(Clone, Copy)]
+enum At<'a> {
+    Top,
+    Field(&'a At<'a>, &'a str),
+    Item(&'a At<'a>, usize),
 }
 
-fn list<T>(value: Value, at: &str, each: impl Fn(Value, &str) -> Read<T>) -> Read<Vec<T>> {
-    let Value::Array(values) = value else {
-        return Err(wrong(at, "a list"));
-    };
-    let values = values.into_iter().enumerate();
-    values
-        .map(|(i, value)| each(value, &[at, "[", &i.to_string(), "]"].concat()))
-        .collect()
-}
+impl At<'_> {
+    fn path(&self) -> String {
+        match self {
+            Self::Top => String::new(),
+            Self::Field(Self::Top, name) => (*name).to_owned(),
+            Self::Field(outer, name) => [&outer.path(), ".", name].concat(),
+            Self::Item(outer, i) => [&outer.path(), "[", &i.to_string(), "]"].concat(),
+        }
+    }
 
-fn pick<T: Copy>(word: &str, words: &[(&str, T)], at: &str) -> Read<T> {
-    let found = words.iter().find(|(known, _)| *known == word);
-    found.map(|(_, value)| *value).ok_or_else(|| {
-        let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-        [
-            at,
+    fn must_be<T>(&self, what: &str) -> Read<T> {
+        Err([&self.path(), " must be ", what].concat())
+    }
+
+    fn need<T>(&self, name: &str, value: Option<T>) -> Read<T> {
+        value.ok_or_else(|| At::Field(self, name).path() + " is missing")
+    }
+
+    fn none_of<T>(&self, word: &str, known: &[&str]) -> Read<T> {
+        let known = known.join(", ");
+        Err([
+            &self.path(),
             " is \"",
             word,
             "\": it must be one of ",
-            &known.join(", "),
+            &known,
         ]
-        .concat()
-    })
+        .concat())
+    }
 }
 
-fn string(value: Value, at: &str) -> Read<String> {
-    match value {
-        Value::String(text) => Ok(text),
-        _ => Err(wrong(at, "a string")),
+/// Reads an object by its fields, of which `field` says whether it knows them: a misspelt one would be lost
+/// without a word. One that is null counts as one that is not there.
+fn object<'a>(
+    json: &mut Reader<'a>,
+    at: &At<'_>,
+    field: &mut dyn FnMut(&str, &mut Reader<'a>, &At<'_>) -> Read<bool>,
+) -> Read<()> {
+    if json.peek() != Some(b'{') {
+        return at.must_be("an object");
+    }
+    json.object()?;
+    while let Some(key) = json.key()? {
+        let at = At::Field(at, &key);
+        if !json.null()? && !field(&key, json, &at)? {
+            return Err(["unknown field ", &at.path()].concat());
+        }
+    }
+    Ok(())
+}
+
+fn list<'a, T>(
+    json: &mut Reader<'a>,
+    at: &At<'_>,
+    each: fn(&mut Reader<'a>, &At<'_>) -> Read<T>,
+) -> Read<Vec<T>> {
+    if json.peek() != Some(b'[') {
+        return at.must_be("a list");
+    }
+    let mut items = Vec::new();
+    json.list()?;
+    while json.item()? {
+        items.push(each(json, &At::Item(at, items.len()))?);
+    }
+    Ok(items)
+}
+
+fn string(json: &mut Reader<'_>, at: &At<'_>) -> Read<String> {
+    match json.peek() {
+        Some(b'"') => Ok(json.text()?.unwrap_or_default().into_owned()),
+        _ => at.must_be("a string"),
+    }
+}
+
+fn flag(json: &mut Reader<'_>, at: &At<'_>) -> Read<bool> {
+    match json.skip()? {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => at.must_be("true or false"),
+    }
+}
+
+fn whole(json: &mut Reader<'_>, at: &At<'_>) -> Read<u32> {
+    match json.skip()?.parse() {
+        Ok(number) => Ok(number),
+        Err(_) => at.must_be("a whole number up to 4294967295"),
+    }
+}
+
+fn number(json: &mut Reader<'_>, at: &At<'_>) -> Read<f64> {
+    let number = match json.peek() {
+        Some(b'-' | b'0'..=b'9') => runtime::parse_float(json.skip()?),
+        _ => None,
+    };
+    number.map_or_else(|| at.must_be("a number"), Ok)
+}
+
+/// One of a few words.
+fn word<T: Copy>(
+    json: &mut Reader<'_>,
+    at: &At<'_>,
+    values: &[T],
+    name: fn(T) -> &'static str,
+) -> Read<T> {
+    let word = string(json, at)?;
+    match values.iter().find(|value| name(**value) == word) {
+        Some(value) => Ok(*value),
+        None => {
+            let known: Vec<&str> = values.iter().map(|value| name(*value)).collect();
+            at.none_of(&word, &known)
+        }
+    }
+}
+
+fn cache(json: &mut Reader<'_>, at: &At<'_>) -> Read<CacheTtl> {
+    let lifetimes = [CacheTtl::FiveMinutes, CacheTtl::OneHour];
+    word(json, at, &lifetimes, CacheTtl::name)
+}
+
+/// Text, or a list of parts.
+fn content(json: &mut Reader<'_>, at: &At<'_>) -> Read<Vec<Part>> {
+    match json.peek() {
+        Some(b'"') => Ok(vec![Part::text(string(json, at)?)]),
+        _ => list(json, at, part),
     }
 }
 
 /// A request from its JSON form. What is wrong is named with its place.
-pub(crate) fn request(value: Value) -> Read<Request> {
-    let mut fields = Fields::of(value, "")?;
-    let request = Request {
-        model: fields.text("model")?,
-        system: match fields.map.contains_key("system") {
-            true => fields.content("system")?,
-            false => Vec::new(),
-        },
-        messages: fields.list("messages", message)?,
-        max_tokens: fields.whole("max_tokens")?,
-        temperature: fields.number("temperature")?,
-        top_p: fields.number("top_p")?,
-        stop_sequences: fields.list("stop_sequences", string)?,
-        tools: fields.list("tools", tool)?,
-        tool_choice: fields.take("tool_choice").map(tool_choice).transpose()?,
-        parallel_tool_calls: fields.flag("parallel_tool_calls")?,
-        output_schema: fields
-            .take("output_schema")
-            .map(output_schema)
-            .transpose()?,
-        reasoning: fields.take("reasoning").map(reasoning).transpose()?,
-        extra: match fields.take("extra") {
-            None => Map::new(),
-            Some(value) => Fields::of(value, "extra")?.map,
-        },
-        keep_raw: fields.flag("keep_raw")?.unwrap_or_default(),
-    };
-    fields.end(request)
+pub(crate) fn request(text: &str) -> Read<Request> {
+    let mut json = Reader::new(text);
+    let request = read_request(&mut json, &At::Top)?;
+    json.end()?;
+    Ok(request)
 }
 
-fn message(value: Value, at: &str) -> Read<Message> {
-    let mut fields = Fields::of(value, at)?;
-    let roles = [("user", Role::User), ("assistant", Role::Assistant)];
-    let role = fields.word("role", &roles)?;
-    let message = Message {
-        role: role.ok_or_else(|| fields.path("role") + " is missing")?,
-        content: fields.content("content")?,
-    };
-    fields.end(message)
-}
-
-fn part(value: Value, at: &str) -> Read<Part> {
-    let mut fields = Fields::of(value, at)?;
-    let kind = fields.need_text("type")?;
-    let part = match kind.as_str() {
-        "text" => Part::Text {
-            text: fields.need_text("text")?,
-            cache: fields.cache()?,
-        },
-        "image" => Part::Image {
-            source: source(fields.need("source")?, &fields.path("source"))?,
-            cache: fields.cache()?,
-        },
-        "document" => Part::Document {
-            source: source(fields.need("source")?, &fields.path("source"))?,
-            title: fields.text("title")?,
-            cache: fields.cache()?,
-        },
-        "tool_use" => Part::ToolUse(ToolCall {
-            id: fields.need_text("id")?,
-            name: fields.need_text("name")?,
-            arguments: fields.need_text("arguments")?,
-        }),
-        "tool_result" => Part::ToolResult {
-            tool_use_id: fields.need_text("tool_use_id")?,
-            content: fields.content("content")?,
-            is_error: fields.flag("is_error")?.unwrap_or_default(),
-            cache: fields.cache()?,
-        },
-        "reasoning" => Part::Reasoning {
-            text: fields.need_text("text")?,
-            signature: fields.text("signature")?,
-        },
-        "redacted_reasoning" => Part::RedactedReasoning {
-            data: fields.need_text("data")?,
-        },
-        _ => {
-            let known =
-                "text, image, document, tool_use, tool_result, reasoning, redacted_reasoning";
-            let at = fields.path("type");
-            return Err([&at, " is \"", &kind, "\": it must be one of ", known].concat());
+fn read_request(json: &mut Reader<'_>, at: &At<'_>) -> Read<Request> {
+    let mut request = Request::default();
+    object(json, at, &mut |key, json, at| {
+        match key {
+            "model" => request.model = Some(string(json, at)?),
+            "system" => request.system = content(json, at)?,
+            "messages" => request.messages = list(json, at, message)?,
+            "max_tokens" => request.max_tokens = Some(whole(json, at)?),
+            "temperature" => request.temperature = Some(number(json, at)?),
+            "top_p" => request.top_p = Some(number(json, at)?),
+            "stop_sequences" => request.stop_sequences = list(json, at, string)?,
+            "tools" => request.tools = list(json, at, tool)?,
+            "tool_choice" => request.tool_choice = Some(tool_choice(json, at)?),
+            "parallel_tool_calls" => request.parallel_tool_calls = Some(flag(json, at)?),
+            "output_schema" => request.output_schema = Some(output_schema(json, at)?),
+            "reasoning" => request.reasoning = Some(reasoning(json, at)?),
+            "extra" => match json.value()? {
+                Value::Object(extra) => request.extra = extra,
+                _ => return at.must_be("an object"),
+            },
+            "keep_raw" => request.keep_raw = flag(json, at)?,
+            _ => return Ok(false),
         }
-    };
-    fields.end(part)
+        Ok(true)
+    })?;
+    Ok(request)
 }
 
-fn source(value: Value, at: &str) -> Read<Source> {
-    let mut fields = Fields::of(value, at)?;
-    let kind = fields.need_text("type")?;
-    let source = match kind.as_str() {
-        "base64" => Source::Base64 {
-            media_type: fields.need_text("media_type")?,
-            data: fields.need_text("data")?,
-        },
-        "url" => Source::Url {
-            url: fields.need_text("url")?,
-        },
-        "text" => Source::Text {
-            text: fields.need_text("text")?,
-        },
-        _ => {
-            let at = fields.path("type");
-            return Err([
-                &at,
-                " is \"",
-                &kind,
-                "\": it must be one of base64, url, text",
-            ]
-            .concat());
+fn message(json: &mut Reader<'_>, at: &At<'_>) -> Read<Message> {
+    let (mut role, mut said) = (None, None);
+    object(json, at, &mut |key, json, at| {
+        match key {
+            "role" => role = Some(word(json, at, &[Role::User, Role::Assistant], Role::name)?),
+            "content" => said = Some(content(json, at)?),
+            _ => return Ok(false),
         }
-    };
-    fields.end(source)
+        Ok(true)
+    })?;
+    Ok(Message {
+        role: at.need("role", role)?,
+        content: at.need("content", said)?,
+    })
 }
 
-fn tool(value: Value, at: &str) -> Read<Tool> {
-    let mut fields = Fields::of(value, at)?;
-    let tool = Tool {
-        name: fields.need_text("name")?,
-        description: fields.text("description")?.unwrap_or_default(),
-        input_schema: fields.need("input_schema")?,
-        strict: fields.flag("strict")?.unwrap_or_default(),
-        cache: fields.cache()?,
-    };
-    fields.end(tool)
+/// The `type` of an object, which need not be its first field.
+fn kind(json: &Reader<'_>, at: &At<'_>) -> Read<String> {
+    let mut json = json.clone();
+    let mut kind = None;
+    if json.peek() != Some(b'{') {
+        return at.must_be("an object");
+    }
+    json.object()?;
+    while let (None, Some(key)) = (&kind, json.key()?) {
+        match &*key {
+            "type" => kind = Some(string(&mut json, &At::Field(at, "type"))?),
+            _ => json.pass()?,
+        }
+    }
+    at.need("type", kind)
 }
 
-/// `"auto"`, `"any"`, `"none"`, or `{"tool": NAME}`.
-fn tool_choice(value: Value) -> Read<ToolChoice> {
-    match value {
-        Value::String(word) => {
-            let words = [("auto", 0), ("any", 1), ("none", 2)];
-            Ok(match pick(&word, &words, "tool_choice")? {
-                0 => ToolChoice::Auto,
-                1 => ToolChoice::Any,
-                _ => ToolChoice::None,
-            })
-        }
-        value => {
-            let mut fields = Fields::of(value, "tool_choice")?;
-            let choice = ToolChoice::Tool(fields.need_text("tool")?);
-            fields.end(choice)
-        }
+/// The fields of an object that are strings.
+#[derive(Default)]
+struct Texts(Vec<(String, String)>);
+
+impl Texts {
+    fn add(&mut self, key: &str, json: &mut Reader<'_>, at: &At<'_>) -> Read<()> {
+        self.0.push((key.to_owned(), string(json, at)?));
+        Ok(())
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(key, _)| key == name)?;
+        Some(self.0.swap_remove(at).1)
     }
 }
 
-fn output_schema(value: Value) -> Read<OutputSchema> {
-    let mut fields = Fields::of(value, "output_schema")?;
-    let shape = OutputSchema {
-        name: fields.need_text("name")?,
-        schema: fields.need("schema")?,
-    };
-    fields.end(shape)
-}
-
-fn reasoning(value: Value) -> Read<Reasoning> {
-    let mut fields = Fields::of(value, "reasoning")?;
-    let efforts = [
-        ("none", Effort::None),
-        ("minimal", Effort::Minimal),
-        ("low", Effort::Low),
-        ("medium", Effort::Medium),
-        ("high", Effort::High),
-        ("xhigh", Effort::XHigh),
-        ("max", Effort::Max),
+fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
+    let kind = kind(json, at)?;
+    let known = [
+        "text",
+        "image",
+        "document",
+        "tool_use",
+        "tool_result",
+        "reasoning",
+        "redacted_reasoning",
     ];
-    let reasoning = Reasoning {
-        effort: fields.word("effort", &efforts)?,
-        budget_tokens: fields.whole("budget_tokens")?,
-    };
-    fields.end(reasoning)
+    if !known.contains(&kind.as_str()) {
+        return At::Field(at, "type").none_of(&kind, &known);
+    }
+    let mut texts = Texts::default();
+    let (mut mark, mut from, mut said, mut is_error) = (None, None, None, false);
+    object(json, at, &mut |key, json, at| {
+        match (kind.as_str(), key) {
+            (_, "type") => json.pass()?,
+            ("text" | "reasoning", "text")
+            | ("document", "title")
+            | ("tool_use", "id" | "name" | "arguments")
+            | ("tool_result", "tool_use_id")
+            | ("reasoning", "signature")
+            | ("redacted_reasoning", "data") => texts.add(key, json, at)?,
+            ("image" | "document", "source") => from = Some(source(json, at)?),
+            ("text" | "image" | "document" | "tool_result", "cache") => {
+                mark = Some(cache(json, at)?);
+            }
+            ("tool_result", "content") => said = Some(content(json, at)?),
+            ("tool_result", "is_error") => is_error = flag(json, at)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let mut need = |name: &str| at.need(name, texts.take(name));
+    Ok(match kind.as_str() {
+        "text" => Part::Text {
+            text: need("text")?,
+            cache: mark,
+        },
+        "image" => Part::Image {
+            source: at.need("source", from)?,
+            cache: mark,
+        },
+        "document" => Part::Document {
+            source: at.need("source", from)?,
+            title: texts.take("title"),
+            cache: mark,
+        },
+        "tool_use" => Part::ToolUse(ToolCall {
+            id: need("id")?,
+            name: need("name")?,
+            arguments: need("arguments")?,
+        }),
+        "tool_result" => Part::ToolResult {
+            tool_use_id: need("tool_use_id")?,
+            content: at.need("content", said)?,
+            is_error,
+            cache: mark,
+        },
+        "reasoning" => Part::Reasoning {
+            text: need("text")?,
+            signature: texts.take("signature"),
+        },
+        _ => Part::RedactedReasoning {
+            data: need("data")?,
+        },
+    })
 }
 
-fn deserialize<'de, T, E: Display, D: Deserializer<'de>>(
+fn source(json: &mut Reader<'_>, at: &At<'_>) -> Read<Source> {
+    let kind = kind(json, at)?;
+    let known = ["base64", "url", "text"];
+    if !known.contains(&kind.as_str()) {
+        return At::Field(at, "type").none_of(&kind, &known);
+    }
+    let mut texts = Texts::default();
+    object(json, at, &mut |key, json, at| {
+        match (kind.as_str(), key) {
+            (_, "type") => json.pass()?,
+            ("base64", "media_type" | "data") | ("url", "url") | ("text", "text") => {
+                texts.add(key, json, at)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let mut need = |name: &str| at.need(name, texts.take(name));
+    Ok(match kind.as_str() {
+        "base64" => Source::Base64 {
+            media_type: need("media_type")?,
+            data: need("data")?,
+        },
+        "url" => Source::Url { url: need("url")? },
+        _ => Source::Text {
+            text: need("text")?,
+        },
+    })
+}
+
+fn tool(json: &mut Reader<'_>, at: &At<'_>) -> Read<Tool> {
+    let mut texts = Texts::default();
+    let (mut schema, mut strict, mut mark) = (None, false, None);
+    object(json, at, &mut |key, json, at| {
+        match key {
+            "name" | "description" => texts.add(key, json, at)?,
+            "input_schema" => schema = Some(json.value()?),
+            "strict" => strict = flag(json, at)?,
+            "cache" => mark = Some(cache(json, at)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok(Tool {
+        name: at.need("name", texts.take("name"))?,
+        description: texts.take("description").unwrap_or_default(),
+        input_schema: at.need("input_schema", schema)?,
+        strict,
+        cache: mark,
+    })
+}
+
+/// `"auto"`, `"any"`, `"none"`, or `{"tool": NAME}`.
+fn tool_choice(json: &mut Reader<'_>, at: &At<'_>) -> Read<ToolChoice> {
+    if json.peek() == Some(b'"') {
+        return Ok(match string(json, at)?.as_str() {
+            "auto" => ToolChoice::Auto,
+            "any" => ToolChoice::Any,
+            "none" => ToolChoice::None,
+            word => return at.none_of(word, &["auto", "any", "none"]),
+        });
+    }
+    let mut name = None;
+    object(json, at, &mut |key, json, at| {
+        match key {
+            "tool" => name = Some(string(json, at)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    at.need("tool", name).map(ToolChoice::Tool)
+}
+
+fn output_schema(json: &mut Reader<'_>, at: &At<'_>) -> Read<OutputSchema> {
+    let (mut name, mut schema) = (None, None);
+    object(json, at, &mut |key, json, at| {
+        match key {
+            "name" => name = Some(string(json, at)?),
+            "schema" => schema = Some(json.value()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok(OutputSchema {
+        name: at.need("name", name)?,
+        schema: at.need("schema", schema)?,
+    })
+}
+
+fn reasoning(json: &mut Reader<'_>, at: &At<'_>) -> Read<Reasoning> {
+    let efforts = [
+        Effort::None,
+        Effort::Minimal,
+        Effort::Low,
+        Effort::Medium,
+        Effort::High,
+        Effort::XHigh,
+        Effort::Max,
+    ];
+    let mut reasoning = Reasoning::default();
+    object(json, at, &mut |key, json, at| {
+        match key {
+            "effort" => reasoning.effort = Some(word(json, at, &efforts, Effort::name)?),
+            "budget_tokens" => reasoning.budget_tokens = Some(whole(json, at)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok(reasoning)
+}
+
+/// By way of text, which is what is read here.
+fn deserialize<'de, T, D: Deserializer<'de>>(
     deserializer: D,
-    read: impl FnOnce(Value) -> Result<T, E>,
+    read: fn(&mut Reader<'_>, &At<'_>) -> Read<T>,
 ) -> Result<T, D::Error> {
-    read(Value::deserialize(deserializer)?).map_err(D::Error::custom)
+    let mut text = Writer::default();
+    text.value(&Value::deserialize(deserializer)?);
+    read(&mut Reader::new(&text.into_text()), &At::Top).map_err(D::Error::custom)
 }
 
 impl<'de> Deserialize<'de> for Request {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize(deserializer, request)
+        deserialize(deserializer, read_request)
     }
 }
 
 impl<'de> Deserialize<'de> for Message {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize(deserializer, |value| message(value, "message"))
+        deserialize(deserializer, message)
     }
 }
 
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize(deserializer, |value| part(value, "part"))
+        deserialize(deserializer, part)
     }
 }
 
 impl<'de> Deserialize<'de> for Tool {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize(deserializer, |value| tool(value, "tool"))
+        deserialize(deserializer, tool)
     }
 }
 

@@ -21,6 +21,20 @@ pub enum Role {
     Assistant,
 }
 
+impl Role {
+    /// The name in JSON.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Role::Assistant.name(), "assistant");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
 /// One turn of a conversation.
 ///
 /// ```
@@ -120,6 +134,18 @@ pub enum CacheTtl {
 }
 
 impl CacheTtl {
+    /// The lifetime in the provider's word, `5m` or `1h`.
+    ///
+    /// ```
+    /// assert_eq!(warmline::CacheTtl::OneHour.name(), "1h");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FiveMinutes => "5m",
+            Self::OneHour => "1h",
+        }
+    }
+
     /// The lifetime as a duration.
     ///
     /// ```

@@ -2,6 +2,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::message::{CacheTtl, Message, Part};
+use crate::runtime;
 use crate::{Error, Result};
 
 /// What is asked of a model, in words that every provider's dialect can carry.
@@ -217,13 +218,12 @@ impl Request {
     /// `Config`, naming the place and what would be accepted.
     ///
     /// ```
-    /// # use serde_json::json;
     /// # use warmline::Request;
-    /// let error = Request::from_json(json!({"messages": [{"role": "usr"}]})).unwrap_err();
+    /// let error = Request::from_json(r#"{"messages": [{"role": "usr"}]}"#).unwrap_err();
     /// assert!(error.to_string().starts_with("messages[0].role is \"usr\""));
     /// ```
-    pub fn from_json(value: Value) -> Result<Self> {
-        super::json::request(value).map_err(Error::config)
+    pub fn from_json(text: &str) -> Result<Self> {
+        super::json::request(text).map_err(Error::config)
     }
 
     /// What no provider would take, found before anything is sent.
@@ -255,7 +255,8 @@ impl Request {
 fn in_range(name: &str, value: Option<f64>, max: u8) -> Result<()> {
     match value {
         Some(v) if !(0.0..=f64::from(max)).contains(&v) => Err(Error::config(format!(
-            "{name} is {v}: it must be from 0 to {max}"
+            "{name} is {}: it must be from 0 to {max}",
+            runtime::print_float(v)
         ))),
         _ => Ok(()),
     }
@@ -390,6 +391,25 @@ pub enum Effort {
     XHigh,
     /// As much as there is (Anthropic).
     Max,
+}
+
+impl Effort {
+    /// The word in JSON.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Effort::XHigh.name(), "xhigh");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::XHigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
 }
 
 impl From<&str> for Request {

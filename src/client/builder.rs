@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Client, Inner};
+use crate::json::quote;
 use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Options, Proxy, Transport, Waits};
 use crate::{Error, Limits, Provider, Result, RetryPolicy};
@@ -333,8 +334,17 @@ impl ClientBuilder {
             let name_allowed = !name.is_empty() && name.bytes().all(in_token);
             if !name_allowed || !sendable(&value) {
                 let what = if name_allowed { "value" } else { "name" };
-                let message = format!("the header {name:?} has a {what} that HTTP does not allow");
-                return Err(Error::config(message));
+                let name = quote(&name);
+                return Err(Error::config(
+                    [
+                        "the header ",
+                        &name,
+                        " has a ",
+                        what,
+                        " that HTTP does not allow",
+                    ]
+                    .concat(),
+                ));
             }
             let name = name.to_ascii_lowercase();
             headers.retain(|(known, _)| *known != name);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tracing::{Instrument, Span};
 
 use super::Inner;
 use super::stream::Live;
+use crate::error::seconds;
 use crate::provider::{StreamDecoder, decode_error};
 use crate::runtime::{self, Instant};
 use crate::transport::{Body, Incoming};
@@ -103,7 +104,13 @@ impl Call {
             if let Some(deadline) = self.client.deadline
                 && self.start.elapsed().saturating_add(delay) >= deadline
             {
-                let reason = format!("the deadline of {deadline:?} leaves no time to try again");
+                let deadline = seconds(deadline);
+                let reason = [
+                    "the deadline of ",
+                    &deadline,
+                    " leaves no time to try again",
+                ]
+                .concat();
                 return Err(self.fail(error.because(&reason)));
             }
             let error = error.redacted(&self.client.key);
@@ -149,7 +156,7 @@ impl Call {
     async fn read(&self, body: &mut Body, at_most: usize) -> (Bytes, Option<Error>) {
         let timeout = self.client.timeout;
         let mut whole = Bytes::new();
-        let mut more = BytesMut::new();
+        let mut more = Vec::new();
         let failed = loop {
             let chunk = match runtime::timeout(timeout, body.chunk()).await {
                 None => break Some(Error::timeout(TimeoutKind::Content, timeout)),
@@ -173,14 +180,7 @@ impl Call {
                 )));
             }
         };
-        (
-            if more.is_empty() {
-                whole
-            } else {
-                more.freeze()
-            },
-            failed,
-        )
+        (if more.is_empty() { whole } else { more.into() }, failed)
     }
 
     pub(super) fn content_came(&mut self) {

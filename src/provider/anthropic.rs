@@ -3,129 +3,145 @@
 
 use std::borrow::Cow;
 
-use serde::ser::{SerializeMap, Serializer};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
-
 use super::assembly::Assembly;
-use super::{error, read_json, request_id, to_body};
+use super::{body, error, read_json, request_id};
+use crate::json::{Malformed, Reader, Writer, is_object};
 use crate::transport::Headers;
 use crate::{
-    CacheTtl, Error, Part, Provider, Reply, Request, Result, Role, Source, StopReason, Tool,
-    ToolCall, ToolChoice,
+    CacheTtl, Error, Part, Provider, Reply, Request, Result, Source, StopReason, ToolCall,
+    ToolChoice, Usage,
 };
 
 /// What is sent where the caller set none, since the API demands one.
 const DEFAULT_MAX_TOKENS: u32 = 4096;
 
-#[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    max_tokens: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<System<'a>>,
-    messages: Vec<Turn<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f64>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    stop_sequences: &'a [String],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<WireTool<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_config: Option<Value>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stream: bool,
+pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<String> {
+    let choice = tool_choice(request)?;
+    let effort = request.reasoning.and_then(|r| r.effort);
+    let thinking_tokens = request.reasoning.and_then(|r| r.budget_tokens);
+    Ok(body(request, |body| {
+        body.text("model", model);
+        let max_tokens = request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+        body.field("max_tokens", |json| json.count(max_tokens.into()));
+        match request.system.as_slice() {
+            [] => {}
+            [Part::Text { text, cache: None }] => body.text("system", text),
+            parts => body.field("system", |json| json.list(parts, block)),
+        }
+        body.field("messages", |json| {
+            json.list(&request.messages, |json, message| {
+                json.object(|json| {
+                    json.field("role", message.role.name());
+                    // A thought without its signature came from another provider, and this one would refuse it.
+                    let foreign = |part: &&Part| {
+                        matches!(
+                            part,
+                            Part::Reasoning {
+                                signature: None,
+                                ..
+                            }
+                        )
+                    };
+                    let content = message.content.iter().filter(|part| !foreign(part));
+                    json.key("content").list(content, block);
+                });
+            });
+        });
+        body.float("temperature", request.temperature);
+        body.float("top_p", request.top_p);
+        body.texts("stop_sequences", &request.stop_sequences);
+        if !request.tools.is_empty() {
+            body.field("tools", |json| json.list(&request.tools, tool));
+        }
+        if let Some((kind, name)) = choice {
+            body.field("tool_choice", |json| {
+                json.object(|json| {
+                    json.field("type", kind);
+                    if let Some(name) = name {
+                        json.field("name", name);
+                    }
+                    if request.parallel_tool_calls == Some(false) && kind != "none" {
+                        json.key("disable_parallel_tool_use").flag(true);
+                    }
+                });
+            });
+        }
+        if let Some(tokens) = thinking_tokens {
+            body.field("thinking", |json| {
+                json.object(|json| {
+                    json.field("type", "enabled");
+                    json.key("budget_tokens").count(tokens.into());
+                });
+            });
+        } else if effort.is_some() {
+            body.field("thinking", |json| {
+                json.object(|json| json.field("type", "adaptive"))
+            });
+        }
+        if effort.is_some() || request.output_schema.is_some() {
+            body.field("output_config", |json| {
+                json.object(|json| {
+                    if let Some(effort) = effort {
+                        json.field("effort", effort.name());
+                    }
+                    if let Some(shape) = &request.output_schema {
+                        json.key("format").object(|json| {
+                            json.field("type", "json_schema");
+                            json.key("schema").value(&shape.schema);
+                        });
+                    }
+                });
+            });
+        }
+        if stream {
+            body.field("stream", |json| json.flag(true));
+        }
+    }))
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum System<'a> {
-    Text(&'a str),
-    Blocks(Vec<Block<'a>>),
-}
-
-#[derive(Serialize)]
-struct Turn<'a> {
-    role: Role,
-    content: Vec<Block<'a>>,
-}
-
-#[derive(Serialize)]
-struct WireTool<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    description: &'a str,
-    input_schema: &'a Value,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    strict: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
-}
-
-#[derive(Serialize)]
-struct CacheControl {
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<CacheTtl>,
-}
-
-impl CacheControl {
-    fn of(ttl: Option<CacheTtl>) -> Option<Self> {
-        // Five minutes is the API's default, and the only lifetime that older servers know.
-        ttl.map(|ttl| Self {
-            r#type: "ephemeral",
-            ttl: (ttl != CacheTtl::FiveMinutes).then_some(ttl),
-        })
-    }
-}
-
-/// A content block, written straight from the part.
-struct Block<'a>(&'a Part);
-
-impl Serialize for Block<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
+/// A content block.
+fn block(json: &mut Writer, part: &Part) {
+    json.object(|json| {
+        json.field(
+            "type",
+            match part {
+                Part::Reasoning { .. } => "thinking",
+                Part::RedactedReasoning { .. } => "redacted_thinking",
+                part => part.name(),
+            },
+        );
         let mut mark = None;
-        match self.0 {
+        match part {
             Part::Text { text, cache } => {
-                map.serialize_entry("type", "text")?;
-                map.serialize_entry("text", text)?;
+                json.field("text", text);
                 mark = *cache;
             }
-            Part::Image { source, cache } => {
-                map.serialize_entry("type", "image")?;
-                map.serialize_entry("source", &WireSource::of(source))?;
+            Part::Image {
+                source: from,
+                cache,
+            } => {
+                source(json, from);
                 mark = *cache;
             }
             Part::Document {
-                source,
+                source: from,
                 title,
                 cache,
             } => {
-                map.serialize_entry("type", "document")?;
-                map.serialize_entry("source", &WireSource::of(source))?;
+                source(json, from);
                 if let Some(title) = title {
-                    map.serialize_entry("title", title)?;
+                    json.field("title", title);
                 }
                 mark = *cache;
             }
             Part::ToolUse(call) => {
-                map.serialize_entry("type", "tool_use")?;
-                map.serialize_entry("id", &call.id)?;
-                map.serialize_entry("name", &call.name)?;
-                match serde_json::from_str::<&RawValue>(&call.arguments) {
-                    Ok(object) if object.get().starts_with('{') => {
-                        map.serialize_entry("input", object)?
-                    }
+                json.field("id", &call.id);
+                json.field("name", &call.name);
+                let input = json.key("input");
+                match is_object(&call.arguments) {
+                    true => input.raw(&call.arguments),
                     // The API takes only an object; what the model got wrong is kept in one.
-                    _ => map.serialize_entry("input", &json!({"INVALID_JSON": call.arguments}))?,
+                    false => input.object(|json| json.field("INVALID_JSON", &call.arguments)),
                 }
             }
             Part::ToolResult {
@@ -134,135 +150,68 @@ impl Serialize for Block<'_> {
                 is_error,
                 cache,
             } => {
-                map.serialize_entry("type", "tool_result")?;
-                map.serialize_entry("tool_use_id", tool_use_id)?;
-                let blocks: Vec<Block<'_>> = content.iter().map(Block).collect();
-                map.serialize_entry("content", &blocks)?;
+                json.field("tool_use_id", tool_use_id);
+                json.key("content").list(content, block);
                 if *is_error {
-                    map.serialize_entry("is_error", is_error)?;
+                    json.key("is_error").flag(true);
                 }
                 mark = *cache;
             }
             Part::Reasoning { text, signature } => {
-                map.serialize_entry("type", "thinking")?;
-                map.serialize_entry("thinking", text)?;
-                map.serialize_entry("signature", signature.as_deref().unwrap_or_default())?;
+                json.field("thinking", text);
+                json.field("signature", signature.as_deref().unwrap_or_default());
             }
-            Part::RedactedReasoning { data } => {
-                map.serialize_entry("type", "redacted_thinking")?;
-                map.serialize_entry("data", data)?;
-            }
+            Part::RedactedReasoning { data } => json.field("data", data),
         }
-        if let Some(control) = CacheControl::of(mark) {
-            map.serialize_entry("cache_control", &control)?;
-        }
-        map.end()
-    }
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum WireSource<'a> {
-    Base64 {
-        media_type: &'a str,
-        data: &'a str,
-    },
-    Url {
-        url: &'a str,
-    },
-    Text {
-        media_type: &'static str,
-        data: &'a str,
-    },
-}
-
-impl<'a> WireSource<'a> {
-    fn of(source: &'a Source) -> Self {
-        match source {
-            Source::Base64 { media_type, data } => Self::Base64 { media_type, data },
-            Source::Url { url } => Self::Url { url },
-            Source::Text { text } => Self::Text {
-                media_type: "text/plain",
-                data: text,
-            },
-        }
-    }
-}
-
-pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<Vec<u8>> {
-    let mut thinking = None;
-    let mut output = serde_json::Map::new();
-    if let Some(reasoning) = request.reasoning {
-        if let Some(budget_tokens) = reasoning.budget_tokens {
-            thinking = Some(json!({"type": "enabled", "budget_tokens": budget_tokens}));
-        } else if reasoning.effort.is_some() {
-            thinking = Some(json!({"type": "adaptive"}));
-        }
-        if let Some(effort) = reasoning.effort {
-            output.insert("effort".into(), json!(effort));
-        }
-    }
-    if let Some(shape) = &request.output_schema {
-        output.insert(
-            "format".into(),
-            json!({"type": "json_schema", "schema": shape.schema}),
-        );
-    }
-    let body = Body {
-        model,
-        max_tokens: request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
-        system: match request.system.as_slice() {
-            [] => None,
-            [Part::Text { text, cache: None }] => Some(System::Text(text)),
-            parts => Some(System::Blocks(parts.iter().map(Block).collect())),
-        },
-        messages: turns(request),
-        temperature: request.temperature,
-        top_p: request.top_p,
-        stop_sequences: &request.stop_sequences,
-        tools: request.tools.iter().map(tool).collect(),
-        tool_choice: tool_choice(request)?,
-        thinking,
-        output_config: (!output.is_empty()).then_some(Value::Object(output)),
-        stream,
-    };
-    to_body(&body, request)
-}
-
-fn turns(request: &Request) -> Vec<Turn<'_>> {
-    // A thought without its signature came from another provider, and this one would refuse it.
-    let foreign = |part: &&Part| {
-        matches!(
-            part,
-            Part::Reasoning {
-                signature: None,
-                ..
-            }
-        )
-    };
-    let turns = request.messages.iter().map(|message| Turn {
-        role: message.role,
-        content: message
-            .content
-            .iter()
-            .filter(|part| !foreign(part))
-            .map(Block)
-            .collect(),
+        cache_control(json, mark);
     });
-    turns.collect()
 }
 
-fn tool(tool: &Tool) -> WireTool<'_> {
-    WireTool {
-        name: &tool.name,
-        description: &tool.description,
-        input_schema: &tool.input_schema,
-        strict: tool.strict,
-        cache_control: CacheControl::of(tool.cache),
+fn source(json: &mut Writer, source: &Source) {
+    json.key("source").object(|json| {
+        let (kind, fields) = match source {
+            Source::Base64 { media_type, data } => (
+                "base64",
+                [("media_type", media_type.as_str()), ("data", data)],
+            ),
+            Source::Url { url } => ("url", [("url", url.as_str()), ("", "")]),
+            Source::Text { text } => ("text", [("media_type", "text/plain"), ("data", text)]),
+        };
+        json.field("type", kind);
+        for (name, value) in fields.into_iter().filter(|(name, _)| !name.is_empty()) {
+            json.field(name, value);
+        }
+    });
+}
+
+fn cache_control(json: &mut Writer, ttl: Option<CacheTtl>) {
+    if let Some(ttl) = ttl {
+        json.key("cache_control").object(|json| {
+            json.field("type", "ephemeral");
+            // Five minutes is the API's default, and the only lifetime that older servers know.
+            if ttl != CacheTtl::FiveMinutes {
+                json.field("ttl", ttl.name());
+            }
+        });
     }
 }
 
-fn tool_choice(request: &Request) -> Result<Option<Value>> {
+fn tool(json: &mut Writer, tool: &crate::Tool) {
+    json.object(|json| {
+        json.field("name", &tool.name);
+        if !tool.description.is_empty() {
+            json.field("description", &tool.description);
+        }
+        json.key("input_schema").value(&tool.input_schema);
+        if tool.strict {
+            json.key("strict").flag(true);
+        }
+        cache_control(json, tool.cache);
+    });
+}
+
+/// The type of the choice, and the tool's name where one is chosen.
+fn tool_choice(request: &Request) -> Result<Option<(&'static str, Option<&str>)>> {
     if request.tools.is_empty() && !request.extra.contains_key("tools") {
         return match request.tool_choice {
             Some(ToolChoice::Any | ToolChoice::Tool(_)) => Err(Error::config(
@@ -271,121 +220,144 @@ fn tool_choice(request: &Request) -> Result<Option<Value>> {
             _ => Ok(None),
         };
     }
-    let single = (request.parallel_tool_calls == Some(false)).then_some(true);
-    let mut choice = match (&request.tool_choice, single) {
-        (None, None) => return Ok(None),
-        (None | Some(ToolChoice::Auto), _) => json!({"type": "auto"}),
-        (Some(ToolChoice::Any), _) => json!({"type": "any"}),
-        (Some(ToolChoice::None), _) => return Ok(Some(json!({"type": "none"}))),
-        (Some(ToolChoice::Tool(name)), _) => json!({"type": "tool", "name": name}),
-    };
-    if single.is_some() {
-        choice["disable_parallel_tool_use"] = json!(true);
-    }
-    Ok(Some(choice))
+    Ok(match &request.tool_choice {
+        None if request.parallel_tool_calls == Some(false) => Some(("auto", None)),
+        None => None,
+        Some(ToolChoice::Auto) => Some(("auto", None)),
+        Some(ToolChoice::Any) => Some(("any", None)),
+        Some(ToolChoice::None) => Some(("none", None)),
+        Some(ToolChoice::Tool(name)) => Some(("tool", Some(name))),
+    })
 }
 
-#[derive(Deserialize)]
-struct WireReply<'a> {
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    model: String,
-    #[serde(borrow)]
-    content: Option<Vec<WireBlock<'a>>>,
-    stop_reason: Option<String>,
-    stop_sequence: Option<String>,
-    usage: Option<Value>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-/// Any content block, whole or as a stream opens it.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireBlock<'a> {
-    #[serde(borrow)]
-    r#type: Cow<'a, str>,
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow)]
-    text: Cow<'a, str>,
-    #[serde(borrow)]
-    thinking: Cow<'a, str>,
-    #[serde(borrow)]
-    signature: Cow<'a, str>,
-    #[serde(borrow)]
-    data: Cow<'a, str>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-/// The usage, read loosely. A stream reports it in parts, each cumulative: what a later one leaves out
+/// Reads the usage, and loosely. A stream reports it in parts, each cumulative: what a later one leaves out
 /// stays.
-fn lay_over(wire: &Value, reply: &mut Reply) {
-    let usage = &mut reply.usage;
-    for (count, reported) in [
-        (&mut usage.input_tokens, &wire["input_tokens"]),
-        (&mut usage.output_tokens, &wire["output_tokens"]),
-        (
-            &mut usage.cache_read_tokens,
-            &wire["cache_read_input_tokens"],
-        ),
-        (
-            &mut usage.cache_write_tokens,
-            &wire["cache_creation_input_tokens"],
-        ),
-        (
-            &mut usage.cache_write_1h_tokens,
-            &wire["cache_creation"]["ephemeral_1h_input_tokens"],
-        ),
-        (
-            &mut usage.reasoning_tokens,
-            &wire["output_tokens_details"]["thinking_tokens"],
-        ),
-    ] {
-        *count = reported.as_u64().unwrap_or(*count);
+fn lay_over(json: &mut Reader<'_>, usage: &mut Usage) -> Result<bool, Malformed> {
+    if json.peek() != Some(b'{') {
+        return json.pass().map(|()| false);
     }
-    reply.usage_reported = true;
+    json.object()?;
+    while let Some(key) = json.key()? {
+        let (count, inner) = match &*key {
+            "input_tokens" => (&mut usage.input_tokens, ""),
+            "output_tokens" => (&mut usage.output_tokens, ""),
+            "cache_read_input_tokens" => (&mut usage.cache_read_tokens, ""),
+            "cache_creation_input_tokens" => (&mut usage.cache_write_tokens, ""),
+            "cache_creation" => (
+                &mut usage.cache_write_1h_tokens,
+                "ephemeral_1h_input_tokens",
+            ),
+            "output_tokens_details" => (&mut usage.reasoning_tokens, "thinking_tokens"),
+            _ => {
+                json.pass()?;
+                continue;
+            }
+        };
+        let reported = match inner {
+            "" => json.count()?,
+            inner => json.count_in(inner)?,
+        };
+        *count = reported.unwrap_or(*count);
+    }
+    Ok(true)
 }
 
 pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
-    let wire: WireReply<'_> = read_json("the reply", body)?;
-    if let Some(error) = wire.error {
-        let value = json!({"error": error});
+    let mut reply = Reply::new(Provider::Anthropic);
+    let (mut content, mut failed) = (false, false);
+    read_json("the reply", body, |json| {
+        json.object()?;
+        while let Some(key) = json.key()? {
+            match &*key {
+                "id" => reply.id = json.text()?.unwrap_or_default().into_owned(),
+                "model" => reply.model = json.text()?.unwrap_or_default().into_owned(),
+                "content" => {
+                    content = json.list()?;
+                    while content && json.item()? {
+                        reply.content.extend(WireBlock::read(json)?.into_part());
+                    }
+                }
+                "stop_reason" => {
+                    let reason = json.text()?.map(Cow::into_owned);
+                    reply.stop_reason = reason.map(StopReason::from);
+                }
+                "stop_sequence" => reply.stop_sequence = json.text()?.map(Cow::into_owned),
+                "usage" => reply.usage_reported = lay_over(json, &mut reply.usage)?,
+                "error" => failed = json.skip()? != "null",
+                _ => json.pass()?,
+            }
+        }
+        Ok(())
+    })?;
+    if failed {
+        let id = request_id(headers);
         return Err(error::error_inside(
             Provider::Anthropic,
-            &value,
-            request_id(headers).as_deref(),
+            body,
+            id.as_deref(),
         ));
     }
-    let Some(blocks) = wire.content else {
+    if !content {
         return Err(Error::decode("the reply has no content"));
-    };
-    let mut reply = Reply::new(Provider::Anthropic);
-    reply.id = wire.id;
-    reply.model = wire.model;
-    reply.content = blocks
-        .into_iter()
-        .filter_map(WireBlock::into_part)
-        .collect();
-    reply.stop_reason = wire.stop_reason.map(StopReason::from);
-    reply.stop_sequence = wire.stop_sequence;
-    if let Some(usage) = wire.usage {
-        lay_over(&usage, &mut reply);
     }
     Ok(reply)
 }
 
-impl WireBlock<'_> {
+/// Any content block, whole or as a stream opens it, or the delta of one: their fields have the same names.
+#[derive(Default)]
+struct WireBlock<'a> {
+    kind: Cow<'a, str>,
+    id: Cow<'a, str>,
+    name: Cow<'a, str>,
+    text: Cow<'a, str>,
+    thinking: Cow<'a, str>,
+    signature: Cow<'a, str>,
+    data: Cow<'a, str>,
+    input: Option<&'a str>,
+    partial_json: Cow<'a, str>,
+    stop_reason: Option<Cow<'a, str>>,
+    stop_sequence: Option<Cow<'a, str>>,
+}
+
+impl<'a> WireBlock<'a> {
+    fn read(json: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut block = Self::default();
+        if !json.object()? {
+            return Ok(block);
+        }
+        while let Some(key) = json.key()? {
+            let text = match &*key {
+                "type" => &mut block.kind,
+                "id" => &mut block.id,
+                "name" => &mut block.name,
+                "text" => &mut block.text,
+                "thinking" => &mut block.thinking,
+                "signature" => &mut block.signature,
+                "data" => &mut block.data,
+                "partial_json" => &mut block.partial_json,
+                other => {
+                    match other {
+                        "input" => {
+                            block.input = Some(json.skip()?).filter(|input| *input != "null")
+                        }
+                        "stop_reason" => block.stop_reason = json.text()?,
+                        "stop_sequence" => block.stop_sequence = json.text()?,
+                        _ => json.pass()?,
+                    }
+                    continue;
+                }
+            };
+            *text = json.text()?.unwrap_or_default();
+        }
+        Ok(block)
+    }
+
     /// None for a block of a kind that this version does not know; it is in the raw body.
     fn into_part(self) -> Option<Part> {
-        Some(match &*self.r#type {
+        Some(match &*self.kind {
             "text" => Part::text(self.text),
             "tool_use" => {
-                let arguments = self.input.map_or("{}", RawValue::get);
+                let arguments = self.input.unwrap_or("{}");
                 Part::ToolUse(ToolCall::new(self.id, self.name, arguments))
             }
             "thinking" => Part::Reasoning {
@@ -400,46 +372,6 @@ impl WireBlock<'_> {
     }
 }
 
-/// Any event of a stream. One flat type decodes faster than a tagged enum, which would buffer.
-#[derive(Deserialize)]
-struct Frame<'a> {
-    #[serde(borrow)]
-    r#type: Cow<'a, str>,
-    #[serde(borrow)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow)]
-    content_block: Option<WireBlock<'a>>,
-    #[serde(borrow)]
-    message: Option<Head<'a>>,
-    usage: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow, default)]
-    id: Cow<'a, str>,
-    #[serde(borrow, default)]
-    model: Cow<'a, str>,
-    usage: Option<Value>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Delta<'a> {
-    #[serde(borrow)]
-    text: Cow<'a, str>,
-    #[serde(borrow)]
-    partial_json: Cow<'a, str>,
-    #[serde(borrow)]
-    thinking: Cow<'a, str>,
-    #[serde(borrow)]
-    signature: Cow<'a, str>,
-    #[serde(borrow)]
-    stop_reason: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    stop_sequence: Option<Cow<'a, str>>,
-}
-
 /// What a stream of this dialect must remember from one event to the next.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
@@ -449,54 +381,59 @@ pub(super) struct Blocks {
 
 impl Blocks {
     pub(super) fn take(&mut self, assembly: &mut Assembly, data: &[u8]) -> Result<()> {
-        let frame: Frame<'_> = read_json("an event of the stream", data)?;
-        match &*frame.r#type {
+        let mut kind = Cow::default();
+        let mut block = WireBlock::default();
+        let reply = &mut assembly.reply;
+        let (mut id, mut model) = (Cow::default(), Cow::default());
+        read_json("an event of the stream", data, |json| {
+            json.object()?;
+            while let Some(key) = json.key()? {
+                match &*key {
+                    "type" => kind = json.text()?.unwrap_or_default(),
+                    "delta" | "content_block" => block = WireBlock::read(json)?,
+                    "usage" => reply.usage_reported |= lay_over(json, &mut reply.usage)?,
+                    "message" if json.peek() == Some(b'{') => {
+                        json.object()?;
+                        while let Some(key) = json.key()? {
+                            match &*key {
+                                "id" => id = json.text()?.unwrap_or_default(),
+                                "model" => model = json.text()?.unwrap_or_default(),
+                                "usage" => {
+                                    reply.usage_reported |= lay_over(json, &mut reply.usage)?;
+                                }
+                                _ => json.pass()?,
+                            }
+                        }
+                    }
+                    _ => json.pass()?,
+                }
+            }
+            Ok(())
+        })?;
+        match &*kind {
             "content_block_delta" => {
-                let Some(delta) = frame.delta else {
-                    return Ok(());
-                };
-                assembly.text(&delta.text);
-                assembly.reasoning(&delta.thinking);
-                assembly.signature(&delta.signature);
+                assembly.text(&block.text);
+                assembly.reasoning(&block.thinking);
+                assembly.signature(&block.signature);
                 if let Some(call) = self.open_call {
-                    assembly.tool_delta(call, &delta.partial_json);
+                    assembly.tool_delta(call, &block.partial_json);
                 }
             }
-            "content_block_start" => {
-                if let Some(block) = frame.content_block {
-                    self.open(assembly, block);
-                }
-            }
+            "content_block_start" => self.open(assembly, block),
             "content_block_stop" => self.close(assembly),
-            "message_start" => {
-                if let Some(head) = frame.message {
-                    assembly.start(&head.id, &head.model);
-                    if let Some(usage) = head.usage {
-                        lay_over(&usage, &mut assembly.reply);
-                    }
-                }
-            }
+            "message_start" => assembly.start(&id, &model),
             "message_delta" => {
-                if let Some(delta) = frame.delta {
-                    if let Some(reason) = delta.stop_reason {
-                        assembly.stop(&reason);
-                    }
-                    if let Some(sequence) = delta.stop_sequence {
-                        assembly.reply.stop_sequence = Some(sequence.into_owned());
-                    }
+                if let Some(reason) = block.stop_reason {
+                    assembly.stop(&reason);
                 }
-                if let Some(usage) = frame.usage {
-                    lay_over(&usage, &mut assembly.reply);
+                if let Some(sequence) = block.stop_sequence {
+                    assembly.reply.stop_sequence = Some(sequence.into_owned());
                 }
             }
             "message_stop" => assembly.end(),
             "error" => {
-                let value = serde_json::from_slice(data).unwrap_or_default();
-                return Err(error::error_inside(
-                    Provider::Anthropic,
-                    &value,
-                    assembly.reply.request_id.as_deref(),
-                ));
+                let id = assembly.reply.request_id.as_deref();
+                return Err(error::error_inside(Provider::Anthropic, data, id));
             }
             // `ping`, and whatever the provider adds next.
             _ => {}
@@ -507,7 +444,7 @@ impl Blocks {
     fn open(&mut self, assembly: &mut Assembly, block: WireBlock<'_>) {
         self.close(assembly);
         assembly.open_part();
-        match &*block.r#type {
+        match &*block.kind {
             "text" => assembly.text(&block.text),
             "thinking" => {
                 assembly.reasoning(&block.thinking);
@@ -517,11 +454,7 @@ impl Blocks {
                 let call = assembly.tool_start(&block.id, &block.name);
                 self.open_call = Some(call);
                 // Empty here as a rule, since the arguments come as deltas.
-                if let Some(input) = block
-                    .input
-                    .map(RawValue::get)
-                    .filter(|input| *input != "{}")
-                {
+                if let Some(input) = block.input.filter(|input| *input != "{}") {
                     assembly.tool_delta(call, input);
                 }
             }

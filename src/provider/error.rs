@@ -2,10 +2,9 @@
 
 use std::time::SystemTime;
 
-use serde_json::Value;
-
 use super::request_id;
 use crate::error::Details;
+use crate::json::{Malformed, Reader, quote};
 use crate::transport::Headers;
 use crate::{Error, ErrorKind, Provider, retry};
 
@@ -18,14 +17,12 @@ pub(crate) fn decode_error(
     now: SystemTime,
 ) -> Error {
     let text = String::from_utf8_lossy(body).into_owned();
-    let said = serde_json::from_slice(body)
-        .map(|value: Value| Said::read(&value))
-        .unwrap_or_default();
+    let said = Said::read(&text).unwrap_or_default();
     let message = said.message.clone().unwrap_or_else(|| {
         let text = text.trim();
         match text.char_indices().nth(300) {
             _ if text.is_empty() => "no error body".to_owned(),
-            Some((end, _)) => format!("{}…", &text[..end]),
+            Some((end, _)) => [text.get(..end).unwrap_or_default(), "…"].concat(),
             None => text.to_owned(),
         }
     });
@@ -46,19 +43,22 @@ pub(crate) fn decode_error(
         && let Some(location) = headers.get("location")
     {
         error = error.because(&format!(
-            "redirects are not followed, so that the key goes nowhere else; set the base URL to {location:?} if that is right"
+            "redirects are not followed, so that the key goes nowhere else; set the base URL to {} if that is right",
+            quote(location)
         ));
     }
     error
 }
 
 /// An error object that came inside a 200: an `error` event of a stream, or a whole body.
-pub(super) fn error_inside(provider: Provider, value: &Value, headers_id: Option<&str>) -> Error {
-    let said = Said::read(value);
-    let message = said.message.clone().unwrap_or_else(|| value.to_string());
+pub(super) fn error_inside(provider: Provider, body: &[u8], headers_id: Option<&str>) -> Error {
+    let text = String::from_utf8_lossy(body).into_owned();
+    let said = Said::read(&text).unwrap_or_default();
+    let message = said.message.clone().unwrap_or_else(|| text.clone());
     // The status that the same error would have had. 500 stands for what no table names: retried.
     let status = said
         .status
+        .and_then(|status| u16::try_from(status).ok())
         .unwrap_or(match said.error_type.as_deref().unwrap_or_default() {
             "invalid_request_error" => 400,
             "authentication_error" => 401,
@@ -78,7 +78,7 @@ pub(super) fn error_inside(provider: Provider, value: &Value, headers_id: Option
         Details {
             status: Some(status),
             request_id: headers_id.map(str::to_owned),
-            body: Some(value.to_string()),
+            body: Some(text),
             ..Details::default()
         },
     )
@@ -130,33 +130,50 @@ struct Said {
     message: Option<String>,
     error_type: Option<String>,
     code: Option<String>,
-    status: Option<u16>,
+    status: Option<u64>,
     request_id: Option<String>,
 }
 
+/// A text that says something, or a number.
+fn word(json: &mut Reader<'_>) -> Result<Option<String>, Malformed> {
+    let words = matches!(json.peek(), Some(b'"' | b'-' | b'0'..=b'9'));
+    let text = json.value_text()?;
+    Ok(Some(text.into_owned()).filter(|text| words && !text.is_empty()))
+}
+
 impl Said {
-    fn read(value: &Value) -> Self {
-        let text = |v: &Value| match v {
-            Value::String(s) if !s.is_empty() => Some(s.clone()),
-            Value::Number(n) => Some(n.to_string()),
-            _ => None,
-        };
-        let error = &value["error"];
-        let inner = if error.is_object() { error } else { value };
-        let message = text(&inner["message"])
-            .or_else(|| text(error))
-            .or_else(|| text(&value["detail"]))
-            .or_else(|| (!value["detail"].is_null()).then(|| value["detail"].to_string()));
-        let number = inner["code"].as_u64().or_else(|| inner["status"].as_u64());
-        Self {
-            message,
-            error_type: text(&inner["type"]).filter(|t| t != "error"),
-            code: text(&inner["code"]),
-            status: number
-                .and_then(|n| u16::try_from(n).ok())
-                .filter(|n| (400..600).contains(n)),
-            request_id: text(&value["request_id"]),
+    fn read(body: &str) -> Result<Self, Malformed> {
+        let mut json = Reader::new(body);
+        let said = Self::object(&mut json)?;
+        json.end().map(|()| said)
+    }
+
+    fn object(json: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (mut said, mut inner, mut detail) = (Self::default(), None, None);
+        json.object()?;
+        while let Some(key) = json.key()? {
+            match &*key {
+                "error" if json.peek() == Some(b'{') => inner = Some(Self::object(json)?),
+                "error" => said.message = said.message.or(word(json)?),
+                "message" => said.message = word(json)?.or(said.message),
+                "type" => said.error_type = word(json)?.filter(|t| t != "error"),
+                "code" => said.code = word(json)?,
+                "status" => said.status = said.status.or(json.count()?),
+                "request_id" => said.request_id = word(json)?,
+                "detail" => detail = Some(json.value_text()?).filter(|detail| detail != "null"),
+                _ => json.pass()?,
+            }
         }
+        let number = said.code.as_deref().and_then(|code| code.parse().ok());
+        said.status = number.or(said.status).filter(|n| (400..600).contains(n));
+        if let Some(inner) = inner {
+            said = Self {
+                request_id: said.request_id,
+                ..inner
+            };
+        }
+        said.message = said.message.or(detail.map(Into::into));
+        Ok(said)
     }
 
     /// Waiting does not bring a spent quota back, so it is not retried.

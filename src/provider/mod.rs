@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::error::decode_error;
 pub(crate) use self::stream::StreamDecoder;
+use crate::json::{Malformed, Reader, Writer, quote};
 use crate::transport::Headers;
 use crate::{Error, Reply, Request, Result};
 
@@ -167,33 +168,70 @@ pub(crate) fn request_id(headers: &Headers) -> Option<String> {
     id.map(str::to_owned)
 }
 
-/// A body with [`Request::extra`] laid over it, which goes by way of text: a second serialiser for every
-/// type would cost WebAssembly more than it saves.
-fn to_body(wire: &impl Serialize, request: &Request) -> Result<Vec<u8>> {
-    let write = || {
-        let body = serde_json::to_vec(wire)?;
-        if request.extra.is_empty() {
-            return Ok(body);
+/// A request's body in the making.
+struct Body<'a> {
+    json: &'a mut Writer,
+    extra: &'a Map<String, Value>,
+}
+
+impl Body<'_> {
+    /// A field, unless [`Request::extra`] replaces it.
+    fn field(&mut self, name: &str, write: impl FnOnce(&mut Writer)) {
+        if !self.extra.contains_key(name) {
+            write(self.json.key(name));
         }
-        let mut fields: Map<String, Value> = serde_json::from_slice(&body)?;
-        fields.extend(request.extra.clone());
-        serde_json::to_vec(&fields)
-    };
-    write().map_err(|e| Error::config("the request cannot be written as JSON").with_source(e))
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        self.field(name, |json| json.text(text));
+    }
+
+    fn float(&mut self, name: &str, number: Option<f64>) {
+        if let Some(number) = number {
+            self.field(name, |json| json.float(number));
+        }
+    }
+
+    fn texts(&mut self, name: &str, texts: &[String]) {
+        if !texts.is_empty() {
+            self.field(name, |json| json.list(texts, |json, text| json.text(text)));
+        }
+    }
+}
+
+/// The body that `fill` writes, with what the caller has added to it.
+fn body(request: &Request, fill: impl FnOnce(&mut Body<'_>)) -> String {
+    let mut json = Writer::default();
+    json.object(|json| {
+        let extra = &request.extra;
+        fill(&mut Body { json, extra });
+        for (name, value) in extra {
+            json.key(name).value(value);
+        }
+    });
+    json.into_text()
 }
 
 /// Reads a provider's JSON; what is not understood is shown as far as a person would read it.
-fn read_json<'a, T: Deserialize<'a>>(what: &str, json: &'a [u8]) -> Result<T> {
-    let not_understood = |source: Box<dyn std::error::Error + Send + Sync>| {
-        let shown = String::from_utf8_lossy(&json[..json.len().min(200)]).into_owned();
-        Error::decode(format!(
-            "{what} is not what the provider's dialect says: {shown:?}"
-        ))
-        .with_source(source)
-    };
+fn read_json<'a, T>(
+    what: &str,
+    json: &'a [u8],
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Result<T> {
     // Checked once as a whole, which is faster than string by string.
-    let text = std::str::from_utf8(json).map_err(|e| not_understood(e.into()))?;
-    serde_json::from_str(text).map_err(|e| not_understood(e.into()))
+    let read = std::str::from_utf8(json)
+        .map_err(Into::into)
+        .and_then(|text| {
+            let mut reader = Reader::new(text);
+            let value = read(&mut reader)?;
+            reader.end()?;
+            Ok(value)
+        });
+    read.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
+        let shown = quote(&String::from_utf8_lossy(json.get(..200).unwrap_or(json)));
+        Error::decode([what, " is not what the provider's dialect says: ", &shown].concat())
+            .with_source(source)
+    })
 }
 
 impl fmt::Display for Provider {
@@ -210,8 +248,9 @@ impl FromStr for Provider {
             "anthropic" => Ok(Self::Anthropic),
             "openai" => Ok(Self::OpenAi),
             _ => Err(Error::config(format!(
-                "unknown provider {name:?}: it is \"anthropic\" or \"openai\" (for servers that speak \
-                 like OpenAI, \"openai\" with their base URL)"
+                "unknown provider {}: it is \"anthropic\" or \"openai\" (for servers that speak \
+                 like OpenAI, \"openai\" with their base URL)",
+                quote(name)
             ))),
         }
     }

@@ -3,187 +3,206 @@
 //! under two names, content as a list, tool calls without an index, error objects inside a 200.
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::assembly::Assembly;
-use super::{error, read_json, request_id, to_body};
+use super::{Body, body, error, read_json, request_id};
+use crate::json::{Malformed, Reader, Writer};
 use crate::transport::Headers;
 use crate::{
-    Effort, Error, Message, Part, Provider, Reply, Request, Result, Role, Source, StopReason,
+    Error, Message, Part, Provider, Reply, Request, Result, Role, Source, StopReason, Tool,
     ToolCall, ToolChoice, Usage,
 };
-
-#[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    messages: Vec<Turn<'a>>,
-    // OpenAI's own newer models refuse `max_tokens`; many other servers know nothing else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_completion_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f64>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    stop: &'a [String],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parallel_tool_calls: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response_format: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_effort: Option<Effort>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stream: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream_options: Option<StreamOptions>,
-}
-
-#[derive(Serialize)]
-struct StreamOptions {
-    include_usage: bool,
-}
-
-#[derive(Default, Serialize)]
-struct Turn<'a> {
-    role: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<Content<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Call<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    Text(Cow<'a, str>),
-    Parts(Vec<Value>),
-}
-
-#[derive(Serialize)]
-struct Call<'a> {
-    id: &'a str,
-    r#type: &'static str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    arguments: &'a str,
-}
 
 pub(super) fn encode(
     request: &Request,
     model: &str,
     stream: bool,
     official: bool,
-) -> Result<Vec<u8>> {
+) -> Result<String> {
+    check(request)?;
+    Ok(body(request, |body| {
+        body.text("model", model);
+        body.field("messages", |json| {
+            json.list(Turn::all(request), |json, turn| turn.write(json));
+        });
+        if let Some(tokens) = request.max_tokens {
+            // OpenAI's own newer models refuse `max_tokens`; many other servers know nothing else.
+            let name = match official {
+                true => "max_completion_tokens",
+                false => "max_tokens",
+            };
+            body.field(name, |json| json.count(tokens.into()));
+        }
+        body.float("temperature", request.temperature);
+        body.float("top_p", request.top_p);
+        body.texts("stop", &request.stop_sequences);
+        tools(body, request);
+        if let Some(shape) = &request.output_schema {
+            body.field("response_format", |json| {
+                json.object(|json| {
+                    json.field("type", "json_schema");
+                    json.key("json_schema").object(|json| {
+                        json.field("name", &shape.name);
+                        json.key("schema").value(&shape.schema);
+                        json.key("strict").flag(true);
+                    });
+                });
+            });
+        }
+        if let Some(effort) = request.reasoning.and_then(|r| r.effort) {
+            body.text("reasoning_effort", effort.name());
+        }
+        if stream {
+            body.field("stream", |json| json.flag(true));
+            body.field("stream_options", |json| {
+                json.object(|json| json.key("include_usage").flag(true));
+            });
+        }
+    }))
+}
+
+fn tools(body: &mut Body<'_>, request: &Request) {
+    if !request.tools.is_empty() {
+        body.field("tools", |json| json.list(&request.tools, tool));
+    }
+    if let Some(choice) = &request.tool_choice {
+        body.field("tool_choice", |json| match choice {
+            ToolChoice::Auto => json.text("auto"),
+            ToolChoice::Any => json.text("required"),
+            ToolChoice::None => json.text("none"),
+            ToolChoice::Tool(name) => json.object(|json| {
+                json.field("type", "function");
+                json.key("function").object(|json| json.field("name", name));
+            }),
+        });
+    }
+    if let Some(parallel) = request.parallel_tool_calls {
+        body.field("parallel_tool_calls", |json| json.flag(parallel));
+    }
+}
+
+fn tool(json: &mut Writer, tool: &Tool) {
+    json.object(|json| {
+        json.field("type", "function");
+        json.key("function").object(|json| {
+            json.field("name", &tool.name);
+            if !tool.description.is_empty() {
+                json.field("description", &tool.description);
+            }
+            json.key("parameters").value(&tool.input_schema);
+            if tool.strict {
+                json.key("strict").flag(true);
+            }
+        });
+    });
+}
+
+/// What this dialect cannot say, found before anything is written.
+fn check(request: &Request) -> Result<()> {
     if request.reasoning.is_some_and(|r| r.budget_tokens.is_some()) {
         return Err(Error::config(
             "reasoning.budget_tokens has no counterpart in OpenAI's dialect: set reasoning.effort, or the server's \
              own field in `extra`",
         ));
     }
-    let mut messages = Vec::with_capacity(request.messages.len() + 1);
-    if !request.system.is_empty() {
-        messages.push(Turn {
-            role: "system",
-            content: Some(content(&request.system)?),
-            ..Turn::default()
-        });
-    }
+    request.system.iter().try_for_each(can_be_said)?;
     for message in &request.messages {
-        match message.role {
-            Role::User => user(message, &mut messages)?,
-            Role::Assistant => messages.push(assistant(message)?),
+        for part in &message.content {
+            match (message.role, part) {
+                (Role::User, Part::ToolResult { content, .. }) => {
+                    content.iter().try_for_each(can_be_said)?;
+                }
+                (
+                    Role::Assistant,
+                    Part::ToolUse(_) | Part::Reasoning { .. } | Part::RedactedReasoning { .. },
+                ) => {}
+                (_, part) => can_be_said(part)?,
+            }
         }
-    }
-    let body = Body {
-        model,
-        messages,
-        max_completion_tokens: request.max_tokens.filter(|_| official),
-        max_tokens: request.max_tokens.filter(|_| !official),
-        temperature: request.temperature,
-        top_p: request.top_p,
-        stop: &request.stop_sequences,
-        tools: request.tools.iter().map(tool).collect(),
-        tool_choice: request.tool_choice.as_ref().map(tool_choice),
-        parallel_tool_calls: request.parallel_tool_calls,
-        response_format: request.output_schema.as_ref().map(|shape| {
-            json!({
-                "type": "json_schema",
-                "json_schema": {"name": shape.name, "schema": shape.schema, "strict": true},
-            })
-        }),
-        reasoning_effort: request.reasoning.and_then(|r| r.effort),
-        stream,
-        stream_options: stream.then_some(StreamOptions {
-            include_usage: true,
-        }),
-    };
-    to_body(&body, request)
-}
-
-/// A user's turn: each tool result is a message of its own here, and they come first.
-fn user<'a>(message: &'a Message, turns: &mut Vec<Turn<'a>>) -> Result<()> {
-    let mut rest = Vec::new();
-    for part in &message.content {
-        match part {
-            Part::ToolResult {
-                tool_use_id,
-                content: result,
-                ..
-            } => turns.push(Turn {
-                role: "tool",
-                content: Some(content(result)?),
-                tool_call_id: Some(tool_use_id),
-                ..Turn::default()
-            }),
-            part => rest.push(part),
-        }
-    }
-    if !rest.is_empty() {
-        turns.push(Turn {
-            role: "user",
-            content: Some(content(rest)?),
-            ..Turn::default()
-        });
     }
     Ok(())
 }
 
-fn assistant(message: &Message) -> Result<Turn<'_>> {
-    let mut turn = Turn {
-        role: "assistant",
-        ..Turn::default()
+fn can_be_said(part: &Part) -> Result<()> {
+    let advice = match part {
+        Part::Text { .. } => return Ok(()),
+        Part::Document {
+            source: Source::Url { .. },
+            ..
+        } => ": give the document as base64 or text instead of a URL",
+        Part::Image {
+            source: Source::Text { .. },
+            ..
+        } => ": give the image as base64 or a URL",
+        Part::Document { .. } | Part::Image { .. } => return Ok(()),
+        _ => "",
     };
+    let name = part.name();
+    Err(Error::config(format!(
+        "a part of type \"{name}\" cannot stand here in OpenAI's dialect{advice}"
+    )))
+}
+
+/// A message as this dialect has it: one of ours can be several here.
+enum Turn<'a> {
+    Said(&'static str, Vec<&'a Part>),
+    ToolResult(&'a str, Vec<&'a Part>),
+    Assistant(&'a Message),
+}
+
+impl<'a> Turn<'a> {
+    fn all(request: &'a Request) -> Vec<Self> {
+        let mut turns = Vec::with_capacity(request.messages.len() + 1);
+        if !request.system.is_empty() {
+            turns.push(Turn::Said("system", request.system.iter().collect()));
+        }
+        for message in &request.messages {
+            if message.role == Role::Assistant {
+                turns.push(Turn::Assistant(message));
+                continue;
+            }
+            // Each tool result is a message of its own here, and they come first.
+            let mut rest = Vec::new();
+            for part in &message.content {
+                match part {
+                    Part::ToolResult {
+                        tool_use_id,
+                        content,
+                        ..
+                    } => turns.push(Turn::ToolResult(tool_use_id, content.iter().collect())),
+                    part => rest.push(part),
+                }
+            }
+            if !rest.is_empty() {
+                turns.push(Turn::Said("user", rest));
+            }
+        }
+        turns
+    }
+
+    fn write(self, json: &mut Writer) {
+        json.object(|json| match self {
+            Turn::Said(role, parts) => {
+                json.field("role", role);
+                content(json, &parts);
+            }
+            Turn::ToolResult(id, parts) => {
+                json.field("role", "tool");
+                content(json, &parts);
+                json.field("tool_call_id", id);
+            }
+            Turn::Assistant(message) => assistant(json, message),
+        });
+    }
+}
+
+fn assistant(json: &mut Writer, message: &Message) {
+    let mut calls = Vec::new();
     let mut said = Vec::new();
     let mut thought = String::new();
     for part in &message.content {
         match part {
-            Part::ToolUse(call) => turn.tool_calls.push(Call {
-                id: &call.id,
-                r#type: "function",
-                function: Function {
-                    name: &call.name,
-                    arguments: &call.arguments,
-                },
-            }),
+            Part::ToolUse(call) => calls.push(call),
             Part::Reasoning {
                 text,
                 signature: None,
@@ -193,309 +212,316 @@ fn assistant(message: &Message) -> Result<Turn<'_>> {
             part => said.push(part),
         }
     }
+    json.field("role", "assistant");
     if !said.is_empty() {
-        turn.content = Some(content(said)?);
+        content(json, &said);
+    }
+    if calls.is_empty() {
+        return;
     }
     // Servers that show thoughts want them back in a turn that called tools, and only there
     // (https://api-docs.deepseek.com/guides/thinking_mode).
-    if !turn.tool_calls.is_empty() && !thought.is_empty() {
-        turn.reasoning_content = Some(thought);
+    if !thought.is_empty() {
+        json.field("reasoning_content", &thought);
     }
-    Ok(turn)
+    json.key("tool_calls").list(calls, |json, call| {
+        json.object(|json| {
+            json.field("id", &call.id);
+            json.field("type", "function");
+            json.key("function").object(|json| {
+                json.field("name", &call.name);
+                json.field("arguments", &call.arguments);
+            });
+        });
+    });
 }
 
 /// One text stays a string, the form that every server knows.
-fn content<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Result<Content<'a>> {
-    let parts: Vec<&Part> = parts.into_iter().collect();
-    if let [Part::Text { text, .. }] = parts.as_slice() {
-        return Ok(Content::Text(Cow::Borrowed(text)));
+fn content(json: &mut Writer, parts: &[&Part]) {
+    match parts {
+        [Part::Text { text, .. }] => json.field("content", text),
+        parts => json
+            .key("content")
+            .list(parts, |json, part| wire_part(json, part)),
     }
-    parts
-        .into_iter()
-        .map(wire_part)
-        .collect::<Result<_>>()
-        .map(Content::Parts)
 }
 
-fn wire_part(part: &Part) -> Result<Value> {
-    let data_url = |media_type: &str, data: &str| format!("data:{media_type};base64,{data}");
-    Ok(match part {
+fn wire_part(json: &mut Writer, part: &Part) {
+    let data_url = |media_type: &str, data: &str| ["data:", media_type, ";base64,", data].concat();
+    json.object(|json| match part {
         Part::Text { text, .. }
         | Part::Document {
             source: Source::Text { text },
             ..
         } => {
-            json!({"type": "text", "text": text})
-        }
-        Part::Image {
-            source: Source::Url { url },
-            ..
-        } => json!({"type": "image_url", "image_url": {"url": url}}),
-        Part::Image {
-            source: Source::Base64 { media_type, data },
-            ..
-        } => {
-            json!({"type": "image_url", "image_url": {"url": data_url(media_type, data)}})
+            json.field("type", "text");
+            json.field("text", text);
         }
         Part::Document {
             source: Source::Base64 { media_type, data },
             title,
             ..
         } => {
-            let name = title.as_deref().unwrap_or("document");
-            json!({"type": "file", "file": {"filename": name, "file_data": data_url(media_type, data)}})
+            json.field("type", "file");
+            json.key("file").object(|json| {
+                json.field("filename", title.as_deref().unwrap_or("document"));
+                json.field("file_data", &data_url(media_type, data));
+            });
         }
-        part => {
-            return Err(Error::config(format!(
-                "a part of type {:?} cannot stand here in OpenAI's dialect{}",
-                part.name(),
-                match part {
-                    Part::Document { .. } =>
-                        ": give the document as base64 or text instead of a URL",
-                    Part::Image { .. } => ": give the image as base64 or a URL",
-                    _ => "",
+        Part::Image { source, .. } => {
+            json.field("type", "image_url");
+            json.key("image_url").object(|json| match source {
+                Source::Base64 { media_type, data } => {
+                    json.field("url", &data_url(media_type, data))
                 }
-            )));
+                Source::Url { url } | Source::Text { text: url } => json.field("url", url),
+            });
         }
-    })
-}
-
-fn tool(tool: &crate::Tool) -> Value {
-    let mut function = json!({"name": tool.name, "parameters": tool.input_schema});
-    if !tool.description.is_empty() {
-        function["description"] = json!(tool.description);
-    }
-    if tool.strict {
-        function["strict"] = json!(true);
-    }
-    json!({"type": "function", "function": function})
-}
-
-fn tool_choice(choice: &ToolChoice) -> Value {
-    match choice {
-        ToolChoice::Auto => json!("auto"),
-        ToolChoice::Any => json!("required"),
-        ToolChoice::None => json!("none"),
-        ToolChoice::Tool(name) => json!({"type": "function", "function": {"name": name}}),
-    }
+        // What `check` has refused.
+        _ => {}
+    });
 }
 
 /// A whole completion or one chunk of a stream: they differ in `message` and `delta`.
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Completion<'a> {
-    #[serde(borrow, default, deserialize_with = "text")]
     id: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "text")]
     model: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "first_choice")]
-    choices: Option<Choice<'a>>,
-    usage: Option<Value>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    /// The first choice: `n` is not offered, since each choice costs a whole reply.
+    choice: Option<Choice<'a>>,
+    usage: Option<Usage>,
+    failed: bool,
 }
 
-#[derive(Deserialize)]
+impl<'a> Completion<'a> {
+    fn read(json: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut whole = Self::default();
+        json.object()?;
+        while let Some(key) = json.key()? {
+            match &*key {
+                "id" => whole.id = text(json)?,
+                "model" => whole.model = text(json)?,
+                "choices" => {
+                    let some = json.list()?;
+                    while some && json.item()? {
+                        let choice = Choice::read(json)?;
+                        if choice.index == 0 {
+                            whole.choice = Some(choice);
+                        }
+                    }
+                }
+                "usage" => whole.usage = usage(json)?,
+                "error" => whole.failed = json.skip()? != "null",
+                _ => json.pass()?,
+            }
+        }
+        Ok(whole)
+    }
+}
+
+#[derive(Default)]
 struct Choice<'a> {
-    #[serde(default)]
-    index: u32,
-    /// Boxed, since serde moves what it has read from frame to frame.
-    #[serde(borrow, alias = "delta")]
-    message: Option<Box<Said<'a>>>,
-    #[serde(borrow)]
+    index: u64,
+    said: Option<Said<'a>>,
     finish_reason: Option<Cow<'a, str>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Said<'a> {
-    #[serde(borrow, deserialize_with = "text")]
-    content: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "text")]
-    refusal: Cow<'a, str>,
-    /// DeepSeek, vLLM, SGLang, xAI.
-    #[serde(borrow, deserialize_with = "text")]
-    reasoning_content: Cow<'a, str>,
-    /// OpenRouter, Groq, newer vLLM.
-    #[serde(borrow, deserialize_with = "text")]
-    reasoning: Cow<'a, str>,
-    #[serde(borrow)]
-    tool_calls: Option<Vec<WireCall<'a>>>,
-}
-
-impl Said<'_> {
-    /// Some servers send the same thought under both names.
-    fn thought(&self) -> &str {
-        if self.reasoning_content.is_empty() {
-            &self.reasoning
-        } else {
-            &self.reasoning_content
+impl<'a> Choice<'a> {
+    fn read(json: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut choice = Self::default();
+        json.object()?;
+        while let Some(key) = json.key()? {
+            match &*key {
+                "index" => choice.index = json.count()?.unwrap_or_default(),
+                "message" | "delta" => choice.said = Said::read(json)?,
+                "finish_reason" => choice.finish_reason = json.text()?,
+                _ => json.pass()?,
+            }
         }
+        Ok(choice)
     }
 }
 
-#[derive(Deserialize)]
-struct WireCall<'a> {
-    index: Option<u64>,
-    #[serde(borrow, default, deserialize_with = "text")]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    function: Option<WireFunction<'a>>,
+#[derive(Default)]
+struct Said<'a> {
+    content: Cow<'a, str>,
+    refusal: Cow<'a, str>,
+    thought: Cow<'a, str>,
+    tool_calls: Vec<WireCall<'a>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireFunction<'a> {
-    #[serde(borrow, deserialize_with = "text")]
+impl<'a> Said<'a> {
+    fn read(json: &mut Reader<'a>) -> Result<Option<Self>, Malformed> {
+        let mut said = Self::default();
+        if !json.object()? {
+            return Ok(None);
+        }
+        while let Some(key) = json.key()? {
+            match &*key {
+                "content" => said.content = text(json)?,
+                "refusal" => said.refusal = text(json)?,
+                // DeepSeek, vLLM, SGLang, xAI; OpenRouter, Groq, newer vLLM. Some send the same thought
+                // under both names.
+                "reasoning_content" | "reasoning" => {
+                    let thought = text(json)?;
+                    if !thought.is_empty() {
+                        said.thought = thought;
+                    }
+                }
+                "tool_calls" => {
+                    let some = json.list()?;
+                    while some && json.item()? {
+                        said.tool_calls.push(WireCall::read(json)?);
+                    }
+                }
+                _ => json.pass()?,
+            }
+        }
+        Ok(Some(said))
+    }
+}
+
+#[derive(Default)]
+struct WireCall<'a> {
+    index: Option<u64>,
+    id: Cow<'a, str>,
     name: Cow<'a, str>,
-    #[serde(borrow, deserialize_with = "text")]
     arguments: Cow<'a, str>,
 }
 
-/// The usage, read loosely: every server has fields of its own, and it comes once a reply.
-fn usage(wire: &Value) -> Usage {
-    let count = |value: &Value| value.as_u64();
-    let prompt = &wire["prompt_tokens_details"];
-    let completion = &wire["completion_tokens_details"];
-    Usage {
-        input_tokens: count(&wire["prompt_tokens"]).unwrap_or_default(),
-        output_tokens: count(&wire["completion_tokens"]).unwrap_or_default(),
-        cache_read_tokens: count(&prompt["cached_tokens"])
-            // DeepSeek's own name for them.
-            .or(count(&wire["prompt_cache_hit_tokens"]))
-            .unwrap_or_default(),
-        // OpenRouter's, for models that charge for it.
-        cache_write_tokens: count(&prompt["cache_write_tokens"]).unwrap_or_default(),
-        cache_write_1h_tokens: 0,
-        reasoning_tokens: count(&completion["reasoning_tokens"]).unwrap_or_default(),
-        input_includes_cache: true,
+impl<'a> WireCall<'a> {
+    fn read(json: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut call = Self::default();
+        json.object()?;
+        while let Some(key) = json.key()? {
+            match &*key {
+                "index" => call.index = json.count()?,
+                "id" => call.id = text(json)?,
+                "function" if json.peek() == Some(b'{') => {
+                    json.object()?;
+                    while let Some(key) = json.key()? {
+                        match &*key {
+                            "name" => call.name = text(json)?,
+                            "arguments" => call.arguments = text(json)?,
+                            _ => json.pass()?,
+                        }
+                    }
+                }
+                _ => json.pass()?,
+            }
+        }
+        Ok(call)
     }
+}
+
+/// The usage, read loosely: every server has fields of its own.
+fn usage(json: &mut Reader<'_>) -> Result<Option<Usage>, Malformed> {
+    if json.peek() != Some(b'{') {
+        return json.pass().map(|()| None);
+    }
+    let mut usage = Usage {
+        input_includes_cache: true,
+        ..Usage::default()
+    };
+    let mut deepseek_cached = 0;
+    json.object()?;
+    while let Some(key) = json.key()? {
+        match &*key {
+            "prompt_tokens" => usage.input_tokens = json.count()?.unwrap_or_default(),
+            "completion_tokens" => usage.output_tokens = json.count()?.unwrap_or_default(),
+            "prompt_tokens_details" if json.peek() == Some(b'{') => {
+                json.object()?;
+                while let Some(key) = json.key()? {
+                    match &*key {
+                        "cached_tokens" => {
+                            usage.cache_read_tokens = json.count()?.unwrap_or_default();
+                        }
+                        // OpenRouter's, for models that charge for it.
+                        "cache_write_tokens" => {
+                            usage.cache_write_tokens = json.count()?.unwrap_or_default();
+                        }
+                        _ => json.pass()?,
+                    }
+                }
+            }
+            "completion_tokens_details" => {
+                let thought = json.count_in("reasoning_tokens")?;
+                usage.reasoning_tokens = thought.unwrap_or_default();
+            }
+            // DeepSeek's own name for them.
+            "prompt_cache_hit_tokens" => deepseek_cached = json.count()?.unwrap_or_default(),
+            _ => json.pass()?,
+        }
+    }
+    if usage.cache_read_tokens == 0 {
+        usage.cache_read_tokens = deepseek_cached;
+    }
+    Ok(Some(usage))
 }
 
 /// Text as servers write it: a string, null, or a list of parts of which those with `text` count.
-fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'a, str>, D::Error> {
-    struct Text;
-
-    #[derive(Deserialize)]
-    struct Piece<'a> {
-        #[serde(borrow, default)]
-        text: Cow<'a, str>,
+fn text<'a>(json: &mut Reader<'a>) -> Result<Cow<'a, str>, Malformed> {
+    if json.peek() != Some(b'[') {
+        return Ok(json.text()?.unwrap_or_default());
     }
-
-    impl<'de> Visitor<'de> for Text {
-        type Value = Cow<'de, str>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string, null or a list of parts")
-        }
-
-        fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-            Ok(Cow::Borrowed(text))
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(Cow::Owned(text.to_owned()))
-        }
-
-        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(Cow::Borrowed(""))
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut whole = String::new();
-            while let Some(piece) = seq.next_element::<Piece<'de>>()? {
-                whole.push_str(&piece.text);
+    let mut whole = String::new();
+    json.list()?;
+    while json.item()? {
+        json.object()?;
+        while let Some(key) = json.key()? {
+            match &*key {
+                "text" => whole.push_str(&json.text()?.unwrap_or_default()),
+                _ => json.pass()?,
             }
-            Ok(Cow::Owned(whole))
         }
     }
-
-    deserializer.deserialize_any(Text)
-}
-
-/// Only the first choice is followed: `n` is not offered, since each choice costs a whole reply.
-fn first_choice<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Choice<'de>>, D::Error> {
-    struct First;
-
-    impl<'de> Visitor<'de> for First {
-        type Value = Option<Choice<'de>>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of choices or null")
-        }
-
-        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut first = None;
-            while let Some(choice) = seq.next_element::<Choice<'de>>()? {
-                if choice.index == 0 {
-                    first = Some(choice);
-                }
-            }
-            Ok(first)
-        }
-    }
-
-    deserializer.deserialize_any(First)
+    Ok(whole.into())
 }
 
 pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
-    let wire: Completion<'_> = read_json("the reply", body)?;
-    if let Some(error) = wire.error {
-        return Err(error_inside(error, request_id(headers).as_deref()));
+    let wire = read_json("the reply", body, Completion::read)?;
+    if wire.failed {
+        let id = request_id(headers);
+        return Err(error::error_inside(Provider::OpenAi, body, id.as_deref()));
     }
     let Some(Choice {
-        message: Some(said),
+        said: Some(said),
         finish_reason,
         ..
-    }) = wire.choices
+    }) = wire.choice
     else {
         return Err(Error::decode("the reply has no choice with a message"));
     };
     let mut reply = Reply::new(Provider::OpenAi);
     reply.id = wire.id.into_owned();
     reply.model = wire.model.into_owned();
-    if !said.thought().is_empty() {
+    if !said.thought.is_empty() {
         reply.content.push(Part::Reasoning {
-            text: said.thought().to_owned(),
+            text: said.thought.into_owned(),
             signature: None,
         });
     }
-    for text in [said.content, said.refusal.clone()] {
+    let refused = !said.refusal.is_empty();
+    for text in [said.content, said.refusal] {
         if !text.is_empty() {
             reply.content.push(Part::text(text));
         }
     }
-    for call in said.tool_calls.unwrap_or_default() {
-        let function = call.function.unwrap_or_default();
-        let arguments = if function.arguments.trim().is_empty() {
-            "{}".into()
-        } else {
-            function.arguments
+    for call in said.tool_calls {
+        let arguments = match call.arguments.trim() {
+            "" => "{}".into(),
+            _ => call.arguments,
         };
-        reply.content.push(Part::ToolUse(ToolCall::new(
-            call.id,
-            function.name,
-            arguments,
-        )));
+        let call = ToolCall::new(call.id, call.name, arguments);
+        reply.content.push(Part::ToolUse(call));
     }
     reply.stop_reason = match finish_reason {
-        _ if !said.refusal.is_empty() => Some(StopReason::Refusal),
+        _ if refused => Some(StopReason::Refusal),
         reason => reason.map(|word| StopReason::from(word.into_owned())),
     };
-    if let Some(counts) = wire.usage {
-        reply.usage = usage(&counts);
-        reply.usage_reported = true;
-    }
+    reply.usage_reported = wire.usage.is_some();
+    reply.usage = wire.usage.unwrap_or_default();
     Ok(reply)
-}
-
-fn error_inside(error: &RawValue, headers_id: Option<&str>) -> Error {
-    error::error_inside(Provider::OpenAi, &json!({"error": error}), headers_id)
 }
 
 /// The tool calls of a stream, by the server's numbering.
@@ -511,25 +537,26 @@ impl Calls {
             assembly.end();
             return Ok(());
         }
-        let chunk: Completion<'_> = read_json("an event of the stream", data)?;
-        if let Some(error) = chunk.error {
-            return Err(error_inside(error, assembly.reply.request_id.as_deref()));
+        let chunk = read_json("an event of the stream", data, Completion::read)?;
+        if chunk.failed {
+            let id = assembly.reply.request_id.as_deref();
+            return Err(error::error_inside(Provider::OpenAi, data, id));
         }
-        if let Some(counts) = chunk.usage {
-            assembly.reply.usage = usage(&counts);
+        if let Some(usage) = chunk.usage {
+            assembly.reply.usage = usage;
             assembly.reply.usage_reported = true;
         }
         // A chunk that brings only the usage has no choice in it.
-        let Some(choice) = chunk.choices else {
+        let Some(choice) = chunk.choice else {
             return Ok(());
         };
         assembly.start(&chunk.id, &chunk.model);
-        if let Some(said) = choice.message {
-            assembly.reasoning(said.thought());
+        if let Some(said) = choice.said {
+            assembly.reasoning(&said.thought);
             assembly.text(&said.content);
             self.refused |= !said.refusal.is_empty();
             assembly.text(&said.refusal);
-            for call in said.tool_calls.unwrap_or_default() {
+            for call in said.tool_calls {
                 self.call(assembly, &call);
             }
         }
@@ -541,10 +568,6 @@ impl Calls {
     }
 
     fn call(&mut self, assembly: &mut Assembly, call: &WireCall<'_>) {
-        let (name, arguments) = call
-            .function
-            .as_ref()
-            .map_or(("", ""), |f| (f.name.as_ref(), f.arguments.as_ref()));
         // Servers that leave the index out send each call whole, or one after another.
         let known = match call.index {
             Some(_) => self.known.iter().find(|(theirs, _)| *theirs == call.index),
@@ -554,11 +577,11 @@ impl Calls {
         let index = match known {
             Some((_, ours)) => *ours,
             None => {
-                let ours = assembly.tool_start(&call.id, name);
+                let ours = assembly.tool_start(&call.id, &call.name);
                 self.known.push((call.index, ours));
                 ours
             }
         };
-        assembly.tool_delta(index, arguments);
+        assembly.tool_delta(index, &call.arguments);
     }
 }

@@ -1,4 +1,4 @@
-//! What each target does in its own way: time, chance, and whether futures cross threads.
+//! What each target does in its own way: time, chance, floats as text, and whether futures cross threads.
 
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {

@@ -18,6 +18,8 @@ extern "C" {
     fn clear_timeout(handle: &JsValue);
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
+    #[wasm_bindgen(js_name = String)]
+    fn js_string(number: f64) -> String;
 }
 
 /// The longest delay that `setTimeout` takes (a signed 32-bit number of milliseconds); longer ones are
@@ -48,7 +50,7 @@ impl Instant {
     }
 
     fn since(self, earlier: Self) -> Duration {
-        Duration::from_secs_f64((self.0 - earlier.0).max(0.0) / 1000.0)
+        Duration::try_from_secs_f64((self.0 - earlier.0) / 1000.0).unwrap_or_default()
     }
 }
 
@@ -140,6 +142,29 @@ impl Future for Sleep {
             self.timer = None;
         }
     }
+}
+
+/// A date as HTTP writes it (RFC 9110 section 5.6.7). JavaScript reads all three forms, but takes the one that
+/// names no zone for local time.
+pub(crate) fn parse_http_date(text: &str) -> Option<SystemTime> {
+    if !text.contains(':') {
+        return None;
+    }
+    let zone = if text.ends_with("GMT") { "" } else { " GMT" };
+    let ms = Date::parse(&[text, zone].concat());
+    let since = Duration::try_from_secs_f64(ms / 1000.0).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(since)
+}
+
+/// The float that a JSON number stands for; none where it is too large for any. JavaScript reads and prints
+/// floats exactly, and Rust's own tables for it would be a tenth of the module.
+pub(crate) fn parse_float(text: &str) -> Option<f64> {
+    Some(js_sys::Number::parse_float(text)).filter(|number| number.is_finite())
+}
+
+/// A finite float as a JSON number, as short as it can be.
+pub(crate) fn print_float(number: f64) -> String {
+    js_string(number)
 }
 
 /// What the future gives, or none where it takes longer.

@@ -1,3 +1,4 @@
+use crate::json::quote;
 use crate::{Error, Provider, Result};
 
 /// Where a client's calls go.
@@ -17,14 +18,23 @@ impl Endpoint {
     /// The provider's path below a base URL.
     pub(crate) fn new(provider: Provider, base: &str) -> Result<Self> {
         let wrong = |why: &str| {
-            Error::config(format!(
-                "the base URL {:?} {why}: it should look like {:?}",
-                without_userinfo(base),
-                provider.default_base_url()
-            ))
+            let (given, like) = (without_userinfo(base), provider.default_base_url());
+            let given = quote(&given);
+            Error::config(
+                [
+                    "the base URL ",
+                    &given,
+                    " ",
+                    why,
+                    ": it should look like \"",
+                    like,
+                    "\"",
+                ]
+                .concat(),
+            )
         };
         let trimmed = base.trim();
-        let Some((scheme, rest)) = trimmed.split_once("://") else {
+        let Some((scheme, rest)) = split_scheme(trimmed) else {
             return Err(wrong("has no scheme"));
         };
         if scheme != "http" && scheme != "https" {
@@ -36,7 +46,8 @@ impl Endpoint {
         if rest.contains(['?', '#']) {
             return Err(wrong("has a query or a fragment"));
         }
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let slash = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(slash).unwrap_or((rest, ""));
         if authority.contains('@') {
             return Err(wrong(
                 "holds a user name or password; keys go into the API key",
@@ -73,7 +84,7 @@ impl Endpoint {
 
     /// Scheme, host and port.
     pub(crate) fn origin(&self) -> &str {
-        &self.url[..self.origin]
+        self.url.get(..self.origin).unwrap_or_default()
     }
 
     /// Host and port, as they stand in the `Host` header.
@@ -90,8 +101,13 @@ impl Endpoint {
     }
 
     pub(crate) fn path(&self) -> &str {
-        &self.url[self.origin..]
+        self.url.get(self.origin..).unwrap_or_default()
     }
+}
+
+fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    Some((scheme, rest.strip_prefix("//")?))
 }
 
 /// A colon within brackets belongs to an IPv6 address.
@@ -103,8 +119,10 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 }
 
 fn without_userinfo(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => format!("{}://…{}", &url[..scheme], &url[at..]),
+    match (split_scheme(url), url.rsplit_once('@')) {
+        (Some((scheme, rest)), Some((_, host))) if rest.contains('@') => {
+            [scheme, "://…@", host].concat()
+        }
         _ => url.to_owned(),
     }
 }

@@ -5,15 +5,15 @@
 //! (Workers: six) would otherwise run out of them.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::spawn_local;
 
 use super::{Endpoint, Headers, Incoming, Options};
 use crate::runtime::timeout;
@@ -47,15 +47,92 @@ extern "C" {
 
     type Reader;
     #[wasm_bindgen(method, catch)]
-    fn read(this: &Reader) -> Result<Promise, JsValue>;
+    fn read(this: &Reader) -> Result<Thenable, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn cancel(this: &Reader) -> Result<Promise, JsValue>;
+    fn cancel(this: &Reader) -> Result<Thenable, JsValue>;
+
+    /// A promise.
+    type Thenable;
+    #[wasm_bindgen(method)]
+    fn then(this: &Thenable, resolved: &Settle, rejected: &Settle);
 
     type Read;
     #[wasm_bindgen(method, getter)]
     fn done(this: &Read) -> bool;
     #[wasm_bindgen(method, getter)]
     fn value(this: &Read) -> Option<Uint8Array>;
+}
+
+type Settle = Closure<dyn FnMut(JsValue)>;
+
+/// Awaits promises one after another with the same two callbacks: one that JavaScript can call costs
+/// microseconds to make.
+struct Awaiter {
+    state: Rc<Awaited>,
+    callbacks: Option<[Settle; 2]>,
+    pending: bool,
+}
+
+#[derive(Default)]
+struct Awaited {
+    settled: RefCell<Option<Result<JsValue, JsValue>>>,
+    waker: RefCell<Option<Waker>>,
+    /// The callbacks of an awaiter that was dropped before its promise settled, and calls them nonetheless.
+    left: RefCell<Option<[Settle; 2]>>,
+}
+
+impl Awaited {
+    fn settle(&self, result: Result<JsValue, JsValue>) {
+        if self.left.take().is_none() {
+            self.settled.replace(Some(result));
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl Awaiter {
+    fn new() -> Self {
+        let state = Rc::new(Awaited::default());
+        let (resolved, rejected) = (state.clone(), state.clone());
+        Self {
+            callbacks: Some([
+                Closure::new(move |value| resolved.settle(Ok(value))),
+                Closure::new(move |error| rejected.settle(Err(error))),
+            ]),
+            state,
+            pending: false,
+        }
+    }
+
+    fn start(&mut self, promise: &Thenable) {
+        if let Some([resolved, rejected]) = &self.callbacks {
+            self.pending = true;
+            promise.then(resolved, rejected);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<JsValue, JsValue>> {
+        match self.state.settled.take() {
+            Some(result) => {
+                self.pending = false;
+                Poll::Ready(result)
+            }
+            None => {
+                self.state.waker.replace(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Awaiter {
+    fn drop(&mut self) {
+        if self.pending && self.state.settled.take().is_none() {
+            self.state.left.replace(self.callbacks.take());
+        }
+    }
 }
 
 thread_local! {
@@ -76,7 +153,8 @@ pub(crate) fn with_fetch<T>(fetch: Option<Function>, build: impl FnOnce() -> T) 
 pub(crate) struct Transport(Rc<Inner>);
 
 struct Inner {
-    url: String,
+    url: JsValue,
+    init: Object,
     fetch: Option<Function>,
     options: Options,
     active: Cell<usize>,
@@ -86,7 +164,8 @@ struct Inner {
 impl Transport {
     pub(crate) fn new(endpoint: &Endpoint, options: Options) -> Result<Self> {
         Ok(Self(Rc::new(Inner {
-            url: endpoint.url.clone(),
+            url: endpoint.url.as_str().into(),
+            init: common(&options).map_err(|e| unreachable(&e))?,
             fetch: FETCH.take(),
             options,
             active: Cell::new(0),
@@ -109,15 +188,23 @@ impl Transport {
 
     pub(crate) async fn send(&self, body: &Bytes, _timing: &mut Timing) -> Result<Incoming> {
         let call = Call::new(&self.0);
-        let fetched = self.fetch(body, &call).map_err(|e| unreachable(&e))?;
+        let mut awaiter = Awaiter::new();
+        awaiter.start(&self.fetch(body, &call).map_err(|e| unreachable(&e))?);
         let at_most = self.0.options.waits.head;
-        let response = timeout(at_most, JsFuture::from(fetched))
+        let response = timeout(at_most, poll_fn(|cx| awaiter.poll(cx)))
             .await
             .ok_or_else(|| Error::timeout(TimeoutKind::Head, at_most))?
             .map_err(|e| unreachable(&e))?;
         let response: FetchResponse = response.unchecked_into();
         let theirs = response.headers();
-        let headers = Headers::read(|name| theirs.get(name));
+        // A success has nothing to say of retries, and each header that is asked for costs as much as an event.
+        let failed = !(200..300).contains(&response.status());
+        let headers = Headers::read(|name| {
+            match failed || matches!(name, "content-type" | "request-id" | "x-request-id") {
+                true => theirs.get(name),
+                false => None,
+            }
+        });
         // Browsers hide what a redirect says; its status is 0 there.
         let status = match response.status() {
             0 => 307,
@@ -130,34 +217,43 @@ impl Transport {
             headers,
             body: Body {
                 reader,
-                reading: None,
+                awaiter,
                 call,
             },
         })
     }
 
-    fn fetch(&self, body: &Bytes, call: &Call) -> Result<Promise, JsValue> {
-        let headers = Object::new();
-        for (name, value) in &self.0.options.headers {
-            // A browser's preflight would have to allow it, and no provider's does.
-            if name != "user-agent" {
-                Reflect::set(&headers, &name.as_str().into(), &value.as_str().into())?;
-            }
-        }
-        let init = Object::new();
-        let set = |name: &str, value: &JsValue| Reflect::set(&init, &name.into(), value);
-        set("method", &"POST".into())?;
-        set("headers", &headers)?;
-        set("body", &Uint8Array::from(&**body))?;
-        set("signal", &call.controller.signal())?;
-        set("redirect", &"manual".into())?;
+    fn fetch(&self, body: &Bytes, call: &Call) -> Result<Thenable, JsValue> {
+        let init = Object::assign(&Object::new(), &self.0.init);
+        set(&init, "body", &Uint8Array::from(&**body))?;
+        set(&init, "signal", &call.controller.signal())?;
         let fetch = match &self.0.fetch {
             Some(fetch) => fetch.clone(),
             None => Reflect::get(&js_sys::global(), &"fetch".into())?.dyn_into()?,
         };
-        let fetched = fetch.call2(&JsValue::UNDEFINED, &self.0.url.as_str().into(), &init)?;
-        Ok(Promise::resolve(&fetched))
+        let fetched = fetch.call2(&JsValue::UNDEFINED, &self.0.url, &init)?;
+        Ok(JsValue::from(Promise::resolve(&fetched)).unchecked_into())
     }
+}
+
+fn set(object: &Object, name: &str, value: &JsValue) -> Result<bool, JsValue> {
+    Reflect::set(object, &name.into(), value)
+}
+
+/// What every request's options have in common.
+fn common(options: &Options) -> Result<Object, JsValue> {
+    let headers = Object::new();
+    for (name, value) in &options.headers {
+        // A browser's preflight would have to allow it, and no provider's does.
+        if name != "user-agent" {
+            set(&headers, name, &value.as_str().into())?;
+        }
+    }
+    let init = Object::new();
+    set(&init, "method", &"POST".into())?;
+    set(&init, "headers", &headers)?;
+    set(&init, "redirect", &"manual".into())?;
+    Ok(init)
 }
 
 /// One call in flight: counted, and aborted where it is dropped before its end.
@@ -221,7 +317,7 @@ fn describe(error: &JsValue) -> String {
 /// A response's body. Dropped before its end, it is cancelled and its fetch aborted.
 pub(crate) struct Body {
     reader: Option<Reader>,
-    reading: Option<JsFuture>,
+    awaiter: Awaiter,
     call: Call,
 }
 
@@ -232,17 +328,14 @@ impl Body {
             self.call.ended = true;
             return Poll::Ready(None);
         };
-        let result = match &mut self.reading {
-            Some(reading) => ready!(Pin::new(reading).poll(cx)),
-            None => match reader.read() {
-                Ok(promise) => {
-                    let reading = self.reading.insert(JsFuture::from(promise));
-                    ready!(Pin::new(reading).poll(cx))
-                }
-                Err(error) => Err(error),
-            },
+        let started = match self.awaiter.pending {
+            true => Ok(()),
+            false => reader.read().map(|promise| self.awaiter.start(&promise)),
         };
-        self.reading = None;
+        let result = match started {
+            Ok(()) => ready!(self.awaiter.poll(cx)),
+            Err(error) => Err(error),
+        };
         Poll::Ready(match result {
             Ok(read) => {
                 let read: Read = read.unchecked_into();
@@ -265,7 +358,7 @@ impl Body {
     }
 
     pub(crate) async fn chunk(&mut self) -> Option<Result<Bytes>> {
-        std::future::poll_fn(|cx| self.poll_chunk(cx)).await
+        poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
     /// The caller has all it wants of a reply that is whole: the little that may be left is read aside,
@@ -283,10 +376,10 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if let Some(Ok(cancelled)) = self.reader.take().map(|reader| reader.cancel()) {
-            // Whether it succeeds is of no interest, but a rejection that nobody looks at ends Node.
-            spawn_local(async move {
-                let _ = JsFuture::from(cancelled).await;
-            });
+            // Whether it succeeds is of no interest, but a rejection that nobody looks at ends Node. The awaiter
+            // lives on until then.
+            let mut awaiter = Awaiter::new();
+            awaiter.start(&cancelled);
         }
     }
 }

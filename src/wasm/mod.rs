@@ -4,37 +4,44 @@
 #![cfg(target_family = "wasm")]
 #![allow(missing_docs, unreachable_pub)]
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
-use js_sys::{Function, Promise};
-use serde::Serialize;
-use serde_json::Value;
+use js_sys::Function;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::future_to_promise;
 
+use crate::json::{Malformed, Reader, Writer};
 use crate::runtime::BoxFuture;
 use crate::transport::with_fetch;
-use crate::{Client, Error, ErrorKind, Event, EventStream, Reply, Request, Result, RetryPolicy};
+use crate::{
+    Client, Error, ErrorKind, Event, EventStream, Part, Reply, Request, Result, RetryPolicy,
+    StopReason, ToolCall,
+};
 
 /// A client as the face describes it. The face has checked the types; what is missing is unset.
-fn build(config: &Value) -> Result<Client> {
-    let text = |name: &str| config[name].as_str();
-    let duration = |name: &str| config[name].as_u64().map(Duration::from_millis);
-    let mut builder = Client::builder(text("provider").unwrap_or_default().parse()?);
-    if let Some(key) = text("api_key") {
+fn build(config: &str) -> Result<Client> {
+    let mut json = Reader::new(config);
+    let fields = fields(&mut json).map_err(|e| Error::config(e.to_string()))?;
+    let field = |name: &str| {
+        let field = fields.iter().find(|(key, _)| key == name);
+        field.map(|(_, value)| &**value)
+    };
+    let duration = |name: &str| Some(Duration::from_millis(field(name)?.parse().ok()?));
+    let mut builder = Client::builder(field("provider").unwrap_or_default().parse()?);
+    if let Some(key) = field("api_key") {
         builder = builder.api_key(key);
     }
-    if let Some(model) = text("model") {
+    if let Some(model) = field("model") {
         builder = builder.model(model);
     }
-    if let Some(url) = text("base_url") {
+    if let Some(url) = field("base_url") {
         builder = builder.base_url(url);
     }
     if let Some(timeout) = duration("timeout_ms") {
@@ -43,16 +50,30 @@ fn build(config: &Value) -> Result<Client> {
     if let Some(deadline) = duration("deadline_ms") {
         builder = builder.deadline(deadline);
     }
-    if let Some(max_retries) = config["max_retries"].as_u64() {
+    if let Some(max_retries) = field("max_retries").and_then(|n| n.parse().ok()) {
         builder = builder.retry(RetryPolicy {
-            max_retries: u32::try_from(max_retries).unwrap_or(u32::MAX),
+            max_retries,
             ..RetryPolicy::default()
         });
     }
-    for (name, value) in config["headers"].as_object().into_iter().flatten() {
-        builder = builder.header(name, value.as_str().unwrap_or_default());
+    for (name, value) in &fields {
+        if let Some(name) = name.strip_prefix("header:") {
+            builder = builder.header(name, &**value);
+        }
     }
     builder.build()
+}
+
+/// An object whose values are texts, numbers and flags.
+fn fields<'a>(json: &mut Reader<'a>) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, Malformed> {
+    let mut fields = Vec::new();
+    json.object()?;
+    while let Some(key) = json.key()? {
+        if !json.null()? {
+            fields.push((key, json.value_text()?));
+        }
+    }
+    Ok(fields)
 }
 
 /// A client.
@@ -63,15 +84,14 @@ pub struct Core(Client);
 impl Core {
     #[wasm_bindgen(constructor)]
     pub fn new(config: &str, fetch: Option<Function>) -> Result<Core, JsValue> {
-        let config = read("the configuration", config).map_err(|e| error(&e))?;
-        with_fetch(fetch, || build(&config))
+        with_fetch(fetch, || build(config))
             .map(Core)
             .map_err(|e| error(&e))
     }
 
     /// A call that begins when its first events are asked for.
     pub fn call(&self, request: &str, stream: bool) -> Call {
-        let work = match read("the request", request).and_then(|value| Request::from_json(value)) {
+        let work = match Request::from_json(request) {
             Err(error) => Work::Failed(Some(error)),
             Ok(request) if stream => Work::Stream(self.0.stream(request)),
             Ok(request) => {
@@ -79,15 +99,18 @@ impl Core {
                 Work::Unary(Box::pin(async move { client.chat(request).await }))
             }
         };
-        Call(Rc::new(Shared {
-            work: RefCell::new(Some(work)),
-            cancelled: Cell::new(false),
-            waker: RefCell::new(None),
-        }))
+        Call(Shared::new(work))
     }
 
+    /// What can be known of the pool here.
     pub fn stats(&self) -> String {
-        json(&self.0.stats())
+        let stats = self.0.stats();
+        let mut json = Writer::default();
+        json.object(|json| {
+            json.key("active").count(stats.active as u64);
+            json.key("peak").count(stats.peak as u64);
+        });
+        json.into_text()
     }
 }
 
@@ -96,10 +119,14 @@ impl Core {
 pub struct Call(Rc<Shared>);
 
 struct Shared {
-    /// Taken out while events are awaited; gone once the call is over.
+    /// Taken out while it is polled; gone once the call is over.
     work: RefCell<Option<Work>>,
+    /// The two functions of the promise that waits for events.
+    asked: RefCell<Option<[Function; 2]>>,
     cancelled: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    running: Cell<bool>,
+    woken: Cell<bool>,
+    waker: Waker,
 }
 
 enum Work {
@@ -108,57 +135,108 @@ enum Work {
     Stream(EventStream),
 }
 
+thread_local! {
+    /// The calls that there are, by the number that their wakers know.
+    static CALLS: RefCell<Vec<Weak<Shared>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Polls a call at once where a promise or a timer wakes it, rather than by way of the microtask queue, which in
+/// Workers costs more than all else that an event costs here.
+struct WakeUp(usize);
+
+impl Wake for WakeUp {
+    fn wake(self: Arc<Self>) {
+        let call = CALLS.with_borrow(|calls| calls.get(self.0).and_then(Weak::upgrade));
+        if let Some(call) = call {
+            call.run();
+        }
+    }
+}
+
 #[wasm_bindgen]
 impl Call {
-    /// The events that have come, as a JSON list; undefined after the last. Rejects with an error in JSON.
-    pub fn next(&self) -> Promise {
-        let shared = self.0.clone();
-        future_to_promise(async move {
-            match shared.next().await {
-                Ok(Some(events)) => Ok(events.into()),
-                Ok(None) => Ok(JsValue::UNDEFINED),
-                Err(e) => Err(error(&e)),
-            }
-        })
+    /// Asks for the events that come next. `resolve` gets them as a JSON list, or undefined after the last;
+    /// `reject` gets an error in JSON.
+    pub fn next(&self, resolve: Function, reject: Function) {
+        self.0.asked.replace(Some([resolve, reject]));
+        self.0.run();
     }
 
     /// Ends the call and frees what it holds. What is being awaited rejects as cancelled.
     pub fn cancel(&self) {
         self.0.cancelled.set(true);
         drop(self.0.work.take());
-        if let Some(waker) = self.0.waker.take() {
-            waker.wake();
-        }
+        self.0.run();
     }
 }
 
 impl Shared {
-    async fn next(&self) -> Result<Option<String>> {
-        let Some(mut work) = self.work.take() else {
-            return if self.cancelled.get() {
-                Err(Error::cancelled())
-            } else {
-                Ok(None)
-            };
-        };
-        let events = poll_fn(|cx| {
-            if self.cancelled.get() {
-                return Poll::Ready(Err(Error::cancelled()));
+    fn new(work: Work) -> Rc<Self> {
+        CALLS.with_borrow_mut(|calls| {
+            let gone = calls.iter().position(|call| call.strong_count() == 0);
+            let number = gone.unwrap_or(calls.len());
+            let call = Rc::new(Self {
+                work: RefCell::new(Some(work)),
+                asked: RefCell::new(None),
+                cancelled: Cell::new(false),
+                running: Cell::new(false),
+                woken: Cell::new(false),
+                waker: Arc::new(WakeUp(number)).into(),
+            });
+            match calls.get_mut(number) {
+                Some(place) => *place = Rc::downgrade(&call),
+                None => calls.push(Rc::downgrade(&call)),
             }
-            self.waker.replace(Some(cx.waker().clone()));
-            work.poll_events(cx)
+            call
         })
-        .await?;
-        if !events.is_empty() && !self.cancelled.get() {
+    }
+
+    /// Goes on as far as it can be gone. A call that is woken while it is polled is polled again.
+    fn run(&self) {
+        self.woken.set(true);
+        if self.running.replace(true) {
+            return;
+        }
+        while self.woken.take()
+            && let Some(asked) = self.asked.take()
+        {
+            match self.poll() {
+                Poll::Pending => drop(self.asked.replace(Some(asked))),
+                Poll::Ready(result) => {
+                    let [resolve, reject] = asked;
+                    // The functions of a promise do not throw.
+                    let _ = match result {
+                        Ok(Some(events)) => resolve.call1(&JsValue::NULL, &events.into()),
+                        Ok(None) => resolve.call0(&JsValue::NULL),
+                        Err(e) => reject.call1(&JsValue::NULL, &error(&e)),
+                    };
+                }
+            }
+        }
+        self.running.set(false);
+    }
+
+    fn poll(&self) -> Poll<Result<Option<String>>> {
+        let work = self.work.take();
+        if self.cancelled.get() {
+            return Poll::Ready(Err(Error::cancelled()));
+        }
+        let Some(mut work) = work else {
+            return Poll::Ready(Ok(None));
+        };
+        let polled = work.poll_events(&mut Context::from_waker(&self.waker));
+        let over = matches!(&polled, Poll::Ready(Ok(events)) if events.is_empty())
+            || matches!(polled, Poll::Ready(Err(_)));
+        if !over && !self.cancelled.get() {
             self.work.replace(Some(work));
         }
-        Ok((!events.is_empty()).then(|| list(&events)))
+        polled.map_ok(|events| (!events.is_empty()).then(|| list(&events)))
     }
 }
 
 impl Work {
     /// All events that are there, at least one; none after the end. A failure after some waits its turn.
-    fn poll_events(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<VecDeque<Event>>> {
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Result<VecDeque<Event>>> {
         let mut events = VecDeque::new();
         loop {
             let next = match self {
@@ -191,51 +269,112 @@ impl Work {
     }
 }
 
-/// The last event, with what a reply's own JSON form leaves out.
-#[derive(Serialize)]
-struct Done<'a> {
-    r#type: &'static str,
-    reply: &'a Reply,
-    attempts: u32,
-    first_event_ms: f64,
-    total_ms: f64,
-    raw: Option<&'a str>,
-}
-
 fn list(events: &VecDeque<Event>) -> String {
-    let mut list = String::from("[");
-    for event in events {
-        if list.len() > 1 {
-            list.push(',');
-        }
-        list.push_str(&match event {
-            Event::Done { reply } => json(&Done {
-                r#type: "done",
-                reply,
-                attempts: reply.attempts,
-                first_event_ms: reply.timing.first_event.as_secs_f64() * 1000.0,
-                total_ms: reply.timing.total.as_secs_f64() * 1000.0,
-                raw: reply.raw().and_then(|raw| std::str::from_utf8(raw).ok()),
-            }),
-            event => json(event),
-        });
-    }
-    list.push(']');
-    list
+    let mut json = Writer::default();
+    json.list(events, event);
+    json.into_text()
 }
 
-#[derive(Serialize)]
-struct Failure<'a> {
-    kind: &'static str,
-    which: Option<&'static str>,
-    message: String,
-    status: Option<u16>,
-    code: Option<&'a str>,
-    error_type: Option<&'a str>,
-    request_id: Option<&'a str>,
-    retry_after_ms: Option<f64>,
-    attempts: u32,
-    body: Option<&'a str>,
+/// An event in the JSON form that serde gives it natively; the vectors hold the two alike.
+fn event(json: &mut Writer, event: &Event) {
+    json.object(|json| match event {
+        Event::Start { id, model } => {
+            json.field("type", "start");
+            json.field("id", id);
+            json.field("model", model);
+        }
+        Event::Text { text } => {
+            json.field("type", "text");
+            json.field("text", text);
+        }
+        Event::Reasoning { text } => {
+            json.field("type", "reasoning");
+            json.field("text", text);
+        }
+        Event::ToolCallStart { index, id, name } => {
+            json.field("type", "tool_call_start");
+            json.key("index").count(*index as u64);
+            json.field("id", id);
+            json.field("name", name);
+        }
+        Event::ToolCallDelta { index, arguments } => {
+            json.field("type", "tool_call_delta");
+            json.key("index").count(*index as u64);
+            json.field("arguments", arguments);
+        }
+        Event::ToolCall { index, call } => {
+            json.field("type", "tool_call");
+            json.key("index").count(*index as u64);
+            tool_call(json, call);
+        }
+        Event::Done { reply: whole } => {
+            json.field("type", "done");
+            json.key("reply").object(|json| reply(json, whole));
+            // What a reply's own JSON form leaves out.
+            json.key("attempts").count(whole.attempts.into());
+            let us = |duration: Duration| duration.as_micros() as u64;
+            json.key("first_event_us")
+                .count(us(whole.timing.first_event));
+            json.key("total_us").count(us(whole.timing.total));
+            let raw = whole.raw().and_then(|raw| std::str::from_utf8(raw).ok());
+            optional(json, "raw", raw);
+        }
+    });
+}
+
+fn tool_call(json: &mut Writer, call: &ToolCall) {
+    json.field("id", &call.id);
+    json.field("name", &call.name);
+    json.field("arguments", &call.arguments);
+}
+
+fn reply(json: &mut Writer, reply: &Reply) {
+    json.field("id", &reply.id);
+    json.field("model", &reply.model);
+    json.field("provider", reply.provider.name());
+    json.key("content").list(&reply.content, |json, part| {
+        json.object(|json| {
+            json.field("type", part.name());
+            match part {
+                Part::Text { text, .. } => json.field("text", text),
+                Part::ToolUse(call) => tool_call(json, call),
+                Part::Reasoning { text, signature } => {
+                    json.field("text", text);
+                    if let Some(signature) = signature {
+                        json.field("signature", signature);
+                    }
+                }
+                Part::RedactedReasoning { data } => json.field("data", data),
+                // What no model says.
+                Part::Image { .. } | Part::Document { .. } | Part::ToolResult { .. } => {}
+            }
+        });
+    });
+    optional(
+        json,
+        "stop_reason",
+        reply.stop_reason.as_ref().map(StopReason::as_str),
+    );
+    if let Some(sequence) = &reply.stop_sequence {
+        json.field("stop_sequence", sequence);
+    }
+    let usage = &reply.usage;
+    json.key("usage").object(|json| {
+        for (name, count) in [
+            ("input_tokens", usage.input_tokens),
+            ("output_tokens", usage.output_tokens),
+            ("cache_read_tokens", usage.cache_read_tokens),
+            ("cache_write_tokens", usage.cache_write_tokens),
+            ("cache_write_1h_tokens", usage.cache_write_1h_tokens),
+            ("reasoning_tokens", usage.reasoning_tokens),
+        ] {
+            json.key(name).count(count);
+        }
+        json.key("input_includes_cache")
+            .flag(usage.input_includes_cache);
+    });
+    json.key("usage_reported").flag(reply.usage_reported);
+    optional(json, "request_id", reply.request_id.as_deref());
 }
 
 fn error(error: &Error) -> JsValue {
@@ -243,28 +382,30 @@ fn error(error: &Error) -> JsValue {
         ErrorKind::Timeout { which } => Some(which.name()),
         _ => None,
     };
-    let failure = Failure {
-        kind: error.kind().name(),
-        which,
-        message: error.to_string(),
-        status: error.status(),
-        code: error.code(),
-        error_type: error.error_type(),
-        request_id: error.request_id(),
-        retry_after_ms: error
-            .retry_after()
-            .map(|after| after.as_secs_f64() * 1000.0),
-        attempts: error.attempts(),
-        body: error.body(),
-    };
-    json(&failure).into()
+    let mut json = Writer::default();
+    json.object(|json| {
+        json.field("kind", error.kind().name());
+        optional(json, "which", which);
+        json.field("message", &error.to_string());
+        if let Some(status) = error.status() {
+            json.key("status").count(status.into());
+        }
+        optional(json, "code", error.code());
+        optional(json, "error_type", error.error_type());
+        optional(json, "request_id", error.request_id());
+        if let Some(after) = error.retry_after() {
+            json.key("retry_after_ms")
+                .float(after.as_secs_f64() * 1000.0);
+        }
+        json.key("attempts").count(error.attempts().into());
+        optional(json, "body", error.body());
+    });
+    json.into_text().into()
 }
 
-fn read(what: &str, text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|e| Error::config(format!("{what} is not JSON: {e}")))
-}
-
-/// Our own types always have a JSON form.
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+fn optional(json: &mut Writer, name: &str, text: Option<&str>) {
+    match text {
+        Some(text) => json.field(name, text),
+        None => json.key(name).raw("null"),
+    }
 }

@@ -1,0 +1,412 @@
+//! Reading: the caller pulls names and values in the order in which they stand and says for each what it expects.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::{Map, Number, Value};
+
+use super::plain;
+use crate::runtime;
+
+/// As many as `serde_json` allows.
+const MAX_DEPTH: u8 = 127;
+
+type Result<T> = std::result::Result<T, Malformed>;
+
+/// Where a text is not what was expected.
+#[derive(Clone, Copy)]
+pub(crate) struct Malformed {
+    expected: &'static str,
+    at: usize,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} expected at byte {}", self.expected, self.at)
+    }
+}
+
+/// Not derived: what std needs to show a `str` in `Debug` would go into the WebAssembly module for this alone.
+impl fmt::Debug for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// A place in a JSON text.
+///
+/// An object is read by `object`, then `key` until there is none, and after each key exactly one value; a list
+/// by `list`, then `item` while it says that there is one more, and after each exactly one value.
+#[derive(Clone)]
+pub(crate) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u8,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+        }
+    }
+
+    #[inline(always)]
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn slice(&self, from: usize) -> &'a str {
+        self.text.get(from..self.at).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn here(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// The byte with which what comes next begins.
+    #[inline(always)]
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.here() {
+            self.at += 1;
+        }
+        self.here()
+    }
+
+    fn expected<T>(&self, expected: &'static str) -> Result<T> {
+        Err(Malformed {
+            expected,
+            at: self.at,
+        })
+    }
+
+    fn word(&mut self, word: &'static str) -> Result<()> {
+        if !self.rest().starts_with(word.as_bytes()) {
+            return self.expected(word);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    pub(crate) fn null(&mut self) -> Result<bool> {
+        match self.peek() {
+            Some(b'n') => self.word("null").map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    fn open(&mut self, bracket: u8, expected: &'static str) -> Result<bool> {
+        if self.null()? {
+            return Ok(false);
+        }
+        if self.here() != Some(bracket) {
+            return self.expected(expected);
+        }
+        if self.depth == MAX_DEPTH {
+            return self.expected("less nesting");
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(true)
+    }
+
+    /// Whether another element follows: a bracket right before tells the first, which has no comma.
+    fn more(&mut self, bracket: u8, close: u8, expected: &'static str) -> Result<bool> {
+        let before = self.text.as_bytes().get(self.at.wrapping_sub(1));
+        let first = before == Some(&bracket);
+        match self.peek() {
+            Some(byte) if byte == close => {
+                self.at += 1;
+                self.depth = self.depth.saturating_sub(1);
+                Ok(false)
+            }
+            Some(_) if first => Ok(true),
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            _ => self.expected(expected),
+        }
+    }
+
+    /// Goes into an object; false for null.
+    pub(crate) fn object(&mut self) -> Result<bool> {
+        self.open(b'{', "an object or null")
+    }
+
+    /// The next name in an object, or none at its end.
+    pub(crate) fn key(&mut self) -> Result<Option<Cow<'a, str>>> {
+        if !self.more(b'{', b'}', "',' or '}'")? {
+            return Ok(None);
+        }
+        if self.peek() != Some(b'"') {
+            return self.expected("a name in quotes");
+        }
+        let key = self.string()?;
+        if self.peek() != Some(b':') {
+            return self.expected("':'");
+        }
+        self.at += 1;
+        Ok(Some(key))
+    }
+
+    /// Goes into a list; false for null.
+    pub(crate) fn list(&mut self) -> Result<bool> {
+        self.open(b'[', "a list or null")
+    }
+
+    /// Whether a list has one more item, which is then to be read.
+    pub(crate) fn item(&mut self) -> Result<bool> {
+        self.more(b'[', b']', "',' or ']'")
+    }
+
+    /// A string, or none for null.
+    pub(crate) fn text(&mut self) -> Result<Option<Cow<'a, str>>> {
+        match self.peek() {
+            Some(b'"') => self.string().map(Some),
+            Some(b'n') => self.null().map(|_| None),
+            _ => self.expected("a string or null"),
+        }
+    }
+
+    /// A string's text, or any other value as it stands.
+    pub(crate) fn value_text(&mut self) -> Result<Cow<'a, str>> {
+        match self.peek() {
+            Some(b'"') => self.string(),
+            _ => self.skip().map(Cow::Borrowed),
+        }
+    }
+
+    /// A count of something; none for whatever is no whole number.
+    pub(crate) fn count(&mut self) -> Result<Option<u64>> {
+        self.skip().map(|value| value.parse().ok())
+    }
+
+    /// A count in an object; none where it is not there.
+    pub(crate) fn count_in(&mut self, name: &str) -> Result<Option<u64>> {
+        let mut count = None;
+        if self.peek() != Some(b'{') {
+            return self.pass().map(|()| None);
+        }
+        self.object()?;
+        while let Some(key) = self.key()? {
+            match &*key == name {
+                true => count = self.count()?,
+                false => self.pass()?,
+            }
+        }
+        Ok(count)
+    }
+
+    /// Passes over any value, checking it.
+    pub(crate) fn pass(&mut self) -> Result<()> {
+        self.skip().map(|_| ())
+    }
+
+    /// Any value as it stands, checked.
+    pub(crate) fn skip(&mut self) -> Result<&'a str> {
+        let from = match self.peek() {
+            Some(_) => self.at,
+            None => return self.expected("a value"),
+        };
+        match self.here() {
+            Some(b'"') => {
+                self.string()?;
+            }
+            Some(b'{') => {
+                self.object()?;
+                while self.key()?.is_some() {
+                    self.skip()?;
+                }
+            }
+            Some(b'[') => {
+                self.list()?;
+                while self.item()? {
+                    self.skip()?;
+                }
+            }
+            Some(b'n') => self.word("null")?,
+            Some(b't') => self.word("true")?,
+            Some(b'f') => self.word("false")?,
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            _ => return self.expected("a value"),
+        }
+        Ok(self.slice(from))
+    }
+
+    pub(crate) fn value(&mut self) -> Result<Value> {
+        match self.peek() {
+            Some(b'"') => Ok(Value::String(self.string()?.into_owned())),
+            Some(b'{') => {
+                let mut map = Map::new();
+                self.object()?;
+                while let Some(key) = self.key()? {
+                    map.insert(key.into_owned(), self.value()?);
+                }
+                Ok(Value::Object(map))
+            }
+            Some(b'[') => {
+                let mut list = Vec::new();
+                self.list()?;
+                while self.item()? {
+                    list.push(self.value()?);
+                }
+                Ok(Value::Array(list))
+            }
+            _ => {
+                let text = self.skip()?;
+                Ok(match text {
+                    "null" => Value::Null,
+                    "true" => Value::Bool(true),
+                    "false" => Value::Bool(false),
+                    _ => match number(text) {
+                        Some(number) => Value::Number(number),
+                        None => return self.expected("a smaller number"),
+                    },
+                })
+            }
+        }
+    }
+
+    /// Nothing more may come.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => self.expected("the end"),
+        }
+    }
+
+    /// A string, at its opening quote. Borrowed where it has no escapes, which is the rule.
+    fn string(&mut self) -> Result<Cow<'a, str>> {
+        self.at += 1;
+        let from = self.at;
+        self.at += plain(self.rest());
+        if self.here() == Some(b'"') {
+            let text = self.slice(from);
+            self.at += 1;
+            return Ok(Cow::Borrowed(text));
+        }
+        let mut text = self.slice(from).to_owned();
+        loop {
+            match self.here() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Cow::Owned(text));
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    text.push(self.escape()?);
+                }
+                Some(_) => return self.expected("no control character"),
+                None => return self.expected("the end of a string"),
+            }
+            let from = self.at;
+            self.at += plain(self.rest());
+            text.push_str(self.slice(from));
+        }
+    }
+
+    fn escape(&mut self) -> Result<char> {
+        let character = match self.here() {
+            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                return self.unicode();
+            }
+            _ => return self.expected("an escape that JSON knows"),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
+    /// `\u`, and where it is the first half of a surrogate pair (RFC 8259 section 7), the second too.
+    fn unicode(&mut self) -> Result<char> {
+        let mut code = self.hex()?;
+        if (0xd800..0xdc00).contains(&code) && self.rest().starts_with(b"\\u") {
+            self.at += 2;
+            let low = self.hex()?;
+            code = match low {
+                0xdc00..0xe000 => 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00),
+                _ => code,
+            };
+        }
+        match char::from_u32(code) {
+            Some(character) => Ok(character),
+            None => self.expected("a pair of surrogates"),
+        }
+    }
+
+    fn hex(&mut self) -> Result<u32> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.here().and_then(|byte| char::from(byte).to_digit(16));
+            match digit {
+                Some(digit) => code = code * 16 + digit,
+                None => return self.expected("a hexadecimal digit"),
+            }
+            self.at += 1;
+        }
+        Ok(code)
+    }
+
+    fn number(&mut self) -> Result<()> {
+        if self.here() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.here() {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.here() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.here() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.here() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<()> {
+        let digits = self.rest().iter().take_while(|b| b.is_ascii_digit());
+        match digits.count() {
+            0 => self.expected("a digit"),
+            n => {
+                self.at += n;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a text is one JSON object and nothing else.
+pub(crate) fn is_object(text: &str) -> bool {
+    let mut json = Reader::new(text);
+    json.peek() == Some(b'{') && json.pass().and_then(|()| json.end()).is_ok()
+}
+
+/// None for what no float can hold.
+fn number(text: &str) -> Option<Number> {
+    if let Ok(whole) = text.parse::<u64>() {
+        return Some(whole.into());
+    }
+    match text.parse::<i64>() {
+        Ok(whole) if whole != 0 => Some(whole.into()),
+        _ => Number::from_f64(runtime::parse_float(text)?),
+    }
+}

@@ -1,0 +1,137 @@
+//! Writing.
+
+use serde_json::Value;
+
+use super::plain;
+use crate::runtime;
+
+/// A JSON text in the making. Commas come of themselves: one is due wherever the last byte ends a value.
+#[derive(Default)]
+pub(crate) struct Writer(String);
+
+impl Writer {
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+
+    fn comma(&mut self) {
+        if let Some(b'"' | b'}' | b']' | b'a'..=b'z' | b'0'..=b'9') = self.0.as_bytes().last() {
+            self.0.push(',');
+        }
+    }
+
+    /// An object, whose fields `fill` writes.
+    pub(crate) fn object(&mut self, fill: impl FnOnce(&mut Self)) {
+        self.comma();
+        self.0.push('{');
+        fill(self);
+        self.0.push('}');
+    }
+
+    /// A list of what `each` writes.
+    pub(crate) fn list<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut each: impl FnMut(&mut Self, T),
+    ) {
+        self.comma();
+        self.0.push('[');
+        for item in items {
+            each(self, item);
+        }
+        self.0.push(']');
+    }
+
+    /// A field's name; its value is to be written next.
+    pub(crate) fn key(&mut self, name: &str) -> &mut Self {
+        self.text(name);
+        self.0.push(':');
+        self
+    }
+
+    /// A field that is a string.
+    pub(crate) fn field(&mut self, name: &str, text: &str) {
+        self.key(name).text(text);
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        self.comma();
+        self.0.push('"');
+        let mut rest = text;
+        loop {
+            let (as_it_is, tail) = rest
+                .split_at_checked(plain(rest.as_bytes()))
+                .unwrap_or((rest, ""));
+            self.0.push_str(as_it_is);
+            let Some(byte) = tail.bytes().next() else {
+                break;
+            };
+            self.escape(byte);
+            rest = tail.get(1..).unwrap_or_default();
+        }
+        self.0.push('"');
+    }
+
+    fn escape(&mut self, byte: u8) {
+        let short = match byte {
+            b'"' => '"',
+            b'\\' => '\\',
+            b'\n' => 'n',
+            b'\r' => 'r',
+            b'\t' => 't',
+            0x08 => 'b',
+            0x0c => 'f',
+            _ => {
+                self.0.push_str("\\u00");
+                for digit in [byte >> 4, byte & 15] {
+                    self.0
+                        .push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+                }
+                return;
+            }
+        };
+        self.0.push('\\');
+        self.0.push(short);
+    }
+
+    /// A value that is JSON already.
+    pub(crate) fn raw(&mut self, json: &str) {
+        self.comma();
+        self.0.push_str(json);
+    }
+
+    pub(crate) fn flag(&mut self, flag: bool) {
+        self.raw(if flag { "true" } else { "false" });
+    }
+
+    pub(crate) fn count(&mut self, count: u64) {
+        self.raw(&count.to_string());
+    }
+
+    /// A float; null where JSON has no word for it.
+    pub(crate) fn float(&mut self, number: f64) {
+        match number.is_finite() {
+            true => self.raw(&runtime::print_float(number)),
+            false => self.raw("null"),
+        }
+    }
+
+    pub(crate) fn value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.raw("null"),
+            Value::Bool(flag) => self.flag(*flag),
+            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(whole), _, _) => self.count(whole),
+                (_, Some(whole), _) => self.raw(&whole.to_string()),
+                (_, _, float) => self.float(float.unwrap_or_default()),
+            },
+            Value::String(text) => self.text(text),
+            Value::Array(list) => self.list(list, Self::value),
+            Value::Object(map) => self.object(|json| {
+                for (name, value) in map {
+                    json.key(name).value(value);
+                }
+            }),
+        }
+    }
+}
