@@ -1,5 +1,6 @@
-// The examples as their readers run them: the Worker under wrangler, the page built by Vite in Chromium.
+// The examples as their readers run them: the Worker under wrangler, the page built by Vite and by webpack in Chromium.
 import { createRequire } from "node:module";
+import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { visitPage } from "./chromium.mjs";
@@ -51,14 +52,26 @@ await worker.dispose();
 const { chromium } = require("playwright-core");
 const { build } = await import(pathToFileURL(require.resolve("vite")).href);
 await build({ root: "examples/vite-page", logLevel: "error" });
-const folder = "examples/vite-page/dist";
-await visitPage({ chromium, executablePath, folder, query: `?server=${encodeURIComponent(sim)}` }, async (page) => {
-  await test("the page shows the answer", async () => {
-    await page.fill("[name=key]", "sk-ant-secret-0001");
-    await page.fill("[name=question]", "Grüezi");
-    await page.locator("form button").first().click();
-    await page.waitForFunction(() => document.querySelector("output").textContent.endsWith("a real one."), undefined, { timeout: 10_000 });
+const webpacked = resolve("examples/webpack-page");
+await new Promise((done, failed) => {
+  const entry = resolve("examples/vite-page/main.js");
+  require("webpack")({ mode: "production", entry, output: { path: webpacked } }, (error, stats) => {
+    if (error || stats.hasErrors()) failed(error ?? stats.toString());
+    else done();
   });
 });
+const page = readFileSync("examples/vite-page/index.html", "utf8");
+writeFileSync(`${webpacked}/index.html`, page.replace('type="module" src="./main.js"', 'defer src="./main.js"'));
+
+for (const [bundler, folder] of [["Vite", "examples/vite-page/dist"], ["webpack", webpacked]]) {
+  await visitPage({ chromium, executablePath, folder, query: `?server=${encodeURIComponent(sim)}` }, async (page) => {
+    await test(`the page that ${bundler} built shows the answer`, async () => {
+      await page.fill("[name=key]", "sk-ant-secret-0001");
+      await page.fill("[name=question]", "Grüezi");
+      await page.locator("form button").first().click();
+      await page.waitForFunction(() => document.querySelector("output").textContent.endsWith("a real one."), undefined, { timeout: 10_000 });
+    });
+  });
+}
 console.log(JSON.stringify(results));
 process.exit(0);

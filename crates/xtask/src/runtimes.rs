@@ -107,15 +107,15 @@ fn suite(name: &str, command: &mut Command, folder: &Path) -> (usize, usize) {
 }
 
 /// The simulated provider as a program, for as long as this lives.
-struct Simulator {
+pub(crate) struct Simulator {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     /// Kept open: what it goes on to print must find a reader.
     _stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Simulator {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         run(Command::new(cargo)
             .args(["build", "--quiet", "--package", "warmline-sim"])

@@ -152,25 +152,59 @@ pub(crate) fn npm_packages() -> Result {
         .current_dir(&folder))
 }
 
+/// What runs Rust's tests in WebAssembly, of the version of the crate's `wasm-bindgen`.
+pub(crate) fn wasm_test_runner() -> Result<PathBuf> {
+    let manifest: toml::Table = std::fs::read_to_string(root().join("Cargo.toml"))?.parse()?;
+    let wanted =
+        &manifest["target"]["cfg(target_family = \"wasm\")"]["dependencies"]["wasm-bindgen"];
+    let version = wanted.as_str().unwrap_or_default().trim_start_matches('=');
+    let folder = root().join("target/tools").join(version);
+    let runner = folder.join("bin/wasm-bindgen-test-runner");
+    if !runner.exists() {
+        println!("xtask: cargo install wasm-bindgen-cli {version}, for target/tools");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut install = Command::new(cargo);
+        install.args([
+            "install",
+            "wasm-bindgen-cli",
+            "--quiet",
+            "--version",
+            version,
+        ]);
+        run(install.arg("--root").arg(&folder))?;
+    }
+    Ok(runner)
+}
+
 /// A Chromium or Chrome that is installed, else Debian's.
 pub(crate) fn browser() -> Result<PathBuf> {
+    let names = [
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+    ];
+    program(&names, "chromium")
+}
+
+/// What drives it from outside.
+pub(crate) fn driver() -> Result<PathBuf> {
+    program(&["chromedriver"], "chromium-driver")
+}
+
+/// A program that is installed under one of these names, else from Debian's package.
+fn program(names: &[&str], package: &str) -> Result<PathBuf> {
     let find = || {
-        let names = [
-            "chromium",
-            "chromium-browser",
-            "google-chrome",
-            "google-chrome-stable",
-        ];
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        names
+        let mut files = names
             .iter()
-            .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
-            .find(|file| file.exists())
+            .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+        files.find(|file| file.exists())
     };
     if let Some(found) = find() {
         return Ok(found);
     }
-    apt_install(&["chromium"])?;
-    find().ok_or_else(|| "Chromium was installed and cannot be found".into())
+    apt_install(&[package])?;
+    find().ok_or_else(|| format!("{package} was installed and cannot be found").into())
 }

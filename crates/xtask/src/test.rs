@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::setup::Compiler;
+use crate::runtimes::Simulator;
+use crate::setup::{self, Compiler};
 use crate::{run as run_command, runtimes};
 
 /// What has been counted so far.
@@ -96,6 +97,34 @@ impl Count {
             println!("{error}");
         }
         self.passed_or_failed("the WebAssembly library", checked.is_ok());
+        for in_browser in [false, true] {
+            let name = if in_browser { "Chromium" } else { "Node" };
+            println!("== the crate as a library for WebAssembly, tested in {name}");
+            let passed_before = self.passed;
+            if let Err(error) = self.webassembly_tests(in_browser) {
+                println!("{error}");
+                self.passed_or_failed("the WebAssembly library's tests", false);
+            } else if self.passed == passed_before {
+                self.passed_or_failed("the WebAssembly library's tests", false);
+            }
+        }
+    }
+
+    fn webassembly_tests(&mut self, in_browser: bool) -> crate::Result {
+        let simulator = Simulator::start()?;
+        let mut cargo = Compiler::find()?.cargo("test");
+        cargo.args(["--package", "warmline", "--test", "wasm"]);
+        cargo.arg("--no-default-features");
+        cargo.env("WARMLINE_SIM", &simulator.url);
+        let runner = setup::wasm_test_runner()?;
+        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);
+        if in_browser {
+            setup::browser()?;
+            cargo.env("WASM_BINDGEN_USE_BROWSER", "1");
+            cargo.env("CHROMEDRIVER", setup::driver()?);
+        }
+        self.follow(cargo)?;
+        Ok(())
     }
 
     fn passed_or_failed(&mut self, name: &str, passed: bool) {

@@ -1,0 +1,115 @@
+//! The crate as a Rust library on wasm32, without the face for JavaScript: in Node, and in a browser where
+//! `WASM_BINDGEN_USE_BROWSER` is set. `cargo xtask test` starts the simulator and runs it in both.
+#![cfg(target_family = "wasm")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use warmline::{Client, ErrorKind, Event, Provider, Request, RetryPolicy, TimeoutKind};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+/// Where the simulator is, as `cargo xtask test` says.
+const SIM: Option<&str> = option_env!("WARMLINE_SIM");
+
+fn client(provider: Provider) -> Client {
+    let base = SIM.expect("set WARMLINE_SIM to the simulator's address, or run `cargo xtask test`");
+    let base = match provider {
+        Provider::OpenAi => format!("{base}/v1"),
+        _ => base.to_owned(),
+    };
+    let retry = RetryPolicy {
+        base: Duration::from_millis(5),
+        ..RetryPolicy::default()
+    };
+    let builder = Client::builder(provider)
+        .api_key("test-key-1234")
+        .base_url(base);
+    builder.retry(retry).build().unwrap()
+}
+
+fn ask(scenario: &str) -> Request {
+    Request::new()
+        .model(format!("wasm?{scenario}"))
+        .user("Hello")
+}
+
+#[wasm_bindgen_test]
+async fn a_chat_in_both_dialects() {
+    for provider in [Provider::Anthropic, Provider::OpenAi] {
+        let reply = client(provider).chat(ask("tokens=5")).await.unwrap();
+        assert!(!reply.text().is_empty());
+        assert_eq!(reply.usage.output_tokens, 5);
+        assert_eq!(reply.attempts, 1);
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_stream_gives_its_pieces_and_then_the_whole() {
+    for provider in [Provider::Anthropic, Provider::OpenAi] {
+        let mut stream = client(provider).stream(ask("tokens=7"));
+        let (mut text, mut whole) = (String::new(), None);
+        while let Some(event) = stream.next().await {
+            match event.unwrap() {
+                Event::Text { text: piece } => text.push_str(&piece),
+                Event::Done { reply } => whole = Some(reply),
+                _ => {}
+            }
+        }
+        assert_eq!(whole.unwrap().text(), text);
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_failure_is_tried_again_and_its_end_is_told() {
+    let reply = client(Provider::OpenAi)
+        .chat(ask("status=503&times=2"))
+        .await;
+    assert_eq!(reply.unwrap().attempts, 3);
+    let error = client(Provider::OpenAi)
+        .chat(ask("status=400"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Status { status: 400, .. }),
+        "{error}"
+    );
+    assert_eq!(error.attempts(), 1);
+}
+
+#[wasm_bindgen_test]
+async fn a_server_that_says_nothing_is_a_timeout() {
+    let base = SIM.unwrap();
+    let builder = Client::builder(Provider::Anthropic)
+        .api_key("test-key-1234")
+        .base_url(base);
+    let client = builder
+        .timeout(Duration::from_millis(100))
+        .retry(RetryPolicy::never());
+    let error = client.build().unwrap().chat(ask("hold")).await.unwrap_err();
+    let head = ErrorKind::Timeout {
+        which: TimeoutKind::Head,
+    };
+    assert_eq!(*error.kind(), head, "{error}");
+}
+
+#[wasm_bindgen_test]
+async fn many_calls_at_once_get_their_own_answers_and_are_counted() {
+    let client = client(Provider::Anthropic);
+    let calls = (1..=20).map(|n| client.chat(ask(&format!("tokens={n}"))));
+    for (n, reply) in (1..).zip(join_all(calls).await) {
+        assert_eq!(reply.unwrap().usage.output_tokens, n);
+    }
+    let stats = client.stats();
+    assert_eq!((stats.active, stats.peak, stats.open), (0, 20, None));
+}
+
+#[wasm_bindgen_test]
+async fn a_dropped_stream_ends_its_call() {
+    let client = client(Provider::OpenAi);
+    let mut stream = client.stream(ask("tokens=1000&flush"));
+    while !matches!(stream.next().await, Some(Ok(Event::Text { .. }))) {}
+    assert_eq!(client.stats().active, 1);
+    drop(stream);
+    assert_eq!(client.stats().active, 0);
+}
