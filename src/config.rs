@@ -5,7 +5,11 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{Client, ClientBuilder, Error, Limits, Provider, Result, RetryPolicy};
+use crate::{
+    Budget, Client, ClientBuilder, CostTracker, Error, Limits, Provider, Result, RetryPolicy,
+};
+#[cfg(not(target_family = "wasm"))]
+use crate::{Price, Usd};
 
 impl ClientBuilder {
     /// A builder as the environment says:
@@ -19,10 +23,17 @@ impl ClientBuilder {
     /// | `LLM_MAX_CONNECTIONS` | [`Limits::max_connections`] | 10 |
     /// | `LLM_MAX_KEEPALIVE` | [`Limits::max_keepalive_connections`] | 5, or fewer where the maximum is lower |
     /// | `LLM_KEEPALIVE_EXPIRY` | [`Limits::keepalive_expiry`], in seconds | 30 |
+    /// | `LLM_BUDGET_LIMIT` | a [`Budget`] named `default`, in dollars a month, or `none` | 50.0 |
+    /// | `LLM_LEDGER` | the path of a [`FileLedger`](crate::FileLedger) that keeps it (native) | this process's memory |
+    /// | `LLM_PRICES` | the path of a file of [`Price`]s (native); see below | |
     /// | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY` | the key | |
     /// | `ANTHROPIC_BASE_URL`, `OPENAI_BASE_URL` | [`ClientBuilder::base_url`] | the provider's |
     ///
     /// An empty variable counts as one that is not set.
+    ///
+    /// A file of prices is JSON, in dollars per million tokens:
+    /// `{"MODEL": {"input": "3", "output": "15", "cache_read": "0.3", "cache_write": "3.75", "cache_write_1h": "6"}}`, of which the
+    /// last three may be left out.
     ///
     /// # Errors
     /// `Config`, naming the variable, its value and what would be accepted.
@@ -105,8 +116,85 @@ impl ClientBuilder {
         if let Some(url) = get(provider.base_url_variable())? {
             builder = builder.base_url(url);
         }
-        Ok(builder)
+        Ok(builder.cost(cost(get)?))
     }
+}
+
+fn cost(get: impl Fn(&str) -> Result<Option<String>>) -> Result<CostTracker> {
+    let mut tracker = CostTracker::new();
+    let limit = get("LLM_BUDGET_LIMIT")?;
+    let limit = limit.as_deref().map_or("50.0", str::trim);
+    if !limit.eq_ignore_ascii_case("none") {
+        let limit = limit.parse().map_err(|e: Error| {
+            Error::config(format!("LLM_BUDGET_LIMIT: {}, or `none`", e.message()))
+        })?;
+        tracker = tracker.budget(Budget::monthly("default", limit)?);
+    }
+    #[cfg(not(target_family = "wasm"))]
+    {
+        if let Some(path) = get("LLM_LEDGER")? {
+            tracker = tracker.ledger(crate::FileLedger::open(path.trim())?);
+        }
+        if let Some(path) = get("LLM_PRICES")? {
+            let text = std::fs::read_to_string(path.trim()).map_err(|e| {
+                Error::config(format!("LLM_PRICES is {path:?}, which cannot be read"))
+                    .with_source(e)
+            })?;
+            for (model, price) in prices(&text)? {
+                tracker = tracker.price(model, price);
+            }
+        }
+    }
+    Ok(tracker)
+}
+
+/// A file of prices.
+#[cfg(not(target_family = "wasm"))]
+fn prices(text: &str) -> Result<Vec<(String, Price)>> {
+    let wrong = |what: String| Error::config(format!("the file of LLM_PRICES: {what}"));
+    let file: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|e| wrong(format!("it is no JSON object: {e}")))?;
+    let mut prices = Vec::new();
+    for (model, fields) in file {
+        let fields = fields
+            .as_object()
+            .ok_or_else(|| wrong(format!("{model} must be an object")))?;
+        let mut price = Price::per_million(Usd::ZERO, Usd::ZERO);
+        let known = [
+            "input",
+            "output",
+            "cache_read",
+            "cache_write",
+            "cache_write_1h",
+        ];
+        if let Some(name) = fields.keys().find(|name| !known.contains(&name.as_str())) {
+            let known = known.join(", ");
+            return Err(wrong(format!(
+                "{model}.{name} is unknown: there are {known}"
+            )));
+        }
+        let field = |name: &str| -> Result<Option<Usd>> {
+            let Some(value) = fields.get(name) else {
+                return Ok(None);
+            };
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            let usd = text.parse::<Usd>();
+            let usd = usd.map_err(|e| wrong(format!("{model}.{name}: {}", e.message())))?;
+            Ok(Some(Price::per_million(usd, usd).input))
+        };
+        let need =
+            |name: &str| field(name)?.ok_or_else(|| wrong(format!("{model}.{name} is missing")));
+        price.input = need("input")?;
+        price.output = need("output")?;
+        price.reasoning = price.output;
+        price.cache_read = field("cache_read")?.unwrap_or(price.input);
+        price.cache_write = field("cache_write")?.unwrap_or(price.input);
+        price.cache_write_1h = field("cache_write_1h")?.unwrap_or(price.cache_write);
+        prices.push((model, price));
+    }
+    Ok(prices)
 }
 
 fn parse<T: FromStr<Err: Display>>(
@@ -239,5 +327,46 @@ mod tests {
                 .to_string()
                 .contains("ANTHROPIC_API_KEY")
         );
+    }
+
+    #[test]
+    fn a_budget_is_a_decimal_or_none() {
+        let limit = |value: &'static str| {
+            let get = |name: &str| (name == "LLM_BUDGET_LIMIT").then_some(value);
+            ClientBuilder::from_vars(get).map(|builder| format!("{:?}", builder.cost))
+        };
+        assert!(limit("").unwrap().contains("Usd(50)"));
+        assert!(limit("0.25").unwrap().contains("Usd(0.25)"));
+        assert!(limit("None").unwrap().contains("budgets: []"));
+        let error = limit("lots").unwrap_err().to_string();
+        assert!(error.contains("LLM_BUDGET_LIMIT: \"lots\""), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_prices_says_what_is_wrong_with_it() {
+        let good = prices(r#"{"m": {"input": 3, "output": "15.5", "cache_read": "0.3"}}"#).unwrap();
+        let (model, price) = &good[0];
+        assert_eq!(model, "m");
+        let picos = [
+            price.input,
+            price.output,
+            price.cache_read,
+            price.cache_write_1h,
+        ]
+        .map(Usd::pico);
+        assert_eq!(picos, [3_000_000, 15_500_000, 300_000, 3_000_000]);
+        for (text, says) in [
+            ("[]", "no JSON object"),
+            (r#"{"m": 1}"#, "m must be an object"),
+            (r#"{"m": {"input": "3"}}"#, "m.output is missing"),
+            (
+                r#"{"m": {"input": "-3", "output": "1"}}"#,
+                "m.input: \"-3\"",
+            ),
+            (r#"{"m": {"inptu": "3"}}"#, "m.inptu is unknown"),
+        ] {
+            let error = prices(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
     }
 }

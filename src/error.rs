@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Limits, Provider, runtime};
+use crate::{Limits, Provider, Usd, runtime};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -90,6 +90,17 @@ pub enum ErrorKind {
     },
     /// The provider is overloaded: 529, 503, or an `overloaded_error` inside a stream.
     Overloaded,
+    /// A budget has not enough left for what the call can cost; nothing was sent.
+    BudgetExceeded {
+        /// The budget's limit for the month.
+        limit: Usd,
+        /// What is spent of it.
+        spent: Usd,
+        /// What calls under way have put aside.
+        reserved: Usd,
+        /// What this call can cost at most.
+        needed: Usd,
+    },
     /// The reply is not what the provider's dialect says.
     Decode,
     /// A streamed reply broke off or reported an error after it had begun.
@@ -113,6 +124,7 @@ impl ErrorKind {
             Self::Status { .. } => "status",
             Self::RateLimited { .. } => "rate_limited",
             Self::Overloaded => "overloaded",
+            Self::BudgetExceeded { .. } => "budget_exceeded",
             Self::Decode => "decode",
             Self::Stream => "stream",
             Self::Cancelled => "cancelled",

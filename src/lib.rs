@@ -18,6 +18,7 @@
 //! - [`Client`] and its builder are where a program begins; [`Request`], [`Reply`] and [`Event`] are
 //!   the same for every [`Provider`].
 //! - [`Limits`] hold exactly, at every instant, and [`PoolStats`] show it.
+//! - [`CostTracker`] follows what calls cost and holds them to monthly [`Budget`]s that cannot be overspent.
 //! - [`RetryPolicy`] says what is tried again and when; [`Error`] says what went wrong and what to do.
 
 #[cfg(doctest)]
@@ -27,6 +28,7 @@ struct Readme;
 mod chat;
 mod client;
 mod config;
+mod cost;
 mod error;
 mod json;
 mod pool;
@@ -44,6 +46,12 @@ pub use chat::{
     StopReason, Timing, Tool, ToolCall, ToolChoice, Usage,
 };
 pub use client::{Client, ClientBuilder, EventStream, HttpVersion};
+#[cfg(not(target_family = "wasm"))]
+pub use cost::FileLedger;
+pub use cost::{
+    Budget, BudgetAlert, BudgetSpend, Cost, CostTracker, Ledger, LongContext, MemoryLedger,
+    ModelSpend, Price, Refusal, Reserved, Spend, Usd,
+};
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
 pub use pool::{Histogram, Limits, PoolStats};
 pub use provider::Provider;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use warmline::{Client, Error, Provider, Request, RetryPolicy};
+use warmline::{Client, Error, Event, Provider, Request, RetryPolicy};
 
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +23,7 @@ struct Case {
     events: Option<Value>,
     reply: Option<Value>,
     error: Option<Value>,
+    cost: Option<Value>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -158,6 +159,7 @@ async fn answer(mut socket: TcpStream, exchange: &Mutex<Exchange>) {
 struct Outcome {
     events: Vec<Value>,
     reply: Option<Value>,
+    cost: Value,
     error: Option<Error>,
     arrived: Option<(String, Value)>,
 }
@@ -177,6 +179,7 @@ async fn run(stand: &Stand, case: &Case, response: Response, chunks: Vec<Vec<u8>
     let mut outcome = Outcome {
         events: Vec::new(),
         reply: None,
+        cost: Value::Null,
         error: None,
         arrived: None,
     };
@@ -184,6 +187,11 @@ async fn run(stand: &Stand, case: &Case, response: Response, chunks: Vec<Vec<u8>
         let mut stream = client.stream(request);
         while let Some(event) = stream.next().await {
             match event {
+                Ok(Event::Done { reply }) if reply.cost.is_some() => {
+                    outcome.cost = json!(reply.cost);
+                    let event = Event::Done { reply };
+                    outcome.events.push(serde_json::to_value(event).unwrap());
+                }
                 Ok(event) => outcome.events.push(serde_json::to_value(event).unwrap()),
                 Err(error) => outcome.error = Some(error),
             }
@@ -191,7 +199,10 @@ async fn run(stand: &Stand, case: &Case, response: Response, chunks: Vec<Vec<u8>
         outcome.reply = outcome.events.last().map(|event| event["reply"].clone());
     } else {
         match client.chat(request).await {
-            Ok(reply) => outcome.reply = Some(serde_json::to_value(reply).unwrap()),
+            Ok(reply) => {
+                outcome.cost = json!(reply.cost);
+                outcome.reply = Some(serde_json::to_value(reply).unwrap());
+            }
             Err(error) => outcome.error = Some(error),
         }
     }
@@ -275,7 +286,11 @@ fn check(case: &Case, outcome: &Outcome) -> Option<String> {
         .reply
         .as_ref()
         .and_then(|expected| difference(expected, &json!(outcome.reply), "reply"));
-    events.or(reply)
+    let cost = case
+        .cost
+        .as_ref()
+        .and_then(|expected| difference(expected, &outcome.cost, "cost"));
+    events.or(reply).or(cost)
 }
 
 #[tokio::test]

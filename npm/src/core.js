@@ -1,7 +1,7 @@
 // The face of the package: idiomatic JavaScript over the WebAssembly core, which takes and gives JSON.
 
 import { Core, initSync } from "./glue.js";
-import { toEvents, toReply, toRequest } from "./shape.js";
+import { toEvents, toReply, toRequest, toSpend } from "./shape.js";
 import { WarmlineError, fail, fromCore } from "./errors.js";
 
 
@@ -42,6 +42,8 @@ const OPTIONS = {
   headers: "object",
   fetch: "function",
   dangerouslyAllowBrowser: "boolean",
+  budget: "object",
+  prices: "object",
 };
 
 const KEYLESS = /^https?:\/\/(?!([^/]*\.)?(anthropic\.com|openai\.com|openai\.azure\.com)([:/]|$))/i;
@@ -51,18 +53,31 @@ function checkOptions(options) {
   for (const [name, value] of Object.entries(options)) {
     const type = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : fail(`unknown option ${JSON.stringify(name)}`);
     if (value === undefined) continue;
-    if (typeof value !== type || value === null) fail(`${name} must be a ${type}, and is ${show(value)}`);
+    if (typeof value !== type || value === null) fail(`${name} must be ${type === "object" ? "an" : "a"} ${type}, and is ${show(value)}`);
     if (type === "number" && !(Number.isFinite(value) && value >= 0)) fail(`${name} must be 0 or more, and is ${value}`);
   }
   for (const name of ["timeoutMs", "deadlineMs"]) {
     if (options[name] === 0) fail(`${name} is 0: it must be longer`);
   }
   if (options.maxRetries !== undefined && !Number.isInteger(options.maxRetries)) fail("maxRetries must be a whole number");
+  if (options.budget !== undefined) amount(options.budget.usd, "budget.usd");
   const { provider, apiKey, baseUrl } = options;
   if (provider !== "anthropic" && provider !== "openai") {
     fail(`provider must be "anthropic" or "openai", and is ${show(provider)}`);
   }
   if (!apiKey?.trim() && !(baseUrl && KEYLESS.test(baseUrl))) fail(`no apiKey for ${provider}`);
+}
+
+/** Dollars as decimal text, which is exact; the core says what is wrong with it. */
+function amount(value, name) {
+  if (typeof value !== "string" && typeof value !== "number") fail(`${name} must be dollars, as "0.25" or 0.25, and is ${show(value)}`);
+  return String(value);
+}
+
+/** A price as the core reads it: dollars per million tokens of input, output, cache read and cache write. */
+function price(model, { input, output, cacheRead = input, cacheWrite = input }) {
+  const rates = Object.entries({ input, output, cacheRead, cacheWrite });
+  return [`price:${model}`, rates.map(([name, value]) => amount(value, `prices[${JSON.stringify(model)}].${name}`)).join(" ")];
 }
 
 const show = (value) => (typeof value === "string" ? JSON.stringify(value) : value === null ? "null" : typeof value);
@@ -99,6 +114,8 @@ export class Warmline {
       timeout_ms: rest.timeoutMs,
       deadline_ms: rest.deadlineMs,
       max_retries: rest.maxRetries,
+      budget: rest.budget && amount(rest.budget.usd, "budget.usd"),
+      ...Object.fromEntries(Object.entries(rest.prices ?? {}).map(([model, rates]) => price(model, rates))),
       ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [`header:${name}`, value])),
     });
     this.#fetch = fetch;
@@ -171,6 +188,11 @@ export class Warmline {
     if (!this.#core) return { active: 0, peak: 0 };
     const { active, peak } = JSON.parse(this.#core.stats());
     return { active, peak };
+  }
+
+  /** What was spent this month (UTC). */
+  spend() {
+    return toSpend(JSON.parse(this.#start().spend()));
   }
 
   /** Frees what the client holds. Calls in flight go on. */

@@ -13,6 +13,7 @@ export class WarmlineError extends Error {
     this.attempts = failure.attempts ?? 0;
     this.body = failure.body ?? undefined;
     if (failure.which) this.which = failure.which;
+    if (failure.budget) Object.assign(this, failure.budget);
   }
 
   get name() {
@@ -37,6 +38,8 @@ export class StatusError extends WarmlineError {}
 export class RateLimitError extends WarmlineError {}
 /** The provider is overloaded. */
 export class OverloadedError extends WarmlineError {}
+/** The budget has not enough left for what the call can cost; nothing was sent. */
+export class BudgetExceededError extends WarmlineError {}
 /** The reply is not what the provider's dialect says. */
 export class DecodeError extends WarmlineError {}
 /** A streamed reply broke off, or reported an error. */
@@ -51,6 +54,7 @@ const KINDS = {
   status: StatusError,
   rate_limited: RateLimitError,
   overloaded: OverloadedError,
+  budget_exceeded: BudgetExceededError,
   decode: DecodeError,
   stream: StreamError,
   cancelled: CancelledError,

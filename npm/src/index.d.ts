@@ -50,8 +50,43 @@ export interface WarmlineOptions {
   headers?: Record<string, string> | undefined;
   /** Called in place of the global `fetch`. */
   fetch?: typeof fetch | undefined;
+  /**
+   * The most that this client's calls may cost in a calendar month (UTC), in dollars. It holds however many run at once, since
+   * each puts aside the most that it can cost before it is sent. Its books are in this client's memory.
+   */
+  budget?: { usd: string | number } | undefined;
+  /** Prices of models that the table does not have, or has wrong, in dollars per million tokens. */
+  prices?: Record<string, Price> | undefined;
   /** Allows a key in a page, where every visitor can read it. */
   dangerouslyAllowBrowser?: boolean | undefined;
+}
+
+/** Dollars per million tokens; caches cost what input does where they are left out. */
+export interface Price {
+  input: string | number;
+  output: string | number;
+  cacheRead?: string | number | undefined;
+  cacheWrite?: string | number | undefined;
+}
+
+/** What was spent in a calendar month (UTC). Amounts are dollars as exact decimals. */
+export interface Spend {
+  /** As `"2026-11"`. */
+  month: string;
+  total: string;
+  models: {
+    provider: "anthropic" | "openai";
+    model: string;
+    /** Attempts, those that failed included. */
+    calls: number;
+    failures: number;
+    usage: Usage;
+    cost: string;
+    /** Some of `cost` is estimated. */
+    estimated: boolean;
+  }[];
+  /** Where one is set. */
+  budget: { limit: string; spent: string; reserved: string } | undefined;
 }
 
 /** How long a provider keeps a prompt prefix up to a mark (Anthropic). */
@@ -215,6 +250,8 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
   usage: Usage;
   usageReported: boolean;
   requestId: string | undefined;
+  /** What it cost, in dollars as an exact decimal; estimated where the model's price or the usage is not known. */
+  cost: { usd: string; estimated: boolean } | undefined;
   attempts: number;
   timing: { firstEventMs: number; totalMs: number };
   /** The provider's body as it came. */
@@ -281,6 +318,8 @@ export class Warmline {
   ): ReplyStream<[Output] extends [never] ? undefined : InferOutput<Output>, Tools>;
   /** What is in flight. */
   stats(): PoolStats;
+  /** What was spent this month (UTC). */
+  spend(): Spend;
   /** Frees what the client holds; calls after it fail. */
   close(): void;
 }
@@ -292,6 +331,7 @@ export type ErrorKind =
   | "status"
   | "rate_limited"
   | "overloaded"
+  | "budget_exceeded"
   | "decode"
   | "stream"
   | "cancelled";
@@ -338,6 +378,15 @@ export class RateLimitError extends WarmlineError {
 /** The provider is overloaded. */
 export class OverloadedError extends WarmlineError {
   readonly kind: "overloaded";
+}
+/** The budget has not enough left for what the call can cost; nothing was sent. Amounts are dollars as exact decimals. */
+export class BudgetExceededError extends WarmlineError {
+  readonly kind: "budget_exceeded";
+  readonly limit: string;
+  readonly spent: string;
+  readonly reserved: string;
+  /** What the call can cost at most. */
+  readonly needed: string;
 }
 /** The reply is not what the provider's dialect, or the request's `output`, says. */
 export class DecodeError extends WarmlineError {

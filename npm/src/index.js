@@ -1,5 +1,6 @@
 // What every entry exports.
 export {
+  BudgetExceededError,
   CancelledError,
   ConfigError,
   ConnectError,

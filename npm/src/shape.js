@@ -194,8 +194,7 @@ export async function toReply(event, output) {
   const core = event.reply;
   const parts = (type) => core.content.filter((part) => part.type === type);
   for (const call of parts("tool_use")) parseArguments(call);
-  const usage = {};
-  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core.usage[theirs];
+  const usage = toUsage(core.usage);
   event.reply = {
     id: core.id,
     model: core.model,
@@ -209,12 +208,13 @@ export async function toReply(event, output) {
     usage,
     usageReported: core.usage_reported,
     requestId: core.request_id ?? undefined,
+    cost: event.cost_usd === null ? undefined : { usd: event.cost_usd, estimated: event.cost_estimated },
     attempts: event.attempts,
     timing: { firstEventMs: event.first_event_us / 1000, totalMs: event.total_us / 1000 },
     raw: event.raw ?? undefined,
     message: { role: "assistant", content: core.content },
   };
-  for (const name of ["attempts", "first_event_us", "total_us", "raw"]) delete event[name];
+  for (const name of ["attempts", "cost_usd", "cost_estimated", "first_event_us", "total_us", "raw"]) delete event[name];
   if (output !== undefined && event.reply.toolCalls.length === 0) event.reply.output = await validate(event.reply, output);
 }
 
@@ -234,4 +234,15 @@ async function validate(reply, output) {
   const { message, path } = result.issues[0];
   const at = path?.length ? ` at ${path.map((key) => key?.key ?? key).join(".")}` : "";
   throw wrong(`the reply's output does not fit${at}: ${message}`, result.issues);
+}
+
+function toUsage(core) {
+  const usage = {};
+  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core[theirs];
+  return usage;
+}
+
+/** What was spent, as the face shows it. */
+export function toSpend({ month, total, models, budgets }) {
+  return { month, total, models: models.map((model) => ({ ...model, usage: toUsage(model.usage) })), budget: budgets[0] };
 }

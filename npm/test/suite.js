@@ -60,10 +60,13 @@ async function runVector({ Warmline }, vector) {
       if (vector.stream) {
         for await (const event of llm.stream(request)) {
           outcome.events.push(snakeEvent(event));
+          if (event.type === "done") outcome.cost = event.reply.cost;
           if (event.type === "done") outcome.reply = snakeReply(event.reply);
         }
       } else {
-        outcome.reply = snakeReply(await llm.chat(request));
+        const reply = await llm.chat(request);
+        outcome.cost = reply.cost;
+        outcome.reply = snakeReply(reply);
       }
     } catch (error) {
       outcome.error = error;
@@ -126,6 +129,7 @@ function compare(vector, outcome, arrived) {
   }
   if (vector.events) within(vector.events, outcome.events, "events");
   if (vector.reply) within(vector.reply, outcome.reply, "reply");
+  if (vector.cost) within(vector.cost, outcome.cost, "cost");
 }
 
 /** Objects may have more fields than expected, lists must be as long. */
@@ -189,7 +193,7 @@ function snakeReply(reply) {
 
 // ---- calls to the simulator
 
-async function calls({ Warmline, WarmlineError, ConfigError, RateLimitError, CancelledError }, { sim, browser, test }) {
+async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError, RateLimitError, CancelledError }, { sim, browser, test }) {
   const make = (options = {}) =>
     new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001", baseUrl: sim, dangerouslyAllowBrowser: true, ...options });
   const openai = (options = {}) => make({ provider: "openai", baseUrl: `${sim}/v1`, ...options });
@@ -256,6 +260,37 @@ async function calls({ Warmline, WarmlineError, ConfigError, RateLimitError, Can
     const error = await failure(make().chat(request({ validator: strict, jsonSchema })));
     check(error.kind === "decode" && error.message.includes("at name: too short"), error.message);
     equal((await make().chat(request(jsonSchema))).output, { name: "example" }, "the output by a JSON schema");
+  });
+
+  await test("a budget is not overspent by parallel calls", async () => {
+    const llm = make({ budget: { usd: "0.003" }, prices: { m: { input: "1", output: "10" } } });
+    // Each can cost a little more than $0.001: the body's bytes and 2,000 tokens of input, 100 of output.
+    const call = () => llm.chat({ model: "m", maxTokens: 1, messages: [{ role: "user", content: "Hi" }] });
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, call));
+    const refused = outcomes.filter(({ status }) => status === "rejected").map(({ reason }) => reason);
+    equal(refused.length, 19, "calls refused");
+    for (const error of refused) {
+      check(error instanceof BudgetExceededError && error.kind === "budget_exceeded", `${error}`);
+      equal([error.attempts, error.limit, error.spent], [0, "0.003", "0"], `the error ${error}`);
+      check(Number(error.reserved) + Number(error.needed) > 0.003, `${error.reserved} + ${error.needed}`);
+    }
+    const { total, models, budget } = llm.spend();
+    const [{ value }] = outcomes.filter(({ status }) => status === "fulfilled");
+    equal([total, budget.spent, budget.reserved, budget.limit], [value.cost.usd, value.cost.usd, "0", "0.003"], "the spend");
+    equal([models[0].calls, models[0].usage.outputTokens], [1, value.usage.outputTokens], "the model's");
+  });
+
+  await test("a budget or a price that is none is said", async () => {
+    for (const [options, says] of [
+      [{ budget: {} }, "budget.usd must be dollars"],
+      [{ budget: { usd: "lots" } }, '"lots" is no amount'],
+      [{ budget: { usd: -1 } }, '"-1" is no amount'],
+      [{ budget: 5 }, "budget must be an object"],
+      [{ prices: { m: { input: 1 } } }, 'prices["m"].output must be dollars'],
+    ]) {
+      const error = await failure((async () => make(options).chat(ask("tokens=1")))());
+      check(error.kind === "config" && error.message.includes(says), `${error.message}`);
+    }
   });
 
   await test("retries wait as they are told", async () => {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{Message, Part, Role, ToolCall, join_text};
 use super::usage::Usage;
-use crate::{Error, Provider, Result};
+use crate::{Cost, Error, Provider, Result};
 
 /// What came back: the same whether it was streamed or not.
 ///
@@ -45,6 +45,9 @@ pub struct Reply {
     /// Where the time went.
     #[serde(skip)]
     pub timing: Timing,
+    /// What it cost; see [`CostTracker`](crate::CostTracker).
+    #[serde(skip)]
+    pub cost: Option<Cost>,
     #[serde(skip)]
     pub(crate) raw: Option<Bytes>,
 }
@@ -63,6 +66,7 @@ impl Reply {
             request_id: None,
             attempts: 1,
             timing: Timing::default(),
+            cost: None,
             raw: None,
         }
     }

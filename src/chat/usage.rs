@@ -65,6 +65,21 @@ impl Usage {
         }
     }
 
+    /// Sums up. What one count holds must be what the other's does, as of one provider's.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.input_tokens, other.input_tokens),
+            (&mut self.output_tokens, other.output_tokens),
+            (&mut self.cache_read_tokens, other.cache_read_tokens),
+            (&mut self.cache_write_tokens, other.cache_write_tokens),
+            (&mut self.cache_write_1h_tokens, other.cache_write_1h_tokens),
+            (&mut self.reasoning_tokens, other.reasoning_tokens),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        self.input_includes_cache = other.input_includes_cache;
+    }
+
     fn cached(&self) -> u64 {
         self.cache_read_tokens
             .saturating_add(self.cache_write_tokens)

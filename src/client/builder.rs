@@ -6,7 +6,7 @@ use super::{Client, Inner};
 use crate::json::quote;
 use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Options, Proxy, Transport, Waits};
-use crate::{Error, Limits, Provider, Result, RetryPolicy};
+use crate::{CostTracker, Error, Limits, Provider, Result, RetryPolicy};
 
 /// Sets a [`Client`] up.
 ///
@@ -38,6 +38,7 @@ pub struct ClientBuilder {
     proxy: Proxy,
     root_certificates: Vec<Vec<u8>>,
     headers: Vec<(String, String)>,
+    pub(crate) cost: CostTracker,
 }
 
 /// Longer waits are cut to this, which no clock runs past.
@@ -77,6 +78,7 @@ impl ClientBuilder {
             proxy: Proxy::default(),
             root_certificates: Vec::new(),
             headers: Vec::new(),
+            cost: CostTracker::new(),
         }
     }
 
@@ -126,6 +128,20 @@ impl ClientBuilder {
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
+        self
+    }
+
+    /// Follows its costs with this, and holds it to its budgets. A tracker of its own, without a budget, where unset.
+    ///
+    /// ```
+    /// # use warmline::{Budget, Client, CostTracker, Provider};
+    /// let tracker = CostTracker::new().budget(Budget::monthly("mine", "20".parse()?)?);
+    /// let builder = Client::builder(Provider::OpenAi).cost(tracker);
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cost(mut self, tracker: CostTracker) -> Self {
+        self.cost = tracker;
         self
     }
 
@@ -384,6 +400,7 @@ impl ClientBuilder {
             deadline: self.deadline,
             retry: self.retry,
             retry_budget: RetryBudget::default(),
+            cost: self.cost,
         })))
     }
 }

@@ -8,6 +8,7 @@ use tracing::{Instrument, Span};
 
 use super::Inner;
 use super::stream::Live;
+use crate::cost::{Ask, Reservation};
 use crate::error::seconds;
 use crate::provider::{StreamDecoder, decode_error};
 use crate::runtime::{self, Instant};
@@ -30,6 +31,9 @@ pub(super) struct Call {
     attempts: u32,
     timing: Timing,
     span: Span,
+    ask: Arc<Ask>,
+    /// Of the attempt under way.
+    reservation: Option<Arc<Reservation>>,
 }
 
 /// What an attempt came to.
@@ -46,7 +50,17 @@ impl Call {
             .provider
             .encode(request, model, stream, client.endpoint.official)?;
         let span = trace::call(client.provider, model, request, &client.endpoint);
+        let ask = Ask::new(
+            &client.cost,
+            client.provider,
+            client.endpoint.host(),
+            model,
+            request,
+            body.len(),
+        )?;
         Ok(Self {
+            ask: Arc::new(ask),
+            reservation: None,
             body,
             client,
             stream,
@@ -81,6 +95,11 @@ impl Call {
 
     async fn attempts(&mut self) -> Result<Answer> {
         loop {
+            let reserved = Reservation::make(&self.client.cost, &self.ask).await;
+            self.reservation = match reserved {
+                Ok(reservation) => Some(Arc::new(reservation)),
+                Err(error) => return Err(self.fail(error)),
+            };
             self.attempts += 1;
             let error = match self.attempt().await {
                 Ok(answer) => {
@@ -89,6 +108,7 @@ impl Call {
                 }
                 Err(error) => error,
             };
+            self.reservation = None;
             let retries = self.attempts - 1;
             let decision = self.client.retry.decide(
                 retries,
@@ -125,8 +145,20 @@ impl Call {
             status,
             headers,
             mut body,
-        } = client.transport.send(&self.body, &mut self.timing).await?;
+        } = {
+            let reservation = self.reservation.clone();
+            let sent = move || {
+                if let Some(reservation) = &reservation {
+                    reservation.sent();
+                }
+            };
+            let timing = &mut self.timing;
+            client.transport.send(&self.body, timing, &sent).await?
+        };
         if !(200..300).contains(&status) {
+            if let Some(reservation) = &self.reservation {
+                reservation.refused();
+            }
             // A body that breaks off is still worth what came of it.
             let (kept, _) = self.read(&mut body, MAX_ERROR_BODY).await;
             let now = runtime::wall_clock();
@@ -197,6 +229,9 @@ impl Call {
         }
         reply.attempts = self.attempts;
         reply.timing = self.timing;
+        if let Some(reservation) = self.reservation.take() {
+            reservation.settle(reply);
+        }
         trace::replied(&self.span, reply);
     }
 

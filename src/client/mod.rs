@@ -13,7 +13,7 @@ use self::call::{Answer, Call};
 pub use self::stream::EventStream;
 use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Transport};
-use crate::{PoolStats, Provider, Reply, Request, Result, RetryPolicy};
+use crate::{CostTracker, PoolStats, Provider, Reply, Request, Result, RetryPolicy};
 
 /// Calls one provider's models over connections that stay warm.
 ///
@@ -41,6 +41,7 @@ struct Inner {
     deadline: Option<Duration>,
     retry: RetryPolicy,
     retry_budget: RetryBudget,
+    cost: CostTracker,
 }
 
 impl Client {
@@ -120,6 +121,17 @@ impl Client {
     /// ```
     pub fn stats(&self) -> PoolStats {
         self.0.transport.stats()
+    }
+
+    /// What its calls cost, and the budgets to which they are held.
+    ///
+    /// ```no_run
+    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// println!("${} this month", client.cost().spend().await?.total);
+    /// # Ok(()) }
+    /// ```
+    pub fn cost(&self) -> &CostTracker {
+        &self.0.cost
     }
 
     /// Opens `n` connections before the first call needs them, at most as many as may be kept idle,

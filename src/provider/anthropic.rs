@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What is sent where the caller set none, since the API demands one.
-const DEFAULT_MAX_TOKENS: u32 = 4096;
+pub(crate) const DEFAULT_MAX_TOKENS: u32 = 4096;
 
 pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<String> {
     let choice = tool_choice(request)?;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use self::anthropic::DEFAULT_MAX_TOKENS;
 pub(crate) use self::error::decode_error;
 pub(crate) use self::stream::StreamDecoder;
 use crate::json::{Malformed, Reader, Writer, quote};

@@ -89,7 +89,8 @@ impl Endpoint {
 
     /// Host and port, as they stand in the `Host` header.
     pub(crate) fn authority(&self) -> &str {
-        &self.url[self.scheme + "://".len()..self.origin]
+        let authority = self.scheme + "://".len()..self.origin;
+        self.url.get(authority).unwrap_or_default()
     }
 
     pub(crate) fn host(&self) -> &str {

@@ -186,7 +186,14 @@ impl Transport {
         Ok(0)
     }
 
-    pub(crate) async fn send(&self, body: &Bytes, _timing: &mut Timing) -> Result<Incoming> {
+    /// `sent` is called when the first byte may be about to go out.
+    pub(crate) async fn send(
+        &self,
+        body: &Bytes,
+        _timing: &mut Timing,
+        sent: &(dyn Fn() + Send + Sync),
+    ) -> Result<Incoming> {
+        sent();
         let call = Call::new(&self.0);
         let mut awaiter = Awaiter::new();
         awaiter.start(&self.fetch(body, &call).map_err(|e| unreachable(&e))?);

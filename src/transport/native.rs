@@ -88,9 +88,16 @@ impl Transport {
     }
 
     /// Sends a request and waits for the head of its response, each wait within its bound.
-    pub(crate) async fn send(&self, body: &Bytes, timing: &mut Timing) -> Result<Incoming> {
+    /// `sent` is called when the first byte is about to go out.
+    pub(crate) async fn send(
+        &self,
+        body: &Bytes,
+        timing: &mut Timing,
+        sent: &(dyn Fn() + Send + Sync),
+    ) -> Result<Incoming> {
         timing.queued = Duration::ZERO;
         let (lease, warm) = self.0.connection(timing).await?;
+        sent();
         match self.0.exchange(lease, body).await {
             // The server had closed a connection that was kept warm: no fault of the call's. Those that
             // were idle beside it are as old, so the one repetition takes none of them.

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -21,8 +21,8 @@ use crate::json::{Malformed, Reader, Writer};
 use crate::runtime::BoxFuture;
 use crate::transport::with_fetch;
 use crate::{
-    Client, Error, ErrorKind, Event, EventStream, Part, Reply, Request, Result, RetryPolicy,
-    StopReason, ToolCall,
+    Budget, Client, CostTracker, Error, ErrorKind, Event, EventStream, Part, Price, Reply, Request,
+    Result, RetryPolicy, Spend, StopReason, ToolCall, Usage, Usd,
 };
 
 /// A client as the face describes it. The face has checked the types; what is missing is unset.
@@ -56,12 +56,27 @@ fn build(config: &str) -> Result<Client> {
             ..RetryPolicy::default()
         });
     }
+    let mut tracker = CostTracker::new();
+    if let Some(limit) = field("budget") {
+        tracker = tracker.budget(Budget::monthly("default", limit.parse()?)?);
+    }
     for (name, value) in &fields {
         if let Some(name) = name.strip_prefix("header:") {
             builder = builder.header(name, &**value);
+        } else if let Some(model) = name.strip_prefix("price:") {
+            let mut rates = value.split(' ').map(str::parse);
+            let mut rate = || rates.next().unwrap_or(Ok(Usd::ZERO));
+            let (mut price, cache) = (
+                Price::per_million(rate()?, rate()?),
+                Price::per_million(rate()?, rate()?),
+            );
+            // Both of them caches' here: the constructor turns a million's price into a token's.
+            (price.cache_read, price.cache_write) = (cache.input, cache.output);
+            price.cache_write_1h = price.cache_write;
+            tracker = tracker.price(model, price);
         }
     }
-    builder.build()
+    builder.cost(tracker).build()
 }
 
 /// An object whose values are texts, numbers and flags.
@@ -100,6 +115,17 @@ impl Core {
             }
         };
         Call(Shared::new(work))
+    }
+
+    /// What was spent this month. The budget's books are in this isolate's memory, so nothing is waited for.
+    pub fn spend(&self) -> Result<String, JsValue> {
+        let mut spend = pin!(self.0.cost().spend());
+        let mut json = Writer::default();
+        if let Poll::Ready(spend) = spend.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            let spend = spend.map_err(|e| error(&e))?;
+            json.object(|json| spent(json, &spend));
+        }
+        Ok(json.into_text())
     }
 
     /// What can be known of the pool here.
@@ -316,6 +342,10 @@ fn event(json: &mut Writer, event: &Event) {
             json.key("first_event_us")
                 .count(us(whole.timing.first_event));
             json.key("total_us").count(us(whole.timing.total));
+            let cost = whole.cost.map(|cost| cost.usd.to_string());
+            optional(json, "cost_usd", cost.as_deref());
+            json.key("cost_estimated")
+                .flag(whole.cost.is_some_and(|cost| cost.estimated));
             let raw = whole.raw().and_then(|raw| std::str::from_utf8(raw).ok());
             optional(json, "raw", raw);
         }
@@ -358,7 +388,35 @@ fn reply(json: &mut Writer, reply: &Reply) {
     if let Some(sequence) = &reply.stop_sequence {
         json.field("stop_sequence", sequence);
     }
-    let usage = &reply.usage;
+    usage(json, &reply.usage);
+    json.key("usage_reported").flag(reply.usage_reported);
+    optional(json, "request_id", reply.request_id.as_deref());
+}
+
+fn spent(json: &mut Writer, spend: &Spend) {
+    json.field("month", &spend.month);
+    json.field("total", &spend.total.to_string());
+    json.key("models").list(&spend.models, |json, model| {
+        json.object(|json| {
+            json.field("provider", model.provider.name());
+            json.field("model", &model.model);
+            json.key("calls").count(model.calls);
+            json.key("failures").count(model.failures);
+            usage(json, &model.usage);
+            json.field("cost", &model.cost.to_string());
+            json.key("estimated").flag(model.estimated);
+        });
+    });
+    json.key("budgets").list(&spend.budgets, |json, budget| {
+        json.object(|json| {
+            json.field("limit", &budget.limit.to_string());
+            json.field("spent", &budget.spent.to_string());
+            json.field("reserved", &budget.reserved.to_string());
+        });
+    });
+}
+
+fn usage(json: &mut Writer, usage: &Usage) {
     json.key("usage").object(|json| {
         for (name, count) in [
             ("input_tokens", usage.input_tokens),
@@ -373,8 +431,6 @@ fn reply(json: &mut Writer, reply: &Reply) {
         json.key("input_includes_cache")
             .flag(usage.input_includes_cache);
     });
-    json.key("usage_reported").flag(reply.usage_reported);
-    optional(json, "request_id", reply.request_id.as_deref());
 }
 
 fn error(error: &Error) -> JsValue {
@@ -398,6 +454,24 @@ fn error(error: &Error) -> JsValue {
                 .float(after.as_secs_f64() * 1000.0);
         }
         json.key("attempts").count(error.attempts().into());
+        if let ErrorKind::BudgetExceeded {
+            limit,
+            spent,
+            reserved,
+            needed,
+        } = error.kind()
+        {
+            json.key("budget").object(|json| {
+                for (name, usd) in [
+                    ("limit", limit),
+                    ("spent", spent),
+                    ("reserved", reserved),
+                    ("needed", needed),
+                ] {
+                    json.field(name, &usd.to_string());
+                }
+            });
+        }
         optional(json, "body", error.body());
     });
     json.into_text().into()

@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// A server that speaks the provider's dialect. [env: ANTHROPIC_BASE_URL, OPENAI_BASE_URL]
     #[arg(long)]
     base_url: Option<String>,
+    /// The most that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
+    #[arg(long)]
+    budget: Option<String>,
     /// The system prompt.
     #[arg(long)]
     system: Option<String>,
@@ -53,6 +56,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         provider: options.provider,
         model: options.model,
         base_url: options.base_url,
+        budget: options.budget,
     };
     // The simulated provider lives as long as the call.
     let (client, _sim) = environment::client(wanted).await?;

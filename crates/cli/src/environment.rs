@@ -15,6 +15,7 @@ pub(crate) struct Wanted {
     pub(crate) provider: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) base_url: Option<String>,
+    pub(crate) budget: Option<String>,
 }
 
 /// About as fast as a real model writes.
@@ -27,6 +28,7 @@ pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Fail
         let told = match name {
             "LLM_PROVIDER" => wanted.provider.clone(),
             "LLM_MODEL" => wanted.model.clone(),
+            "LLM_BUDGET_LIMIT" => wanted.budget.clone(),
             "ANTHROPIC_BASE_URL" | "OPENAI_BASE_URL" => wanted.base_url.clone(),
             _ => None,
         };

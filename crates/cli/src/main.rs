@@ -2,6 +2,7 @@
 
 mod chat;
 mod environment;
+mod prices;
 mod report;
 
 use std::io::IsTerminal;
@@ -25,6 +26,8 @@ struct Options {
 enum Command {
     /// Ask a model, and stream what it says to stdout.
     Chat(chat::Options),
+    /// Say what models cost, as the table that comes with the program has it.
+    Prices(prices::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,9 +43,16 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    let Command::Chat(options) = options
-        .command
-        .unwrap_or_else(|| Command::Chat(chat::Options::hello()));
+    let options = match options.command {
+        None => chat::Options::hello(),
+        Some(Command::Chat(options)) => options,
+        Some(Command::Prices(options)) => {
+            return match prices::run(&options) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => report::error(&error, options.json),
+            };
+        }
+    };
     let json = options.json;
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

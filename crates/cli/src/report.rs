@@ -19,10 +19,11 @@ impl From<Error> for Failure {
     }
 }
 
-/// 1 the call failed, 2 bad usage or configuration, 130 interrupted, as shells expect (128 + SIGINT).
+/// 1 the call failed, 2 bad usage or configuration, 3 the budget does not allow it, 130 interrupted, as shells expect (128 + SIGINT).
 fn exit_code(kind: &ErrorKind) -> u8 {
     match kind {
         ErrorKind::Config => 2,
+        ErrorKind::BudgetExceeded { .. } => 3,
         ErrorKind::Cancelled => 130,
         _ => 1,
     }
@@ -85,8 +86,8 @@ pub(crate) fn reply(reply: &Reply, pool: &PoolStats) -> Value {
             "cache_write_tokens": usage.cache_write_tokens,
             "reasoning_tokens": usage.reasoning_tokens,
         },
-        "cost_usd": null,
-        "cost_estimated": false,
+        "cost_usd": reply.cost.map(|cost| cost.usd),
+        "cost_estimated": reply.cost.is_some_and(|cost| cost.estimated),
         "attempts": reply.attempts,
         "timing_ms": {
             "queued": ms(reply.timing.queued),
@@ -112,8 +113,12 @@ pub(crate) fn summary(reply: &Reply, pool: &PoolStats) -> String {
         Some(took) => format!("new connection in {took:.1?}"),
         None => "warm connection".to_owned(),
     };
+    let cost = reply.cost.map_or_else(String::new, |cost| {
+        let about = if cost.estimated { "about " } else { "" };
+        format!(" · {about}${}", cost.usd)
+    });
     format!(
-        "[{} · {} in, {} out · {connection} · first token {:.0?} · total {:.1?} · {pool}]",
+        "[{} · {} in, {} out{cost} · {connection} · first token {:.0?} · total {:.1?} · {pool}]",
         reply.model,
         reply.usage.total_input_tokens(),
         reply.usage.output_tokens,

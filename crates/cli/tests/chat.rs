@@ -142,6 +142,9 @@ async fn json_is_the_object_of_the_contract() {
                 (&object["stop_reason"], &object["attempts"]),
                 (&"end_turn".into(), &1.into())
             );
+            // In no list, so at its provider's dearest.
+            let cost: f64 = object["cost_usd"].as_str().unwrap().parse().unwrap();
+            assert!(cost > 0.0 && object["cost_estimated"] == true, "{object}");
             assert!(
                 object["usage"]["input_tokens"].as_u64() > Some(0)
                     && object["usage"]["output_tokens"].as_u64() > Some(0)
@@ -162,6 +165,49 @@ async fn json_is_the_object_of_the_contract() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_call_that_the_budget_does_not_allow_is_3_and_sends_nothing() {
+    let sim = sim().await;
+    for arguments in [
+        &["chat", "Hi", "--budget", "0.0001"][..],
+        &["chat", "Hi", "--budget", "0", "--json"],
+    ] {
+        let (code, stdout, stderr) = against(&sim, arguments, b"").await;
+        assert_eq!(code, 3, "{stderr}");
+        assert!(
+            stderr.contains("the budget \"default\" of $0.0001")
+                || json(&stdout)["error"]["kind"] == "budget_exceeded",
+            "{stdout}{stderr}"
+        );
+    }
+    assert_eq!(sim.stats().requests, 0);
+    let (code, _, stderr) = against(&sim, &["chat", "Hi", "--budget", "plenty"], b"").await;
+    assert!(
+        code == 2 && stderr.contains("LLM_BUDGET_LIMIT: \"plenty\""),
+        "{stderr}"
+    );
+    let (code, ..) = against(&sim, &["chat", "Hi", "--budget", "none"], b"").await;
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn prices_are_shown_and_a_model_that_has_none_is_said() {
+    let (code, stdout, _) = run(&mut warmline(&["prices", "claude-sonnet-4-5-20250929"]));
+    assert!(
+        code == 0 && stdout.contains("litellm") && stdout.contains("anthropic/claude-sonnet-4-5"),
+        "{stdout}"
+    );
+    let (code, stdout, _) = run(&mut warmline(&["prices", "openai/gpt-4.1-mini", "--json"]));
+    let line = json(stdout.lines().next().unwrap());
+    assert_eq!(
+        (code, line["input"].as_str()),
+        (0, Some("0.0000004")),
+        "{stdout}"
+    );
+    let (code, _, stderr) = run(&mut warmline(&["prices", "nonesuch"]));
+    assert!(code == 2 && stderr.contains("nonesuch"), "{stderr}");
 }
 
 #[tokio::test]

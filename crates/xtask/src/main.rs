@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what the project does to itself.
 
 mod npm;
+mod prices;
 mod runtimes;
 mod setup;
 mod size;
@@ -30,6 +31,8 @@ enum Task {
     Npm,
     /// Say how large the npm package is, and what in it weighs most.
     Size,
+    /// Make the price tables in src/cost/ anew from the public list, and say where the cross-check disagrees.
+    Prices,
 }
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::everything(),
         Task::Npm => npm::build().map(drop),
         Task::Size => size::report(),
+        Task::Prices => prices::generate(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,80 @@
+//! `warmline prices`.
+
+use std::io::Write;
+
+use clap::Args;
+use serde_json::json;
+use warmline::{Price, Usd};
+
+use crate::report::Failure;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only models whose names hold this; `openai/` for all of OpenAI's.
+    model: Option<String>,
+    /// Print one JSON object per model, in dollars per token.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let wanted = options.model.as_deref().unwrap_or_default();
+    let name = |list: &str, model: &str| format!("{list}/{model}");
+    let mut found: Vec<_> = Price::all()
+        .filter(|(list, model, _)| name(list, model).contains(wanted))
+        .collect();
+    if found.is_empty() {
+        // A dated name, or one with a prefix.
+        let lists = [
+            "anthropic",
+            "openai",
+            "gemini",
+            "groq",
+            "deepseek",
+            "xai",
+            "mistral",
+        ];
+        let priced = |list| Some((list, wanted, Price::lookup(list, wanted)?));
+        found = lists.into_iter().filter_map(priced).collect();
+    }
+    if found.is_empty() {
+        return Err(Failure::Config(format!(
+            "no model's name holds {wanted:?}: see all with `warmline prices`"
+        )));
+    }
+    let mut out = std::io::stdout().lock();
+    let million = |price: Usd| (price * 1_000_000).to_string();
+    if !options.json {
+        let _ = writeln!(out, "{}", Price::source());
+        let _ = writeln!(
+            out,
+            "{:<52} {:>9} {:>9} {:>10} {:>11}",
+            "$ per million tokens", "input", "output", "cache read", "cache write"
+        );
+    }
+    for (list, model, price) in found {
+        let name = name(list, model);
+        let line = if options.json {
+            json!({
+                "model": name, "input": price.input, "output": price.output, "cache_read": price.cache_read,
+                "cache_write": price.cache_write, "cache_write_1h": price.cache_write_1h,
+                "max_input_tokens": price.max_input_tokens, "max_output_tokens": price.max_output_tokens,
+            })
+            .to_string()
+        } else {
+            let [input, output, read, write] = [
+                price.input,
+                price.output,
+                price.cache_read,
+                price.cache_write,
+            ]
+            .map(million);
+            format!("{name:<52} {input:>9} {output:>9} {read:>10} {write:>11}")
+        };
+        // A reader that has gone away wants no more.
+        if writeln!(out, "{line}").is_err() {
+            break;
+        }
+    }
+    Ok(())
+}

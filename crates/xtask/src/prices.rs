@@ -1,0 +1,263 @@
+//! `cargo xtask prices`: the price tables in src/cost/, from the public list in PyPI's `litellm` (MIT), with PyPI's
+//! `genai-prices` (MIT) as the cross-check.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Map, Value};
+
+use crate::{Result, root, run};
+
+/// Whose prices are taken, and of which the edge build has room for.
+const PROVIDERS: [(&str, bool); 11] = [
+    ("anthropic", true),
+    ("cerebras", false),
+    ("deepseek", true),
+    ("fireworks_ai", false),
+    ("gemini", true),
+    ("groq", true),
+    ("mistral", false),
+    ("openai", true),
+    ("perplexity", false),
+    ("together_ai", false),
+    ("xai", true),
+];
+
+pub(crate) fn generate() -> Result {
+    let folder = root().join("target/prices");
+    let (list, version) = download(&folder, "litellm")?;
+    let list = list.join("litellm/model_prices_and_context_window_backup.json");
+    let list: Map<String, Value> = serde_json::from_slice(&std::fs::read(list)?)?;
+    let mut rows = BTreeMap::new();
+    for (name, entry) in &list {
+        if let Some((key, row)) = row(name, entry)? {
+            rows.insert(key, row);
+        }
+    }
+    let rows = without_dates(rows);
+    let date = Command::new("date").args(["-u", "+%F"]).output()?.stdout;
+    let date = String::from_utf8(date)?;
+    let head = format!(
+        "# Prices from litellm {version} (MIT licence, Copyright (c) 2023 Berri AI), taken {}.\n\
+         # Made by `cargo xtask prices`; src/cost/price.rs says what a line means.\n",
+        date.trim()
+    );
+    for (file, all) in [("prices.txt", true), ("prices-edge.txt", false)] {
+        let mut table = head.clone();
+        for (key, row) in &rows {
+            let (provider, _) = key.split_once('/').unwrap_or_default();
+            if all || PROVIDERS.contains(&(provider, true)) {
+                // Batches are not for the edge.
+                let row = row
+                    .split(' ')
+                    .filter(|field| all || !field.starts_with('b'));
+                writeln!(table, "{key} {}", row.collect::<Vec<_>>().join(" "))?;
+            }
+        }
+        std::fs::write(root().join("src/cost").join(file), &table)?;
+        println!(
+            "src/cost/{file}: {} models, {} bytes",
+            table.lines().count() - 2,
+            table.len()
+        );
+    }
+    cross_check(&folder, &rows)
+}
+
+/// A package's files, unpacked, and its version.
+fn download(folder: &Path, package: &str) -> Result<(PathBuf, String)> {
+    let folder = folder.join(package);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder)?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"]);
+    run(pip.arg(&folder).arg(package))?;
+    let wheel = std::fs::read_dir(&folder)?
+        .next()
+        .ok_or("pip downloaded nothing")??
+        .path();
+    let name = wheel
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let version = name.split('-').nth(1).unwrap_or_default().to_owned();
+    run(Command::new("python3")
+        .args(["-m", "zipfile", "-e"])
+        .arg(&wheel)
+        .arg(&folder))?;
+    Ok((folder, version))
+}
+
+/// A model's line, where it is one that chats and is sold by the token.
+fn row(name: &str, entry: &Value) -> Result<Option<(String, String)>> {
+    let provider = entry["litellm_provider"].as_str().unwrap_or_default();
+    let wanted = PROVIDERS.iter().any(|(known, _)| *known == provider);
+    let chats = matches!(entry["mode"].as_str(), Some("chat" | "responses"));
+    let cost = |field: &str| pico(&entry[field]);
+    let (Some(input), Some(output)) = (
+        cost("input_cost_per_token")?,
+        cost("output_cost_per_token")?,
+    ) else {
+        return Ok(None);
+    };
+    if !wanted || !chats || (input, output) == (0, 0) {
+        return Ok(None);
+    }
+    let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name);
+    // What a region or a speed costs is another price of the same model, and not named by the model.
+    if matches!(provider, "anthropic" | "openai") && model.contains('/') || model.contains(' ') {
+        return Ok(None);
+    }
+    let mut row = format!("{input} {output}");
+    let mut field = |letter: char, value: Option<u64>, unless: u64| -> Result {
+        if let Some(value) = value.filter(|value| *value != 0 && *value != unless) {
+            write!(row, " {letter}{value}")?;
+        }
+        Ok(())
+    };
+    let write = cost("cache_creation_input_token_cost")?;
+    field('r', cost("cache_read_input_token_cost")?, input)?;
+    field('w', write, input)?;
+    field(
+        'h',
+        cost("cache_creation_input_token_cost_above_1hr")?,
+        write.unwrap_or(input),
+    )?;
+    field('t', cost("output_cost_per_reasoning_token")?, output)?;
+    field('x', entry["max_input_tokens"].as_u64(), 0)?;
+    field('y', entry["max_output_tokens"].as_u64(), 0)?;
+    if let (Some(input), Some(output)) = (
+        cost("input_cost_per_token_batches")?,
+        cost("output_cost_per_token_batches")?,
+    ) {
+        write!(row, " b{input},{output}")?;
+    }
+    for key in entry.as_object().into_iter().flatten().map(|(key, _)| key) {
+        let Some(threshold) = key
+            .strip_prefix("input_cost_per_token_above_")
+            .and_then(|k| k.strip_suffix("k_tokens"))
+        else {
+            continue;
+        };
+        let above = |what: &str| cost(&format!("{what}_above_{threshold}k_tokens"));
+        let long = [
+            cost(key)?.unwrap_or(input),
+            above("output_cost_per_token")?.unwrap_or(output),
+            above("cache_read_input_token_cost")?.unwrap_or_default(),
+            above("cache_creation_input_token_cost")?.unwrap_or_default(),
+        ];
+        let [input, output, read, write] = long;
+        write!(row, " >{threshold}000,{input},{output},{read},{write}")?;
+    }
+    Ok(Some((format!("{provider}/{model}"), row)))
+}
+
+/// Dollars to whole pico-dollars: from the shortest decimal of the number, so that no float is multiplied.
+fn pico(value: &Value) -> Result<Option<u64>> {
+    let Some(dollars) = value.as_f64() else {
+        return Ok(None);
+    };
+    let text = format!("{dollars:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let places = 12 + exponent.parse::<i32>()? - fraction.len() as i32;
+    let digits: u64 = [whole, fraction].concat().parse()?;
+    if places >= 0 {
+        return Ok(Some(digits * 10u64.pow(places as u32)));
+    }
+    // Finer than a pico-dollar, which only a few fractions of a price are: up, never down.
+    Ok(Some(digits.div_ceil(10u64.pow(places.unsigned_abs()))))
+}
+
+/// A dated name that costs what its undated one does is left out, since the lookup leaves dates away; where there is
+/// no undated name, the latest date gives it its price.
+fn without_dates(rows: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut kept = BTreeMap::new();
+    for (key, row) in &rows {
+        if undated(key) == key {
+            kept.insert(key.clone(), row.clone());
+        }
+    }
+    let whole = kept.clone();
+    for (key, row) in &rows {
+        let alias = undated(key);
+        if alias != key && !whole.contains_key(alias) {
+            kept.insert(alias.to_owned(), row.clone());
+        }
+    }
+    let aliases = kept.clone();
+    for (key, row) in rows {
+        if aliases.get(undated(&key)) != Some(&row) {
+            kept.insert(key, row);
+        }
+    }
+    kept
+}
+
+/// As `src/cost/price.rs` does it.
+fn undated(name: &str) -> &str {
+    let name = name.strip_suffix("-latest").unwrap_or(name);
+    let shape = |pattern: &str| {
+        let at = name.len().checked_sub(pattern.len())?;
+        let tail = name.get(at..)?;
+        let fits = tail.bytes().zip(pattern.bytes()).all(|(b, p)| match p {
+            b'9' => b.is_ascii_digit(),
+            p => b == p,
+        });
+        fits.then(|| &name[..at])
+    };
+    let shapes = ["-9999-99-99", "-99999999"];
+    shapes.into_iter().find_map(shape).unwrap_or(name)
+}
+
+/// Says where the two lists disagree; each is right now and then.
+fn cross_check(folder: &Path, rows: &BTreeMap<String, String>) -> Result {
+    let other = folder.join("genai-prices");
+    let _ = std::fs::remove_dir_all(&other);
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--target"]);
+    run(pip.arg(&other).arg("genai-prices"))?;
+    let script = "import sys; sys.path.insert(0, sys.argv[1])\n\
+        from genai_prices import Usage, calc_price\n\
+        for line in sys.stdin:\n\
+        \x20   key, i, o = line.split()[:3]\n\
+        \x20   provider, model = key.split('/', 1)\n\
+        \x20   provider = {'gemini': 'google', 'together_ai': 'together', 'fireworks_ai': 'fireworks', 'xai': 'x-ai'}.get(provider, provider)\n\
+        \x20   try: p = calc_price(Usage(input_tokens=1000, output_tokens=1000), model_ref=model, provider_id=provider)\n\
+        \x20   except Exception: print('?'); continue\n\
+        \x20   theirs = (round(p.input_price * 10**9), round(p.output_price * 10**9))\n\
+        \x20   print('=' if theirs == (int(i), int(o)) else f'{key}: litellm {i} {o}, genai-prices {theirs[0]} {theirs[1]} pico-dollars a token')\n";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(&other);
+    let mut child = python
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let input: String = rows
+        .iter()
+        .map(|(key, row)| format!("{key} {row}\n"))
+        .collect();
+    let stdin = child.stdin.take();
+    let feeding = std::thread::spawn(move || {
+        stdin.map(|mut pipe| std::io::Write::write_all(&mut pipe, input.as_bytes()))
+    });
+    let output = child.wait_with_output()?;
+    let _ = feeding.join();
+    let output = String::from_utf8(output.stdout)?;
+    let (mut same, mut unknown, mut differ) = (0, 0, 0);
+    for line in output.lines() {
+        match line {
+            "=" => same += 1,
+            "?" => unknown += 1,
+            line => {
+                differ += 1;
+                println!("  {line}");
+            }
+        }
+    }
+    println!("genai-prices: {same} agree, {differ} differ (above), {unknown} are not in it");
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! What a call can cost at most, told before it is sent.
+
+use serde_json::Value;
+
+use super::{CostTracker, Price, Usd};
+use crate::json::quote;
+use crate::{Error, Part, Provider, Request, Result};
+
+/// More tokens than any model takes today, for models whose limits are not known.
+const MOST_INPUT: u64 = 2_000_000;
+/// What a provider adds of its own around messages and tools: Anthropic's system prompts for tools are under 1,000
+/// (<https://docs.claude.com/en/docs/agents-and-tools/tool-use/overview#pricing>).
+const PREAMBLE: u64 = 2_000;
+
+/// What is about to be asked, as far as money goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) provider: Provider,
+    pub(crate) model: String,
+    list: &'static str,
+    price: Price,
+    /// The price is that of the dearest model, since this one's is not known.
+    estimated: bool,
+    pub(crate) worst: Usd,
+}
+
+impl Ask {
+    pub(crate) fn new(
+        tracker: &CostTracker,
+        provider: Provider,
+        host: &str,
+        model: &str,
+        request: &Request,
+        body_bytes: usize,
+    ) -> Result<Self> {
+        let list = list(provider, host);
+        let known = tracker.price_of(list, model);
+        let price = match known.or_else(|| Price::dearest(list)) {
+            Some(price) => price,
+            None if tracker.has_budget() => {
+                return Err(Error::config(format!(
+                    "there is a budget, and no price is known for the model {} or any of {list}: give one (CostTracker::price, LLM_PRICES)",
+                    quote(model)
+                )));
+            }
+            None => Price::per_million(Usd::ZERO, Usd::ZERO),
+        };
+        let input = input(
+            provider,
+            &price,
+            request,
+            body_bytes,
+            tracker.is_estimating(),
+        );
+        let worst = price.worst(
+            input,
+            output(provider, &price, request),
+            may_write_cache(provider, request),
+        );
+        Ok(Self {
+            provider,
+            model: model.to_owned(),
+            list,
+            price,
+            estimated: known.is_none(),
+            worst,
+        })
+    }
+
+    /// The price by the name that the reply gives, where that is known, else by the name that was asked for.
+    pub(crate) fn price(&self, tracker: &CostTracker, answered: &str) -> (Price, bool) {
+        match tracker.price_of(self.list, answered) {
+            Some(price) => (price, false),
+            None => (self.price, self.estimated),
+        }
+    }
+}
+
+/// Which list a server's prices are in. One that nobody knows is taken for the provider whose dialect it speaks.
+fn list(provider: Provider, host: &str) -> &'static str {
+    let hosts = [
+        ("api.groq.com", "groq"),
+        ("api.deepseek.com", "deepseek"),
+        ("api.x.ai", "xai"),
+        ("generativelanguage.googleapis.com", "gemini"),
+        ("api.mistral.ai", "mistral"),
+        ("api.together.xyz", "together_ai"),
+        ("api.fireworks.ai", "fireworks_ai"),
+        ("api.perplexity.ai", "perplexity"),
+        ("api.cerebras.ai", "cerebras"),
+    ];
+    let known = hosts.into_iter().find(|(name, _)| *name == host);
+    known.map_or(provider.name(), |(_, list)| list)
+}
+
+/// The most tokens that the request can be. A token of text is at least one byte (the providers' tokenisers work on bytes),
+/// and the body holds each text whole, with more bytes of JSON around a message than the provider adds tokens. An image
+/// costs what its size says, of which the most is known; what a document comes to is not, but a model takes no more than its
+/// context.
+fn input(
+    provider: Provider,
+    price: &Price,
+    request: &Request,
+    body_bytes: usize,
+    estimate: bool,
+) -> u64 {
+    let most = price.max_input_tokens.unwrap_or(MOST_INPUT);
+    let said = request.messages.iter().flat_map(|message| &message.content);
+    let (mut images, mut documents) = (0, 0);
+    for part in request.system.iter().chain(said) {
+        count(part, &mut images, &mut documents);
+    }
+    let bytes = body_bytes as u64;
+    if estimate {
+        return most.min(bytes / 3 + images * 1_600 + documents * 10_000);
+    }
+    // What `extra` holds may stand for anything, a file's id for one.
+    let unknown = documents > 0 || request.extra.contains_key("messages");
+    if unknown {
+        return most;
+    }
+    let image = match provider {
+        // https://docs.claude.com/en/docs/build-with-claude/vision: at most 4,784 at high resolution.
+        Provider::Anthropic => 5_000,
+        // https://platform.openai.com/docs/guides/images-vision: gpt-4o-mini's 2,833 and 5,667 for each of at most 8 tiles.
+        Provider::OpenAi => 50_000,
+    };
+    most.min(bytes + PREAMBLE + images * image)
+}
+
+fn count(part: &Part, images: &mut u64, documents: &mut u64) {
+    match part {
+        Part::Image { .. } => *images += 1,
+        Part::Document {
+            source: crate::Source::Text { .. },
+            ..
+        } => {}
+        Part::Document { .. } => *documents += 1,
+        Part::ToolResult { content, .. } => {
+            content
+                .iter()
+                .for_each(|part| count(part, images, documents));
+        }
+        _ => {}
+    }
+}
+
+/// The most tokens that the model may write, thoughts included.
+fn output(provider: Provider, price: &Price, request: &Request) -> u64 {
+    let extra = |name: &str| request.extra.get(name).and_then(Value::as_u64);
+    let asked = extra("max_completion_tokens")
+        .or(extra("max_tokens"))
+        .or(request.max_tokens.map(u64::from));
+    let asked = asked.unwrap_or_else(|| match provider {
+        Provider::Anthropic => crate::provider::DEFAULT_MAX_TOKENS.into(),
+        // A model that is in no list has no known limit, and its price is a guess: one that were put aside for all
+        // that any model can write would refuse every call to a server of one's own.
+        Provider::OpenAi => {
+            let unknown = crate::provider::DEFAULT_MAX_TOKENS.into();
+            price.max_output_tokens.unwrap_or(unknown)
+        }
+    });
+    asked.saturating_mul(extra("n").unwrap_or(1).max(1))
+}
+
+/// Anthropic writes its cache only where it is asked to; others as they like.
+fn may_write_cache(provider: Provider, request: &Request) -> bool {
+    if provider != Provider::Anthropic || !request.extra.is_empty() {
+        return true;
+    }
+    let marked = |part: &Part| match part {
+        Part::Text { cache, .. }
+        | Part::Image { cache, .. }
+        | Part::Document { cache, .. }
+        | Part::ToolResult { cache, .. } => cache.is_some(),
+        _ => false,
+    };
+    let said = request.messages.iter().flat_map(|message| &message.content);
+    request.system.iter().chain(said).any(marked)
+        || request.tools.iter().any(|tool| tool.cache.is_some())
+}

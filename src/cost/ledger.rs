@@ -1,0 +1,164 @@
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use super::Usd;
+use super::books::{Books, Open};
+use crate::runtime::{self, BoxFuture};
+use crate::{Error, Result};
+
+/// A limit on what is spent in a calendar month (UTC), under a name that those who share it have in common.
+///
+/// ```
+/// use warmline::Budget;
+///
+/// let budget = Budget::monthly("team-a", "50".parse()?)?;
+/// assert_eq!(budget.limit.to_string(), "50");
+/// # Ok::<(), warmline::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Budget {
+    /// Its name in the ledger.
+    pub name: String,
+    /// The most that may be spent in a month.
+    pub limit: Usd,
+}
+
+impl Budget {
+    /// A budget of so much a month.
+    ///
+    /// # Errors
+    /// `Config` where the name is empty or has other characters than ASCII letters, digits and `-_.:@`.
+    ///
+    /// ```
+    /// assert!(warmline::Budget::monthly("team a", warmline::Usd::ZERO).is_err());
+    /// ```
+    pub fn monthly(name: impl Into<String>, limit: Usd) -> Result<Self> {
+        let name = name.into();
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@".contains(&b);
+        if name.is_empty() || !name.bytes().all(fits) {
+            let name = crate::json::quote(&name);
+            return Err(Error::config(format!(
+                "{name} cannot name a budget: use ASCII letters, digits and -_.:@"
+            )));
+        }
+        Ok(Self { name, limit })
+    }
+}
+
+/// What a ledger has put aside.
+///
+/// ```
+/// # fn demo(reserved: warmline::Reserved) {
+/// println!("reservation {}", reserved.id);
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// By which it is settled.
+    pub id: u64,
+}
+
+/// Why a ledger put nothing aside: the first budget that has not enough left.
+///
+/// ```
+/// # fn demo(refusal: warmline::Refusal) {
+/// println!("{} of {} are spent, {} reserved", refusal.spent, refusal.budget.limit, refusal.reserved);
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The budget.
+    pub budget: Budget,
+    /// What is spent of it this month.
+    pub spent: Usd,
+    /// What calls under way have put aside.
+    pub reserved: Usd,
+}
+
+/// Where reservations live: [`MemoryLedger`] for one process, [`FileLedger`](crate::FileLedger) for the processes of a machine,
+/// or one's own.
+///
+/// A ledger promises that spent + reserved passes no budget's limit, however many reserve at once. A reservation
+/// is a lease: that of a holder who is gone is kept as spent when it expires, not returned. A call belongs to the month
+/// in which it was reserved.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use warmline::{Budget, Ledger, MemoryLedger};
+///
+/// # async fn demo() -> warmline::Result<()> {
+/// let ledger = MemoryLedger::default();
+/// let budgets = [Budget::monthly("mine", "1".parse()?)?];
+/// let reserved = ledger.reserve(&budgets, "0.6".parse()?).await?.unwrap();
+/// assert!(ledger.reserve(&budgets, "0.6".parse()?).await?.is_err());
+/// ledger.settle(reserved.id, "0.1".parse()?);
+/// assert!(ledger.reserve(&budgets, "0.6".parse()?).await?.is_ok());
+/// # Ok(()) }
+/// ```
+pub trait Ledger: Send + Sync {
+    /// Puts an amount aside in each of the budgets, or in none.
+    fn reserve<'a>(
+        &'a self,
+        budgets: &'a [Budget],
+        amount: Usd,
+    ) -> BoxFuture<'a, Result<Result<Reserved, Refusal>>>;
+
+    /// Puts what a call came to in place of what was put aside for it. Does not wait: a remote ledger does it
+    /// in the background. One that is not known, since it has expired, stays as it is.
+    fn settle(&self, id: u64, amount: Usd);
+
+    /// What is spent of a budget this month, and what is put aside.
+    fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>>;
+}
+
+/// The ledger of one process, which begins empty.
+///
+/// ```
+/// let ledger = warmline::MemoryLedger::default();
+/// ```
+#[derive(Debug, Default)]
+pub struct MemoryLedger(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    books: Books,
+    last: u64,
+}
+
+impl MemoryLedger {
+    fn with<T>(&self, f: impl FnOnce(&mut Memory, SystemTime) -> T) -> T {
+        // Whoever panicked cannot have left a sum half made.
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = runtime::wall_clock();
+        memory.books.expire(now);
+        f(&mut memory, now)
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn reserve<'a>(
+        &'a self,
+        budgets: &'a [Budget],
+        amount: Usd,
+    ) -> BoxFuture<'a, Result<Result<Reserved, Refusal>>> {
+        let reserved = self.with(|memory, now| {
+            memory.books.check(budgets, amount, now)?;
+            memory.last += 1;
+            memory
+                .books
+                .open(memory.last, Open::new(budgets, amount, now));
+            Ok(Reserved { id: memory.last })
+        });
+        Box::pin(std::future::ready(Ok(reserved)))
+    }
+
+    fn settle(&self, id: u64, amount: Usd) {
+        self.with(|memory, _| memory.books.settle(id, amount));
+    }
+
+    fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
+        let state = self.with(|memory, now| memory.books.state(budget, now));
+        Box::pin(std::future::ready(Ok(state)))
+    }
+}

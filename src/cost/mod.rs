@@ -1,0 +1,20 @@
+//! Money: what calls cost, and budgets that cannot be overspent.
+
+mod books;
+mod bound;
+#[cfg(not(target_family = "wasm"))]
+mod file;
+mod ledger;
+mod price;
+mod reservation;
+mod tracker;
+mod usd;
+
+pub(crate) use self::bound::Ask;
+#[cfg(not(target_family = "wasm"))]
+pub use self::file::FileLedger;
+pub use self::ledger::{Budget, Ledger, MemoryLedger, Refusal, Reserved};
+pub use self::price::{LongContext, Price};
+pub(crate) use self::reservation::Reservation;
+pub use self::tracker::{BudgetAlert, BudgetSpend, Cost, CostTracker, ModelSpend, Spend};
+pub use self::usd::Usd;

@@ -1,0 +1,208 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::json::quote;
+use crate::{Error, Result};
+
+/// The decimal places of a dollar that are kept.
+const PLACES: usize = 12;
+
+/// An amount of US dollars, exact to a trillionth (a pico-dollar): the prices of single tokens are whole numbers of
+/// these. Up to 18 million dollars; sums beyond stay there.
+///
+/// ```
+/// use warmline::Usd;
+///
+/// let price: Usd = "0.000003".parse()?;
+/// assert_eq!((price * 1_000_000).to_string(), "3");
+/// assert_eq!(serde_json::to_string(&price).unwrap(), r#""0.000003""#);
+/// # Ok::<(), warmline::Error>(())
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Usd(u64);
+
+impl Usd {
+    /// No money.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Usd::ZERO.to_string(), "0");
+    /// ```
+    pub const ZERO: Self = Self(0);
+
+    /// An amount in pico-dollars.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Usd::from_pico(3_000_000).to_string(), "0.000003");
+    /// ```
+    pub const fn from_pico(pico: u64) -> Self {
+        Self(pico)
+    }
+
+    /// The amount in pico-dollars.
+    ///
+    /// ```
+    /// assert_eq!("1".parse::<warmline::Usd>()?.pico(), 1_000_000_000_000);
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    pub const fn pico(self) -> u64 {
+        self.0
+    }
+
+    /// The sum; none where it is more than can be held.
+    ///
+    /// ```
+    /// # use warmline::Usd;
+    /// assert_eq!(Usd::from_pico(u64::MAX).checked_add(Usd::from_pico(1)), None);
+    /// ```
+    pub const fn checked_add(self, other: Self) -> Option<Self> {
+        match self.0.checked_add(other.0) {
+            Some(sum) => Some(Self(sum)),
+            None => None,
+        }
+    }
+
+    /// The difference; none where it is less than nothing.
+    ///
+    /// ```
+    /// # use warmline::Usd;
+    /// assert_eq!(Usd::ZERO.checked_sub(Usd::from_pico(1)), None);
+    /// ```
+    pub const fn checked_sub(self, other: Self) -> Option<Self> {
+        match self.0.checked_sub(other.0) {
+            Some(rest) => Some(Self(rest)),
+            None => None,
+        }
+    }
+
+    pub(crate) fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl std::ops::Add for Usd {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::ops::Mul<u64> for Usd {
+    type Output = Self;
+
+    fn mul(self, times: u64) -> Self {
+        Self(self.0.saturating_mul(times))
+    }
+}
+
+impl std::iter::Sum for Usd {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, |sum, amount| sum + amount)
+    }
+}
+
+impl fmt::Display for Usd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = 10u64.pow(PLACES as u32);
+        let (whole, fraction) = (self.0 / one, self.0 % one);
+        if fraction == 0 {
+            return write!(f, "{whole}");
+        }
+        // One before the digits, so that their leading zeros are printed.
+        let digits = (one + fraction).to_string();
+        let places = digits.get(1..).unwrap_or_default().trim_end_matches('0');
+        write!(f, "{whole}.{places}")
+    }
+}
+
+impl fmt::Debug for Usd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Usd({self})")
+    }
+}
+
+impl FromStr for Usd {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let pico = || {
+            if !digits(whole) || !digits(fraction) {
+                return None;
+            }
+            let fraction = fraction.trim_end_matches('0');
+            let zeros = PLACES.checked_sub(fraction.len())?;
+            let fraction = [fraction, &"0".repeat(zeros)].concat();
+            let dollars: u64 = whole.parse().ok()?;
+            let whole = dollars.checked_mul(10u64.pow(PLACES as u32))?;
+            whole.checked_add(fraction.parse().ok()?)
+        };
+        pico().map(Self).ok_or_else(|| {
+            let text = quote(text);
+            Error::config(format!(
+                "{text} is no amount of dollars: give a decimal such as 50 or 0.25, at most 18 million and with at most 12 places"
+            ))
+        })
+    }
+}
+
+impl Serialize for Usd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Usd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_amount_comes_back_from_its_text(pico in any::<u64>()) {
+            prop_assert_eq!(Usd(pico).to_string().parse::<Usd>().unwrap(), Usd(pico));
+        }
+    }
+
+    #[test]
+    fn decimals_are_read_exactly_and_nothing_else_is() {
+        for (text, pico) in [
+            ("50", 50_000_000_000_000),
+            ("50.0", 50_000_000_000_000),
+            ("0.1", 100_000_000_000),
+            ("0.000000000001", 1),
+            ("0.0000000000010", 1),
+            ("18446744.073709551615", u64::MAX),
+        ] {
+            assert_eq!(text.parse::<Usd>().unwrap(), Usd(pico), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "+1",
+            "1e3",
+            "$5",
+            "1,5",
+            " 1",
+            "0.0000000000001",
+            "18446744.073709551616",
+        ] {
+            let error = text.parse::<Usd>().unwrap_err().to_string();
+            assert!(error.contains("is no amount of dollars"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! Money: what calls cost, and that no budget is overspent, alone or by several processes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join_all;
+use warmline::{
+    Budget, Client, CostTracker, ErrorKind, Event, FileLedger, Ledger, Limits, MemoryLedger, Price,
+    Provider, Request, RetryPolicy, Usd,
+};
+use warmline_sim::{Config, Sim};
+
+const MODEL: &str = "claude-sonnet-4-5";
+
+fn usd(text: &str) -> Usd {
+    text.parse().unwrap()
+}
+
+async fn sim() -> Sim {
+    Sim::start(Config::default()).await.unwrap()
+}
+
+fn tracker(limit: &str) -> CostTracker {
+    CostTracker::new().budget(Budget::monthly("test", usd(limit)).unwrap())
+}
+
+fn client_of(url: &str, tracker: CostTracker) -> Client {
+    let limits = Limits {
+        max_connections: 20,
+        ..Limits::default()
+    };
+    let builder = Client::builder(Provider::Anthropic)
+        .api_key("test-key")
+        .base_url(url);
+    let builder = builder.no_proxy().limits(limits).retry(RetryPolicy {
+        base: std::time::Duration::ZERO,
+        ..RetryPolicy::default()
+    });
+    builder.cost(tracker).build().unwrap()
+}
+
+fn client(sim: &Sim, tracker: CostTracker) -> Client {
+    client_of(&sim.anthropic_url(), tracker)
+}
+
+/// The simulator bills 10 tokens and what it counts of the prompt.
+fn ask(scenario: &str) -> Request {
+    Request::new()
+        .model(format!("{MODEL}?{scenario}"))
+        .user("Hello")
+        .max_tokens(10)
+}
+
+/// The scenario in the model's name hides it from the table, so it is given its price here.
+fn priced(tracker: CostTracker, scenarios: &[&str]) -> CostTracker {
+    let price = Price::lookup("anthropic", MODEL).unwrap();
+    let name = |scenario: &&str| format!("{MODEL}?{scenario}");
+    scenarios.iter().fold(tracker, |tracker, scenario| {
+        tracker.price(name(scenario), price)
+    })
+}
+
+/// What the simulator's own counts come to.
+fn billed(sim: &Sim) -> Usd {
+    let stats = sim.stats();
+    let price = Price::lookup("anthropic", MODEL).unwrap();
+    price.input * stats.input_tokens + price.output * stats.output_tokens
+}
+
+async fn state(client: &Client) -> (Usd, Usd) {
+    let budget = client.cost().spend().await.unwrap().budgets.remove(0);
+    (budget.spent, budget.reserved)
+}
+
+#[tokio::test]
+async fn a_reply_says_its_cost_and_the_tracker_sums_it_up() {
+    let sim = sim().await;
+    let client = client(&sim, tracker("1"));
+    let request = || Request::new().model(MODEL).user("Hello").max_tokens(10);
+    let unary = client.chat(request()).await.unwrap();
+    let cost = unary.cost.unwrap();
+    assert_eq!(
+        cost.usd,
+        Price::lookup("anthropic", MODEL)
+            .unwrap()
+            .cost(&unary.usage)
+    );
+    assert!(!cost.estimated && cost.usd > Usd::ZERO);
+    let streamed = client.stream(request()).into_reply().await.unwrap();
+    assert_eq!(streamed.cost, unary.cost);
+    let spend = client.cost().spend().await.unwrap();
+    assert_eq!(spend.total, cost.usd * 2);
+    assert_eq!((spend.models[0].calls, spend.models[0].failures), (2, 0));
+    assert_eq!(
+        spend.models[0].usage.output_tokens,
+        unary.usage.output_tokens * 2
+    );
+    assert_eq!(state(&client).await, (cost.usd * 2, Usd::ZERO));
+    assert_eq!(billed(&sim), spend.total);
+}
+
+#[tokio::test]
+async fn a_burst_of_parallel_calls_never_passes_the_limit() {
+    let sim = sim().await;
+    let client = client(&sim, priced(tracker("0.1"), &["hold"]));
+    let calls: Vec<_> = (0..200)
+        .map(|_| {
+            tokio::spawn({
+                let client = client.clone();
+                async move { client.chat(ask("hold")).await }
+            })
+        })
+        .collect();
+    sim.wait_until(|stats| stats.holding > 0).await;
+    // As many as fit by their bounds are let through; all others fail at once, before anything is sent.
+    sim.release(200);
+    let (mut done, mut refused) = (0, 0);
+    for reply in join_all(calls).await {
+        match reply.unwrap() {
+            Ok(_) => done += 1,
+            Err(error) => {
+                let ErrorKind::BudgetExceeded {
+                    limit,
+                    spent,
+                    reserved,
+                    needed,
+                } = error.kind()
+                else {
+                    panic!("{error}");
+                };
+                assert!(*spent + *reserved + *needed > *limit, "{error}");
+                assert_eq!(error.attempts(), 0);
+                refused += 1;
+            }
+        }
+    }
+    assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
+    assert_eq!(sim.stats().requests, done);
+    assert!(billed(&sim) <= usd("0.1"));
+    assert_eq!(state(&client).await, (billed(&sim), Usd::ZERO));
+}
+
+#[tokio::test]
+async fn what_may_have_been_billed_is_charged_in_full_and_what_was_refused_is_not() {
+    let sim = sim().await;
+    let scenarios = [
+        "status=400",
+        "status=503&times=2",
+        "fault=reset&at=head",
+        "tokens=10&fault=close&at=event&after=3",
+    ];
+    for (scenario, attempts_charged) in scenarios.into_iter().zip([0, 0, 4, 1]) {
+        let client = client(&sim, priced(tracker("10"), &scenarios));
+        let mut stream = client.stream(ask(scenario));
+        let mut cost = Usd::ZERO;
+        while let Some(event) = stream.next().await {
+            if let Ok(Event::Done { reply }) = event {
+                cost = reply.cost.unwrap().usd;
+            }
+        }
+        drop(stream);
+        let (spent, reserved) = state(&client).await;
+        assert_eq!(reserved, Usd::ZERO, "{scenario}");
+        // The bound: every byte of the body a token, and some; all of max_tokens.
+        let least = Price::lookup("anthropic", MODEL).unwrap().output * 10 * attempts_charged;
+        match attempts_charged {
+            0 => assert_eq!(spent, cost, "{scenario}"),
+            _ => assert!(spent > least, "{scenario}: {spent}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_call_is_charged_once_it_was_sent_and_not_before() {
+    let sim = sim().await;
+    let tracker = priced(tracker("10"), &["hold"]);
+    let limits = Limits {
+        max_connections: 1,
+        max_keepalive_connections: 1,
+        ..Limits::default()
+    };
+    let builder = Client::builder(Provider::Anthropic)
+        .api_key("test-key")
+        .no_proxy()
+        .limits(limits);
+    let client = builder
+        .base_url(sim.anthropic_url())
+        .cost(tracker)
+        .build()
+        .unwrap();
+    let call = |client: Client| tokio::spawn(async move { client.chat(ask("hold")).await });
+    let sent = call(client.clone());
+    sim.wait_until(|stats| stats.holding == 1).await;
+    let queued = call(client.clone());
+    while client.stats().waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (_, both) = state(&client).await;
+    queued.abort();
+    let _ = queued.await;
+    let (spent, one) = state(&client).await;
+    assert_eq!((spent, one * 2), (Usd::ZERO, both));
+    sent.abort();
+    let _ = sent.await;
+    assert_eq!(state(&client).await, (one, Usd::ZERO));
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_knows_is_priced_at_the_dearest_and_marked() {
+    let sim = sim().await;
+    let client = client(&sim, tracker("1"));
+    let reply = client
+        .chat(Request::new().model("claude-nobody-knows").user("Hello"))
+        .await
+        .unwrap();
+    let cost = reply.cost.unwrap();
+    assert!(cost.estimated);
+    assert!(
+        cost.usd
+            >= Price::lookup("anthropic", MODEL)
+                .unwrap()
+                .cost(&reply.usage)
+    );
+}
+
+#[tokio::test]
+async fn thresholds_are_told_once() {
+    let sim = sim().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let list = told.clone();
+    let tracker = tracker("0.03").on_alert(move |alert| list.lock().unwrap().push(alert.percent));
+    let client = client(&sim, tracker.thresholds([25, 10]));
+    let request = || {
+        Request::new()
+            .model(MODEL)
+            .user("x".repeat(2000))
+            .max_tokens(600)
+    };
+    while client.chat(request()).await.is_ok() {}
+    let told = told.lock().unwrap().clone();
+    assert!(
+        !told.is_empty() && told.is_sorted() && told[0] == 10,
+        "{told:?}"
+    );
+    assert_eq!(
+        told.len(),
+        told.iter().collect::<std::collections::HashSet<_>>().len()
+    );
+}
+
+#[tokio::test]
+async fn a_call_must_fit_into_each_of_several_budgets() {
+    let sim = sim().await;
+    let tracker = tracker("10").budget(Budget::monthly("team", usd("0.000001")).unwrap());
+    let client = client(&sim, tracker);
+    let error = client.chat(ask("tokens=1")).await.unwrap_err();
+    assert!(error.to_string().contains("the budget \"team\""), "{error}");
+    assert_eq!(state(&client).await, (Usd::ZERO, Usd::ZERO));
+}
+
+/// One suite for every ledger.
+async fn conforms(ledger: impl Ledger) {
+    let (a, b) = (
+        Budget::monthly("a", usd("1")).unwrap(),
+        Budget::monthly("b", usd("2")).unwrap(),
+    );
+    let both = [a.clone(), b.clone()];
+    let first = ledger.reserve(&both, usd("0.6")).await.unwrap().unwrap();
+    let refusal = ledger
+        .reserve(&both, usd("0.6"))
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(
+        (refusal.budget, refusal.spent, refusal.reserved),
+        (a.clone(), Usd::ZERO, usd("0.6"))
+    );
+    // None or all: what did not fit into `a` was not taken from `b`.
+    assert_eq!(ledger.state("b").await.unwrap(), (Usd::ZERO, usd("0.6")));
+    let exact = ledger.reserve(&both, usd("0.4")).await.unwrap().unwrap();
+    ledger.settle(first.id, usd("0.25"));
+    ledger.settle(first.id, usd("0.25"));
+    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.25"), usd("0.4")));
+    ledger.settle(exact.id, Usd::ZERO);
+    ledger.settle(12345, usd("1"));
+    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.25"), Usd::ZERO));
+    assert_eq!(
+        ledger.state("unheard of").await.unwrap(),
+        (Usd::ZERO, Usd::ZERO)
+    );
+    let huge = Budget::monthly("huge", Usd::from_pico(u64::MAX)).unwrap();
+    let most = ledger
+        .reserve(std::slice::from_ref(&huge), Usd::from_pico(u64::MAX))
+        .await
+        .unwrap();
+    assert!(most.is_ok());
+    assert!(
+        ledger
+            .reserve(&[huge], Usd::from_pico(1))
+            .await
+            .unwrap()
+            .is_err()
+    );
+}
+
+/// A path in the target folder that nothing is at.
+fn scratch(name: &str) -> PathBuf {
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join("spend.log")
+}
+
+#[tokio::test]
+async fn every_ledger_conforms() {
+    conforms(MemoryLedger::default()).await;
+    conforms(FileLedger::open(scratch("conforms")).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_file_survives_torn_lines_and_refuses_damage() {
+    let path = scratch("damage");
+    let budget = [Budget::monthly("a", usd("1")).unwrap()];
+    let ledger = FileLedger::open(&path).unwrap();
+    let open = ledger.reserve(&budget, usd("0.5")).await.unwrap().unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    // Killed at any byte of the next line: it counts as not written, and the ledger goes on.
+    let line = b"S 1 500000 00000000";
+    for cut in 0..line.len() {
+        std::fs::write(&path, [&whole[..], &line[..cut]].concat()).unwrap();
+        assert_eq!(
+            FileLedger::open(&path).unwrap().state("a").await.unwrap(),
+            (Usd::ZERO, usd("0.5"))
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+    for at in 0..whole.len() - 1 {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&path, &damaged).unwrap();
+        let error = FileLedger::open(&path).map(drop);
+        // A newline that damage makes can at worst leave a torn line at the end.
+        if let Err(error) = error {
+            assert!(error.to_string().contains("damaged at byte 0"), "{error}");
+        } else {
+            assert!(damaged[at] == b'\n', "damage at byte {at} was not noticed");
+        }
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let ledger = FileLedger::open(&path).unwrap();
+    ledger.settle(open.id, usd("0.2"));
+    drop(ledger);
+    assert_eq!(
+        FileLedger::open(&path).unwrap().state("a").await.unwrap(),
+        (usd("0.2"), Usd::ZERO)
+    );
+}
+
+#[tokio::test]
+async fn a_long_log_is_replaced_by_its_sums_under_all_who_have_it_open() {
+    let path = scratch("long");
+    let budget = [Budget::monthly("a", usd("1000")).unwrap()];
+    let (one, other) = (
+        FileLedger::open(&path).unwrap(),
+        FileLedger::open(&path).unwrap(),
+    );
+    let kept = one.reserve(&budget, usd("1")).await.unwrap().unwrap();
+    for i in 0..12_000 {
+        let ledger = if i % 2 == 0 { &one } else { &other };
+        let open = ledger.reserve(&budget, usd("0.02")).await.unwrap().unwrap();
+        ledger.settle(open.id, usd("0.01"));
+    }
+    assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20);
+    for ledger in [&one, &other, &FileLedger::open(&path).unwrap()] {
+        assert_eq!(ledger.state("a").await.unwrap(), (usd("120"), usd("1")));
+    }
+    other.settle(kept.id, usd("0.5"));
+    assert_eq!(one.state("a").await.unwrap(), (usd("120.5"), Usd::ZERO));
+}
+
+/// Not a test of its own: what the processes of the next one run.
+#[tokio::test]
+async fn worker() {
+    let (Ok(url), Ok(path)) = (std::env::var("WORKER_SIM"), std::env::var("WORKER_LEDGER")) else {
+        return;
+    };
+    let ledger = FileLedger::open(path).unwrap();
+    let tracker = priced(tracker("0.5"), &["tokens=10&pace=1"]).ledger(ledger);
+    let client = client_of(&url, tracker);
+    let work = |_| async {
+        while client
+            .stream(ask("tokens=10&pace=1"))
+            .into_reply()
+            .await
+            .is_ok()
+        {}
+    };
+    join_all((0..16).map(work)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_share_a_file_and_one_is_killed() {
+    let sim = sim().await;
+    let path = scratch("processes");
+    let start = |_| {
+        let mut worker = Command::new(std::env::current_exe().unwrap());
+        worker.args(["--exact", "worker", "--nocapture"]);
+        worker
+            .env("WORKER_SIM", sim.anthropic_url())
+            .env("WORKER_LEDGER", &path);
+        worker.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let mut workers: Vec<_> = (0..4).map(start).collect();
+    sim.wait_until(|stats| stats.requests > 60).await;
+    // SIGKILL: it gets no chance to settle.
+    workers[0].kill().unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        workers
+            .iter_mut()
+            .map(|worker| worker.wait().unwrap().success())
+            .collect::<Vec<_>>()
+    });
+    let ended = ended.await.unwrap();
+    assert_eq!(ended, [false, true, true, true]);
+    let (spent, reserved) = FileLedger::open(&path)
+        .unwrap()
+        .state("test")
+        .await
+        .unwrap();
+    let billed = billed(&sim);
+    assert!(billed <= usd("0.5"), "billed {billed}");
+    // Nothing that was billed is missing; the killed one's last calls are put aside until their lease ends.
+    assert!(
+        spent + reserved >= billed && spent + reserved <= usd("0.5"),
+        "{spent} + {reserved} against {billed}"
+    );
+    assert!(reserved > Usd::ZERO || spent == billed);
+    assert!(spent > usd("0.2"), "{spent}");
+}
