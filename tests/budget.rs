@@ -388,15 +388,21 @@ async fn worker() {
         return;
     };
     let ledger = FileLedger::open(path).unwrap();
-    let tracker = priced(tracker("0.5"), &["tokens=10&pace=1"]).ledger(ledger);
+    let tracker = priced(tracker("0.25"), &["tokens=10&pace=1"]).ledger(ledger);
     let client = client_of(&url, tracker);
+    // Refused while others hold what is left: it may come free. Refused for long: it is spent, or a dead one's.
     let work = |_| async {
-        while client
-            .stream(ask("tokens=10&pace=1"))
-            .into_reply()
-            .await
-            .is_ok()
-        {}
+        let mut refused = 0;
+        while refused < 50 {
+            match client.stream(ask("tokens=10&pace=1")).into_reply().await {
+                Ok(_) => refused = 0,
+                Err(error) => {
+                    assert_eq!(error.kind().name(), "budget_exceeded", "{error}");
+                    refused += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                }
+            }
+        }
     };
     join_all((0..16).map(work)).await;
 }
@@ -414,7 +420,7 @@ async fn four_processes_share_a_file_and_one_is_killed() {
         worker.stdout(Stdio::null()).spawn().unwrap()
     };
     let mut workers: Vec<_> = (0..4).map(start).collect();
-    sim.wait_until(|stats| stats.requests > 60).await;
+    sim.wait_until(|stats| stats.requests > 40).await;
     // SIGKILL: it gets no chance to settle.
     workers[0].kill().unwrap();
     let ended = tokio::task::spawn_blocking(move || {
@@ -431,12 +437,12 @@ async fn four_processes_share_a_file_and_one_is_killed() {
         .await
         .unwrap();
     let billed = billed(&sim);
-    assert!(billed <= usd("0.5"), "billed {billed}");
+    assert!(billed <= usd("0.25"), "billed {billed}");
     // Nothing that was billed is missing; the killed one's last calls are put aside until their lease ends.
     assert!(
-        spent + reserved >= billed && spent + reserved <= usd("0.5"),
+        spent + reserved >= billed && spent + reserved <= usd("0.25"),
         "{spent} + {reserved} against {billed}"
     );
     assert!(reserved > Usd::ZERO || spent == billed);
-    assert!(spent > usd("0.2"), "{spent}");
+    assert!(spent > usd("0.05"), "{spent}");
 }

@@ -69,7 +69,8 @@ impl Ask {
 
     /// The price by the name that the reply gives, where that is known, else by the name that was asked for.
     pub(crate) fn price(&self, tracker: &CostTracker, answered: &str) -> (Price, bool) {
-        match tracker.price_of(self.list, answered) {
+        let other = (answered != self.model).then(|| tracker.price_of(self.list, answered));
+        match other.flatten() {
             Some(price) => (price, false),
             None => (self.price, self.estimated),
         }

@@ -116,29 +116,23 @@ impl Price {
     pub fn lookup(list: &str, model: &str) -> Option<Self> {
         let mut model = model;
         loop {
-            let line = line(list, model).or_else(|| line(list, undated(model)));
-            if let Some(line) = line {
-                return Self::read(line);
+            let name = undated(model);
+            let found = match line(list, model) {
+                None if name != model => line(list, name),
+                found => found,
+            };
+            if let Some(found) = found {
+                return Self::read(found);
             }
             // `openai/gpt-4.1`, as gateways write it.
             model = model.split_once('/')?.1;
         }
     }
 
-    /// The dearest rates that a list has, for a model that is not in it; none where there is no such list.
+    /// The dearest rates that a list has, for a model that is not in it; none where there is no such list. `cargo xtask prices`
+    /// writes them under the name `*`.
     pub(crate) fn dearest(list: &str) -> Option<Self> {
-        let prices =
-            entries().filter_map(|(of, _, line)| (of == list).then(|| Self::read(line))?);
-        prices.map(|price| price.rates(u64::MAX)).reduce(|a, b| {
-            let most = |this: fn(&Self) -> Usd| this(&a).max(this(&b));
-            Self {
-                cache_read: most(|p| p.cache_read),
-                cache_write: most(|p| p.cache_write),
-                cache_write_1h: most(|p| p.cache_write_1h),
-                reasoning: most(|p| p.reasoning),
-                ..Self::flat(most(|p| p.input), most(|p| p.output))
-            }
-        })
+        Self::read(line(list, "*")?)
     }
 
     /// What calls use costs.
@@ -253,7 +247,10 @@ impl Price {
     /// assert!(warmline::Price::all().any(|(list, model, _)| (list, model) == ("openai", "gpt-4.1")));
     /// ```
     pub fn all() -> impl Iterator<Item = (&'static str, &'static str, Self)> {
-        entries().filter_map(|(list, model, line)| Some((list, model, Self::read(line)?)))
+        TABLE.lines().filter_map(|line| {
+            let (list, model) = line.split(' ').next()?.split_once('/')?;
+            (model != "*").then_some((list, model, Self::read(line)?))
+        })
     }
 
     /// Where the table comes from: the list, its version and licence, and the day on which it was taken.
@@ -265,13 +262,6 @@ impl Price {
         let first = TABLE.lines().next().unwrap_or_default();
         first.trim_start_matches("# ")
     }
-}
-
-fn entries() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    TABLE.lines().filter_map(|line| {
-        let (list, model) = line.split(' ').next()?.split_once('/')?;
-        Some((list, model, line))
-    })
 }
 
 /// A model's line, by bisection.
@@ -315,7 +305,8 @@ mod tests {
 
     #[test]
     fn every_line_of_both_tables_is_read_and_found_by_its_name() {
-        let count = TABLE.lines().filter(|line| !line.starts_with('#')).count();
+        let named = |line: &&str| !line.starts_with('#') && !line.contains("/* ");
+        let count = TABLE.lines().filter(named).count();
         assert_eq!(Price::all().count(), count);
         assert!(count > 500);
         for (list, model, price) in Price::all() {

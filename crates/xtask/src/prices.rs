@@ -36,7 +36,14 @@ pub(crate) fn generate() -> Result {
             rows.insert(key, row);
         }
     }
-    let rows = without_dates(rows);
+    let mut rows = without_dates(rows);
+    for (provider, _) in PROVIDERS {
+        let of_provider = rows
+            .iter()
+            .filter(|(key, _)| key.split('/').next() == Some(provider));
+        let dearest = dearest(of_provider.map(|(_, row)| row.as_str()))?;
+        rows.insert(format!("{provider}/*"), dearest);
+    }
     let date = Command::new("date").args(["-u", "+%F"]).output()?.stdout;
     let date = String::from_utf8(date)?;
     let head = format!(
@@ -172,6 +179,44 @@ fn pico(value: &Value) -> Result<Option<u64>> {
     Ok(Some(digits.div_ceil(10u64.pow(places.unsigned_abs()))))
 }
 
+/// The dearest of each rate, with those of long contexts: what a model is priced at that is not in the list.
+fn dearest<'a>(rows: impl Iterator<Item = &'a str>) -> Result<String> {
+    let mut most = [0u64; 6];
+    for row in rows {
+        let mut fields = row.split(' ');
+        let mut next = || fields.next().unwrap_or_default().parse::<u64>();
+        let (input, output) = (next()?, next()?);
+        let mut rates = [input, output, 0, 0, 0, 0];
+        for field in fields {
+            let (letter, numbers) = field.split_at(1);
+            let numbers: std::result::Result<Vec<u64>, std::num::ParseIntError> =
+                numbers.split(',').map(str::parse).collect();
+            let numbers = numbers?;
+            match letter {
+                "r" => rates[2] = rates[2].max(numbers[0]),
+                "w" => rates[3] = rates[3].max(numbers[0]),
+                "h" => rates[4] = rates[4].max(numbers[0]),
+                "t" => rates[5] = rates[5].max(numbers[0]),
+                ">" => {
+                    for (rate, number) in rates.iter_mut().zip(&numbers[1..]) {
+                        *rate = (*rate).max(*number);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (most, rate) in most.iter_mut().zip(rates) {
+            *most = (*most).max(rate);
+        }
+    }
+    let [input, output, read, write, hour, thought] = most;
+    let (read, write, thought) = (read.max(input), write.max(input), thought.max(output));
+    let hour = hour.max(write);
+    Ok(format!(
+        "{input} {output} r{read} w{write} h{hour} t{thought}"
+    ))
+}
+
 /// A dated name that costs what its undated one does is left out, since the lookup leaves dates away; where there is
 /// no undated name, the latest date gives it its price.
 fn without_dates(rows: BTreeMap<String, String>) -> BTreeMap<String, String> {
@@ -238,6 +283,7 @@ fn cross_check(folder: &Path, rows: &BTreeMap<String, String>) -> Result {
         .spawn()?;
     let input: String = rows
         .iter()
+        .filter(|(key, _)| !key.ends_with("/*"))
         .map(|(key, row)| format!("{key} {row}\n"))
         .collect();
     let stdin = child.stdin.take();
