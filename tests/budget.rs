@@ -260,6 +260,24 @@ async fn a_call_must_fit_into_each_of_several_budgets() {
     assert_eq!(state(&client).await, (Usd::ZERO, Usd::ZERO));
 }
 
+#[tokio::test]
+async fn a_tag_has_a_budget_of_its_own_within_the_whole() {
+    let sim = sim().await;
+    let whole = client(&sim, tracker("10"));
+    let team = |name, limit| {
+        let budget = Budget::monthly(name, usd(limit)).unwrap();
+        whole.with_cost(whole.cost().clone().budget(budget))
+    };
+    let (poor, rich) = (team("poor", "0.000001"), team("rich", "1"));
+    assert!(poor.chat(ask("tokens=1")).await.is_err());
+    let cost = rich.chat(ask("tokens=1")).await.unwrap().cost.unwrap().usd;
+    assert_eq!(state(&whole).await, (cost, Usd::ZERO));
+    let of_rich = rich.cost().spend().await.unwrap().budgets;
+    assert_eq!((of_rich[1].name.as_str(), of_rich[1].spent), ("rich", cost));
+    // One pool: the second call found the first's connection, or its own.
+    assert!(sim.stats().total <= 1);
+}
+
 /// One suite for every ledger.
 async fn conforms(ledger: impl Ledger) {
     let (a, b) = (

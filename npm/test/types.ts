@@ -81,3 +81,14 @@ llm.chat({ messages, tools: [{ name: "x" }] });
 llm.chat("x").then((reply) => reply.output.city);
 // @ts-expect-error a signal is an AbortSignal
 llm.chat("x", { signal: true });
+
+new Warmline({ provider: "openai", apiKey: "k", budget: { usd: "0.5" }, prices: { m: { input: 1, output: "2" } } });
+const { total, models, budget } = llm.spend();
+export const spent: [string, number | undefined, string | undefined] = [total, models[0]?.usage.outputTokens, budget?.reserved];
+llm.chat("x").then(({ cost }): string | undefined => cost?.usd);
+// @ts-expect-error a budget is in dollars
+new Warmline({ provider: "openai", apiKey: "k", budget: { eur: 5 } });
+// @ts-expect-error a price has an output
+new Warmline({ provider: "openai", apiKey: "k", prices: { m: { input: 1 } } });
+// @ts-expect-error there may be no budget
+llm.spend().budget.limit;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Client, Inner};
 use crate::json::quote;
-use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Options, Proxy, Transport, Waits};
 use crate::{CostTracker, Error, Limits, Provider, Result, RetryPolicy};
 
@@ -399,7 +398,7 @@ impl ClientBuilder {
             timeout: self.timeout,
             deadline: self.deadline,
             retry: self.retry,
-            retry_budget: RetryBudget::default(),
+            retry_budget: Arc::default(),
             cost: self.cost,
         })))
     }

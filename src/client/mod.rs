@@ -31,6 +31,7 @@ use crate::{CostTracker, PoolStats, Provider, Reply, Request, Result, RetryPolic
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     provider: Provider,
     model: String,
@@ -40,7 +41,7 @@ struct Inner {
     timeout: Duration,
     deadline: Option<Duration>,
     retry: RetryPolicy,
-    retry_budget: RetryBudget,
+    retry_budget: Arc<RetryBudget>,
     cost: CostTracker,
 }
 
@@ -132,6 +133,25 @@ impl Client {
     /// ```
     pub fn cost(&self) -> &CostTracker {
         &self.0.cost
+    }
+
+    /// The same client, its pool and its retry budget, whose calls another tracker follows: for budgets by tag or by caller.
+    ///
+    /// ```no_run
+    /// # fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// use warmline::Budget;
+    ///
+    /// // Held to the client's budgets, and to the team's own besides, in the same ledger.
+    /// let team = client.cost().clone().budget(Budget::monthly("team-a", "20".parse()?)?);
+    /// let client = client.with_cost(team);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_cost(&self, tracker: CostTracker) -> Self {
+        Self(Arc::new(Inner {
+            cost: tracker,
+            ..Inner::clone(&self.0)
+        }))
     }
 
     /// Opens `n` connections before the first call needs them, at most as many as may be kept idle,

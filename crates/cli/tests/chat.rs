@@ -192,6 +192,52 @@ async fn a_call_that_the_budget_does_not_allow_is_3_and_sends_nothing() {
     assert_eq!(code, 0);
 }
 
+#[tokio::test]
+async fn a_ledger_adds_up_from_one_run_to_the_next() {
+    let sim = sim().await;
+    let path = std::env::temp_dir().join(format!("warmline-cli-{}.log", std::process::id()));
+    let run = |arguments: &'static [&'static str]| {
+        let mut command = warmline(arguments);
+        command.env("ANTHROPIC_API_KEY", "sk-ant-secret-42");
+        command.env("ANTHROPIC_BASE_URL", sim.anthropic_url());
+        command.env("LLM_LEDGER", &path);
+        async move {
+            outcome(
+                tokio::task::spawn_blocking(move || command.output().unwrap())
+                    .await
+                    .unwrap(),
+            )
+        }
+    };
+    let chat = &[
+        "chat",
+        "Hi",
+        "--max-tokens",
+        "10",
+        "--budget",
+        "0.01",
+        "--json",
+    ];
+    let mut codes = Vec::new();
+    while codes.last() != Some(&3) && codes.len() < 100 {
+        codes.push(run(chat).await.0);
+    }
+    // Each costs less than what it puts aside; all before the last were done.
+    assert!(
+        codes.len() > 2 && codes[..codes.len() - 1].iter().all(|code| *code == 0),
+        "{codes:?}"
+    );
+    std::fs::write(&path, "not a ledger\n").unwrap();
+    let (code, stdout, _) = run(chat).await;
+    assert!(
+        code == 2 && stdout.contains("damaged at byte 0"),
+        "{stdout}"
+    );
+    for suffix in ["", ".lock"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+    }
+}
+
 #[test]
 fn prices_are_shown_and_a_model_that_has_none_is_said() {
     let (code, stdout, _) = run(&mut warmline(&["prices", "claude-sonnet-4-5-20250929"]));
