@@ -6,10 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::{
-    Budget, Client, ClientBuilder, CostTracker, Error, Limits, Provider, Result, RetryPolicy,
+    Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, Price, Provider, Result,
+    RetryPolicy, Usd,
 };
-#[cfg(not(target_family = "wasm"))]
-use crate::{Price, Usd};
 
 impl ClientBuilder {
     /// A builder as the environment says:
@@ -130,26 +129,21 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>) -> Result<CostTracker> {
         })?;
         tracker = tracker.budget(Budget::monthly("default", limit)?);
     }
-    #[cfg(not(target_family = "wasm"))]
-    {
-        if let Some(path) = get("LLM_LEDGER")? {
-            tracker = tracker.ledger(crate::FileLedger::open(path.trim())?);
-        }
-        if let Some(path) = get("LLM_PRICES")? {
-            let text = std::fs::read_to_string(path.trim()).map_err(|e| {
-                Error::config(format!("LLM_PRICES is {path:?}, which cannot be read"))
-                    .with_source(e)
-            })?;
-            for (model, price) in prices(&text)? {
-                tracker = tracker.price(model, price);
-            }
+    if let Some(path) = get("LLM_LEDGER")? {
+        tracker = tracker.ledger(FileLedger::open(path.trim())?);
+    }
+    if let Some(path) = get("LLM_PRICES")? {
+        let text = std::fs::read_to_string(path.trim()).map_err(|e| {
+            Error::config(format!("LLM_PRICES is {path:?}, which cannot be read")).with_source(e)
+        })?;
+        for (model, price) in prices(&text)? {
+            tracker = tracker.price(model, price);
         }
     }
     Ok(tracker)
 }
 
 /// A file of prices.
-#[cfg(not(target_family = "wasm"))]
 fn prices(text: &str) -> Result<Vec<(String, Price)>> {
     let wrong = |what: String| Error::config(format!("the file of LLM_PRICES: {what}"));
     let file: serde_json::Map<String, serde_json::Value> =
@@ -182,7 +176,7 @@ fn prices(text: &str) -> Result<Vec<(String, Price)>> {
                 .map_or_else(|| value.to_string(), str::to_owned);
             let usd = text.parse::<Usd>();
             let usd = usd.map_err(|e| wrong(format!("{model}.{name}: {}", e.message())))?;
-            Ok(Some(Price::per_million(usd, usd).input))
+            Ok(Some(usd.of_a_million()))
         };
         let need =
             |name: &str| field(name)?.ok_or_else(|| wrong(format!("{model}.{name} is missing")));

@@ -46,11 +46,9 @@ pub use chat::{
     StopReason, Timing, Tool, ToolCall, ToolChoice, Usage,
 };
 pub use client::{Client, ClientBuilder, EventStream, HttpVersion};
-#[cfg(not(target_family = "wasm"))]
-pub use cost::FileLedger;
 pub use cost::{
-    Budget, BudgetAlert, BudgetSpend, Cost, CostTracker, Ledger, LongContext, MemoryLedger,
-    ModelSpend, Price, Refusal, Reserved, Spend, Usd,
+    Budget, BudgetAlert, BudgetSpend, Cost, CostTracker, FileLedger, Ledger, LongContext,
+    MemoryLedger, ModelSpend, Price, Refusal, Reserved, Spend, Usd,
 };
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
 pub use pool::{Histogram, Limits, PoolStats};

@@ -199,7 +199,7 @@ impl Ledger for FileLedger {
             if let Err(refusal) = log.books.check(budgets, amount, now) {
                 return Ok(Err(refusal));
             }
-            let (id, open) = (fastrand::u64(..), Open::new(budgets, amount, now));
+            let (id, open) = (random_id(), Open::new(budgets, amount, now));
             log.append(&opened(id, &open), &self.path)?;
             log.books.open(id, open);
             Ok(Ok(Reserved { id }))
@@ -224,6 +224,12 @@ impl Ledger for FileLedger {
         let state = self.with(|log, now| Ok(log.books.state(budget, now)));
         Box::pin(std::future::ready(state))
     }
+}
+
+/// Told apart from those of all who share the file, which are a few thousand at most.
+fn random_id() -> u64 {
+    const BITS: i32 = 53;
+    (runtime::random() * 2f64.powi(BITS)) as u64
 }
 
 fn failed(what: &str, path: &Path, why: std::io::Error) -> Error {

@@ -2,7 +2,6 @@
 
 mod books;
 mod bound;
-#[cfg(not(target_family = "wasm"))]
 mod file;
 mod ledger;
 mod price;
@@ -11,7 +10,6 @@ mod tracker;
 mod usd;
 
 pub(crate) use self::bound::Ask;
-#[cfg(not(target_family = "wasm"))]
 pub use self::file::FileLedger;
 pub use self::ledger::{Budget, Ledger, MemoryLedger, Refusal, Reserved};
 pub use self::price::{LongContext, Price};

@@ -86,8 +86,7 @@ impl Price {
     /// # Ok::<(), warmline::Error>(())
     /// ```
     pub fn per_million(input: Usd, output: Usd) -> Self {
-        let each = |million: Usd| Usd::from_pico(million.pico().div_ceil(1_000_000));
-        Self::flat(each(input), each(output))
+        Self::flat(input.of_a_million(), output.of_a_million())
     }
 
     fn flat(input: Usd, output: Usd) -> Self {

@@ -76,6 +76,12 @@ impl Usd {
         }
     }
 
+    /// What one costs where a million cost this: the unit of price lists to that of [`Price`](crate::Price). Up, where it is
+    /// no whole number of pico-dollars.
+    pub(crate) fn of_a_million(self) -> Self {
+        Self(self.0.div_ceil(1_000_000))
+    }
+
     pub(crate) fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }

@@ -66,12 +66,9 @@ fn build(config: &str) -> Result<Client> {
         } else if let Some(model) = name.strip_prefix("price:") {
             let mut rates = value.split(' ').map(str::parse);
             let mut rate = || rates.next().unwrap_or(Ok(Usd::ZERO));
-            let (mut price, cache) = (
-                Price::per_million(rate()?, rate()?),
-                Price::per_million(rate()?, rate()?),
-            );
-            // Both of them caches' here: the constructor turns a million's price into a token's.
-            (price.cache_read, price.cache_write) = (cache.input, cache.output);
+            let mut price = Price::per_million(rate()?, rate()?);
+            price.cache_read = rate()?.of_a_million();
+            price.cache_write = rate()?.of_a_million();
             price.cache_write_1h = price.cache_write;
             tracker = tracker.price(model, price);
         }

@@ -242,7 +242,7 @@ fn without_dates(rows: BTreeMap<String, String>) -> BTreeMap<String, String> {
     kept
 }
 
-/// As `src/cost/price.rs` does it.
+/// As `src/cost/price.rs` does it, and apart from it: this must run where that does not compile, for want of a table.
 fn undated(name: &str) -> &str {
     let name = name.strip_suffix("-latest").unwrap_or(name);
     let shape = |pattern: &str| {
