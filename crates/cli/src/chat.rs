@@ -24,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long)]
     base_url: Option<String>,
     /// The most that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     budget: Option<String>,
     /// The system prompt.
     #[arg(long)]
