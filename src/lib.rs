@@ -51,6 +51,7 @@ pub use cost::{
     MemoryLedger, ModelSpend, Price, Refusal, Reserved, Spend, Usd,
 };
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
+pub use json::Json;
 pub use pool::{Histogram, Limits, PoolStats};
 pub use provider::Provider;
 pub use retry::RetryPolicy;

@@ -68,8 +68,8 @@ impl RetryPolicy {
     /// ```
     pub fn backoff(&self, n: u32, random: f64) -> Duration {
         let longest = self.base.saturating_mul(1 << n.min(20)).min(self.cap);
-        let seconds = longest.as_secs_f64() * random.clamp(0.0, 1.0);
-        Duration::try_from_secs_f64(seconds).unwrap_or(longest)
+        let nanos = longest.as_secs_f64() * 1e9 * random.clamp(0.0, 1.0);
+        Duration::from_nanos(nanos as u64)
     }
 
     /// Whether a call that has been retried `n` times and failed with `error` is tried again: after

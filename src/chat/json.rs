@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::message::{CacheTtl, Message, Part, Role, Source, ToolCall};
 use super::request::{Effort, OutputSchema, Reasoning, Request, Tool, ToolChoice};
-use crate::json::{Malformed, Reader, Writer};
+use crate::json::{Json, Malformed, Reader};
 use crate::runtime;
 
 type Read<T> = Result<T, String>;
@@ -56,6 +56,15 @@ impl At<'_> {
     }
 }
 
+/// The start of an object.
+fn enter(json: &mut Reader<'_>, at: &At<'_>) -> Read<()> {
+    if json.peek() != Some(b'{') {
+        return at.must_be("an object");
+    }
+    json.object()?;
+    Ok(())
+}
+
 /// Reads an object by its fields, of which `field` says whether it knows them: a misspelt one would be lost
 /// without a word. One that is null counts as one that is not there.
 fn object<'a>(
@@ -63,10 +72,7 @@ fn object<'a>(
     at: &At<'_>,
     field: &mut dyn FnMut(&str, &mut Reader<'a>, &At<'_>) -> Read<bool>,
 ) -> Read<()> {
-    if json.peek() != Some(b'{') {
-        return at.must_be("an object");
-    }
-    json.object()?;
+    enter(json, at)?;
     while let Some(key) = json.key()? {
         let at = At::Field(at, &key);
         if !json.null()? && !field(&key, json, &at)? {
@@ -176,16 +182,23 @@ fn read_request(json: &mut Reader<'_>, at: &At<'_>) -> Read<Request> {
             "parallel_tool_calls" => request.parallel_tool_calls = Some(flag(json, at)?),
             "output_schema" => request.output_schema = Some(output_schema(json, at)?),
             "reasoning" => request.reasoning = Some(reasoning(json, at)?),
-            "extra" => match json.value()? {
-                Value::Object(extra) => request.extra = extra,
-                _ => return at.must_be("an object"),
-            },
+            "extra" => request.extra = extra(json, at)?,
             "keep_raw" => request.keep_raw = flag(json, at)?,
             _ => return Ok(false),
         }
         Ok(true)
     })?;
     Ok(request)
+}
+
+/// A null in it is sent: it may be one that the provider knows.
+fn extra(json: &mut Reader<'_>, at: &At<'_>) -> Read<Vec<(String, Json)>> {
+    let mut extra = Vec::new();
+    enter(json, at)?;
+    while let Some(name) = json.key()? {
+        extra.push((name.into_owned(), Json::read(json)?));
+    }
+    Ok(extra)
 }
 
 fn message(json: &mut Reader<'_>, at: &At<'_>) -> Read<Message> {
@@ -208,10 +221,7 @@ fn message(json: &mut Reader<'_>, at: &At<'_>) -> Read<Message> {
 fn kind(json: &Reader<'_>, at: &At<'_>) -> Read<String> {
     let mut json = json.clone();
     let mut kind = None;
-    if json.peek() != Some(b'{') {
-        return at.must_be("an object");
-    }
-    json.object()?;
+    enter(&mut json, at)?;
     while let (None, Some(key)) = (&kind, json.key()?) {
         match &*key {
             "type" => kind = Some(string(&mut json, &At::Field(at, "type"))?),
@@ -344,7 +354,7 @@ fn tool(json: &mut Reader<'_>, at: &At<'_>) -> Read<Tool> {
     object(json, at, &mut |key, json, at| {
         match key {
             "name" | "description" => texts.add(key, json, at)?,
-            "input_schema" => schema = Some(json.value()?),
+            "input_schema" => schema = Some(Json::read(json)?),
             "strict" => strict = flag(json, at)?,
             "cache" => mark = Some(cache(json, at)?),
             _ => return Ok(false),
@@ -386,7 +396,7 @@ fn output_schema(json: &mut Reader<'_>, at: &At<'_>) -> Read<OutputSchema> {
     object(json, at, &mut |key, json, at| {
         match key {
             "name" => name = Some(string(json, at)?),
-            "schema" => schema = Some(json.value()?),
+            "schema" => schema = Some(Json::read(json)?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -424,9 +434,8 @@ fn deserialize<'de, T, D: Deserializer<'de>>(
     deserializer: D,
     read: fn(&mut Reader<'_>, &At<'_>) -> Read<T>,
 ) -> Result<T, D::Error> {
-    let mut text = Writer::default();
-    text.value(&Value::deserialize(deserializer)?);
-    read(&mut Reader::new(&text.into_text()), &At::Top).map_err(D::Error::custom)
+    let text = Value::deserialize(deserializer)?.to_string();
+    read(&mut Reader::new(&text), &At::Top).map_err(D::Error::custom)
 }
 
 impl<'de> Deserialize<'de> for Request {

@@ -1,9 +1,9 @@
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::message::{CacheTtl, Message, Part};
 use crate::runtime;
-use crate::{Error, Result};
+use crate::{Error, Json, Result};
 
 /// What is asked of a model, in words that every provider's dialect can carry.
 ///
@@ -58,9 +58,9 @@ pub struct Request {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
     /// Fields of the provider's that this type does not name, added to the body as they are. One
-    /// that it does name is replaced.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub extra: Map<String, Value>,
+    /// that it does name is replaced. In JSON an object.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_object")]
+    pub extra: Vec<(String, Json)>,
     /// Keep the bytes of a streamed reply for [`Reply::raw`](crate::Reply::raw); a unary reply's
     /// are always kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -176,10 +176,10 @@ impl Request {
     /// }));
     /// ```
     #[must_use]
-    pub fn output_schema(mut self, name: impl Into<String>, schema: Value) -> Self {
+    pub fn output_schema(mut self, name: impl Into<String>, schema: impl Into<Json>) -> Self {
         self.output_schema = Some(OutputSchema {
             name: name.into(),
-            schema,
+            schema: schema.into(),
         });
         self
     }
@@ -204,12 +204,20 @@ impl Request {
     /// ```
     /// # use warmline::Request;
     /// let request = Request::new().extra("service_tier", "flex");
-    /// assert_eq!(request.extra["service_tier"], "flex");
+    /// assert_eq!(request.extra[0].1.as_str(), "\"flex\"");
     /// ```
     #[must_use]
     pub fn extra(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.extra.insert(name.into(), value.into());
+        let name = name.into();
+        self.extra.retain(|(known, _)| *known != name);
+        self.extra.push((name, value.into().into()));
         self
+    }
+
+    /// A field of [`Request::extra`].
+    pub(crate) fn extra_field(&self, name: &str) -> Option<&Json> {
+        let mut extra = self.extra.iter();
+        extra.find_map(|(known, value)| (known == name).then_some(value))
     }
 
     /// A request from its JSON form, the one that serde writes.
@@ -252,6 +260,10 @@ impl Request {
     }
 }
 
+fn as_object<S: Serializer>(extra: &[(String, Json)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(extra.iter().map(|(name, value)| (name, value)))
+}
+
 fn in_range(name: &str, value: Option<f64>, max: u8) -> Result<()> {
     match value {
         Some(v) if !(0.0..=f64::from(max)).contains(&v) => Err(Error::config(format!(
@@ -282,7 +294,7 @@ pub struct Tool {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// The JSON schema of its arguments.
-    pub input_schema: Value,
+    pub input_schema: Json,
     /// Hold the model to the schema exactly, where the provider can.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
@@ -302,12 +314,12 @@ impl Tool {
     pub fn new(
         name: impl Into<String>,
         description: impl Into<String>,
-        input_schema: Value,
+        input_schema: impl Into<Json>,
     ) -> Self {
         Self {
             name: name.into(),
             description: description.into(),
-            input_schema,
+            input_schema: input_schema.into(),
             strict: false,
             cache: None,
         }
@@ -340,14 +352,14 @@ pub enum ToolChoice {
 ///
 /// ```
 /// use serde_json::json;
-/// let shape = warmline::OutputSchema { name: "city".into(), schema: json!({"type": "object"}) };
+/// let shape = warmline::OutputSchema { name: "city".into(), schema: json!({"type": "object"}).into() };
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutputSchema {
     /// A name for the shape; OpenAI shows it to the model.
     pub name: String,
     /// The JSON schema.
-    pub schema: Value,
+    pub schema: Json,
 }
 
 /// How much the model thinks before it answers. Set one of the two.

@@ -1,7 +1,5 @@
 //! What a call can cost at most, told before it is sent.
 
-use serde_json::Value;
-
 use super::{CostTracker, Price, Usd};
 use crate::json::quote;
 use crate::{Error, Part, Provider, Request, Result};
@@ -116,7 +114,7 @@ fn input(
         return most.min(bytes / 3 + images * 1_600 + documents * 10_000);
     }
     // What `extra` holds may stand for anything, a file's id for one.
-    let unknown = documents > 0 || request.extra.contains_key("messages");
+    let unknown = documents > 0 || request.extra_field("messages").is_some();
     if unknown {
         return most;
     }
@@ -148,7 +146,7 @@ fn count(part: &Part, images: &mut u64, documents: &mut u64) {
 
 /// The most tokens that the model may write, thoughts included.
 fn output(provider: Provider, price: &Price, request: &Request) -> u64 {
-    let extra = |name: &str| request.extra.get(name).and_then(Value::as_u64);
+    let extra = |name: &str| request.extra_field(name)?.as_str().parse::<u64>().ok();
     let asked = extra("max_completion_tokens")
         .or(extra("max_tokens"))
         .or(request.max_tokens.map(u64::from));

@@ -3,10 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde_json::{Map, Number, Value};
-
 use super::plain;
-use crate::runtime;
 
 /// As many as `serde_json` allows.
 const MAX_DEPTH: u8 = 127;
@@ -52,6 +49,17 @@ impl<'a> Reader<'a> {
             text,
             at: 0,
             depth: 0,
+        }
+    }
+
+    /// Checked once as a whole, which is faster than string by string.
+    pub(crate) fn of_bytes(bytes: &'a [u8]) -> Result<Self> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Self::new(text)),
+            Err(e) => Err(Malformed {
+                expected: "UTF-8",
+                at: e.valid_up_to(),
+            }),
         }
     }
 
@@ -240,40 +248,6 @@ impl<'a> Reader<'a> {
         Ok(self.slice(from))
     }
 
-    pub(crate) fn value(&mut self) -> Result<Value> {
-        match self.peek() {
-            Some(b'"') => Ok(Value::String(self.string()?.into_owned())),
-            Some(b'{') => {
-                let mut map = Map::new();
-                self.object()?;
-                while let Some(key) = self.key()? {
-                    map.insert(key.into_owned(), self.value()?);
-                }
-                Ok(Value::Object(map))
-            }
-            Some(b'[') => {
-                let mut list = Vec::new();
-                self.list()?;
-                while self.item()? {
-                    list.push(self.value()?);
-                }
-                Ok(Value::Array(list))
-            }
-            _ => {
-                let text = self.skip()?;
-                Ok(match text {
-                    "null" => Value::Null,
-                    "true" => Value::Bool(true),
-                    "false" => Value::Bool(false),
-                    _ => match number(text) {
-                        Some(number) => Value::Number(number),
-                        None => return self.expected("a smaller number"),
-                    },
-                })
-            }
-        }
-    }
-
     /// Nothing more may come.
     pub(crate) fn end(&mut self) -> Result<()> {
         match self.peek() {
@@ -398,15 +372,4 @@ impl<'a> Reader<'a> {
 pub(crate) fn is_object(text: &str) -> bool {
     let mut json = Reader::new(text);
     json.peek() == Some(b'{') && json.pass().and_then(|()| json.end()).is_ok()
-}
-
-/// None for what no float can hold.
-fn number(text: &str) -> Option<Number> {
-    if let Ok(whole) = text.parse::<u64>() {
-        return Some(whole.into());
-    }
-    match text.parse::<i64>() {
-        Ok(whole) if whole != 0 => Some(whole.into()),
-        _ => Number::from_f64(runtime::parse_float(text)?),
-    }
 }

@@ -1,7 +1,5 @@
 //! Writing.
 
-use serde_json::Value;
-
 use super::plain;
 use crate::runtime;
 
@@ -113,25 +111,6 @@ impl Writer {
         match number.is_finite() {
             true => self.raw(&runtime::print_float(number)),
             false => self.raw("null"),
-        }
-    }
-
-    pub(crate) fn value(&mut self, value: &Value) {
-        match value {
-            Value::Null => self.raw("null"),
-            Value::Bool(flag) => self.flag(*flag),
-            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
-                (Some(whole), _, _) => self.count(whole),
-                (_, Some(whole), _) => self.raw(&whole.to_string()),
-                (_, _, float) => self.float(float.unwrap_or_default()),
-            },
-            Value::String(text) => self.text(text),
-            Value::Array(list) => self.list(list, Self::value),
-            Value::Object(map) => self.object(|json| {
-                for (name, value) in map {
-                    json.key(name).value(value);
-                }
-            }),
         }
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<Str
                     if let Some(shape) = &request.output_schema {
                         json.key("format").object(|json| {
                             json.field("type", "json_schema");
-                            json.key("schema").value(&shape.schema);
+                            json.key("schema").raw(shape.schema.as_str());
                         });
                     }
                 });
@@ -202,7 +202,7 @@ fn tool(json: &mut Writer, tool: &crate::Tool) {
         if !tool.description.is_empty() {
             json.field("description", &tool.description);
         }
-        json.key("input_schema").value(&tool.input_schema);
+        json.key("input_schema").raw(tool.input_schema.as_str());
         if tool.strict {
             json.key("strict").flag(true);
         }
@@ -212,7 +212,7 @@ fn tool(json: &mut Writer, tool: &crate::Tool) {
 
 /// The type of the choice, and the tool's name where one is chosen.
 fn tool_choice(request: &Request) -> Result<Option<(&'static str, Option<&str>)>> {
-    if request.tools.is_empty() && !request.extra.contains_key("tools") {
+    if request.tools.is_empty() && request.extra_field("tools").is_none() {
         return match request.tool_choice {
             Some(ToolChoice::Any | ToolChoice::Tool(_)) => Err(Error::config(
                 "tool_choice asks for a tool, and the request has no tools",

@@ -13,7 +13,6 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 pub(crate) use self::anthropic::DEFAULT_MAX_TOKENS;
 pub(crate) use self::error::decode_error;
@@ -172,13 +171,13 @@ pub(crate) fn request_id(headers: &Headers) -> Option<String> {
 /// A request's body in the making.
 struct Body<'a> {
     json: &'a mut Writer,
-    extra: &'a Map<String, Value>,
+    request: &'a Request,
 }
 
 impl Body<'_> {
     /// A field, unless [`Request::extra`] replaces it.
     fn field(&mut self, name: &str, write: impl FnOnce(&mut Writer)) {
-        if !self.extra.contains_key(name) {
+        if self.request.extra_field(name).is_none() {
             write(self.json.key(name));
         }
     }
@@ -204,10 +203,9 @@ impl Body<'_> {
 fn body(request: &Request, fill: impl FnOnce(&mut Body<'_>)) -> String {
     let mut json = Writer::default();
     json.object(|json| {
-        let extra = &request.extra;
-        fill(&mut Body { json, extra });
-        for (name, value) in extra {
-            json.key(name).value(value);
+        fill(&mut Body { json, request });
+        for (name, value) in &request.extra {
+            json.key(name).raw(value.as_str());
         }
     });
     json.into_text()
@@ -219,16 +217,12 @@ fn read_json<'a, T>(
     json: &'a [u8],
     read: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
 ) -> Result<T> {
-    // Checked once as a whole, which is faster than string by string.
-    let read = std::str::from_utf8(json)
-        .map_err(Into::into)
-        .and_then(|text| {
-            let mut reader = Reader::new(text);
-            let value = read(&mut reader)?;
-            reader.end()?;
-            Ok(value)
-        });
-    read.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
+    let read = Reader::of_bytes(json).and_then(|mut reader| {
+        let value = read(&mut reader)?;
+        reader.end()?;
+        Ok(value)
+    });
+    read.map_err(|source| {
         let shown = quote(&String::from_utf8_lossy(json.get(..200).unwrap_or(json)));
         Error::decode([what, " is not what the provider's dialect says: ", &shown].concat())
             .with_source(source)
@@ -253,6 +247,31 @@ impl FromStr for Provider {
                  like OpenAI, \"openai\" with their base URL)",
                 quote(name)
             ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_sent_with_its_fields_in_their_order() {
+        let schema = r#"{"type":"object","properties":{"why":{},"verdict":{},"a":{}}}"#;
+        let tool = format!(r#"{{"name":"t","input_schema":{schema}}}"#);
+        let request = format!(
+            r#"{{"messages":[{{"role":"user","content":"hi"}}],"tools":[{tool}],
+                "output_schema":{{"name":"o","schema":{schema}}},"extra":{{"z":null,"b":{schema}}}}}"#
+        );
+        let request = Request::from_json(&request).unwrap();
+        for provider in [Provider::Anthropic, Provider::OpenAi] {
+            let body = provider.encode(&request, "m", false, true).unwrap();
+            let body = std::str::from_utf8(&body).unwrap();
+            assert_eq!(body.matches(schema).count(), 3, "{body}");
+            assert!(
+                body.ends_with(&format!(r#""z":null,"b":{schema}}}"#)),
+                "{body}"
+            );
         }
     }
 }

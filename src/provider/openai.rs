@@ -43,7 +43,7 @@ pub(super) fn encode(
                     json.field("type", "json_schema");
                     json.key("json_schema").object(|json| {
                         json.field("name", &shape.name);
-                        json.key("schema").value(&shape.schema);
+                        json.key("schema").raw(shape.schema.as_str());
                         json.key("strict").flag(true);
                     });
                 });
@@ -89,7 +89,7 @@ fn tool(json: &mut Writer, tool: &Tool) {
             if !tool.description.is_empty() {
                 json.field("description", &tool.description);
             }
-            json.key("parameters").value(&tool.input_schema);
+            json.key("parameters").raw(tool.input_schema.as_str());
             if tool.strict {
                 json.key("strict").flag(true);
             }

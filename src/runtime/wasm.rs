@@ -50,8 +50,13 @@ impl Instant {
     }
 
     fn since(self, earlier: Self) -> Duration {
-        Duration::try_from_secs_f64((self.0 - earlier.0) / 1000.0).unwrap_or_default()
+        millis(self.0 - earlier.0)
     }
+}
+
+/// Nothing for a clock that went back.
+fn millis(ms: f64) -> Duration {
+    Duration::from_nanos((ms * 1e6) as u64)
 }
 
 impl Add<Duration> for Instant {
@@ -152,7 +157,7 @@ pub(crate) fn parse_http_date(text: &str) -> Option<SystemTime> {
     }
     let zone = if text.ends_with("GMT") { "" } else { " GMT" };
     let ms = Date::parse(&[text, zone].concat());
-    let since = Duration::try_from_secs_f64(ms / 1000.0).ok()?;
+    let since = (ms >= 0.0).then(|| millis(ms))?;
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 

@@ -158,6 +158,9 @@ enum Work {
     Stream(EventStream),
 }
 
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 thread_local! {
     /// The calls that there are, by the number that their wakers know.
     static CALLS: RefCell<Vec<Weak<Shared>>> = const { RefCell::new(Vec::new()) };
