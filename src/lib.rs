@@ -48,7 +48,7 @@ pub use chat::{
 pub use client::{Client, ClientBuilder, EventStream, HttpVersion};
 pub use cost::{
     Budget, BudgetAlert, BudgetSpend, Cost, CostTracker, FileLedger, Ledger, LongContext,
-    MemoryLedger, ModelSpend, Price, Refusal, Reserved, Spend, Usd,
+    MemoryLedger, ModelSpend, Price, Refusal, Settled, Spend, Usd,
 };
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
 pub use json::Json;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::join_all;
 use warmline::{
     Budget, Client, CostTracker, ErrorKind, Event, FileLedger, Ledger, Limits, MemoryLedger, Price,
-    Provider, Request, RetryPolicy, Usd,
+    Provider, Request, RetryPolicy, Settled, Usd,
 };
 use warmline_sim::{Config, Sim};
 
@@ -278,49 +278,65 @@ async fn a_tag_has_a_budget_of_its_own_within_the_whole() {
     assert!(sim.stats().total <= 1);
 }
 
-/// One suite for every ledger.
+async fn settle(ledger: &impl Ledger, id: u64, amount: &str) -> Vec<Usd> {
+    match ledger.settle(id, usd(amount)) {
+        Settled::Now(spent) => spent.unwrap(),
+        Settled::Later(spent) => spent.await.unwrap(),
+    }
+}
+
+/// One suite for every ledger. Its budgets are its own where the ledger is shared.
 async fn conforms(ledger: impl Ledger) {
-    let (a, b) = (
-        Budget::monthly("a", usd("1")).unwrap(),
-        Budget::monthly("b", usd("2")).unwrap(),
-    );
+    let run = format!("{:x}", fastrand::u64(..));
+    let budget = |name: &str, limit| Budget::monthly(format!("{run}-{name}"), limit).unwrap();
+    let (a, b) = (budget("a", usd("1")), budget("b", usd("2")));
     let both = [a.clone(), b.clone()];
-    let first = ledger.reserve(&both, usd("0.6")).await.unwrap().unwrap();
-    let refusal = ledger
-        .reserve(&both, usd("0.6"))
-        .await
-        .unwrap()
-        .unwrap_err();
+    let [first, exact, most, more] = std::array::from_fn(|_| fastrand::u64(..));
+    let reserve =
+        async |id, budgets: &[Budget], amount| ledger.reserve(id, budgets, amount).await.unwrap();
+    reserve(first, &both, usd("0.6")).await.unwrap();
+    // Who has not heard the answer asks again.
+    reserve(first, &both, usd("0.6")).await.unwrap();
+    let refusal = reserve(more, &both, usd("0.6")).await.unwrap_err();
     assert_eq!(
         (refusal.budget, refusal.spent, refusal.reserved),
         (a.clone(), Usd::ZERO, usd("0.6"))
     );
     // None or all: what did not fit into `a` was not taken from `b`.
-    assert_eq!(ledger.state("b").await.unwrap(), (Usd::ZERO, usd("0.6")));
-    let exact = ledger.reserve(&both, usd("0.4")).await.unwrap().unwrap();
-    ledger.settle(first.id, usd("0.25"));
-    ledger.settle(first.id, usd("0.25"));
-    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.25"), usd("0.4")));
-    ledger.settle(exact.id, Usd::ZERO);
-    ledger.settle(12345, usd("1"));
-    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.25"), Usd::ZERO));
-    assert_eq!(
-        ledger.state("unheard of").await.unwrap(),
-        (Usd::ZERO, Usd::ZERO)
-    );
-    let huge = Budget::monthly("huge", Usd::from_pico(u64::MAX)).unwrap();
-    let most = ledger
-        .reserve(std::slice::from_ref(&huge), Usd::from_pico(u64::MAX))
+    let state = async |budget: &Budget| ledger.state(&budget.name).await.unwrap();
+    assert_eq!(state(&b).await, (Usd::ZERO, usd("0.6")));
+    reserve(exact, &both, usd("0.4")).await.unwrap();
+    assert_eq!(settle(&ledger, first, "0.25").await, [usd("0.25"); 2]);
+    assert_eq!(settle(&ledger, first, "0.25").await, []);
+    assert_eq!(state(&a).await, (usd("0.25"), usd("0.4")));
+    assert_eq!(settle(&ledger, exact, "0").await, [usd("0.25"); 2]);
+    assert_eq!(settle(&ledger, more, "1").await, []);
+    assert_eq!(state(&a).await, (usd("0.25"), Usd::ZERO));
+    let nothing = (Usd::ZERO, Usd::ZERO);
+    assert_eq!(state(&budget("unheard-of", Usd::ZERO)).await, nothing);
+    // Free calls fit into a budget of nothing, and to the last digit into one of much.
+    reserve(fastrand::u64(..), &[budget("none", Usd::ZERO)], Usd::ZERO)
         .await
         .unwrap();
-    assert!(most.is_ok());
-    assert!(
-        ledger
-            .reserve(&[huge], Usd::from_pico(1))
-            .await
-            .unwrap()
-            .is_err()
+    let huge = [budget("huge", usd("9000000.000000000001"))];
+    reserve(most, &huge, usd("9000000")).await.unwrap();
+    let pico = Usd::from_pico(1);
+    assert!(reserve(more, &huge, pico + pico).await.is_err());
+    reserve(more, &huge, pico).await.unwrap();
+    assert_eq!(
+        settle(&ledger, most, "8999999.000000000003").await,
+        [usd("8999999.000000000003")]
     );
+    // The bounds are not held against what is already spent.
+    let unbounded = [Budget::monthly(huge[0].name.clone(), Usd::from_pico(u64::MAX)).unwrap()];
+    reserve(exact, &unbounded, usd("2")).await.unwrap();
+    assert_eq!(
+        state(&huge[0]).await,
+        (usd("8999999.000000000003"), usd("2.000000000001"))
+    );
+    for id in [exact, more] {
+        settle(&ledger, id, "0").await;
+    }
 }
 
 /// A path in the target folder that nothing is at.
@@ -343,7 +359,11 @@ async fn a_file_survives_torn_lines_and_refuses_damage() {
     let path = scratch("damage");
     let budget = [Budget::monthly("a", usd("1")).unwrap()];
     let ledger = FileLedger::open(&path).unwrap();
-    let open = ledger.reserve(&budget, usd("0.5")).await.unwrap().unwrap();
+    ledger
+        .reserve(1, &budget, usd("0.5"))
+        .await
+        .unwrap()
+        .unwrap();
     let whole = std::fs::read(&path).unwrap();
     // Killed at any byte of the next line: it counts as not written, and the ledger goes on.
     let line = b"S 1 500000 00000000";
@@ -369,7 +389,7 @@ async fn a_file_survives_torn_lines_and_refuses_damage() {
     }
     std::fs::write(&path, &whole).unwrap();
     let ledger = FileLedger::open(&path).unwrap();
-    ledger.settle(open.id, usd("0.2"));
+    settle(&ledger, 1, "0.2").await;
     drop(ledger);
     assert_eq!(
         FileLedger::open(&path).unwrap().state("a").await.unwrap(),
@@ -385,17 +405,22 @@ async fn a_long_log_is_replaced_by_its_sums_under_all_who_have_it_open() {
         FileLedger::open(&path).unwrap(),
         FileLedger::open(&path).unwrap(),
     );
-    let kept = one.reserve(&budget, usd("1")).await.unwrap().unwrap();
+    let kept = u64::MAX;
+    one.reserve(kept, &budget, usd("1")).await.unwrap().unwrap();
     for i in 0..12_000 {
         let ledger = if i % 2 == 0 { &one } else { &other };
-        let open = ledger.reserve(&budget, usd("0.02")).await.unwrap().unwrap();
-        ledger.settle(open.id, usd("0.01"));
+        ledger
+            .reserve(i, &budget, usd("0.02"))
+            .await
+            .unwrap()
+            .unwrap();
+        settle(ledger, i, "0.01").await;
     }
     assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20);
     for ledger in [&one, &other, &FileLedger::open(&path).unwrap()] {
         assert_eq!(ledger.state("a").await.unwrap(), (usd("120"), usd("1")));
     }
-    other.settle(kept.id, usd("0.5"));
+    settle(&other, kept, "0.5").await;
     assert_eq!(one.state("a").await.unwrap(), (usd("120.5"), Usd::ZERO));
 }
 

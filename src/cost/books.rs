@@ -82,13 +82,17 @@ impl Books {
         &mut self.accounts[at].2
     }
 
-    /// Whether the amount still fits into each budget.
+    /// Whether the reservation is to be opened: it still fits into each budget, and is not open yet.
     pub(super) fn check(
         &mut self,
+        id: u64,
         budgets: &[Budget],
         amount: Usd,
         now: SystemTime,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
+        if self.open.iter().any(|(open, _)| *open == id) {
+            return Ok(false);
+        }
         for budget in budgets {
             let Account { spent, reserved } = *self.account(Month::of(now), &budget.name);
             let taken = spent
@@ -103,7 +107,7 @@ impl Books {
                 });
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn open(&mut self, id: u64, open: Open) {
@@ -114,18 +118,22 @@ impl Books {
         self.open.push((id, open));
     }
 
-    /// Whether there was such a reservation.
-    pub(super) fn settle(&mut self, id: u64, amount: Usd) -> bool {
-        let Some(at) = self.open.iter().position(|(open, _)| *open == id) else {
-            return false;
-        };
+    /// What is then spent this month of each of the reservation's budgets, which is nothing for one of another month;
+    /// none where there was no such reservation.
+    pub(super) fn settle(&mut self, id: u64, amount: Usd, now: SystemTime) -> Option<Vec<Usd>> {
+        let at = self.open.iter().position(|(open, _)| *open == id)?;
         let (_, open) = self.open.swap_remove(at);
+        let mut spent = Vec::new();
         for budget in &open.budgets {
             let account = self.account(open.month, budget);
             account.reserved = account.reserved.saturating_sub(open.amount);
             account.spent = account.spent + amount;
+            spent.push(account.spent);
         }
-        true
+        if open.month != Month::of(now) {
+            spent.clear();
+        }
+        Some(spent)
     }
 
     /// Counts as spent what holders that must be gone have put aside, and forgets months that nothing hangs on.
@@ -136,7 +144,7 @@ impl Books {
             .as_secs();
         while let Some((id, open)) = self.open.iter().find(|(_, open)| open.expires <= seconds) {
             let (id, amount) = (*id, open.amount);
-            self.settle(id, amount);
+            self.settle(id, amount, now);
         }
         let this = Month::of(now);
         self.accounts
@@ -198,13 +206,13 @@ mod tests {
                             _ => Usd::from_pico(random.u64(0..=amount.pico())),
                         };
                         let crashed = random.u8(0..8) == 0;
-                        let known = !crashed && books.settle(id, cost);
+                        let known = !crashed && books.settle(id, cost, at(now)).is_some();
                         truth.push((month, used, if known { cost } else { amount }));
                     }
                     _ => {
                         let used = random.usize(1..=2);
                         let amount = Usd::from_pico(random.u64(0..300));
-                        if books.check(&budgets[..used], amount, at(now)).is_ok() {
+                        if books.check(id, &budgets[..used], amount, at(now)) == Ok(true) {
                             let open = Open::new(&budgets[..used], amount, at(now));
                             live.push((id, open.month, used, amount));
                             books.open(id, open);

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::books::{Books, Month, Open};
-use super::{Budget, Ledger, Refusal, Reserved, Usd};
+use super::{Budget, Ledger, Refusal, Settled, Usd};
 use crate::runtime::{self, BoxFuture};
 use crate::{Error, Result};
 
@@ -79,7 +79,7 @@ impl FileLedger {
             .lock()
             .map_err(|e| failed("locked", &self.path, e))?;
         let now = runtime::wall_clock();
-        let done = self.caught_up(log.take()).and_then(|mut caught_up| {
+        let done = self.caught_up(log.take(), now).and_then(|mut caught_up| {
             caught_up.books.expire(now);
             let done = f(&mut caught_up, now)?;
             *log = Some(caught_up);
@@ -93,7 +93,7 @@ impl FileLedger {
     }
 
     /// Reads what others have appended, or all where another file has taken the place of the one that was read.
-    fn caught_up(&self, log: Option<Log>) -> Result<Log> {
+    fn caught_up(&self, log: Option<Log>, now: SystemTime) -> Result<Log> {
         // One that is gone is not begun anew while it is in use: what is spent would be forgotten.
         let same = |log: &Log| same_file(&log.file, &self.path);
         let same = log.as_ref().map(same).transpose();
@@ -126,7 +126,7 @@ impl FileLedger {
                     .map_err(|e| failed("mended", &self.path, e))?;
                 break;
             };
-            if apply(&mut log.books, whole).is_none() {
+            if apply(&mut log.books, whole, now).is_none() {
                 return Err(Error::config(format!(
                     "the ledger {} is damaged at byte {}: mend or move it; it is not reset by itself, since what is spent would be forgotten",
                     self.path.display(),
@@ -192,44 +192,39 @@ impl Log {
 impl Ledger for FileLedger {
     fn reserve<'a>(
         &'a self,
+        id: u64,
         budgets: &'a [Budget],
         amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<Reserved, Refusal>>> {
+    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
         let reserved = self.with(|log, now| {
-            if let Err(refusal) = log.books.check(budgets, amount, now) {
-                return Ok(Err(refusal));
+            match log.books.check(id, budgets, amount, now) {
+                Err(refusal) => return Ok(Err(refusal)),
+                Ok(false) => {}
+                Ok(true) => {
+                    let open = Open::new(budgets, amount, now);
+                    log.append(&opened(id, &open), &self.path)?;
+                    log.books.open(id, open);
+                }
             }
-            let (id, open) = (random_id(), Open::new(budgets, amount, now));
-            log.append(&opened(id, &open), &self.path)?;
-            log.books.open(id, open);
-            Ok(Ok(Reserved { id }))
+            Ok(Ok(()))
         });
         Box::pin(std::future::ready(reserved))
     }
 
-    fn settle(&self, id: u64, amount: Usd) {
-        let settled = self.with(|log, _| {
-            if log.books.settle(id, amount) {
-                log.append(&line(&format!("S {id:x} {}", amount.pico())), &self.path)?;
-            }
-            Ok(())
-        });
-        if let Err(error) = settled {
-            // What was put aside stays, and is counted as spent when it expires: too much rather than too little.
-            tracing::error!(%error, "a call could not be settled");
-        }
+    fn settle(&self, id: u64, amount: Usd) -> Settled {
+        Settled::Now(self.with(|log, now| {
+            let Some(spent) = log.books.settle(id, amount, now) else {
+                return Ok(Vec::new());
+            };
+            log.append(&line(&format!("S {id:x} {}", amount.pico())), &self.path)?;
+            Ok(spent)
+        }))
     }
 
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
         let state = self.with(|log, now| Ok(log.books.state(budget, now)));
         Box::pin(std::future::ready(state))
     }
-}
-
-/// Told apart from those of all who share the file, which are a few thousand at most.
-fn random_id() -> u64 {
-    const BITS: i32 = 53;
-    (runtime::random() * 2f64.powi(BITS)) as u64
 }
 
 fn failed(what: &str, path: &Path, why: std::io::Error) -> Error {
@@ -275,7 +270,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// One line's change; none where it is damaged.
-fn apply(books: &mut Books, line: &[u8]) -> Option<()> {
+fn apply(books: &mut Books, line: &[u8], now: SystemTime) -> Option<()> {
     let line = std::str::from_utf8(line).ok()?;
     let (text, sum) = line.rsplit_once(' ')?;
     if u32::from_str_radix(sum, 16).ok()? != checksum(text.as_bytes()) {
@@ -298,7 +293,7 @@ fn apply(books: &mut Books, line: &[u8]) -> Option<()> {
         "S" => {
             let id = u64::from_str_radix(next()?, 16).ok()?;
             // One that had expired for the reader was settled in time by its holder's clock, or never.
-            books.settle(id, Usd::from_pico(next()?.parse().ok()?));
+            books.settle(id, Usd::from_pico(next()?.parse().ok()?), now);
         }
         "T" => {
             let (month, name) = (Month(next()?.parse().ok()?), next()?);

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use super::Usd;
 use super::books::{Books, Open};
-use crate::runtime::{self, BoxFuture};
+use crate::runtime::{self, BoxFuture, Shareable};
 use crate::{Error, Result};
 
 /// A limit on what is spent in a calendar month (UTC), under a name that those who share it have in common.
@@ -46,19 +46,6 @@ impl Budget {
     }
 }
 
-/// What a ledger has put aside.
-///
-/// ```
-/// # fn demo(reserved: warmline::Reserved) {
-/// println!("reservation {}", reserved.id);
-/// # }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reserved {
-    /// By which it is settled.
-    pub id: u64,
-}
-
 /// Why a ledger put nothing aside: the first budget that has not enough left.
 ///
 /// ```
@@ -90,26 +77,50 @@ pub struct Refusal {
 /// # async fn demo() -> warmline::Result<()> {
 /// let ledger = MemoryLedger::default();
 /// let budgets = [Budget::monthly("mine", "1".parse()?)?];
-/// let reserved = ledger.reserve(&budgets, "0.6".parse()?).await?.unwrap();
-/// assert!(ledger.reserve(&budgets, "0.6".parse()?).await?.is_err());
-/// ledger.settle(reserved.id, "0.1".parse()?);
-/// assert!(ledger.reserve(&budgets, "0.6".parse()?).await?.is_ok());
+/// assert!(ledger.reserve(1, &budgets, "0.6".parse()?).await?.is_ok());
+/// assert!(ledger.reserve(2, &budgets, "0.6".parse()?).await?.is_err());
+/// ledger.settle(1, "0.1".parse()?);
+/// assert!(ledger.reserve(3, &budgets, "0.6".parse()?).await?.is_ok());
 /// # Ok(()) }
 /// ```
-pub trait Ledger: Send + Sync {
-    /// Puts an amount aside in each of the budgets, or in none.
+pub trait Ledger: Shareable {
+    /// Puts an amount aside in each of the budgets, or in none, under a number that the caller draws at random. One that is
+    /// there by its number already is not put aside twice, so that who has heard no answer can ask again.
+    ///
+    /// # Errors
+    /// That the ledger cannot be reached or read. Whether the amount is put aside is not known then.
     fn reserve<'a>(
         &'a self,
+        id: u64,
         budgets: &'a [Budget],
         amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<Reserved, Refusal>>>;
+    ) -> BoxFuture<'a, Result<Result<(), Refusal>>>;
 
-    /// Puts what a call came to in place of what was put aside for it. Does not wait: a remote ledger does it
-    /// in the background. One that is not known, since it has expired, stays as it is.
-    fn settle(&self, id: u64, amount: Usd);
+    /// Puts what a call came to in place of what was put aside for it. One that is not known, since it has expired or
+    /// is settled, stays as it is.
+    fn settle(&self, id: u64, amount: Usd) -> Settled;
 
     /// What is spent of a budget this month, and what is put aside.
+    ///
+    /// # Errors
+    /// That the ledger cannot be reached or read.
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>>;
+}
+
+/// A settlement: what is then spent this month of each of the reservation's budgets, in their order; nothing where the
+/// reservation was not known or of another month.
+///
+/// ```
+/// use warmline::{Ledger, MemoryLedger, Settled, Usd};
+///
+/// let Settled::Now(Ok(spent)) = MemoryLedger::default().settle(7, Usd::ZERO) else { panic!() };
+/// assert!(spent.is_empty());
+/// ```
+pub enum Settled {
+    /// It is done, or has failed.
+    Now(Result<Vec<Usd>>),
+    /// A remote ledger has yet to answer; a thread in the background awaits it, so that the call's caller need not.
+    Later(BoxFuture<'static, Result<Vec<Usd>>>),
 }
 
 /// The ledger of one process, which begins empty.
@@ -118,47 +129,41 @@ pub trait Ledger: Send + Sync {
 /// let ledger = warmline::MemoryLedger::default();
 /// ```
 #[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<Memory>);
-
-#[derive(Debug, Default)]
-struct Memory {
-    books: Books,
-    last: u64,
-}
+pub struct MemoryLedger(Mutex<Books>);
 
 impl MemoryLedger {
-    fn with<T>(&self, f: impl FnOnce(&mut Memory, SystemTime) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut Books, SystemTime) -> T) -> T {
         // Whoever panicked cannot have left a sum half made.
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = runtime::wall_clock();
-        memory.books.expire(now);
-        f(&mut memory, now)
+        books.expire(now);
+        f(&mut books, now)
     }
 }
 
 impl Ledger for MemoryLedger {
     fn reserve<'a>(
         &'a self,
+        id: u64,
         budgets: &'a [Budget],
         amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<Reserved, Refusal>>> {
-        let reserved = self.with(|memory, now| {
-            memory.books.check(budgets, amount, now)?;
-            memory.last += 1;
-            memory
-                .books
-                .open(memory.last, Open::new(budgets, amount, now));
-            Ok(Reserved { id: memory.last })
+    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
+        let reserved = self.with(|books, now| {
+            if books.check(id, budgets, amount, now)? {
+                books.open(id, Open::new(budgets, amount, now));
+            }
+            Ok(())
         });
         Box::pin(std::future::ready(Ok(reserved)))
     }
 
-    fn settle(&self, id: u64, amount: Usd) {
-        self.with(|memory, _| memory.books.settle(id, amount));
+    fn settle(&self, id: u64, amount: Usd) -> Settled {
+        let spent = self.with(|books, now| books.settle(id, amount, now));
+        Settled::Now(Ok(spent.unwrap_or_default()))
     }
 
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        let state = self.with(|memory, now| memory.books.state(budget, now));
+        let state = self.with(|books, now| books.state(budget, now));
         Box::pin(std::future::ready(Ok(state)))
     }
 }

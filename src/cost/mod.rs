@@ -4,14 +4,16 @@ mod books;
 mod bound;
 mod file;
 mod ledger;
+mod outbox;
 mod price;
+pub(crate) mod remote;
 mod reservation;
 mod tracker;
 mod usd;
 
 pub(crate) use self::bound::Ask;
 pub use self::file::FileLedger;
-pub use self::ledger::{Budget, Ledger, MemoryLedger, Refusal, Reserved};
+pub use self::ledger::{Budget, Ledger, MemoryLedger, Refusal, Settled};
 pub use self::price::{LongContext, Price};
 pub(crate) use self::reservation::Reservation;
 pub use self::tracker::{BudgetAlert, BudgetSpend, Cost, CostTracker, ModelSpend, Spend};

@@ -2,30 +2,53 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Ask, Cost, CostTracker, Usd};
-use crate::{Reply, Result};
+use crate::{ErrorKind, Reply, Result, runtime};
 
 /// What one attempt has put aside. Dropped without a word, as by a caller who cancels, it settles at what the attempt can
 /// have cost: all of it once something was sent, nothing before.
 pub(crate) struct Reservation {
     tracker: CostTracker,
     ask: Arc<Ask>,
-    /// None where there is no budget.
-    id: Option<u64>,
+    id: u64,
+    hold: Hold,
     sent: AtomicBool,
     settled: AtomicBool,
+}
+
+/// What the ledger holds for an attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// There is no budget.
+    Nothing,
+    /// It has been asked, and has not answered.
+    Asked,
+    Reserved,
+    /// It could not be reached, and is owed what the attempt costs.
+    Owing,
 }
 
 impl Reservation {
     /// # Errors
     /// `BudgetExceeded`, or that the ledger cannot be reached.
     pub(crate) async fn make(tracker: &CostTracker, ask: &Arc<Ask>) -> Result<Self> {
-        Ok(Self {
-            id: tracker.reserve(ask.worst).await?,
+        let mut reservation = Self {
             tracker: tracker.clone(),
             ask: ask.clone(),
+            id: random_id(),
+            hold: Hold::Asked,
             sent: AtomicBool::new(false),
             settled: AtomicBool::new(false),
-        })
+        };
+        let held = tracker.reserve(reservation.id, ask.worst).await;
+        match &held {
+            Ok(hold) => reservation.hold = *hold,
+            // A ledger that refuses holds nothing that is to be given back.
+            Err(error) => {
+                let refused = matches!(error.kind(), ErrorKind::BudgetExceeded { .. });
+                *reservation.settled.get_mut() = refused;
+            }
+        }
+        held.map(|_| reservation)
     }
 
     /// From here on the provider may have been asked, and may bill.
@@ -54,21 +77,35 @@ impl Reservation {
         };
         reply.cost = Some(cost);
         if !self.settled.swap(true, Ordering::Relaxed) {
-            self.tracker.settle(&self.ask, self.id, cost, Some(reply));
+            self.end(cost, Some(reply));
         }
+    }
+
+    fn end(&self, cost: Cost, reply: Option<&Reply>) {
+        self.tracker
+            .settle(&self.ask, self.id, self.hold, cost, reply);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if !*self.settled.get_mut() {
-            let usd = match *self.sent.get_mut() {
-                true => self.ask.worst,
-                false => Usd::ZERO,
-            };
-            let estimated = usd != Usd::ZERO;
-            self.tracker
-                .settle(&self.ask, self.id, Cost { usd, estimated }, None);
+        if *self.settled.get_mut() {
+            return;
         }
+        if self.hold == Hold::Asked {
+            return self.tracker.give_back(self.id);
+        }
+        let usd = match *self.sent.get_mut() {
+            true => self.ask.worst,
+            false => Usd::ZERO,
+        };
+        let estimated = usd != Usd::ZERO;
+        self.end(Cost { usd, estimated }, None);
     }
+}
+
+/// Told apart from those of all who share a ledger, within a lease.
+fn random_id() -> u64 {
+    let half = || (runtime::random() * 2f64.powi(32)) as u64;
+    half() << 32 | half()
 }

@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use super::books::Month;
+use super::outbox::Outbox;
+use super::reservation::Hold;
 use super::{Ask, Budget, Ledger, MemoryLedger, Price, Refusal, Usd};
-use crate::{Error, ErrorKind, Provider, Reply, Result, Usage, runtime};
+use crate::runtime::{self, Shareable};
+use crate::{Error, ErrorKind, Provider, Reply, Result, Usage};
 
 /// What a call cost.
 ///
@@ -40,16 +43,30 @@ pub struct Cost {
 /// ```
 #[derive(Clone)]
 pub struct CostTracker {
+    settings: Arc<Settings>,
+    outbox: Outbox,
+}
+
+#[derive(Clone)]
+struct Settings {
     budgets: Vec<Budget>,
-    ledger: Arc<dyn Ledger>,
     prices: Vec<(String, Price)>,
     thresholds: Vec<u8>,
-    on_alert: Option<Arc<OnAlert>>,
+    on_alert: Option<Arc<dyn OnAlert>>,
     estimating: bool,
+    fail_open: bool,
     totals: Arc<Mutex<Totals>>,
 }
 
-type OnAlert = dyn Fn(&BudgetAlert) + Send + Sync;
+trait OnAlert: Shareable {
+    fn tell(&self, alert: &BudgetAlert);
+}
+
+impl<F: Fn(&BudgetAlert) + Shareable> OnAlert for F {
+    fn tell(&self, alert: &BudgetAlert) {
+        self(alert);
+    }
+}
 
 #[derive(Default)]
 struct Totals {
@@ -57,7 +74,7 @@ struct Totals {
     month: Option<Month>,
     models: Vec<ModelSpend>,
     /// By budget, the highest threshold of the month that was told.
-    told: Vec<(String, u8)>,
+    told: Vec<(String, Option<u8>)>,
 }
 
 /// What calls of one model came to this month.
@@ -126,6 +143,8 @@ pub struct Spend {
     pub models: Vec<ModelSpend>,
     /// The budgets, with what others who share the ledger have spent.
     pub budgets: Vec<BudgetSpend>,
+    /// What the ledger could not be told yet, and so is not in `budgets`.
+    pub unsettled: Usd,
 }
 
 /// A budget has passed one of its thresholds.
@@ -164,13 +183,16 @@ impl fmt::Display for BudgetAlert {
 impl Default for CostTracker {
     fn default() -> Self {
         Self {
-            budgets: Vec::new(),
-            ledger: Arc::new(MemoryLedger::default()),
-            prices: Vec::new(),
-            thresholds: vec![50, 80, 100],
-            on_alert: None,
-            estimating: false,
-            totals: Arc::default(),
+            settings: Arc::new(Settings {
+                budgets: Vec::new(),
+                prices: Vec::new(),
+                thresholds: vec![50, 80, 100],
+                on_alert: None,
+                estimating: false,
+                fail_open: false,
+                totals: Arc::default(),
+            }),
+            outbox: Outbox::new(MemoryLedger::default()),
         }
     }
 }
@@ -185,7 +207,7 @@ impl CostTracker {
         Self::default()
     }
 
-    /// Adds a budget, to which every call is held. With several, a call must fit into each.
+    /// Adds a budget, to which every call is held, or gives one of its name another limit. With several, a call must fit into each.
     ///
     /// ```
     /// # use warmline::{Budget, CostTracker};
@@ -196,11 +218,16 @@ impl CostTracker {
     /// ```
     #[must_use]
     pub fn budget(mut self, budget: Budget) -> Self {
-        self.budgets.push(budget);
+        let budgets = &mut self.set().budgets;
+        budgets.retain(|known| known.name != budget.name);
+        budgets.push(budget);
         self
     }
 
     /// Keeps the budgets' books elsewhere than in this process's memory.
+    ///
+    /// A remote ledger costs a call one round trip, before it is sent. What it came to is told in the background. What is on its
+    /// way when the last client and tracker are dropped is waited for, at most 5 s; [`flush`](Self::flush) waits for all.
     ///
     /// ```
     /// # use warmline::{CostTracker, FileLedger};
@@ -210,7 +237,7 @@ impl CostTracker {
     /// ```
     #[must_use]
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
-        self.ledger = Arc::new(ledger);
+        self.outbox = Outbox::new(ledger);
         self
     }
 
@@ -222,7 +249,7 @@ impl CostTracker {
     /// ```
     #[must_use]
     pub fn price(mut self, model: impl Into<String>, price: Price) -> Self {
-        self.prices.push((model.into(), price));
+        self.set().prices.push((model.into(), price));
         self
     }
 
@@ -233,8 +260,7 @@ impl CostTracker {
     /// ```
     #[must_use]
     pub fn thresholds(mut self, percent: impl IntoIterator<Item = u8>) -> Self {
-        self.thresholds = percent.into_iter().collect();
-        self.thresholds.sort_unstable();
+        self.set().thresholds = percent.into_iter().collect();
         self
     }
 
@@ -244,8 +270,8 @@ impl CostTracker {
     /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{alert}"));
     /// ```
     #[must_use]
-    pub fn on_alert(mut self, call: impl Fn(&BudgetAlert) + Send + Sync + 'static) -> Self {
-        self.on_alert = Some(Arc::new(call));
+    pub fn on_alert(mut self, call: impl Fn(&BudgetAlert) + Shareable + 'static) -> Self {
+        self.set().on_alert = Some(Arc::new(call));
         self
     }
 
@@ -257,20 +283,41 @@ impl CostTracker {
     /// ```
     #[must_use]
     pub fn estimate_input(mut self) -> Self {
-        self.estimating = true;
+        self.set().estimating = true;
         self
     }
 
+    /// Lets calls go ahead while the ledger cannot be reached, rather than fail. What they cost is owed and the ledger is
+    /// told once it can be; until then the limit **can be overshot**.
+    ///
+    /// ```
+    /// let tracker = warmline::CostTracker::new().fail_open();
+    /// ```
+    #[must_use]
+    pub fn fail_open(mut self) -> Self {
+        self.set().fail_open = true;
+        self
+    }
+
+    fn set(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+
     pub(super) fn has_budget(&self) -> bool {
-        !self.budgets.is_empty()
+        !self.settings.budgets.is_empty()
     }
 
     pub(super) fn is_estimating(&self) -> bool {
-        self.estimating
+        self.settings.estimating
     }
 
     pub(super) fn price_of(&self, list: &str, model: &str) -> Option<Price> {
-        let own = self.prices.iter().rev().find(|(name, _)| name == model);
+        let own = self
+            .settings
+            .prices
+            .iter()
+            .rev()
+            .find(|(name, _)| name == model);
         own.map(|(_, price)| *price)
             .or_else(|| Price::lookup(list, model))
     }
@@ -287,8 +334,8 @@ impl CostTracker {
     /// ```
     pub async fn spend(&self) -> Result<Spend> {
         let mut budgets = Vec::new();
-        for Budget { name, limit } in &self.budgets {
-            let (spent, reserved) = self.ledger.state(name).await?;
+        for Budget { name, limit } in &self.settings.budgets {
+            let (spent, reserved) = self.outbox.state(name).await?;
             budgets.push(BudgetSpend {
                 name: name.clone(),
                 limit: *limit,
@@ -296,38 +343,53 @@ impl CostTracker {
                 reserved,
             });
         }
-        let (month, models) = self.with_totals(|month, totals| (month, totals.models.clone()));
+        let (month, models) = self
+            .settings
+            .with_totals(|month, totals| (month, totals.models.clone()));
         Ok(Spend {
             month: month.to_string(),
             total: models.iter().map(|model| model.cost).sum(),
             models,
             budgets,
+            unsettled: self.outbox.unsettled(),
         })
     }
 
-    fn with_totals<T>(&self, f: impl FnOnce(Month, &mut Totals) -> T) -> T {
-        let month = Month::of(runtime::wall_clock());
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        if totals.month.replace(month) != Some(month) {
-            *totals = Totals {
-                month: Some(month),
-                ..Totals::default()
-            };
-        }
-        f(month, &mut totals)
+    /// Waits until every call has ended and the ledger has been told what it came to: the last thing to do in a process that
+    /// keeps a client in a `static`, or before an edge function's request is over.
+    ///
+    /// # Errors
+    /// The ledger's, where it cannot be told. What is left goes on being tried, and another flush tries it again.
+    ///
+    /// ```
+    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// client.cost().flush().await
+    /// # }
+    /// ```
+    pub async fn flush(&self) -> Result<()> {
+        self.outbox.flush().await
     }
 
-    pub(super) async fn reserve(&self, worst: Usd) -> Result<Option<u64>> {
-        if self.budgets.is_empty() {
-            return Ok(None);
+    /// # Errors
+    /// `BudgetExceeded`, or that the ledger cannot be reached.
+    pub(super) async fn reserve(&self, id: u64, worst: Usd) -> Result<Hold> {
+        if !self.has_budget() {
+            return Ok(Hold::Nothing);
         }
+        let reserved = self.outbox.reserve(id, &self.settings.budgets, worst).await;
         let Refusal {
             budget,
             spent,
             reserved,
-        } = match self.ledger.reserve(&self.budgets, worst).await? {
-            Ok(reserved) => return Ok(Some(reserved.id)),
-            Err(refusal) => refusal,
+        } = match reserved {
+            Ok(Ok(())) => return Ok(Hold::Reserved),
+            Ok(Err(refusal)) => refusal,
+            Err(error) if self.settings.fail_open => {
+                tracing::warn!(%error, "a call goes ahead without its ledger, and owes what it costs");
+                self.outbox.owe();
+                return Ok(Hold::Owing);
+            }
+            Err(error) => return Err(error),
         };
         let Budget { name, limit } = budget;
         let message = [
@@ -352,11 +414,36 @@ impl CostTracker {
         Err(Error::new(kind, message.concat()))
     }
 
-    /// An attempt is over: `reply` is none where it failed.
-    pub(super) fn settle(&self, ask: &Ask, id: Option<u64>, cost: Cost, reply: Option<&Reply>) {
-        if let Some(id) = id {
-            self.ledger.settle(id, cost.usd);
+    pub(super) fn give_back(&self, id: u64) {
+        self.outbox.give_back(id);
+    }
+
+    /// A reply, or the lack of one, and what it costs.
+    pub(super) fn settle(&self, ask: &Ask, id: u64, hold: Hold, cost: Cost, reply: Option<&Reply>) {
+        self.settings.count(ask, cost, reply);
+        let owed_by = (hold == Hold::Owing).then_some(&*self.settings.budgets);
+        if hold != Hold::Nothing {
+            let settings = self.settings.clone();
+            let told = move |spent: &[Usd]| settings.alert(spent);
+            self.outbox.settle(id, cost.usd, owed_by, told);
         }
+    }
+}
+
+impl Settings {
+    fn with_totals<T>(&self, f: impl FnOnce(Month, &mut Totals) -> T) -> T {
+        let month = Month::of(runtime::wall_clock());
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        if totals.month.replace(month) != Some(month) {
+            *totals = Totals {
+                month: Some(month),
+                ..Totals::default()
+            };
+        }
+        f(month, &mut totals)
+    }
+
+    fn count(&self, ask: &Ask, cost: Cost, reply: Option<&Reply>) {
         self.with_totals(|_, totals| {
             let same = |of: &ModelSpend| of.provider == ask.provider && of.model == ask.model;
             let at = totals.models.iter().position(same).unwrap_or_else(|| {
@@ -380,55 +467,50 @@ impl CostTracker {
                 None => model.failures += 1,
             }
         });
-        if id.is_some() && cost.usd != Usd::ZERO {
-            self.alert();
-        }
     }
 
-    /// Looks whether a threshold was passed. A ledger that answers at once is asked here; one that is far away would be
-    /// asked off the caller's path.
-    fn alert(&self) {
-        for budget in &self.budgets {
-            let mut state = self.ledger.state(&budget.name);
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            let std::task::Poll::Ready(Ok((spent, _))) = state.as_mut().poll(&mut cx) else {
-                continue;
+    /// Tells of each budget the highest threshold that is passed, once a month.
+    fn alert(&self, spent: &[Usd]) {
+        for (budget, spent) in self.budgets.iter().zip(spent) {
+            let (limit, spent) = (budget.limit, *spent);
+            let at = |percent: u8| {
+                let (hundreds, rest) = (limit.pico() / 100, limit.pico() % 100);
+                let percent = u64::from(percent);
+                Usd::from_pico(hundreds.saturating_mul(percent))
+                    + Usd::from_pico(rest * percent / 100)
             };
-            let passed = |percent: &&u8| {
-                u128::from(spent.pico()) * 100
-                    >= u128::from(budget.limit.pico()) * u128::from(**percent)
-            };
-            let Some(percent) = self.thresholds.iter().rev().find(passed).copied() else {
+            let passed = self.thresholds.iter().copied();
+            let Some(percent) = passed.filter(|percent| spent >= at(*percent)).max() else {
                 continue;
             };
             let news = self.with_totals(|_, totals| {
-                match totals
+                let known = totals
                     .told
-                    .iter_mut()
-                    .find(|(name, _)| *name == budget.name)
-                {
-                    Some((_, told)) if *told >= percent => false,
-                    Some((_, told)) => {
-                        *told = percent;
-                        true
-                    }
-                    None => {
-                        totals.told.push((budget.name.clone(), percent));
-                        true
-                    }
+                    .iter()
+                    .position(|(name, _)| *name == budget.name);
+                let known = known.unwrap_or_else(|| {
+                    totals.told.push((budget.name.clone(), None));
+                    totals.told.len() - 1
+                });
+                let told = &mut totals.told[known].1;
+                let news = told.is_none_or(|told| told < percent);
+                if news {
+                    *told = Some(percent);
                 }
+                news
             });
-            if news {
-                let alert = BudgetAlert {
-                    budget: budget.name.clone(),
-                    percent,
-                    spent,
-                    limit: budget.limit,
-                };
-                tracing::warn!(budget = alert.budget, percent, %spent, limit = %alert.limit, "budget threshold passed");
-                if let Some(call) = &self.on_alert {
-                    call(&alert);
-                }
+            if !news {
+                continue;
+            }
+            let alert = BudgetAlert {
+                budget: budget.name.clone(),
+                percent,
+                spent,
+                limit,
+            };
+            tracing::warn!(budget = alert.budget, percent, %spent, %limit, "budget threshold passed");
+            if let Some(call) = &self.on_alert {
+                call.tell(&alert);
             }
         }
     }
@@ -438,7 +520,7 @@ impl fmt::Debug for CostTracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut tracker = f.debug_struct("CostTracker");
         tracker
-            .field("budgets", &self.budgets)
+            .field("budgets", &self.settings.budgets)
             .finish_non_exhaustive()
     }
 }

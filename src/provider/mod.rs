@@ -222,11 +222,14 @@ fn read_json<'a, T>(
         reader.end()?;
         Ok(value)
     });
-    read.map_err(|source| {
-        let shown = quote(&String::from_utf8_lossy(json.get(..200).unwrap_or(json)));
-        Error::decode([what, " is not what the provider's dialect says: ", &shown].concat())
-            .with_source(source)
-    })
+    read.map_err(|malformed| foreign(what, json, malformed))
+}
+
+#[cold]
+fn foreign(what: &str, json: &[u8], malformed: Malformed) -> Error {
+    let shown = quote(&String::from_utf8_lossy(json.get(..200).unwrap_or(json)));
+    Error::decode([what, " is not what the provider's dialect says: ", &shown].concat())
+        .with_source(malformed)
 }
 
 impl fmt::Display for Provider {

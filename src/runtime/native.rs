@@ -1,6 +1,9 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 pub(crate) use tokio::time::{Instant, Sleep, sleep};
 
@@ -33,6 +36,40 @@ pub(crate) fn print_float(number: f64) -> String {
 pub(crate) async fn timeout<F: Future>(at_most: Duration, future: F) -> Option<F::Output> {
     tokio::time::timeout(at_most, future).await.ok()
 }
+
+/// Runs work that outlives the call and the runtime that began it, on a thread of the crate's own.
+pub(crate) fn background(work: impl Future<Output = ()> + Send + 'static) {
+    static RUNTIME: LazyLock<std::io::Result<Handle>> = LazyLock::new(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        std::thread::Builder::new()
+            .name("warmline".into())
+            .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        Ok(handle)
+    });
+    match &*RUNTIME {
+        Ok(runtime) => drop(runtime.spawn(work)),
+        Err(error) => tracing::error!(%error, "no thread for work in the background"),
+    }
+}
+
+/// Blocks until the work is done in the background, or for so long.
+pub(crate) fn wait_for(work: impl Future<Output = ()> + Send + 'static, at_most: Duration) {
+    let (done, wait) = std::sync::mpsc::channel();
+    background(async move {
+        work.await;
+        // Nobody waits any longer.
+        let _ = done.send(());
+    });
+    let _ = wait.recv_timeout(at_most);
+}
+
+/// What this target asks of values that callers hand in.
+pub trait Shareable: Send + Sync {}
+
+impl<T: Send + Sync + ?Sized> Shareable for T {}
 
 /// A future that can go wherever this target's futures must be able to go.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -2,8 +2,9 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::ops::Add;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use js_sys::{Date, Math};
@@ -182,6 +183,92 @@ pub(crate) async fn timeout<F: Future>(at_most: Duration, future: F) -> Option<F
     })
     .await
 }
+
+thread_local! {
+    /// The tasks that there are, by the number that their wakers know.
+    static TASKS: RefCell<Vec<Weak<Task>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Polled at once where a promise or a timer wakes it, rather than by way of the microtask queue, which in Workers costs
+/// more than all else that an event costs here, and may run it in another request's name.
+pub(crate) struct Task {
+    poll: RefCell<Box<Poller>>,
+    running: Cell<bool>,
+    woken: Cell<bool>,
+    waker: Waker,
+}
+
+type Poller = dyn FnMut(&mut Context<'_>);
+
+struct WakeUp(usize);
+
+impl Wake for WakeUp {
+    fn wake(self: Arc<Self>) {
+        let task = TASKS.with_borrow(|tasks| tasks.get(self.0).and_then(Weak::upgrade));
+        if let Some(task) = task {
+            task.run();
+        }
+    }
+}
+
+impl Task {
+    pub(crate) fn new(poll: Box<Poller>) -> Rc<Self> {
+        TASKS.with_borrow_mut(|tasks| {
+            let gone = tasks.iter().position(|task| task.strong_count() == 0);
+            let number = gone.unwrap_or(tasks.len());
+            let task = Rc::new(Self {
+                poll: RefCell::new(poll),
+                running: Cell::new(false),
+                woken: Cell::new(false),
+                // A late wake-up by one whose number was given to another polls that other once in vain.
+                waker: Arc::new(WakeUp(number)).into(),
+            });
+            match tasks.get_mut(number) {
+                Some(place) => *place = Rc::downgrade(&task),
+                None => tasks.push(Rc::downgrade(&task)),
+            }
+            task
+        })
+    }
+
+    /// Polls until nothing has woken it meanwhile. One that is woken while it is polled is polled again after.
+    pub(crate) fn run(&self) {
+        self.woken.set(true);
+        if self.running.replace(true) {
+            return;
+        }
+        while self.woken.take() {
+            self.poll.borrow_mut()(&mut Context::from_waker(&self.waker));
+        }
+        self.running.set(false);
+    }
+}
+
+/// Runs work that outlives the call that began it.
+pub(crate) fn background(work: impl Future<Output = ()> + 'static) {
+    let mut work: Option<BoxFuture<'static, ()>> = Some(Box::pin(work));
+    // It holds itself until it is done.
+    let own = Rc::new(Cell::new(None));
+    let held = own.clone();
+    let task = Task::new(Box::new(move |cx| {
+        if let Some(running) = &mut work
+            && running.as_mut().poll(cx).is_ready()
+        {
+            work = None;
+            held.take();
+        }
+    }));
+    own.set(Some(task.clone()));
+    task.run();
+}
+
+/// There is no blocking here: what must not be lost is flushed.
+pub(crate) fn wait_for(_work: impl Future<Output = ()> + 'static, _at_most: Duration) {}
+
+/// What this target asks of values that callers hand in: nothing, since it has one thread.
+pub trait Shareable {}
+
+impl<T: ?Sized> Shareable for T {}
 
 /// A future that can go wherever this target's futures must be able to go.
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;

@@ -13,14 +13,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 use super::{Endpoint, Headers, Incoming, Options};
-use crate::runtime::timeout;
+use crate::runtime::{Shareable, background, timeout};
 use crate::{Error, ErrorKind, PoolStats, Result, TimeoutKind, Timing};
 
 #[wasm_bindgen]
 extern "C" {
+    #[wasm_bindgen(js_name = fetch, catch)]
+    fn global_fetch(url: &JsValue, init: &Object) -> Result<JsValue, JsValue>;
+
     type AbortController;
     #[wasm_bindgen(constructor)]
     fn new() -> AbortController;
@@ -191,7 +193,7 @@ impl Transport {
         &self,
         body: &Bytes,
         _timing: &mut Timing,
-        sent: &(dyn Fn() + Send + Sync),
+        sent: &(impl Fn() + Shareable),
     ) -> Result<Incoming> {
         sent();
         let call = Call::new(&self.0);
@@ -234,11 +236,10 @@ impl Transport {
         let init = Object::assign(&Object::new(), &self.0.init);
         set(&init, "body", &Uint8Array::from(&**body))?;
         set(&init, "signal", &call.controller.signal())?;
-        let fetch = match &self.0.fetch {
-            Some(fetch) => fetch.clone(),
-            None => Reflect::get(&js_sys::global(), &"fetch".into())?.dyn_into()?,
+        let fetched = match &self.0.fetch {
+            Some(fetch) => fetch.call2(&JsValue::UNDEFINED, &self.0.url, &init)?,
+            None => global_fetch(&self.0.url, &init)?,
         };
-        let fetched = fetch.call2(&JsValue::UNDEFINED, &self.0.url, &init)?;
         Ok(JsValue::from(Promise::resolve(&fetched)).unchecked_into())
     }
 }
@@ -309,7 +310,7 @@ fn unreachable(error: &JsValue) -> Error {
 }
 
 /// What a JavaScript error says, its cause included, which is where Node keeps the reason.
-fn describe(error: &JsValue) -> String {
+pub(crate) fn describe(error: &JsValue) -> String {
     let get = |value: &JsValue, name: &str| Reflect::get(value, &name.into()).ok();
     let text = |value: &JsValue| get(value, "message").and_then(|message| message.as_string());
     let message = text(error)
@@ -373,7 +374,7 @@ impl Body {
     pub(crate) fn finish(mut self) {
         const AT_MOST: Duration = Duration::from_secs(1);
         self.call.uncount();
-        spawn_local(async move {
+        background(async move {
             let rest = async { while let Some(Ok(_)) = self.chunk().await {} };
             timeout(AT_MOST, rest).await;
         });

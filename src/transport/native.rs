@@ -17,7 +17,7 @@ use super::connection::Conn;
 use super::dial::Dialer;
 use super::gate::{Gate, Grant, Lease, Ticket};
 use super::{Endpoint, Headers, Incoming, Options};
-use crate::runtime::Instant;
+use crate::runtime::{Instant, Shareable};
 use crate::{Error, ErrorKind, PoolStats, Result, TimeoutKind, Timing};
 
 /// Sends requests to one endpoint. Cheap to clone.
@@ -93,7 +93,7 @@ impl Transport {
         &self,
         body: &Bytes,
         timing: &mut Timing,
-        sent: &(dyn Fn() + Send + Sync),
+        sent: &(impl Fn() + Shareable),
     ) -> Result<Incoming> {
         timing.queued = Duration::ZERO;
         let (lease, warm) = self.0.connection(timing).await?;

@@ -4,88 +4,75 @@
 #![cfg(target_family = "wasm")]
 #![allow(missing_docs, unreachable_pub)]
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
-use std::rc::{Rc, Weak};
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+mod ledger;
 
 use futures_core::Stream;
 use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
+use self::ledger::JsLedger;
 use crate::json::{Malformed, Reader, Writer};
-use crate::runtime::BoxFuture;
+use crate::runtime::{BoxFuture, Task};
 use crate::transport::with_fetch;
 use crate::{
-    Budget, Client, CostTracker, Error, ErrorKind, Event, EventStream, Part, Price, Reply, Request,
-    Result, RetryPolicy, Spend, StopReason, ToolCall, Usage, Usd,
+    Budget, BudgetAlert, Client, CostTracker, Error, ErrorKind, Event, EventStream, Part, Price,
+    Provider, Reply, Request, Result, Spend, StopReason, ToolCall, Usage, Usd,
 };
 
-/// A client as the face describes it. The face has checked the types; what is missing is unset.
-fn build(config: &str) -> Result<Client> {
+/// A client as the face describes it: an object of texts, numbers and flags. The face has checked the types; what is
+/// missing or null is unset.
+fn build(config: &str, mut tracker: CostTracker) -> Result<Client> {
     let mut json = Reader::new(config);
-    let fields = fields(&mut json).map_err(|e| Error::config(e.to_string()))?;
-    let field = |name: &str| {
-        let field = fields.iter().find(|(key, _)| key == name);
-        field.map(|(_, value)| &**value)
+    let mut fields = || {
+        json.object()?;
+        let mut fields = Vec::new();
+        while let Some(key) = json.key()? {
+            if !json.null()? {
+                fields.push((key, json.value_text()?));
+            }
+        }
+        Ok(fields)
     };
-    let duration = |name: &str| Some(Duration::from_millis(field(name)?.parse().ok()?));
-    let mut builder = Client::builder(field("provider").unwrap_or_default().parse()?);
-    if let Some(key) = field("api_key") {
-        builder = builder.api_key(key);
-    }
-    if let Some(model) = field("model") {
-        builder = builder.model(model);
-    }
-    if let Some(url) = field("base_url") {
-        builder = builder.base_url(url);
-    }
-    if let Some(timeout) = duration("timeout_ms") {
-        builder = builder.timeout(timeout);
-    }
-    if let Some(deadline) = duration("deadline_ms") {
-        builder = builder.deadline(deadline);
-    }
-    if let Some(max_retries) = field("max_retries").and_then(|n| n.parse().ok()) {
-        builder = builder.retry(RetryPolicy {
-            max_retries,
-            ..RetryPolicy::default()
-        });
-    }
-    let mut tracker = CostTracker::new();
-    if let Some(limit) = field("budget") {
-        tracker = tracker.budget(Budget::monthly("default", limit.parse()?)?);
-    }
-    for (name, value) in &fields {
-        if let Some(name) = name.strip_prefix("header:") {
-            builder = builder.header(name, &**value);
-        } else if let Some(model) = name.strip_prefix("price:") {
-            let mut rates = value.split(' ').map(str::parse);
-            let mut rate = || rates.next().unwrap_or(Ok(Usd::ZERO));
-            let mut price = Price::per_million(rate()?, rate()?);
-            price.cache_read = rate()?.of_a_million();
-            price.cache_write = rate()?.of_a_million();
-            price.cache_write_1h = price.cache_write;
-            tracker = tracker.price(model, price);
+    let fields = fields().map_err(|e: Malformed| Error::config(e.to_string()))?;
+    let mut builder = Client::builder(Provider::Anthropic);
+    for (key, value) in &fields {
+        let ms = || Duration::from_millis(value.parse().unwrap_or_default());
+        let text = || (**value).to_owned();
+        let (key, name) = key.split_once(':').unwrap_or((key, ""));
+        match key {
+            "provider" => builder.provider = value.parse()?,
+            "api_key" => builder.key = Some(text()),
+            "model" => builder.model = Some(text()),
+            "base_url" => builder.base_url = Some(text()),
+            "timeout_ms" => builder.timeout = ms(),
+            "deadline_ms" => builder.deadline = Some(ms()),
+            "max_retries" => builder.retry.max_retries = value.parse().unwrap_or_default(),
+            "header" => builder.headers.push((name.to_owned(), text())),
+            "budget" => tracker = tracker.budget(Budget::monthly(name, value.parse()?)?),
+            "alerts" => tracker = tracker.thresholds(value.split(' ').flat_map(str::parse)),
+            "fail_open" => tracker = tracker.fail_open(),
+            _ => tracker = tracker.price(name, price(value)?),
         }
     }
     builder.cost(tracker).build()
 }
 
-/// An object whose values are texts, numbers and flags.
-fn fields<'a>(json: &mut Reader<'a>) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, Malformed> {
-    let mut fields = Vec::new();
-    json.object()?;
-    while let Some(key) = json.key()? {
-        if !json.null()? {
-            fields.push((key, json.value_text()?));
-        }
-    }
-    Ok(fields)
+/// Dollars per million tokens of input, output, cache read and cache write.
+fn price(rates: &str) -> Result<Price> {
+    let mut rates = rates.split(' ').map(str::parse);
+    let mut rate = || rates.next().unwrap_or(Ok(Usd::ZERO));
+    let mut price = Price::per_million(rate()?, rate()?);
+    price.cache_read = rate()?.of_a_million();
+    price.cache_write = rate()?.of_a_million();
+    price.cache_write_1h = price.cache_write;
+    Ok(price)
 }
 
 /// A client.
@@ -95,10 +82,36 @@ pub struct Core(Client);
 #[wasm_bindgen]
 impl Core {
     #[wasm_bindgen(constructor)]
-    pub fn new(config: &str, fetch: Option<Function>) -> Result<Core, JsValue> {
-        with_fetch(fetch, || build(config))
+    pub fn new(
+        config: &str,
+        fetch: Option<Function>,
+        ledger: Option<Function>,
+        on_alert: Option<Function>,
+    ) -> Result<Core, JsValue> {
+        let mut tracker = CostTracker::new();
+        if let Some(ask) = ledger {
+            tracker = tracker.ledger(JsLedger(ask));
+        }
+        if let Some(tell) = on_alert {
+            tracker = tracker.on_alert(move |alert| {
+                // What the caller's function throws is the caller's.
+                let _ = tell.call1(&JsValue::NULL, &alerted(alert).into());
+            });
+        }
+        with_fetch(fetch, || build(config, tracker))
             .map(Core)
             .map_err(|e| error(&e))
+    }
+
+    /// The same client, its calls held to one more budget.
+    pub fn with_budget(&self, name: &str, usd: &str) -> Result<Core, JsValue> {
+        let budget = || Budget::monthly(name, usd.parse()?);
+        let tracker = self
+            .0
+            .cost()
+            .clone()
+            .budget(budget().map_err(|e| error(&e))?);
+        Ok(Core(self.0.with_cost(tracker)))
     }
 
     /// A call that begins when its first events are asked for.
@@ -111,18 +124,26 @@ impl Core {
                 Work::Unary(Box::pin(async move { client.chat(request).await }))
             }
         };
-        Call(Shared::new(work))
+        Call::new(work)
     }
 
-    /// What was spent this month. The budget's books are in this isolate's memory, so nothing is waited for.
-    pub fn spend(&self) -> Result<String, JsValue> {
-        let mut spend = pin!(self.0.cost().spend());
-        let mut json = Writer::default();
-        if let Poll::Ready(spend) = spend.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            let spend = spend.map_err(|e| error(&e))?;
+    /// What was spent this month.
+    pub fn spend(&self) -> Call {
+        let tracker = self.0.cost().clone();
+        Call::new(Work::Text(Box::pin(async move {
+            let spend = tracker.spend().await?;
+            let mut json = Writer::default();
             json.object(|json| spent(json, &spend));
-        }
-        Ok(json.into_text())
+            Ok(json.into_text())
+        })))
+    }
+
+    /// Until the ledger knows of all that was spent.
+    pub fn flush(&self) -> Call {
+        let tracker = self.0.cost().clone();
+        Call::new(Work::Text(Box::pin(async move {
+            tracker.flush().await.map(|()| String::new())
+        })))
     }
 
     /// What can be known of the pool here.
@@ -139,42 +160,39 @@ impl Core {
 
 /// A call in flight.
 #[wasm_bindgen]
-pub struct Call(Rc<Shared>);
+pub struct Call {
+    shared: Rc<Shared>,
+    task: Rc<Task>,
+}
 
+#[derive(Default)]
 struct Shared {
     /// Taken out while it is polled; gone once the call is over.
     work: RefCell<Option<Work>>,
     /// The two functions of the promise that waits for events.
     asked: RefCell<Option<[Function; 2]>>,
     cancelled: Cell<bool>,
-    running: Cell<bool>,
-    woken: Cell<bool>,
-    waker: Waker,
 }
 
 enum Work {
     Failed(Option<Error>),
     Unary(BoxFuture<'static, Result<Reply>>),
     Stream(EventStream),
+    /// Done once its text is given.
+    Text(BoxFuture<'static, Result<String>>),
 }
 
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
-thread_local! {
-    /// The calls that there are, by the number that their wakers know.
-    static CALLS: RefCell<Vec<Weak<Shared>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Polls a call at once where a promise or a timer wakes it, rather than by way of the microtask queue, which in
-/// Workers costs more than all else that an event costs here.
-struct WakeUp(usize);
-
-impl Wake for WakeUp {
-    fn wake(self: Arc<Self>) {
-        let call = CALLS.with_borrow(|calls| calls.get(self.0).and_then(Weak::upgrade));
-        if let Some(call) = call {
-            call.run();
+impl Call {
+    fn new(work: Work) -> Self {
+        let shared = Rc::new(Shared::default());
+        shared.work.replace(Some(work));
+        let polled = shared.clone();
+        Self {
+            task: Task::new(Box::new(move |cx| polled.run(cx))),
+            shared,
         }
     }
 }
@@ -184,65 +202,38 @@ impl Call {
     /// Asks for the events that come next. `resolve` gets them as a JSON list, or undefined after the last;
     /// `reject` gets an error in JSON.
     pub fn next(&self, resolve: Function, reject: Function) {
-        self.0.asked.replace(Some([resolve, reject]));
-        self.0.run();
+        self.shared.asked.replace(Some([resolve, reject]));
+        self.task.run();
     }
 
     /// Ends the call and frees what it holds. What is being awaited rejects as cancelled.
     pub fn cancel(&self) {
-        self.0.cancelled.set(true);
-        drop(self.0.work.take());
-        self.0.run();
+        self.shared.cancelled.set(true);
+        drop(self.shared.work.take());
+        self.task.run();
     }
 }
 
 impl Shared {
-    fn new(work: Work) -> Rc<Self> {
-        CALLS.with_borrow_mut(|calls| {
-            let gone = calls.iter().position(|call| call.strong_count() == 0);
-            let number = gone.unwrap_or(calls.len());
-            let call = Rc::new(Self {
-                work: RefCell::new(Some(work)),
-                asked: RefCell::new(None),
-                cancelled: Cell::new(false),
-                running: Cell::new(false),
-                woken: Cell::new(false),
-                waker: Arc::new(WakeUp(number)).into(),
-            });
-            match calls.get_mut(number) {
-                Some(place) => *place = Rc::downgrade(&call),
-                None => calls.push(Rc::downgrade(&call)),
-            }
-            call
-        })
-    }
-
-    /// Goes on as far as it can be gone. A call that is woken while it is polled is polled again.
-    fn run(&self) {
-        self.woken.set(true);
-        if self.running.replace(true) {
+    fn run(&self, cx: &mut Context<'_>) {
+        let Some(asked) = self.asked.take() else {
             return;
-        }
-        while self.woken.take()
-            && let Some(asked) = self.asked.take()
-        {
-            match self.poll() {
-                Poll::Pending => drop(self.asked.replace(Some(asked))),
-                Poll::Ready(result) => {
-                    let [resolve, reject] = asked;
-                    // The functions of a promise do not throw.
-                    let _ = match result {
-                        Ok(Some(events)) => resolve.call1(&JsValue::NULL, &events.into()),
-                        Ok(None) => resolve.call0(&JsValue::NULL),
-                        Err(e) => reject.call1(&JsValue::NULL, &error(&e)),
-                    };
-                }
+        };
+        match self.poll(cx) {
+            Poll::Pending => drop(self.asked.replace(Some(asked))),
+            Poll::Ready(result) => {
+                let [resolve, reject] = asked;
+                // The functions of a promise do not throw.
+                let _ = match result {
+                    Ok(Some(events)) => resolve.call1(&JsValue::NULL, &events.into()),
+                    Ok(None) => resolve.call0(&JsValue::NULL),
+                    Err(e) => reject.call1(&JsValue::NULL, &error(&e)),
+                };
             }
         }
-        self.running.set(false);
     }
 
-    fn poll(&self) -> Poll<Result<Option<String>>> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Option<String>>> {
         let work = self.work.take();
         if self.cancelled.get() {
             return Poll::Ready(Err(Error::cancelled()));
@@ -250,9 +241,17 @@ impl Shared {
         let Some(mut work) = work else {
             return Poll::Ready(Ok(None));
         };
-        let polled = work.poll_events(&mut Context::from_waker(&self.waker));
+        if let Work::Text(text) = &mut work {
+            let polled = text.as_mut().poll(cx).map_ok(Some);
+            if polled.is_pending() {
+                self.work.replace(Some(work));
+            }
+            return polled;
+        }
+        let polled = work.poll_events(cx);
         let over = matches!(&polled, Poll::Ready(Ok(events)) if events.is_empty())
             || matches!(polled, Poll::Ready(Err(_)));
+        // Cancelled while it was polled, it is dropped here.
         if !over && !self.cancelled.get() {
             self.work.replace(Some(work));
         }
@@ -273,6 +272,7 @@ impl Work {
                     }))
                 }),
                 Self::Stream(stream) => Pin::new(stream).poll_next(cx),
+                Self::Text(_) => Poll::Ready(None),
             };
             match next {
                 Poll::Pending if events.is_empty() => return Poll::Pending,
@@ -407,13 +407,26 @@ fn spent(json: &mut Writer, spend: &Spend) {
             json.key("estimated").flag(model.estimated);
         });
     });
+    json.field("unsettled", &spend.unsettled.to_string());
     json.key("budgets").list(&spend.budgets, |json, budget| {
         json.object(|json| {
+            json.field("name", &budget.name);
             json.field("limit", &budget.limit.to_string());
             json.field("spent", &budget.spent.to_string());
             json.field("reserved", &budget.reserved.to_string());
         });
     });
+}
+
+fn alerted(alert: &BudgetAlert) -> String {
+    let mut json = Writer::default();
+    json.object(|json| {
+        json.field("budget", &alert.budget);
+        json.key("percent").count(alert.percent.into());
+        json.field("spent", &alert.spent.to_string());
+        json.field("limit", &alert.limit.to_string());
+    });
+    json.into_text()
 }
 
 fn usage(json: &mut Writer, usage: &Usage) {

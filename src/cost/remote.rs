@@ -1,0 +1,78 @@
+//! What the ledgers on other machines have in common: the words in which they are asked and answer.
+
+use super::{Budget, Refusal, Settled, Usd};
+use crate::json::quote;
+use crate::runtime::{BoxFuture, Shareable};
+use crate::{Error, ErrorKind, Result};
+
+/// How the words get there and back.
+pub(crate) trait Remote: Shareable {
+    /// Asks for one of `reserve`, `settle` and `state`. Amounts are whole pico-dollars.
+    fn ask(
+        &self,
+        what: &'static str,
+        words: Vec<String>,
+    ) -> BoxFuture<'static, Result<Vec<String>>>;
+}
+
+/// No number in a remote ledger is larger: Redis adds in 64 bits with a sign.
+const MOST: u64 = i64::MAX as u64;
+
+fn pico(amount: Usd) -> String {
+    amount.pico().min(MOST).to_string()
+}
+
+fn usd(word: Option<&String>) -> Result<Usd> {
+    let word = word.map_or("", String::as_str);
+    let pico = word.parse().map(Usd::from_pico);
+    pico.map_err(|_| foreign(word))
+}
+
+fn foreign(word: &str) -> Error {
+    let word = quote(word);
+    Error::new(
+        ErrorKind::Decode,
+        ["the ledger answers ", &word, ", which is no amount"].concat(),
+    )
+}
+
+pub(crate) fn reserve<'a>(
+    ledger: &impl Remote,
+    id: u64,
+    budgets: &'a [Budget],
+    amount: Usd,
+) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
+    let mut words = vec![id.to_string(), pico(amount)];
+    for budget in budgets {
+        words.push(budget.name.clone());
+        words.push(pico(budget.limit));
+    }
+    let answer = ledger.ask("reserve", words);
+    Box::pin(async move {
+        let answer = answer.await?;
+        let Some(name) = answer.first() else {
+            return Ok(Ok(()));
+        };
+        let budget = budgets.iter().find(|budget| budget.name == *name);
+        Ok(Err(Refusal {
+            budget: budget.ok_or_else(|| foreign(name))?.clone(),
+            spent: usd(answer.get(1))?,
+            reserved: usd(answer.get(2))?,
+        }))
+    })
+}
+
+pub(crate) fn settle(ledger: &impl Remote, id: u64, amount: Usd) -> Settled {
+    let answer = ledger.ask("settle", vec![id.to_string(), pico(amount)]);
+    Settled::Later(Box::pin(async move {
+        answer.await?.iter().map(|spent| usd(Some(spent))).collect()
+    }))
+}
+
+pub(crate) fn state(ledger: &impl Remote, budget: &str) -> BoxFuture<'static, Result<(Usd, Usd)>> {
+    let answer = ledger.ask("state", vec![budget.to_owned()]);
+    Box::pin(async move {
+        let answer = answer.await?;
+        Ok((usd(answer.first())?, usd(answer.get(1))?))
+    })
+}

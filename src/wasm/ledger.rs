@@ -1,0 +1,54 @@
+use js_sys::{Function, Promise};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::cost::remote::{self, Remote};
+use crate::runtime::BoxFuture;
+use crate::transport::describe;
+use crate::{Budget, Error, ErrorKind, Ledger, Refusal, Result, Settled, Usd};
+
+/// A ledger that JavaScript gives: a function of what is asked for and the words of it, which gives a promise of the answer's.
+pub(super) struct JsLedger(pub(super) Function);
+
+impl Remote for JsLedger {
+    fn ask(
+        &self,
+        what: &'static str,
+        words: Vec<String>,
+    ) -> BoxFuture<'static, Result<Vec<String>>> {
+        let words = words.join(" ");
+        // At once, and not when it is first awaited: in Workers it is asked in the name of the request that is under way.
+        let asked = self.0.call2(&JsValue::NULL, &what.into(), &words.into());
+        Box::pin(async move {
+            let answer = match asked {
+                Ok(promise) => JsFuture::from(promise.unchecked_into::<Promise>()).await,
+                Err(error) => Err(error),
+            };
+            let answer = answer.map_err(|e| {
+                let why = describe(&e);
+                Error::new(ErrorKind::Connect, ["the ledger failed: ", &why].concat())
+            })?;
+            let answer = answer.as_string().unwrap_or_default();
+            Ok(answer.split_terminator(' ').map(str::to_owned).collect())
+        })
+    }
+}
+
+impl Ledger for JsLedger {
+    fn reserve<'a>(
+        &'a self,
+        id: u64,
+        budgets: &'a [Budget],
+        amount: Usd,
+    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
+        remote::reserve(self, id, budgets, amount)
+    }
+
+    fn settle(&self, id: u64, amount: Usd) -> Settled {
+        remote::settle(self, id, amount)
+    }
+
+    fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
+        remote::state(self, budget)
+    }
+}
