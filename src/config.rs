@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::{
-    Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, Price, Provider, Result,
-    RetryPolicy, Usd,
+    Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, Price, Provider,
+    RestLedger, Result, RetryPolicy, Usd,
 };
 
 impl ClientBuilder {
@@ -129,8 +129,17 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>) -> Result<CostTracker> {
         })?;
         tracker = tracker.budget(Budget::monthly("default", limit)?);
     }
-    if let Some(path) = get("LLM_LEDGER")? {
-        tracker = tracker.ledger(FileLedger::open(path.trim())?);
+    if let Some(ledger) = get("LLM_LEDGER")? {
+        tracker = match ledger.trim() {
+            url if url.starts_with("redis://") || url.starts_with("rediss://") => {
+                redis(tracker, url)?
+            }
+            url if url.starts_with("http://") || url.starts_with("https://") => {
+                let token = get("LLM_LEDGER_TOKEN")?.unwrap_or_default();
+                tracker.ledger(RestLedger::new(url, token.trim())?)
+            }
+            path => tracker.ledger(FileLedger::open(path)?),
+        };
     }
     if let Some(path) = get("LLM_PRICES")? {
         let text = std::fs::read_to_string(path.trim()).map_err(|e| {
@@ -141,6 +150,19 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>) -> Result<CostTracker> {
         }
     }
     Ok(tracker)
+}
+
+#[cfg(all(feature = "redis", not(target_family = "wasm")))]
+fn redis(tracker: CostTracker, url: &str) -> Result<CostTracker> {
+    let ledger = crate::RedisLedger::open(url);
+    let ledger = ledger.map_err(|e| Error::config(format!("LLM_LEDGER: {}", e.message())))?;
+    Ok(tracker.ledger(ledger))
+}
+
+#[cfg(not(all(feature = "redis", not(target_family = "wasm"))))]
+fn redis(_tracker: CostTracker, _url: &str) -> Result<CostTracker> {
+    let message = "LLM_LEDGER is in a Redis, for which the crate needs its feature `redis`; without it there are files, and Redis over REST";
+    Err(Error::config(message))
 }
 
 /// A file of prices.
@@ -248,6 +270,33 @@ mod tests {
             (3, 3)
         );
         assert_eq!(limits.keepalive_expiry, Duration::from_millis(2500));
+    }
+
+    #[test]
+    fn the_ledger_is_told_by_its_address() {
+        for (ledger, fails) in [
+            ("https://example.upstash.io", None),
+            ("https://", Some("has no host")),
+            #[cfg(feature = "redis")]
+            ("redis://:secret@127.0.0.1:1/0", None),
+            #[cfg(feature = "redis")]
+            (
+                "redis://:secret@:x",
+                Some("LLM_LEDGER: the ledger's address is no Redis URL"),
+            ),
+            #[cfg(not(feature = "redis"))]
+            ("redis://:secret@127.0.0.1", Some("its feature `redis`")),
+            ("/no/such/folder/spend.log", Some("/no/such/folder")),
+        ] {
+            let built = build(&[("OPENAI_API_KEY", "k"), ("LLM_LEDGER", ledger)]);
+            let error = built.err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(
+                error.contains(fails.unwrap_or_default()),
+                "{ledger}: {error}"
+            );
+            assert_eq!(error.is_empty(), fails.is_none(), "{ledger}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -6,11 +6,13 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
+#[cfg(feature = "redis")]
+use warmline::RedisLedger;
 use warmline::{
     Budget, Client, CostTracker, ErrorKind, Event, FileLedger, Ledger, Limits, MemoryLedger, Price,
-    Provider, Request, RetryPolicy, Settled, Usd,
+    Provider, Request, RestLedger, RetryPolicy, Settled, Usd,
 };
-use warmline_sim::{Config, Sim};
+use warmline_sim::{Bridge, Config, RedisServer, Sim};
 
 const MODEL: &str = "claude-sonnet-4-5";
 
@@ -352,6 +354,190 @@ fn scratch(name: &str) -> PathBuf {
 async fn every_ledger_conforms() {
     conforms(MemoryLedger::default()).await;
     conforms(FileLedger::open(scratch("conforms")).unwrap()).await;
+    let redis = RedisServer::start().await.unwrap();
+    let bridge = Bridge::start(&redis.url).await.unwrap();
+    conforms(rest(&bridge)).await;
+    #[cfg(feature = "redis")]
+    conforms(RedisLedger::open(&redis.url).unwrap()).await;
+}
+
+fn rest(bridge: &Bridge) -> RestLedger {
+    RestLedger::new(&bridge.url, &bridge.token).unwrap()
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn both_ways_into_a_redis_lead_to_the_same_books() {
+    let redis = RedisServer::start().await.unwrap();
+    let bridge = Bridge::start(&redis.url).await.unwrap();
+    let (direct, rest) = (RedisLedger::open(&redis.url).unwrap(), rest(&bridge));
+    let budget = [Budget::monthly("shared", usd("1")).unwrap()];
+    direct
+        .reserve(1, &budget, usd("0.6"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(rest.reserve(2, &budget, usd("0.6")).await.unwrap().is_err());
+    assert_eq!(settle(&rest, 1, "0.5").await, [usd("0.5")]);
+    assert_eq!(
+        direct.state("shared").await.unwrap(),
+        (usd("0.5"), Usd::ZERO)
+    );
+    // Under another name there are other books.
+    let other = RedisLedger::open(&redis.url)
+        .unwrap()
+        .name("other")
+        .unwrap();
+    assert_eq!(other.state("shared").await.unwrap(), (Usd::ZERO, Usd::ZERO));
+    assert!(RedisLedger::open(&redis.url).unwrap().name("a{b}").is_err());
+}
+
+#[tokio::test]
+async fn a_ledger_that_answers_wrongly_says_so_and_nothing_is_sent() {
+    let redis = RedisServer::start().await.unwrap();
+    let bridge = Bridge::start(&redis.url).await.unwrap();
+    let (sim, elsewhere) = (sim().await, sim().await);
+    let wrong = RestLedger::new(&bridge.url, "wrong-token").unwrap();
+    // What answers there is no ledger at all.
+    let nowhere = RestLedger::new(&elsewhere.url(), "token").unwrap();
+    for (ledger, says) in [(wrong, "WRONGPASS"), (nowhere, "Invalid URL")] {
+        let error = client(&sim, tracker("1").ledger(ledger))
+            .chat(ask("tokens=1"))
+            .await;
+        let error = error.unwrap_err();
+        assert_eq!((error.kind().name(), error.attempts()), ("connect", 0));
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(!error.to_string().contains("wrong-token"), "{error}");
+    }
+    assert_eq!(sim.stats().requests, 0);
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn what_a_remote_ledger_is_told_is_off_the_callers_path_and_is_not_lost() {
+    let redis = RedisServer::start().await.unwrap();
+    let sim = sim().await;
+    let ledger = || RedisLedger::open(&redis.url).unwrap();
+    let client = client(&sim, priced(tracker("1"), &["tokens=1"]).ledger(ledger()));
+    for _ in 0..10 {
+        client.chat(ask("tokens=1")).await.unwrap();
+    }
+    client.cost().flush().await.unwrap();
+    assert_eq!(state(&client).await, (billed(&sim), Usd::ZERO));
+    for _ in 0..10 {
+        client.chat(ask("tokens=1")).await.unwrap();
+    }
+    // Nobody flushes: the last to be dropped waits.
+    drop(client);
+    let state = ledger().state("test").await.unwrap();
+    assert_eq!(state, (billed(&sim), Usd::ZERO));
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn without_its_ledger_a_call_fails_or_owes() {
+    let mut redis = RedisServer::start().await.unwrap();
+    let sim = sim().await;
+    let ledger = RedisLedger::open(&redis.url).unwrap();
+    let tracker = priced(tracker("1"), &["tokens=1"]).ledger(ledger);
+    let closed = client(&sim, tracker.clone());
+    closed.chat(ask("tokens=1")).await.unwrap();
+    closed.cost().flush().await.unwrap();
+    redis.kill().unwrap();
+    let error = closed.chat(ask("tokens=1")).await.unwrap_err();
+    assert_eq!(error.kind().name(), "connect");
+    assert!(
+        error
+            .to_string()
+            .contains("the ledger in the Redis at 127.0.0.1"),
+        "{error}"
+    );
+    let before = sim.stats().requests;
+    let open = closed.with_cost(tracker.fail_open());
+    let cost = open.chat(ask("tokens=1")).await.unwrap().cost.unwrap().usd;
+    assert_eq!(sim.stats().requests, before + 1);
+    open.cost().flush().await.unwrap_err();
+    // It comes back, having forgotten all, and is told what is owed.
+    redis.restart().await.unwrap();
+    assert_eq!(open.cost().spend().await.unwrap().unsettled, cost);
+    open.cost().flush().await.unwrap();
+    let spend = open.cost().spend().await.unwrap();
+    assert_eq!((spend.unsettled, spend.budgets[0].spent), (Usd::ZERO, cost));
+}
+
+/// What redis-cli would show of the books.
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_lease_ends_as_spent_and_months_turn_over_by_the_servers_clock() {
+    let redis = RedisServer::start().await.unwrap();
+    let ledger = RedisLedger::open(&redis.url).unwrap();
+    let budget = [Budget::monthly("a", usd("1")).unwrap()];
+    ledger
+        .reserve(7, &budget, usd("0.6"))
+        .await
+        .unwrap()
+        .unwrap();
+    redis
+        .command(&["ZADD", "{warmline}:leases", "1", "7"])
+        .await
+        .unwrap();
+    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.6"), Usd::ZERO));
+    assert_eq!(settle(&ledger, 7, "0.1").await, []);
+    assert_eq!(
+        redis
+            .command(&["ZCARD", "{warmline}:leases"])
+            .await
+            .unwrap(),
+        "0"
+    );
+    // The lease of another month is settled there, and does not touch this one's sums.
+    let books = "{warmline}:books";
+    redis
+        .command(&[
+            "HSET",
+            books,
+            "lease:8",
+            "2020-02 500 a",
+            "reserved:2020-02:a",
+            "500",
+        ])
+        .await
+        .unwrap();
+    assert_eq!(settle(&ledger, 8, "0.000000000002").await, []);
+    assert_eq!(
+        redis
+            .command(&["HGET", books, "spent:2020-02:a"])
+            .await
+            .unwrap(),
+        "2"
+    );
+    assert_eq!(
+        redis
+            .command(&["HGET", books, "reserved:2020-02:a"])
+            .await
+            .unwrap(),
+        "0"
+    );
+    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.6"), Usd::ZERO));
+    // When a month begins, those of more than a year ago are forgotten.
+    redis
+        .command(&["HSET", books, "month", "2020-03"])
+        .await
+        .unwrap();
+    ledger.state("a").await.unwrap();
+    assert_eq!(
+        redis
+            .command(&["HGET", books, "spent:2020-02:a"])
+            .await
+            .unwrap(),
+        ""
+    );
+    let month = CostTracker::new().spend().await.unwrap().month;
+    assert_eq!(
+        redis.command(&["HGET", books, "month"]).await.unwrap(),
+        month
+    );
+    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.6"), Usd::ZERO));
 }
 
 #[tokio::test]
@@ -430,8 +616,12 @@ async fn worker() {
     let (Ok(url), Ok(path)) = (std::env::var("WORKER_SIM"), std::env::var("WORKER_LEDGER")) else {
         return;
     };
-    let ledger = FileLedger::open(path).unwrap();
-    let tracker = priced(tracker("0.25"), &["tokens=10&pace=1"]).ledger(ledger);
+    let tracker = priced(tracker("0.25"), &["tokens=10&pace=1"]);
+    let tracker = match path.strip_prefix("redis://") {
+        #[cfg(feature = "redis")]
+        Some(_) => tracker.ledger(RedisLedger::open(&path).unwrap()),
+        _ => tracker.ledger(FileLedger::open(path).unwrap()),
+    };
     let client = client_of(&url, tracker);
     // Refused while others hold what is left: it may come free. Refused for long: it is spent, or a dead one's.
     let work = |_| async {
@@ -450,16 +640,14 @@ async fn worker() {
     join_all((0..16).map(work)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn four_processes_share_a_file_and_one_is_killed() {
-    let sim = sim().await;
-    let path = scratch("processes");
+/// 64 tasks in 4 processes, one of which is killed: what the simulator billed is within the limit, and all of it is known.
+async fn four_processes_share(sim: &Sim, path: &str, ledger: impl Ledger) {
     let start = |_| {
         let mut worker = Command::new(std::env::current_exe().unwrap());
         worker.args(["--exact", "worker", "--nocapture"]);
         worker
             .env("WORKER_SIM", sim.anthropic_url())
-            .env("WORKER_LEDGER", &path);
+            .env("WORKER_LEDGER", path);
         worker.stdout(Stdio::null()).spawn().unwrap()
     };
     let mut workers: Vec<_> = (0..4).map(start).collect();
@@ -474,12 +662,8 @@ async fn four_processes_share_a_file_and_one_is_killed() {
     });
     let ended = ended.await.unwrap();
     assert_eq!(ended, [false, true, true, true]);
-    let (spent, reserved) = FileLedger::open(&path)
-        .unwrap()
-        .state("test")
-        .await
-        .unwrap();
-    let billed = billed(&sim);
+    let (spent, reserved) = ledger.state("test").await.unwrap();
+    let billed = billed(sim);
     assert!(billed <= usd("0.25"), "billed {billed}");
     // Nothing that was billed is missing; the killed one's last calls are put aside until their lease ends.
     assert!(
@@ -488,4 +672,21 @@ async fn four_processes_share_a_file_and_one_is_killed() {
     );
     assert!(reserved > Usd::ZERO || spent == billed);
     assert!(spent > usd("0.05"), "{spent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_share_a_file_and_one_is_killed() {
+    let sim = sim().await;
+    let path = scratch("processes");
+    let ledger = FileLedger::open(&path).unwrap();
+    four_processes_share(&sim, path.to_str().unwrap(), ledger).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_share_a_redis_and_one_is_killed() {
+    let sim = sim().await;
+    let redis = RedisServer::start().await.unwrap();
+    let ledger = RedisLedger::open(&redis.url).unwrap();
+    four_processes_share(&sim, &redis.url, ledger).await;
 }

@@ -48,25 +48,61 @@ const OPTIONS = {
 
 const KEYLESS = /^https?:\/\/(?!([^/]*\.)?(anthropic\.com|openai\.com|openai\.azure\.com)([:/]|$))/i;
 
-function checkOptions(options) {
-  if (options === null || typeof options !== "object") fail("the options must be an object: { provider, apiKey, … }");
-  for (const [name, value] of Object.entries(options)) {
-    const type = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : fail(`unknown option ${JSON.stringify(name)}`);
-    if (value === undefined) continue;
-    if (typeof value !== type || value === null) fail(`${name} must be ${type === "object" ? "an" : "a"} ${type}, and is ${show(value)}`);
+function checkTypes(options, types, of) {
+  for (const [key, value] of Object.entries(options)) {
+    const name = of + key;
+    const type = Object.hasOwn(types, key) ? types[key] : fail(`unknown option ${JSON.stringify(name)}`);
+    if (value === undefined || type === undefined) continue;
+    // A Durable Object's stub can be called, and says that it is a function.
+    const is = key === "ledger" && typeof value === "function" ? "object" : typeof value;
+    if (is !== type || value === null) fail(`${name} must be ${type === "object" ? "an" : "a"} ${type}, and is ${show(value)}`);
     if (type === "number" && !(Number.isFinite(value) && value >= 0)) fail(`${name} must be 0 or more, and is ${value}`);
   }
+}
+
+function checkBudget(budget) {
+  checkTypes(budget, BUDGET, "budget.");
+  amount(budget.usd, "budget.usd");
+}
+
+function checkOptions(options) {
+  if (options === null || typeof options !== "object") fail("the options must be an object: { provider, apiKey, … }");
+  checkTypes(options, OPTIONS, "");
   for (const name of ["timeoutMs", "deadlineMs"]) {
     if (options[name] === 0) fail(`${name} is 0: it must be longer`);
   }
   if (options.maxRetries !== undefined && !Number.isInteger(options.maxRetries)) fail("maxRetries must be a whole number");
-  if (options.budget !== undefined) amount(options.budget.usd, "budget.usd");
+  if (options.budget) checkBudget(options.budget);
   const { provider, apiKey, baseUrl } = options;
   if (provider !== "anthropic" && provider !== "openai") {
     fail(`provider must be "anthropic" or "openai", and is ${show(provider)}`);
   }
   if (!apiKey?.trim() && !(baseUrl && KEYLESS.test(baseUrl))) fail(`no apiKey for ${provider}`);
 }
+
+const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: "object", onAlert: "function", failOpen: "boolean" };
+
+/** A budget's fields as the core knows them. */
+function budgetOf({ name = "default", usd, alerts, failOpen }) {
+  return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined };
+}
+
+/**
+ * A ledger as the core asks it: a word, and what belongs to it as text. Amounts are whole pico-dollars, in a ledger's methods as
+ * `bigint`.
+ */
+const asked = (ledger) => async (what, text) => {
+  const [id, amount, ...rest] = text.split(" ");
+  if (what === "reserve") {
+    const budgets = [];
+    while (rest.length) budgets.push({ name: rest.shift(), limit: BigInt(rest.shift()) });
+    const refused = await ledger.reserve(id, budgets, BigInt(amount));
+    return refused ? `${refused.budget} ${refused.spent} ${refused.reserved}` : "";
+  }
+  if (what === "settle") return (await ledger.settle(id, BigInt(amount))).join(" ");
+  const { spent, reserved } = await ledger.state(id);
+  return `${spent} ${reserved}`;
+};
 
 /** Dollars as decimal text, which is exact; the core says what is wrong with it. */
 function amount(value, name) {
@@ -86,14 +122,38 @@ const show = (value) => (typeof value === "string" ? JSON.stringify(value) : val
 const inBrowser = () =>
   typeof window !== "undefined" && typeof window.document !== "undefined" && typeof navigator !== "undefined";
 
+/** How a client that was derived from another is made. */
+class Made {
+  constructor(make, calls) {
+    this.make = make;
+    this.calls = calls;
+  }
+}
+
+/** What the core answers to one question. */
+async function answer(call) {
+  try {
+    return await new Promise((resolve, reject) => call.next(resolve, reject));
+  } catch (error) {
+    throw fromCore(error);
+  } finally {
+    call.free();
+  }
+}
+
 /** A client of one provider. */
 export class Warmline {
-  #config;
-  #fetch;
+  #make;
   #core;
+  #calls = new Set();
   #closed = false;
 
   constructor(options) {
+    if (options instanceof Made) {
+      this.#make = options.make;
+      this.#calls = options.calls;
+      return;
+    }
     checkOptions(options);
     const { fetch, dangerouslyAllowBrowser, ...rest } = options;
     const headers = { ...rest.headers };
@@ -106,7 +166,7 @@ export class Warmline {
       }
       if (rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
     }
-    this.#config = JSON.stringify({
+    const config = JSON.stringify({
       provider: rest.provider,
       api_key: rest.apiKey,
       model: rest.model,
@@ -114,11 +174,13 @@ export class Warmline {
       timeout_ms: rest.timeoutMs,
       deadline_ms: rest.deadlineMs,
       max_retries: rest.maxRetries,
-      budget: rest.budget && amount(rest.budget.usd, "budget.usd"),
+      ...(rest.budget && budgetOf(rest.budget)),
       ...Object.fromEntries(Object.entries(rest.prices ?? {}).map(([model, rates]) => price(model, rates))),
       ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [`header:${name}`, value])),
     });
-    this.#fetch = fetch;
+    const { ledger, onAlert } = rest.budget ?? {};
+    const told = onAlert && ((alert) => onAlert(JSON.parse(alert)));
+    this.#make = () => new Core(config, fetch, ledger && asked(ledger), told);
     // Where nothing has to be waited for, a bad address or header is found here; elsewhere by the first
     // call, which also says so where the module cannot be loaded.
     const loading = ready();
@@ -129,7 +191,7 @@ export class Warmline {
   #start() {
     if (this.#closed) fail("this client has been closed");
     try {
-      return (this.#core ??= new Core(this.#config, this.#fetch));
+      return (this.#core ??= this.#make());
     } catch (error) {
       throw fromCore(error);
     }
@@ -154,14 +216,18 @@ export class Warmline {
     const cancelled = () => fromCore({ kind: "cancelled", message: "cancelled by the caller" }, signal.reason);
     if (signal?.aborted) throw cancelled();
     if (this.#closed) fail("this client has been closed");
-    const { json, output } = await toRequest(request);
-    await ready();
-    const core = this.#start();
-    if (signal?.aborted) throw cancelled();
-    const call = core.call(json, stream);
+    let end;
+    const ended = new Promise((resolve) => (end = resolve));
+    this.#calls.add(ended);
+    let call;
     const cancel = () => call.cancel();
-    signal?.addEventListener("abort", cancel, { once: true });
     try {
+      const { json, output } = await toRequest(request);
+      await ready();
+      const core = this.#start();
+      if (signal?.aborted) throw cancelled();
+      call = core.call(json, stream);
+      signal?.addEventListener("abort", cancel, { once: true });
       for (;;) {
         let events;
         try {
@@ -178,8 +244,10 @@ export class Warmline {
       }
     } finally {
       signal?.removeEventListener("abort", cancel);
-      call.cancel();
-      call.free();
+      call?.cancel();
+      call?.free();
+      this.#calls.delete(ended);
+      end();
     }
   }
 
@@ -191,8 +259,22 @@ export class Warmline {
   }
 
   /** What was spent this month (UTC). */
-  spend() {
-    return toSpend(JSON.parse(this.#start().spend()));
+  async spend() {
+    await ready();
+    return toSpend(JSON.parse(await answer(this.#start().spend())));
+  }
+
+  /** Waits until every call has ended and the ledger knows what it cost. */
+  async flush() {
+    await Promise.all(this.#calls);
+    if (this.#core) await answer(this.#core.flush());
+  }
+
+  /** The same client, its calls held to one more budget, which is kept in the same ledger. */
+  withBudget(budget) {
+    checkBudget(budget);
+    const { name = "default", usd } = budget;
+    return new Warmline(new Made(() => this.#start().with_budget(name, String(usd)), this.#calls));
   }
 
   /** Frees what the client holds. Calls in flight go on. */

@@ -51,14 +51,63 @@ export interface WarmlineOptions {
   /** Called in place of the global `fetch`. */
   fetch?: typeof fetch | undefined;
   /**
-   * The most that this client's calls may cost in a calendar month (UTC), in dollars. It holds however many run at once, since
-   * each puts aside the most that it can cost before it is sent. Its books are in this client's memory.
+   * The most that may be spent in a calendar month (UTC), on calls of this client and of all that share its ledger. However many
+   * run at once it is not overspent: each puts aside the most that it can cost before it is sent.
    */
-  budget?: { usd: string | number } | undefined;
+  budget?: BudgetOptions | undefined;
   /** Prices of models that the table does not have, or has wrong, in dollars per million tokens. */
   prices?: Record<string, Price> | undefined;
   /** Allows a key in a page, where every visitor can read it. */
   dangerouslyAllowBrowser?: boolean | undefined;
+}
+
+export interface Budget {
+  /** Its name in the ledger; "default" where it has none. */
+  name?: string | undefined;
+  /** Dollars, as exact text or a number. */
+  usd: string | number;
+}
+
+export interface BudgetOptions extends Budget {
+  /** Where its books are kept: in this client's memory where none is given. See `warmline/redis` and `warmline/durable-object`. */
+  ledger?: Ledger | undefined;
+  /** The shares in percent at whose passing `onAlert` is called, each once a month: 50, 80 and 100 at first. */
+  alerts?: number[] | undefined;
+  onAlert?: ((alert: BudgetAlert) => void) | undefined;
+  /**
+   * Lets calls go ahead while the ledger cannot be reached, rather than fail. What they cost is owed, and told once it can be;
+   * until then the budget can be overspent.
+   */
+  failOpen?: boolean | undefined;
+}
+
+/** A budget has passed one of its thresholds. Amounts are dollars as exact decimals. */
+export interface BudgetAlert {
+  budget: string;
+  percent: number;
+  spent: string;
+  limit: string;
+}
+
+/** Where budgets' books are kept. Amounts are whole pico-dollars (10⁻¹² of a dollar). */
+export interface Ledger {
+  /**
+   * Puts an amount aside in each of the budgets, or in none, and then says which has not enough left. Asked again with an `id`
+   * that it has, it puts nothing more aside.
+   */
+  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Promise<Refusal | null | undefined | void>;
+  /**
+   * Puts what a call came to in place of what was put aside for it, and gives what is then spent of each of its budgets this
+   * month; nothing where it does not have the `id`.
+   */
+  settle(id: string, amount: bigint): Promise<bigint[]>;
+  state(budget: string): Promise<{ spent: bigint; reserved: bigint }>;
+}
+
+export interface Refusal {
+  budget: string;
+  spent: bigint;
+  reserved: bigint;
 }
 
 /** Dollars per million tokens; caches cost what input does where they are left out. */
@@ -85,8 +134,10 @@ export interface Spend {
     /** Some of `cost` is estimated. */
     estimated: boolean;
   }[];
-  /** Where one is set. */
-  budget: { limit: string; spent: string; reserved: string } | undefined;
+  /** Each budget, with what others who share its ledger have spent. */
+  budgets: { name: string; limit: string; spent: string; reserved: string }[];
+  /** What the ledger could not be told yet, and so is not in `budgets`. */
+  unsettled: string;
 }
 
 /** How long a provider keeps a prompt prefix up to a mark (Anthropic). */
@@ -319,7 +370,14 @@ export class Warmline {
   /** What is in flight. */
   stats(): PoolStats;
   /** What was spent this month (UTC). */
-  spend(): Spend;
+  spend(): Promise<Spend>;
+  /**
+   * Waits until every call has ended and the ledger knows what it cost. In an edge function `ctx.waitUntil(llm.flush())` lets that
+   * happen after the response.
+   */
+  flush(): Promise<void>;
+  /** The same client, its calls held to one more budget, which is kept in the same ledger: one per customer, say. */
+  withBudget(budget: Budget): Warmline;
   /** Frees what the client holds; calls after it fail. */
   close(): void;
 }

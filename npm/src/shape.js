@@ -243,6 +243,6 @@ function toUsage(core) {
 }
 
 /** What was spent, as the face shows it. */
-export function toSpend({ month, total, models, budgets }) {
-  return { month, total, models: models.map((model) => ({ ...model, usage: toUsage(model.usage) })), budget: budgets[0] };
+export function toSpend(spend) {
+  return { ...spend, models: spend.models.map((model) => ({ ...model, usage: toUsage(model.usage) })) };
 }

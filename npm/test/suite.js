@@ -274,10 +274,82 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
       equal([error.attempts, error.limit, error.spent], [0, "0.003", "0"], `the error ${error}`);
       check(Number(error.reserved) + Number(error.needed) > 0.003, `${error.reserved} + ${error.needed}`);
     }
-    const { total, models, budget } = llm.spend();
+    await llm.flush();
+    const { total, models, unsettled, budgets: [budget] } = await llm.spend();
+    equal([budget.name, unsettled], ["default", "0"], "the budget");
     const [{ value }] = outcomes.filter(({ status }) => status === "fulfilled");
     equal([total, budget.spent, budget.reserved, budget.limit], [value.cost.usd, value.cost.usd, "0", "0.003"], "the spend");
     equal([models[0].calls, models[0].usage.outputTokens], [1, value.usage.outputTokens], "the model's");
+  });
+
+  await test("budgets of their own within one, alerts, and a ledger of the caller's", async () => {
+    // The simplest ledger there can be, and slow: what it is told arrives when nobody waits any longer.
+    const sums = new Map();
+    const leases = new Map();
+    const of = (name) => sums.get(name) ?? sums.set(name, { spent: 0n, reserved: 0n }).get(name);
+    const later = () => new Promise((resolve) => setTimeout(resolve, 5));
+    let reachable = true;
+    const ledger = {
+      async reserve(id, budgets, amount) {
+        await later();
+        if (!reachable) throw new Error("no way there");
+        if (leases.has(id)) return;
+        const full = budgets.find(({ name, limit }) => of(name).spent + of(name).reserved + amount > limit);
+        if (full) return { budget: full.name, ...of(full.name) };
+        leases.set(id, { amount, names: budgets.map(({ name }) => name) });
+        for (const { name } of budgets) of(name).reserved += amount;
+      },
+      async settle(id, amount) {
+        await later();
+        if (!reachable) throw new Error("no way there");
+        const lease = leases.get(id);
+        leases.delete(id);
+        return (lease?.names ?? []).map((name) => {
+          of(name).reserved -= lease.amount;
+          return (of(name).spent += amount);
+        });
+      },
+      async state(name) {
+        await later();
+        return of(name);
+      },
+    };
+    const alerts = [];
+    const options = { name: "all", usd: "0.01", ledger, alerts: [1, 40], onAlert: (alert) => alerts.push(alert) };
+    const prices = { m: { input: "1", output: "10" } };
+    const llm = make({ budget: options, prices });
+    const team = llm.withBudget({ name: "team", usd: "0.003" });
+    const ask = { model: "m", maxTokens: 1, messages: [{ role: "user", content: "Hi" }] };
+    const outcomes = await Promise.allSettled([team, team, llm].map((client) => client.chat(ask)));
+    equal(outcomes.map(({ status }) => status).sort(), ["fulfilled", "fulfilled", "rejected"], "the outcomes");
+    const { reason } = outcomes.find(({ status }) => status === "rejected");
+    check(reason instanceof BudgetExceededError && reason.message.includes('"team"'), `${reason}`);
+    await llm.flush();
+    equal(leases.size, 0, "what is still put aside");
+    const { budgets, total } = await team.spend();
+    equal(budgets.map(({ name }) => name), ["all", "team"], "the budgets");
+    equal([budgets[0].spent, budgets[0].reserved], [total, "0"], "the sums");
+    equal([alerts[0].budget, alerts[0].percent, alerts[0].limit], ["all", 1, "0.01"], "the alert");
+    reachable = false;
+    const closed = await failure(llm.chat(ask));
+    check(closed.kind === "connect" && closed.message.includes("no way there"), `${closed}`);
+    const open = make({ budget: { ...options, failOpen: true }, prices });
+    const { cost } = await open.chat(ask);
+    const late = await failure(open.flush());
+    check(late.message.includes("no way there"), `${late}`);
+    equal((await open.spend()).unsettled, cost.usd, "what is owed");
+    reachable = true;
+    const before = of("all").spent;
+    await open.flush();
+    equal([(await open.spend()).unsettled, of("all").spent > before], ["0", true], "what is owed no longer");
+    for (const [budget, says] of [
+      [{ usd: 1, ledger: 5 }, "budget.ledger must be an object"],
+      [{ usd: 1, name: "a b" }, '"a b" cannot name a budget'],
+      [{ usd: 1, of: 5 }, 'unknown option "budget.of"'],
+    ]) {
+      const error = await failure((async () => make({ budget }).chat(ask))());
+      check(error.kind === "config" && error.message.includes(says), `${error.message}`);
+    }
   });
 
   await test("a budget or a price that is none is said", async () => {

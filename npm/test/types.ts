@@ -83,12 +83,12 @@ llm.chat("x").then((reply) => reply.output.city);
 llm.chat("x", { signal: true });
 
 new Warmline({ provider: "openai", apiKey: "k", budget: { usd: "0.5" }, prices: { m: { input: 1, output: "2" } } });
-const { total, models, budget } = llm.spend();
-export const spent: [string, number | undefined, string | undefined] = [total, models[0]?.usage.outputTokens, budget?.reserved];
+const { total, models, budgets } = await llm.spend();
+export const spent: [string, number | undefined, string | undefined] = [total, models[0]?.usage.outputTokens, budgets[0]?.reserved];
 llm.chat("x").then(({ cost }): string | undefined => cost?.usd);
 // @ts-expect-error a budget is in dollars
 new Warmline({ provider: "openai", apiKey: "k", budget: { eur: 5 } });
 // @ts-expect-error a price has an output
 new Warmline({ provider: "openai", apiKey: "k", prices: { m: { input: 1 } } });
 // @ts-expect-error there may be no budget
-llm.spend().budget.limit;
+(await llm.spend()).budgets[0].limit;

@@ -6,16 +6,11 @@ use serde_json::Value;
 
 use super::message::{CacheTtl, Message, Part, Role, Source, ToolCall};
 use super::request::{Effort, OutputSchema, Reasoning, Request, Tool, ToolChoice};
-use crate::json::{Json, Malformed, Reader};
+use crate::json::{Json, Reader, Stopped};
 use crate::runtime;
 
-type Read<T> = Result<T, String>;
-
-impl From<Malformed> for String {
-    fn from(malformed: Malformed) -> Self {
-        ["the request is not JSON: ", &malformed.to_string()].concat()
-    }
-}
+/// What is wrong is told to the reader, with its place.
+type Read<T> = Result<T, Stopped>;
 
 /// A place in the request, which becomes text only where something is wrong there.
 #[derive(Clone, Copy)]
@@ -35,31 +30,22 @@ impl At<'_> {
         }
     }
 
-    fn must_be<T>(&self, what: &str) -> Read<T> {
-        Err([&self.path(), " must be ", what].concat())
+    fn must_be<T>(&self, json: &mut Reader<'_>, what: &str) -> Read<T> {
+        json.refuse([&self.path(), " must be ", what].concat())
     }
 
-    fn need<T>(&self, name: &str, value: Option<T>) -> Read<T> {
-        value.ok_or_else(|| At::Field(self, name).path() + " is missing")
-    }
-
-    fn none_of<T>(&self, word: &str, known: &[&str]) -> Read<T> {
-        let known = known.join(", ");
-        Err([
-            &self.path(),
-            " is \"",
-            word,
-            "\": it must be one of ",
-            &known,
-        ]
-        .concat())
+    fn need<T>(&self, json: &mut Reader<'_>, name: &str, value: Option<T>) -> Read<T> {
+        match value {
+            Some(value) => Ok(value),
+            None => json.refuse(At::Field(self, name).path() + " is missing"),
+        }
     }
 }
 
 /// The start of an object.
 fn enter(json: &mut Reader<'_>, at: &At<'_>) -> Read<()> {
     if json.peek() != Some(b'{') {
-        return at.must_be("an object");
+        return at.must_be(json, "an object");
     }
     json.object()?;
     Ok(())
@@ -76,7 +62,7 @@ fn object<'a>(
     while let Some(key) = json.key()? {
         let at = At::Field(at, &key);
         if !json.null()? && !field(&key, json, &at)? {
-            return Err(["unknown field ", &at.path()].concat());
+            return json.refuse(["unknown field ", &at.path()].concat());
         }
     }
     Ok(())
@@ -88,7 +74,7 @@ fn list<'a, T>(
     each: fn(&mut Reader<'a>, &At<'_>) -> Read<T>,
 ) -> Read<Vec<T>> {
     if json.peek() != Some(b'[') {
-        return at.must_be("a list");
+        return at.must_be(json, "a list");
     }
     let mut items = Vec::new();
     json.list()?;
@@ -101,7 +87,7 @@ fn list<'a, T>(
 fn string(json: &mut Reader<'_>, at: &At<'_>) -> Read<String> {
     match json.peek() {
         Some(b'"') => Ok(json.text()?.unwrap_or_default().into_owned()),
-        _ => at.must_be("a string"),
+        _ => at.must_be(json, "a string"),
     }
 }
 
@@ -109,14 +95,14 @@ fn flag(json: &mut Reader<'_>, at: &At<'_>) -> Read<bool> {
     match json.skip()? {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => at.must_be("true or false"),
+        _ => at.must_be(json, "true or false"),
     }
 }
 
-fn whole(json: &mut Reader<'_>, at: &At<'_>) -> Read<u32> {
+fn whole_number(json: &mut Reader<'_>, at: &At<'_>) -> Read<u32> {
     match json.skip()?.parse() {
         Ok(number) => Ok(number),
-        Err(_) => at.must_be("a whole number up to 4294967295"),
+        Err(_) => at.must_be(json, "a whole number up to 4294967295"),
     }
 }
 
@@ -125,29 +111,34 @@ fn number(json: &mut Reader<'_>, at: &At<'_>) -> Read<f64> {
         Some(b'-' | b'0'..=b'9') => runtime::parse_float(json.skip()?),
         _ => None,
     };
-    number.map_or_else(|| at.must_be("a number"), Ok)
+    number.map_or_else(|| at.must_be(json, "a number"), Ok)
 }
 
-/// One of a few words.
-fn word<T: Copy>(
-    json: &mut Reader<'_>,
-    at: &At<'_>,
-    values: &[T],
-    name: fn(T) -> &'static str,
-) -> Read<T> {
+/// Which of the known words it is.
+fn pick(json: &mut Reader<'_>, at: &At<'_>, known: &[&str]) -> Read<usize> {
     let word = string(json, at)?;
-    match values.iter().find(|value| name(**value) == word) {
-        Some(value) => Ok(*value),
+    match known.iter().position(|known| **known == *word) {
+        Some(which) => Ok(which),
         None => {
-            let known: Vec<&str> = values.iter().map(|value| name(*value)).collect();
-            at.none_of(&word, &known)
+            let known = known.join(", ");
+            let path = at.path();
+            json.refuse([&path, " is \"", &word, "\": it must be one of ", &known].concat())
         }
     }
 }
 
+fn word<T: Copy, const N: usize>(
+    json: &mut Reader<'_>,
+    at: &At<'_>,
+    values: [T; N],
+    name: fn(T) -> &'static str,
+) -> Read<T> {
+    pick(json, at, &values.map(name)).map(|which| values[which])
+}
+
 fn cache(json: &mut Reader<'_>, at: &At<'_>) -> Read<CacheTtl> {
     let lifetimes = [CacheTtl::FiveMinutes, CacheTtl::OneHour];
-    word(json, at, &lifetimes, CacheTtl::name)
+    word(json, at, lifetimes, CacheTtl::name)
 }
 
 /// Text, or a list of parts.
@@ -159,11 +150,22 @@ fn content(json: &mut Reader<'_>, at: &At<'_>) -> Read<Vec<Part>> {
 }
 
 /// A request from its JSON form. What is wrong is named with its place.
-pub(crate) fn request(text: &str) -> Read<Request> {
+pub(crate) fn request(text: &str) -> Result<Request, String> {
+    whole(text, read_request)
+}
+
+/// All of a text.
+fn whole<T>(text: &str, read: fn(&mut Reader<'_>, &At<'_>) -> Read<T>) -> Result<T, String> {
     let mut json = Reader::new(text);
-    let request = read_request(&mut json, &At::Top)?;
-    json.end()?;
-    Ok(request)
+    let value = read(&mut json, &At::Top);
+    let value = value.and_then(|value| json.end().map(|()| value));
+    value.map_err(|Stopped| match json.refusal() {
+        empty if empty.is_empty() => {
+            let malformed = json.malformed().to_string();
+            ["the request is not JSON: ", &malformed].concat()
+        }
+        refusal => refusal,
+    })
 }
 
 fn read_request(json: &mut Reader<'_>, at: &At<'_>) -> Read<Request> {
@@ -173,7 +175,7 @@ fn read_request(json: &mut Reader<'_>, at: &At<'_>) -> Read<Request> {
             "model" => request.model = Some(string(json, at)?),
             "system" => request.system = content(json, at)?,
             "messages" => request.messages = list(json, at, message)?,
-            "max_tokens" => request.max_tokens = Some(whole(json, at)?),
+            "max_tokens" => request.max_tokens = Some(whole_number(json, at)?),
             "temperature" => request.temperature = Some(number(json, at)?),
             "top_p" => request.top_p = Some(number(json, at)?),
             "stop_sequences" => request.stop_sequences = list(json, at, string)?,
@@ -205,30 +207,31 @@ fn message(json: &mut Reader<'_>, at: &At<'_>) -> Read<Message> {
     let (mut role, mut said) = (None, None);
     object(json, at, &mut |key, json, at| {
         match key {
-            "role" => role = Some(word(json, at, &[Role::User, Role::Assistant], Role::name)?),
+            "role" => role = Some(word(json, at, [Role::User, Role::Assistant], Role::name)?),
             "content" => said = Some(content(json, at)?),
             _ => return Ok(false),
         }
         Ok(true)
     })?;
     Ok(Message {
-        role: at.need("role", role)?,
-        content: at.need("content", said)?,
+        role: at.need(json, "role", role)?,
+        content: at.need(json, "content", said)?,
     })
 }
 
 /// The `type` of an object, which need not be its first field.
-fn kind(json: &Reader<'_>, at: &At<'_>) -> Read<String> {
-    let mut json = json.clone();
+fn kind(json: &mut Reader<'_>, at: &At<'_>, known: &[&'static str]) -> Read<&'static str> {
+    let start = json.place();
     let mut kind = None;
-    enter(&mut json, at)?;
+    enter(json, at)?;
     while let (None, Some(key)) = (&kind, json.key()?) {
         match &*key {
-            "type" => kind = Some(string(&mut json, &At::Field(at, "type"))?),
+            "type" => kind = Some(known[pick(json, &At::Field(at, "type"), known)?]),
             _ => json.pass()?,
         }
     }
-    at.need("type", kind)
+    json.go_back(start);
+    at.need(json, "type", kind)
 }
 
 /// The fields of an object that are strings.
@@ -248,7 +251,6 @@ impl Texts {
 }
 
 fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
-    let kind = kind(json, at)?;
     let known = [
         "text",
         "image",
@@ -258,13 +260,11 @@ fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
         "reasoning",
         "redacted_reasoning",
     ];
-    if !known.contains(&kind.as_str()) {
-        return At::Field(at, "type").none_of(&kind, &known);
-    }
+    let kind = kind(json, at, &known)?;
     let mut texts = Texts::default();
     let (mut mark, mut from, mut said, mut is_error) = (None, None, None, false);
     object(json, at, &mut |key, json, at| {
-        match (kind.as_str(), key) {
+        match (kind, key) {
             (_, "type") => json.pass()?,
             ("text" | "reasoning", "text")
             | ("document", "title")
@@ -282,18 +282,18 @@ fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
         }
         Ok(true)
     })?;
-    let mut need = |name: &str| at.need(name, texts.take(name));
-    Ok(match kind.as_str() {
+    let mut need = |name: &str| at.need(json, name, texts.take(name));
+    Ok(match kind {
         "text" => Part::Text {
             text: need("text")?,
             cache: mark,
         },
         "image" => Part::Image {
-            source: at.need("source", from)?,
+            source: at.need(json, "source", from)?,
             cache: mark,
         },
         "document" => Part::Document {
-            source: at.need("source", from)?,
+            source: at.need(json, "source", from)?,
             title: texts.take("title"),
             cache: mark,
         },
@@ -304,7 +304,7 @@ fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
         }),
         "tool_result" => Part::ToolResult {
             tool_use_id: need("tool_use_id")?,
-            content: at.need("content", said)?,
+            content: at.need(json, "content", said)?,
             is_error,
             cache: mark,
         },
@@ -319,14 +319,11 @@ fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
 }
 
 fn source(json: &mut Reader<'_>, at: &At<'_>) -> Read<Source> {
-    let kind = kind(json, at)?;
     let known = ["base64", "url", "text"];
-    if !known.contains(&kind.as_str()) {
-        return At::Field(at, "type").none_of(&kind, &known);
-    }
+    let kind = kind(json, at, &known)?;
     let mut texts = Texts::default();
     object(json, at, &mut |key, json, at| {
-        match (kind.as_str(), key) {
+        match (kind, key) {
             (_, "type") => json.pass()?,
             ("base64", "media_type" | "data") | ("url", "url") | ("text", "text") => {
                 texts.add(key, json, at)?;
@@ -335,8 +332,8 @@ fn source(json: &mut Reader<'_>, at: &At<'_>) -> Read<Source> {
         }
         Ok(true)
     })?;
-    let mut need = |name: &str| at.need(name, texts.take(name));
-    Ok(match kind.as_str() {
+    let mut need = |name: &str| at.need(json, name, texts.take(name));
+    Ok(match kind {
         "base64" => Source::Base64 {
             media_type: need("media_type")?,
             data: need("data")?,
@@ -362,9 +359,9 @@ fn tool(json: &mut Reader<'_>, at: &At<'_>) -> Read<Tool> {
         Ok(true)
     })?;
     Ok(Tool {
-        name: at.need("name", texts.take("name"))?,
+        name: at.need(json, "name", texts.take("name"))?,
         description: texts.take("description").unwrap_or_default(),
-        input_schema: at.need("input_schema", schema)?,
+        input_schema: at.need(json, "input_schema", schema)?,
         strict,
         cache: mark,
     })
@@ -373,11 +370,10 @@ fn tool(json: &mut Reader<'_>, at: &At<'_>) -> Read<Tool> {
 /// `"auto"`, `"any"`, `"none"`, or `{"tool": NAME}`.
 fn tool_choice(json: &mut Reader<'_>, at: &At<'_>) -> Read<ToolChoice> {
     if json.peek() == Some(b'"') {
-        return Ok(match string(json, at)?.as_str() {
-            "auto" => ToolChoice::Auto,
-            "any" => ToolChoice::Any,
-            "none" => ToolChoice::None,
-            word => return at.none_of(word, &["auto", "any", "none"]),
+        return Ok(match pick(json, at, &["auto", "any", "none"])? {
+            0 => ToolChoice::Auto,
+            1 => ToolChoice::Any,
+            _ => ToolChoice::None,
         });
     }
     let mut name = None;
@@ -388,7 +384,7 @@ fn tool_choice(json: &mut Reader<'_>, at: &At<'_>) -> Read<ToolChoice> {
         }
         Ok(true)
     })?;
-    at.need("tool", name).map(ToolChoice::Tool)
+    at.need(json, "tool", name).map(ToolChoice::Tool)
 }
 
 fn output_schema(json: &mut Reader<'_>, at: &At<'_>) -> Read<OutputSchema> {
@@ -402,8 +398,8 @@ fn output_schema(json: &mut Reader<'_>, at: &At<'_>) -> Read<OutputSchema> {
         Ok(true)
     })?;
     Ok(OutputSchema {
-        name: at.need("name", name)?,
-        schema: at.need("schema", schema)?,
+        name: at.need(json, "name", name)?,
+        schema: at.need(json, "schema", schema)?,
     })
 }
 
@@ -420,8 +416,8 @@ fn reasoning(json: &mut Reader<'_>, at: &At<'_>) -> Read<Reasoning> {
     let mut reasoning = Reasoning::default();
     object(json, at, &mut |key, json, at| {
         match key {
-            "effort" => reasoning.effort = Some(word(json, at, &efforts, Effort::name)?),
-            "budget_tokens" => reasoning.budget_tokens = Some(whole(json, at)?),
+            "effort" => reasoning.effort = Some(word(json, at, efforts, Effort::name)?),
+            "budget_tokens" => reasoning.budget_tokens = Some(whole_number(json, at)?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -435,7 +431,7 @@ fn deserialize<'de, T, D: Deserializer<'de>>(
     read: fn(&mut Reader<'_>, &At<'_>) -> Read<T>,
 ) -> Result<T, D::Error> {
     let text = Value::deserialize(deserializer)?.to_string();
-    read(&mut Reader::new(&text), &At::Top).map_err(D::Error::custom)
+    whole(&text, read).map_err(D::Error::custom)
 }
 
 impl<'de> Deserialize<'de> for Request {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Client, Inner};
 use crate::json::quote;
+use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Options, Proxy, Transport, Waits};
 use crate::{CostTracker, Error, Limits, Provider, Result, RetryPolicy};
 
@@ -389,7 +390,7 @@ impl ClientBuilder {
             "HTTP client initialized with connection pool (max {} connections)",
             self.limits.max_connections
         );
-        Ok(Client(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             provider,
             model,
             key: key.to_owned(),
@@ -398,9 +399,12 @@ impl ClientBuilder {
             timeout: self.timeout,
             deadline: self.deadline,
             retry: self.retry,
-            retry_budget: Arc::default(),
+            retry_budget: RetryBudget::default(),
+        });
+        Ok(Client {
+            inner,
             cost: self.cost,
-        })))
+        })
     }
 }
 

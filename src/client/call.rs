@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::{Instrument, Span};
 
-use super::Inner;
 use super::stream::Live;
+use super::{Client, Inner};
 use crate::cost::{Ask, Reservation};
 use crate::error::seconds;
 use crate::provider::{StreamDecoder, decode_error};
 use crate::runtime::{self, Instant};
 use crate::transport::{Body, Incoming};
-use crate::{Error, Reply, Request, Result, TimeoutKind, Timing, trace};
+use crate::{CostTracker, Error, Reply, Request, Result, TimeoutKind, Timing, trace};
 
 /// As much of an error's body as is kept.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -24,6 +24,7 @@ const MAX_BODY: usize = 64 << 20;
 #[derive(Clone)]
 pub(super) struct Call {
     pub(super) client: Arc<Inner>,
+    cost: CostTracker,
     body: Bytes,
     stream: bool,
     keep_raw: bool,
@@ -44,14 +45,18 @@ pub(super) enum Answer {
 }
 
 impl Call {
-    pub(super) fn new(client: Arc<Inner>, request: &Request, stream: bool) -> Result<Self> {
+    pub(super) fn new(client: &Client, request: &Request, stream: bool) -> Result<Self> {
+        let Client {
+            inner: client,
+            cost,
+        } = client.clone();
         let model = request.model.as_deref().unwrap_or(&client.model);
         let body = client
             .provider
             .encode(request, model, stream, client.endpoint.official)?;
         let span = trace::call(client.provider, model, request, &client.endpoint);
         let ask = Ask::new(
-            &client.cost,
+            &cost,
             client.provider,
             client.endpoint.host(),
             model,
@@ -63,6 +68,7 @@ impl Call {
             reservation: None,
             body,
             client,
+            cost,
             stream,
             keep_raw: request.keep_raw,
             start: Instant::now(),
@@ -95,7 +101,7 @@ impl Call {
 
     async fn attempts(&mut self) -> Result<Answer> {
         loop {
-            let reserved = Reservation::make(&self.client.cost, &self.ask).await;
+            let reserved = Reservation::make(&self.cost, &self.ask).await;
             self.reservation = match reserved {
                 Ok(reservation) => Some(Arc::new(reservation)),
                 Err(error) => return Err(self.fail(error)),

@@ -29,9 +29,11 @@ use crate::{CostTracker, PoolStats, Provider, Reply, Request, Result, RetryPolic
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client {
+    inner: Arc<Inner>,
+    cost: CostTracker,
+}
 
-#[derive(Clone)]
 struct Inner {
     provider: Provider,
     model: String,
@@ -41,8 +43,7 @@ struct Inner {
     timeout: Duration,
     deadline: Option<Duration>,
     retry: RetryPolicy,
-    retry_budget: Arc<RetryBudget>,
-    cost: CostTracker,
+    retry_budget: RetryBudget,
 }
 
 impl Client {
@@ -85,7 +86,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
-        let call = Call::new(self.0.clone(), &request.into(), false)?;
+        let call = Call::new(self, &request.into(), false)?;
         match call.run().await? {
             Answer::Whole(reply) => Ok(*reply),
             Answer::Live(live) => live.into_reply().await,
@@ -110,7 +111,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn stream(&self, request: impl Into<Request>) -> EventStream {
-        EventStream::new(Call::new(self.0.clone(), &request.into(), true))
+        EventStream::new(Call::new(self, &request.into(), true))
     }
 
     /// What the connections are doing now. It takes no lock.
@@ -121,7 +122,7 @@ impl Client {
     /// # }
     /// ```
     pub fn stats(&self) -> PoolStats {
-        self.0.transport.stats()
+        self.inner.transport.stats()
     }
 
     /// What its calls cost, and the budgets to which they are held.
@@ -132,7 +133,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn cost(&self) -> &CostTracker {
-        &self.0.cost
+        &self.cost
     }
 
     /// The same client, its pool and its retry budget, whose calls another tracker follows: for budgets by tag or by caller.
@@ -148,10 +149,10 @@ impl Client {
     /// ```
     #[must_use]
     pub fn with_cost(&self, tracker: CostTracker) -> Self {
-        Self(Arc::new(Inner {
+        Self {
+            inner: self.inner.clone(),
             cost: tracker,
-            ..Inner::clone(&self.0)
-        }))
+        }
     }
 
     /// Opens `n` connections before the first call needs them, at most as many as may be kept idle,
@@ -167,8 +168,8 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn warm_up(&self, n: usize) -> Result<usize> {
-        let warmed = self.0.transport.warm_up(n).await;
-        warmed.map_err(|e| e.with_provider(self.0.provider).with_attempts(1))
+        let warmed = self.inner.transport.warm_up(n).await;
+        warmed.map_err(|e| e.with_provider(self.inner.provider).with_attempts(1))
     }
 
     /// Whose dialect it speaks.
@@ -179,7 +180,7 @@ impl Client {
     /// # }
     /// ```
     pub fn provider(&self) -> Provider {
-        self.0.provider
+        self.inner.provider
     }
 
     /// The model of requests that name none.
@@ -190,16 +191,16 @@ impl Client {
     /// # }
     /// ```
     pub fn model(&self) -> &str {
-        &self.0.model
+        &self.inner.model
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("provider", &self.0.provider)
-            .field("model", &self.0.model)
-            .field("endpoint", &self.0.endpoint.url)
+            .field("provider", &self.inner.provider)
+            .field("model", &self.inner.model)
+            .field("endpoint", &self.inner.endpoint.url)
             .field("pool", &format_args!("{}", self.stats()))
             .finish_non_exhaustive()
     }

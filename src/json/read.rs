@@ -8,7 +8,11 @@ use super::plain;
 /// As many as `serde_json` allows.
 const MAX_DEPTH: u8 = 127;
 
-type Result<T> = std::result::Result<T, Malformed>;
+type Result<T> = std::result::Result<T, Stopped>;
+
+/// Reading cannot go on. The reader knows why, so that each of its many results stays small.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stopped;
 
 /// Where a text is not what was expected.
 #[derive(Clone, Copy)]
@@ -36,11 +40,12 @@ impl std::error::Error for Malformed {}
 ///
 /// An object is read by `object`, then `key` until there is none, and after each key exactly one value; a list
 /// by `list`, then `item` while it says that there is one more, and after each exactly one value.
-#[derive(Clone)]
 pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: u8,
+    malformed: Malformed,
+    refusal: String,
 }
 
 impl<'a> Reader<'a> {
@@ -49,11 +54,41 @@ impl<'a> Reader<'a> {
             text,
             at: 0,
             depth: 0,
+            malformed: Malformed {
+                expected: "nothing",
+                at: 0,
+            },
+            refusal: String::new(),
         }
     }
 
+    /// Why it stopped.
+    pub(crate) fn malformed(&self) -> Malformed {
+        self.malformed
+    }
+
+    /// Stops because of what was read rather than how it is written.
+    pub(crate) fn refuse<T>(&mut self, why: String) -> Result<T> {
+        self.refusal = why;
+        Err(Stopped)
+    }
+
+    /// What [`Reader::refuse`] was told; empty where the text is malformed.
+    pub(crate) fn refusal(&mut self) -> String {
+        std::mem::take(&mut self.refusal)
+    }
+
+    /// A place to go back to.
+    pub(crate) fn place(&self) -> (usize, u8) {
+        (self.at, self.depth)
+    }
+
+    pub(crate) fn go_back(&mut self, place: (usize, u8)) {
+        (self.at, self.depth) = place;
+    }
+
     /// Checked once as a whole, which is faster than string by string.
-    pub(crate) fn of_bytes(bytes: &'a [u8]) -> Result<Self> {
+    pub(crate) fn of_bytes(bytes: &'a [u8]) -> std::result::Result<Self, Malformed> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(text)),
             Err(e) => Err(Malformed {
@@ -87,11 +122,12 @@ impl<'a> Reader<'a> {
         self.here()
     }
 
-    fn expected<T>(&self, expected: &'static str) -> Result<T> {
-        Err(Malformed {
+    fn expected<T>(&mut self, expected: &'static str) -> Result<T> {
+        self.malformed = Malformed {
             expected,
             at: self.at,
-        })
+        };
+        Err(Stopped)
     }
 
     fn word(&mut self, word: &'static str) -> Result<()> {

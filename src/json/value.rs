@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Reader, quote};
+use super::{Reader, Stopped, quote};
 use crate::{Error, Result};
 
 /// A JSON value of any shape, such as a schema, kept as it was written.
@@ -38,7 +38,7 @@ impl Json {
     }
 
     /// The next value that a reader comes to.
-    pub(crate) fn read(json: &mut Reader<'_>) -> Result<Self, super::Malformed> {
+    pub(crate) fn read(json: &mut Reader<'_>) -> Result<Self, Stopped> {
         json.skip().map(|text| Self(text.into()))
     }
 }
@@ -51,7 +51,10 @@ impl FromStr for Json {
     fn from_str(text: &str) -> Result<Self> {
         let mut json = Reader::new(text);
         let value = Self::read(&mut json).and_then(|value| json.end().map(|()| value));
-        value.map_err(|e| Error::config([&quote(text), " is not JSON: ", &e.to_string()].concat()))
+        value.map_err(|Stopped| {
+            let why = json.malformed().to_string();
+            Error::config([&quote(text), " is not JSON: ", &why].concat())
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::assembly::Assembly;
 use super::{body, error, read_json, request_id};
-use crate::json::{Malformed, Reader, Writer, is_object};
+use crate::json::{Reader, Stopped, Writer, is_object};
 use crate::transport::Headers;
 use crate::{
     CacheTtl, Error, Part, Provider, Reply, Request, Result, Source, StopReason, ToolCall,
@@ -232,7 +232,7 @@ fn tool_choice(request: &Request) -> Result<Option<(&'static str, Option<&str>)>
 
 /// Reads the usage, and loosely. A stream reports it in parts, each cumulative: what a later one leaves out
 /// stays.
-fn lay_over(json: &mut Reader<'_>, usage: &mut Usage) -> Result<bool, Malformed> {
+fn lay_over(json: &mut Reader<'_>, usage: &mut Usage) -> Result<bool, Stopped> {
     if json.peek() != Some(b'{') {
         return json.pass().map(|()| false);
     }
@@ -320,7 +320,7 @@ struct WireBlock<'a> {
 }
 
 impl<'a> WireBlock<'a> {
-    fn read(json: &mut Reader<'a>) -> Result<Self, Malformed> {
+    fn read(json: &mut Reader<'a>) -> Result<Self, Stopped> {
         let mut block = Self::default();
         if !json.object()? {
             return Ok(block);

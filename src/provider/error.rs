@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::request_id;
 use crate::error::Details;
-use crate::json::{Malformed, Reader, quote};
+use crate::json::{Reader, Stopped, quote};
 use crate::transport::Headers;
 use crate::{Error, ErrorKind, Provider, retry};
 
@@ -135,20 +135,20 @@ struct Said {
 }
 
 /// A text that says something, or a number.
-fn word(json: &mut Reader<'_>) -> Result<Option<String>, Malformed> {
+fn word(json: &mut Reader<'_>) -> Result<Option<String>, Stopped> {
     let words = matches!(json.peek(), Some(b'"' | b'-' | b'0'..=b'9'));
     let text = json.value_text()?;
     Ok(Some(text.into_owned()).filter(|text| words && !text.is_empty()))
 }
 
 impl Said {
-    fn read(body: &str) -> Result<Self, Malformed> {
+    fn read(body: &str) -> Result<Self, Stopped> {
         let mut json = Reader::new(body);
         let said = Self::object(&mut json)?;
         json.end().map(|()| said)
     }
 
-    fn object(json: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn object(json: &mut Reader<'_>) -> Result<Self, Stopped> {
         let (mut said, mut inner, mut detail) = (Self::default(), None, None);
         json.object()?;
         while let Some(key) = json.key()? {

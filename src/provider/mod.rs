@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::anthropic::DEFAULT_MAX_TOKENS;
 pub(crate) use self::error::decode_error;
 pub(crate) use self::stream::StreamDecoder;
-use crate::json::{Malformed, Reader, Writer, quote};
+use crate::json::{Malformed, Reader, Stopped, Writer, quote};
 use crate::transport::Headers;
 use crate::{Error, Reply, Request, Result};
 
@@ -215,12 +215,12 @@ fn body(request: &Request, fill: impl FnOnce(&mut Body<'_>)) -> String {
 fn read_json<'a, T>(
     what: &str,
     json: &'a [u8],
-    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Stopped>,
 ) -> Result<T> {
     let read = Reader::of_bytes(json).and_then(|mut reader| {
-        let value = read(&mut reader)?;
-        reader.end()?;
-        Ok(value)
+        let value = read(&mut reader);
+        let whole = value.and_then(|value| reader.end().map(|()| value));
+        whole.map_err(|Stopped| reader.malformed())
     });
     read.map_err(|malformed| foreign(what, json, malformed))
 }

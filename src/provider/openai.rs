@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::assembly::Assembly;
 use super::{Body, body, error, read_json, request_id};
-use crate::json::{Malformed, Reader, Writer};
+use crate::json::{Reader, Stopped, Writer};
 use crate::transport::Headers;
 use crate::{
     Error, Message, Part, Provider, Reply, Request, Result, Role, Source, StopReason, Tool,
@@ -294,7 +294,7 @@ struct Completion<'a> {
 }
 
 impl<'a> Completion<'a> {
-    fn read(json: &mut Reader<'a>) -> Result<Self, Malformed> {
+    fn read(json: &mut Reader<'a>) -> Result<Self, Stopped> {
         let mut whole = Self::default();
         json.object()?;
         while let Some(key) = json.key()? {
@@ -327,7 +327,7 @@ struct Choice<'a> {
 }
 
 impl<'a> Choice<'a> {
-    fn read(json: &mut Reader<'a>) -> Result<Self, Malformed> {
+    fn read(json: &mut Reader<'a>) -> Result<Self, Stopped> {
         let mut choice = Self::default();
         json.object()?;
         while let Some(key) = json.key()? {
@@ -351,7 +351,7 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn read(json: &mut Reader<'a>) -> Result<Option<Self>, Malformed> {
+    fn read(json: &mut Reader<'a>) -> Result<Option<Self>, Stopped> {
         let mut said = Self::default();
         if !json.object()? {
             return Ok(None);
@@ -390,7 +390,7 @@ struct WireCall<'a> {
 }
 
 impl<'a> WireCall<'a> {
-    fn read(json: &mut Reader<'a>) -> Result<Self, Malformed> {
+    fn read(json: &mut Reader<'a>) -> Result<Self, Stopped> {
         let mut call = Self::default();
         json.object()?;
         while let Some(key) = json.key()? {
@@ -415,7 +415,7 @@ impl<'a> WireCall<'a> {
 }
 
 /// The usage, read loosely: every server has fields of its own.
-fn usage(json: &mut Reader<'_>) -> Result<Option<Usage>, Malformed> {
+fn usage(json: &mut Reader<'_>) -> Result<Option<Usage>, Stopped> {
     if json.peek() != Some(b'{') {
         return json.pass().map(|()| None);
     }
@@ -460,7 +460,7 @@ fn usage(json: &mut Reader<'_>) -> Result<Option<Usage>, Malformed> {
 }
 
 /// Text as servers write it: a string, null, or a list of parts of which those with `text` count.
-fn text<'a>(json: &mut Reader<'a>) -> Result<Cow<'a, str>, Malformed> {
+fn text<'a>(json: &mut Reader<'a>) -> Result<Cow<'a, str>, Stopped> {
     if json.peek() != Some(b'[') {
         return Ok(json.text()?.unwrap_or_default());
     }

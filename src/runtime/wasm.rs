@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
-use js_sys::{Date, Math};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -21,6 +20,14 @@ extern "C" {
     fn performance_now() -> f64;
     #[wasm_bindgen(js_name = String)]
     fn js_string(number: f64) -> String;
+    #[wasm_bindgen(js_name = parseFloat)]
+    fn js_float(text: &str) -> f64;
+    #[wasm_bindgen(js_namespace = Math, js_name = random)]
+    fn math_random() -> f64;
+    #[wasm_bindgen(js_namespace = Date, js_name = now)]
+    fn date_now() -> f64;
+    #[wasm_bindgen(js_namespace = Date, js_name = parse)]
+    fn date_parse(text: &str) -> f64;
 }
 
 /// The longest delay that `setTimeout` takes (a signed 32-bit number of milliseconds); longer ones are
@@ -29,12 +36,12 @@ const LONGEST_MS: f64 = 2_147_483_647.0;
 
 /// A number from 0 to 1.
 pub(crate) fn random() -> f64 {
-    Math::random()
+    math_random()
 }
 
 /// The date, for `retry-after`.
 pub(crate) fn wall_clock() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(Date::now().max(0.0) as u64)
+    SystemTime::UNIX_EPOCH + Duration::from_millis(date_now().max(0.0) as u64)
 }
 
 /// A point of the runtime's monotonic clock, which in Workers stands still between IO.
@@ -157,7 +164,7 @@ pub(crate) fn parse_http_date(text: &str) -> Option<SystemTime> {
         return None;
     }
     let zone = if text.ends_with("GMT") { "" } else { " GMT" };
-    let ms = Date::parse(&[text, zone].concat());
+    let ms = date_parse(&[text, zone].concat());
     let since = (ms >= 0.0).then(|| millis(ms))?;
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
@@ -165,7 +172,7 @@ pub(crate) fn parse_http_date(text: &str) -> Option<SystemTime> {
 /// The float that a JSON number stands for; none where it is too large for any. JavaScript reads and prints
 /// floats exactly, and Rust's own tables for it would be a tenth of the module.
 pub(crate) fn parse_float(text: &str) -> Option<f64> {
-    Some(js_sys::Number::parse_float(text)).filter(|number| number.is_finite())
+    Some(js_float(text)).filter(|number| number.is_finite())
 }
 
 /// A finite float as a JSON number, as short as it can be.

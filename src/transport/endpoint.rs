@@ -17,9 +17,25 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// The provider's path below a base URL.
     pub(crate) fn new(provider: Provider, base: &str) -> Result<Self> {
+        let mut endpoint = Self::plain(base, provider.default_base_url())?;
+        let host = endpoint.host();
+        let of = |domain: &str| host == domain || host.ends_with(&[".", domain].concat());
+        endpoint.official = match provider {
+            Provider::Anthropic => of("anthropic.com"),
+            Provider::OpenAi => of("openai.com") || of("openai.azure.com"),
+        };
+        // Anthropic's path brings its own version; many base URLs have it already.
+        if provider.path().starts_with("/v1/") && endpoint.path().ends_with("/v1") {
+            endpoint.url.truncate(endpoint.url.len() - "/v1".len());
+        }
+        endpoint.url.push_str(provider.path());
+        Ok(endpoint)
+    }
+
+    /// An address as it is, without a slash at its end. `like` is shown where it is none.
+    pub(crate) fn plain(base: &str, like: &str) -> Result<Self> {
         let wrong = |why: &str| {
-            let (given, like) = (without_userinfo(base), provider.default_base_url());
-            let given = quote(&given);
+            let given = quote(&without_userinfo(base));
             Error::config(
                 [
                     "the base URL ",
@@ -60,21 +76,11 @@ impl Endpoint {
         if port.is_some_and(|port| port.parse::<u16>().is_err()) {
             return Err(wrong("has a port that is no number up to 65535"));
         }
-        let of = |domain: &str| host == domain || host.ends_with(&[".", domain].concat());
-        let official = match provider {
-            Provider::Anthropic => of("anthropic.com"),
-            Provider::OpenAi => of("openai.com") || of("openai.azure.com"),
-        };
-        let mut path = path.trim_end_matches('/');
-        // Anthropic's path brings its own version; many base URLs have it already.
-        if provider.path().starts_with("/v1/") {
-            path = path.strip_suffix("/v1").unwrap_or(path);
-        }
         Ok(Self {
-            url: [scheme, "://", authority, path, provider.path()].concat(),
+            url: [scheme, "://", authority, path.trim_end_matches('/')].concat(),
             scheme: scheme.len(),
             origin: scheme.len() + "://".len() + authority.len(),
-            official,
+            official: false,
         })
     }
 
@@ -101,8 +107,12 @@ impl Endpoint {
         split_port(self.authority()).1?.parse().ok()
     }
 
+    /// As a request asks for it: "/" where there is none (RFC 9112 section 3.2.1).
     pub(crate) fn path(&self) -> &str {
-        self.url.get(self.origin..).unwrap_or_default()
+        match self.url.get(self.origin..) {
+            None | Some("") => "/",
+            Some(path) => path,
+        }
     }
 }
 

@@ -11,7 +11,6 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::{Endpoint, Headers, Incoming, Options};
@@ -21,7 +20,40 @@ use crate::{Error, ErrorKind, PoolStats, Result, TimeoutKind, Timing};
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_name = fetch, catch)]
-    fn global_fetch(url: &JsValue, init: &Object) -> Result<JsValue, JsValue>;
+    fn global_fetch(url: &JsValue, init: &Init) -> Result<JsValue, JsValue>;
+
+    pub type Function;
+    #[wasm_bindgen(method, catch, js_name = call)]
+    pub fn call0(this: &Function, this_arg: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = call)]
+    pub fn call1(this: &Function, this_arg: &JsValue, a: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = call)]
+    pub fn call2(
+        this: &Function,
+        this_arg: &JsValue,
+        a: &JsValue,
+        b: &JsValue,
+    ) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(js_namespace = Promise, js_name = resolve)]
+    fn promise_of(value: &JsValue) -> Thenable;
+
+    #[wasm_bindgen(js_namespace = Reflect, js_name = get, catch)]
+    fn property(of: &JsValue, name: &str) -> Result<JsValue, JsValue>;
+
+    /// What `fetch` is given beside the address, and the headers in it.
+    #[wasm_bindgen(js_name = Object)]
+    type Init;
+    #[wasm_bindgen(constructor, js_class = "Object")]
+    fn new() -> Init;
+    #[wasm_bindgen(js_namespace = Object, js_name = assign)]
+    fn lay_over(init: &Init, common: &Init) -> Init;
+    #[wasm_bindgen(js_namespace = Reflect, js_name = set)]
+    fn set(init: &Init, name: &str, value: &JsValue) -> bool;
+
+    type Uint8Array;
+    #[wasm_bindgen(constructor)]
+    fn new(copied: &[u8]) -> Uint8Array;
 
     type AbortController;
     #[wasm_bindgen(constructor)]
@@ -62,7 +94,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn done(this: &Read) -> bool;
     #[wasm_bindgen(method, getter)]
-    fn value(this: &Read) -> Option<Uint8Array>;
+    fn value(this: &Read) -> Option<Vec<u8>>;
 }
 
 type Settle = Closure<dyn FnMut(JsValue)>;
@@ -137,6 +169,14 @@ impl Drop for Awaiter {
     }
 }
 
+/// What a promise gives, or a value that is none.
+#[cfg(feature = "js")]
+pub(crate) async fn settled(promise: JsValue) -> Result<JsValue, JsValue> {
+    let mut awaiter = Awaiter::new();
+    awaiter.start(&promise_of(&promise));
+    poll_fn(|cx| awaiter.poll(cx)).await
+}
+
 thread_local! {
     static FETCH: RefCell<Option<Function>> = const { RefCell::new(None) };
 }
@@ -156,7 +196,7 @@ pub(crate) struct Transport(Rc<Inner>);
 
 struct Inner {
     url: JsValue,
-    init: Object,
+    init: Init,
     fetch: Option<Function>,
     options: Options,
     active: Cell<usize>,
@@ -167,7 +207,7 @@ impl Transport {
     pub(crate) fn new(endpoint: &Endpoint, options: Options) -> Result<Self> {
         Ok(Self(Rc::new(Inner {
             url: endpoint.url.as_str().into(),
-            init: common(&options).map_err(|e| unreachable(&e))?,
+            init: common(&options),
             fetch: FETCH.take(),
             options,
             active: Cell::new(0),
@@ -233,35 +273,31 @@ impl Transport {
     }
 
     fn fetch(&self, body: &Bytes, call: &Call) -> Result<Thenable, JsValue> {
-        let init = Object::assign(&Object::new(), &self.0.init);
-        set(&init, "body", &Uint8Array::from(&**body))?;
-        set(&init, "signal", &call.controller.signal())?;
+        let init = lay_over(&Init::new(), &self.0.init);
+        set(&init, "body", &Uint8Array::new(body));
+        set(&init, "signal", &call.controller.signal());
         let fetched = match &self.0.fetch {
             Some(fetch) => fetch.call2(&JsValue::UNDEFINED, &self.0.url, &init)?,
             None => global_fetch(&self.0.url, &init)?,
         };
-        Ok(JsValue::from(Promise::resolve(&fetched)).unchecked_into())
+        Ok(promise_of(&fetched))
     }
-}
-
-fn set(object: &Object, name: &str, value: &JsValue) -> Result<bool, JsValue> {
-    Reflect::set(object, &name.into(), value)
 }
 
 /// What every request's options have in common.
-fn common(options: &Options) -> Result<Object, JsValue> {
-    let headers = Object::new();
+fn common(options: &Options) -> Init {
+    let headers = Init::new();
     for (name, value) in &options.headers {
         // A browser's preflight would have to allow it, and no provider's does.
         if name != "user-agent" {
-            set(&headers, name, &value.as_str().into())?;
+            set(&headers, name, &value.as_str().into());
         }
     }
-    let init = Object::new();
-    set(&init, "method", &"POST".into())?;
-    set(&init, "headers", &headers)?;
-    set(&init, "redirect", &"manual".into())?;
-    Ok(init)
+    let init = Init::new();
+    set(&init, "method", &"POST".into());
+    set(&init, "headers", &headers);
+    set(&init, "redirect", &"manual".into());
+    init
 }
 
 /// One call in flight: counted, and aborted where it is dropped before its end.
@@ -311,7 +347,7 @@ fn unreachable(error: &JsValue) -> Error {
 
 /// What a JavaScript error says, its cause included, which is where Node keeps the reason.
 pub(crate) fn describe(error: &JsValue) -> String {
-    let get = |value: &JsValue, name: &str| Reflect::get(value, &name.into()).ok();
+    let get = |value: &JsValue, name: &str| property(value, name).ok();
     let text = |value: &JsValue| get(value, "message").and_then(|message| message.as_string());
     let message = text(error)
         .or_else(|| error.as_string())
@@ -352,8 +388,7 @@ impl Body {
                     self.call.ended = true;
                     None
                 } else {
-                    let bytes = read.value().map(|value| value.to_vec());
-                    Some(Ok(bytes.unwrap_or_default().into()))
+                    Some(Ok(read.value().unwrap_or_default().into()))
                 }
             }
             Err(error) => {

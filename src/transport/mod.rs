@@ -17,7 +17,7 @@ cfg_if::cfg_if! {
         mod fetch;
         pub(crate) use fetch::{Body, Transport};
         #[cfg(feature = "js")]
-        pub(crate) use fetch::{describe, with_fetch};
+        pub(crate) use fetch::{Function, describe, settled, with_fetch};
     } else {
         mod connection;
         mod dial;

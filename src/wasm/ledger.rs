@@ -1,10 +1,8 @@
-use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::cost::remote::{self, Remote};
 use crate::runtime::BoxFuture;
-use crate::transport::describe;
+use crate::transport::{Function, describe, settled};
 use crate::{Budget, Error, ErrorKind, Ledger, Refusal, Result, Settled, Usd};
 
 /// A ledger that JavaScript gives: a function of what is asked for and the words of it, which gives a promise of the answer's.
@@ -21,7 +19,7 @@ impl Remote for JsLedger {
         let asked = self.0.call2(&JsValue::NULL, &what.into(), &words.into());
         Box::pin(async move {
             let answer = match asked {
-                Ok(promise) => JsFuture::from(promise.unchecked_into::<Promise>()).await,
+                Ok(promise) => settled(promise).await,
                 Err(error) => Err(error),
             };
             let answer = answer.map_err(|e| {

@@ -14,13 +14,12 @@ use std::time::Duration;
 mod ledger;
 
 use futures_core::Stream;
-use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use self::ledger::JsLedger;
-use crate::json::{Malformed, Reader, Writer};
+use crate::json::{Reader, Stopped, Writer};
 use crate::runtime::{BoxFuture, Task};
-use crate::transport::with_fetch;
+use crate::transport::{Function, with_fetch};
 use crate::{
     Budget, BudgetAlert, Client, CostTracker, Error, ErrorKind, Event, EventStream, Part, Price,
     Provider, Reply, Request, Result, Spend, StopReason, ToolCall, Usage, Usd,
@@ -40,7 +39,8 @@ fn build(config: &str, mut tracker: CostTracker) -> Result<Client> {
         }
         Ok(fields)
     };
-    let fields = fields().map_err(|e: Malformed| Error::config(e.to_string()))?;
+    let fields: Result<_, Stopped> = fields();
+    let fields = fields.map_err(|Stopped| Error::config(json.malformed().to_string()))?;
     let mut builder = Client::builder(Provider::Anthropic);
     for (key, value) in &fields {
         let ms = || Duration::from_millis(value.parse().unwrap_or_default());

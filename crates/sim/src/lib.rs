@@ -20,6 +20,7 @@ mod anthropic;
 mod body;
 mod delay;
 mod openai;
+mod redis;
 mod scenario;
 mod serve;
 mod stats;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use redis::{Bridge, RedisServer};
 pub use scenario::{At, Fault, HEADER, Scenario};
 pub use stats::Stats;
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Parser;
-use warmline_sim::{Config, Sim};
+use warmline_sim::{Bridge, Config, RedisServer, Sim};
 
 /// A simulated LLM provider that speaks Anthropic's and OpenAI's dialects on loopback.
 #[derive(Parser)]
@@ -20,6 +20,9 @@ struct Options {
     /// Speak TLS, with a certificate made now; the authority to trust is printed.
     #[arg(long)]
     tls: bool,
+    /// Start a redis-server too, and a bridge that speaks the REST protocol for it.
+    #[arg(long)]
+    redis: bool,
     /// How long each byte travels in each direction, in milliseconds.
     #[arg(long, default_value_t = 0)]
     delay: u64,
@@ -39,11 +42,24 @@ async fn main() -> Result<()> {
         pace: Duration::from_millis(options.pace),
     })
     .await?;
+    let redis = match options.redis {
+        true => Some(RedisServer::start().await?),
+        false => None,
+    };
+    let mut ledgers = String::new();
+    if let Some(redis) = &redis {
+        let bridge = Bridge::start(&redis.url).await?;
+        ledgers = format!(
+            "REDIS_URL={}\nUPSTASH_REDIS_REST_URL={}\nUPSTASH_REDIS_REST_TOKEN={}\n",
+            redis.url, bridge.url, bridge.token
+        );
+    }
     // At once, for programs that read the first line and no more.
     print!(
-        "ANTHROPIC_BASE_URL={}\nOPENAI_BASE_URL={}\ncounts: {}/sim/stats\n{}",
+        "ANTHROPIC_BASE_URL={}\nOPENAI_BASE_URL={}\n{}counts: {}/sim/stats\n{}",
         sim.anthropic_url(),
         sim.openai_url(),
+        ledgers,
         sim.url(),
         sim.certificate().unwrap_or_default(),
     );

@@ -1,0 +1,243 @@
+//! A real redis-server for as long as a test needs it, and a bridge to it that speaks the REST protocol.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use redis::Value as Answer;
+use redis::aio::MultiplexedConnection;
+use serde_json::{Value, json};
+
+/// A `redis-server` on loopback that keeps nothing. Killed when dropped.
+pub struct RedisServer {
+    child: Child,
+    port: u16,
+    folder: PathBuf,
+    /// Its address as a URL.
+    pub url: String,
+}
+
+impl RedisServer {
+    /// Starts one, on a port that was free a moment ago.
+    ///
+    /// # Errors
+    /// That there is no `redis-server` on the path, or that it does not come up.
+    pub async fn start() -> io::Result<Self> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
+        let folder = std::env::temp_dir().join(format!("warmline-redis-{port}"));
+        std::fs::create_dir_all(&folder)?;
+        let child = spawn(port, &folder)?;
+        let url = format!("redis://127.0.0.1:{port}");
+        let server = Self {
+            child,
+            port,
+            folder,
+            url,
+        };
+        server.up().await.map(|()| server)
+    }
+
+    /// Until it answers.
+    async fn up(&self) -> io::Result<()> {
+        let mut why = io::Error::from(io::ErrorKind::TimedOut);
+        for _ in 0..1000 {
+            match self.command(&["PING"]).await {
+                Ok(_) => return Ok(()),
+                Err(error) => why = error,
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Err(why)
+    }
+
+    /// Starts it again at the same address. It has forgotten everything.
+    ///
+    /// # Errors
+    /// That it does not come up.
+    pub async fn restart(&mut self) -> io::Result<()> {
+        self.kill()?;
+        self.child = spawn(self.port, &self.folder)?;
+        self.up().await
+    }
+
+    /// Runs a command and gives its answer as text; nothing for none.
+    ///
+    /// # Errors
+    /// What Redis answers.
+    pub async fn command(&self, words: &[&str]) -> io::Result<String> {
+        let client = redis::Client::open(&*self.url).map_err(io::Error::other)?;
+        let connection = client.get_multiplexed_async_connection().await;
+        let mut connection = connection.map_err(io::Error::other)?;
+        let (name, words) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let answer = redis::cmd(name)
+            .arg(words)
+            .query_async(&mut connection)
+            .await;
+        let answer: Option<String> = answer.map_err(io::Error::other)?;
+        Ok(answer.unwrap_or_default())
+    }
+
+    /// Ends it at once, as a failing machine would.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+}
+
+fn spawn(port: u16, folder: &Path) -> io::Result<Child> {
+    let mut server = Command::new("redis-server");
+    server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    server
+        .args(["--port", &port.to_string()])
+        .arg("--dir")
+        .arg(folder);
+    server.stdout(Stdio::null()).spawn().map_err(|e| {
+        io::Error::new(
+            e.kind(),
+            format!("redis-server: {e}; `cargo xtask setup` installs it"),
+        )
+    })
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.kill();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Speaks the REST protocol of Upstash (<https://upstash.com/docs/redis/features/restapi>) for a Redis: a command as a JSON list is
+/// posted to `/`, a list of them to `/pipeline`. It lasts as long as its runtime.
+pub struct Bridge {
+    /// Where it listens.
+    pub url: String,
+    /// The token that it wants.
+    pub token: String,
+}
+
+impl Bridge {
+    /// Starts one on a port that the system chooses.
+    ///
+    /// # Errors
+    /// That Redis cannot be reached, or nothing can be listened on.
+    pub async fn start(redis: &str) -> io::Result<Self> {
+        let client = redis::Client::open(redis).map_err(io::Error::other)?;
+        let connection = client.get_multiplexed_async_connection().await;
+        let connection = connection.map_err(io::Error::other)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = tokio::net::TcpListener::bind(address).await?;
+        let token = "bridge-token".to_owned();
+        let bridge = Self {
+            url: format!("http://{}", listener.local_addr()?),
+            token: token.clone(),
+        };
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let (connection, token) = (connection.clone(), token.clone());
+                let service =
+                    service_fn(move |request| serve(request, connection.clone(), token.clone()));
+                let server = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
+            }
+        });
+        Ok(bridge)
+    }
+}
+
+async fn serve(
+    request: Request<Incoming>,
+    mut connection: MultiplexedConnection,
+    token: String,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let header = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let encoded = header("upstash-encoding") == Some("base64");
+    let allowed = header("authorization") == Some(&format!("Bearer {token}"));
+    let pipeline = request.uri().path().trim_end_matches('/') == "/pipeline";
+    let body = request.into_body().collect().await?.to_bytes();
+    let (status, answer) = if !allowed {
+        (
+            StatusCode::UNAUTHORIZED,
+            json!({"error": "WRONGPASS invalid or missing auth token"}),
+        )
+    } else if pipeline {
+        let commands: Vec<Vec<Value>> = serde_json::from_slice(&body).unwrap_or_default();
+        let mut answers = Vec::new();
+        for command in commands {
+            answers.push(run(&mut connection, &command, encoded).await.1);
+        }
+        (StatusCode::OK, answers.into())
+    } else {
+        let command: Vec<Value> = serde_json::from_slice(&body).unwrap_or_default();
+        run(&mut connection, &command, encoded).await
+    };
+    let mut response = Response::new(Full::from(answer.to_string()));
+    *response.status_mut() = status;
+    let json = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
+
+async fn run(
+    connection: &mut MultiplexedConnection,
+    command: &[Value],
+    encoded: bool,
+) -> (StatusCode, Value) {
+    let [name, words @ ..] = command else {
+        return (
+            StatusCode::BAD_REQUEST,
+            json!({"error": "ERR empty command"}),
+        );
+    };
+    let word = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let mut command = redis::cmd(&word(name));
+    command.arg(words.iter().map(word).collect::<Vec<_>>());
+    match command.query_async::<Answer>(connection).await {
+        Ok(answer) => (StatusCode::OK, json!({"result": json_of(answer, encoded)})),
+        Err(error) => (StatusCode::BAD_REQUEST, json!({"error": error.to_string()})),
+    }
+}
+
+fn json_of(answer: Answer, encoded: bool) -> Value {
+    match answer {
+        Answer::Nil => Value::Null,
+        Answer::Int(number) => number.into(),
+        // Not encoded, whatever was asked for.
+        Answer::Okay => "OK".into(),
+        Answer::SimpleString(text) => text.into(),
+        Answer::BulkString(bytes) if encoded => base64(&bytes).into(),
+        Answer::BulkString(bytes) => String::from_utf8_lossy(&bytes).into(),
+        Answer::Array(list) => list
+            .into_iter()
+            .map(|item| json_of(item, encoded))
+            .collect(),
+        other => format!("{other:?}").into(),
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

@@ -1,0 +1,62 @@
+-- The books of a ledger, as its three scripts share them. Each runs as a whole, so that nothing comes between a look and a change.
+--
+-- KEYS[1] is a hash of sums (`spent:2026-11:team-a`, `reserved:2026-11:team-a`) and of leases (`lease:<id>`: the month, the
+-- amount and the budgets), KEYS[2] a sorted set of the leases by their end in seconds. Amounts are whole pico-dollars as text:
+-- Lua's numbers are floats, so that all sums are left to HINCRBY, which adds integers of 64 bits.
+local books, ends = KEYS[1], KEYS[2]
+local now = tonumber(redis.call('TIME')[1])
+
+-- The calendar month (UTC), by Howard Hinnant's days-to-civil algorithm.
+local function month_of(seconds)
+  local days = math.floor(seconds / 86400) + 719468
+  local era, day = math.floor(days / 146097), days % 146097
+  local year = math.floor((day - math.floor(day / 1460) + math.floor(day / 36524) - math.floor(day / 146096)) / 365)
+  day = day - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local from_march = math.floor((5 * day + 2) / 153)
+  local months = (era * 400 + year) * 12 + from_march + 2
+  return string.format('%04d-%02d', math.floor(months / 12), months % 12 + 1)
+end
+
+local month = month_of(now)
+
+local function sum(kind, of, budget)
+  return redis.call('HGET', books, kind .. ':' .. of .. ':' .. budget) or '0'
+end
+
+local function add(field, amount)
+  return redis.call('HINCRBY', books, field, amount)
+end
+
+local function subtract(field, amount)
+  if amount == '0' then return add(field, '0') end
+  return add(field, '-' .. amount)
+end
+
+-- Puts an amount in place of what was put aside, or all of that. Gives the sums of this month's budgets.
+local function settle(id, amount)
+  local lease = redis.call('HGET', books, 'lease:' .. id)
+  if not lease then return {} end
+  local of, held, names = string.match(lease, '^(%S+) (%d+) (.*)$')
+  redis.call('HDEL', books, 'lease:' .. id)
+  redis.call('ZREM', ends, id)
+  local spent = {}
+  for name in string.gmatch(names, '%S+') do
+    subtract('reserved:' .. of .. ':' .. name, held)
+    add('spent:' .. of .. ':' .. name, amount or held)
+    if of == month then spent[#spent + 1] = sum('spent', of, name) end
+  end
+  return spent
+end
+
+-- What holders that must be gone have put aside counts as spent.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, 1000)) do settle(id) end
+
+-- A year of sums is kept.
+if redis.call('HGET', books, 'month') ~= month then
+  redis.call('HSET', books, 'month', month)
+  local oldest = string.format('%04d%s', tonumber(string.sub(month, 1, 4)) - 1, string.sub(month, 5))
+  for _, field in ipairs(redis.call('HKEYS', books)) do
+    local of = string.match(field, '^%a+:(%d+-%d+):')
+    if of and of < oldest then redis.call('HDEL', books, field) end
+  end
+end

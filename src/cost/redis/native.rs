@@ -1,0 +1,178 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisError, Script};
+use tokio::sync::Mutex;
+
+use super::{NAME, check_name, keys, script};
+use crate::cost::remote::{self, Remote};
+use crate::runtime::BoxFuture;
+use crate::{Budget, Error, ErrorKind, Ledger, Refusal, Result, Settled, Usd};
+
+/// How long a connection and an answer are waited for.
+const AT_MOST: Duration = Duration::from_secs(5);
+
+/// A ledger in Redis 5 or later (or what speaks like it), which all servers that name it share, and by REST
+/// ([`RestLedger`](crate::RestLedger), `warmline/redis`) edge functions too. With the feature `redis`.
+///
+/// Each operation is one script that runs there as a whole by the server's clock, so that no two holders and no two clocks can
+/// disagree. It is sent over a connection that all calls share, one for reservations and one for settlements.
+///
+/// ```no_run
+/// use warmline::{Budget, CostTracker, RedisLedger};
+///
+/// let ledger = RedisLedger::open("redis://127.0.0.1:6379")?;
+/// let tracker = CostTracker::new().budget(Budget::monthly("team-a", "50".parse()?)?).ledger(ledger);
+/// # Ok::<(), warmline::Error>(())
+/// ```
+pub struct RedisLedger {
+    server: Arc<Server>,
+    keys: [String; 2],
+}
+
+struct Server {
+    client: redis::Client,
+    reserve: Script,
+    settle: Script,
+    state: Script,
+    /// Used by calls, in whatever runtime they run.
+    asking: Mutex<Option<MultiplexedConnection>>,
+    /// Used in the background, so that settlements do not need that runtime.
+    telling: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl RedisLedger {
+    /// The ledger in the Redis at `redis://[user:password@]host[:port][/database]`, or `rediss://` by TLS. It is connected to when it
+    /// is first asked.
+    ///
+    /// # Errors
+    /// `Config` where that is no such address.
+    ///
+    /// ```
+    /// assert!(warmline::RedisLedger::open("localhost").is_err());
+    /// ```
+    pub fn open(url: &str) -> Result<Self> {
+        // The address can hold a password, so it is not shown.
+        let client = redis::Client::open(url).map_err(|e| {
+            Error::config(format!(
+                "the ledger's address is no Redis URL, as redis://[user:password@]host[:port][/database]: {}",
+                e.detail().unwrap_or("it cannot be read")
+            ))
+        })?;
+        Ok(Self {
+            server: Arc::new(Server {
+                client,
+                reserve: Script::new(&script("reserve")),
+                settle: Script::new(&script("settle")),
+                state: Script::new(&script("state")),
+                asking: Mutex::default(),
+                telling: Mutex::default(),
+            }),
+            keys: keys(NAME),
+        })
+    }
+
+    /// Keeps the books under another name than `warmline`, apart from those of others in the same database.
+    ///
+    /// # Errors
+    /// `Config` where the name is empty or has other characters than ASCII letters, digits and `-_.:@`.
+    ///
+    /// ```
+    /// let ledger = warmline::RedisLedger::open("redis://127.0.0.1")?.name("staging")?;
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    pub fn name(mut self, name: impl Into<String>) -> Result<Self> {
+        self.keys = keys(&check_name(name.into())?);
+        Ok(self)
+    }
+}
+
+impl Server {
+    async fn ask(&self, what: &str, keys: [String; 2], words: Vec<String>) -> Result<Vec<String>> {
+        let (line, script) = match what {
+            "reserve" => (&self.asking, &self.reserve),
+            "settle" => (&self.telling, &self.settle),
+            _ => (&self.asking, &self.state),
+        };
+        let mut ready = script.prepare_invoke();
+        ready.key(&keys[..]).arg(words);
+        let mut fresh = false;
+        loop {
+            let mut connection = self.connection(line, &mut fresh).await?;
+            match ready.invoke_async(&mut connection).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    let broken = error.is_unrecoverable_error() || error.is_io_error();
+                    if broken {
+                        line.lock().await.take();
+                    }
+                    // One that was kept may have been closed since; each script can be run twice.
+                    if !broken || fresh {
+                        return Err(self.unreachable(&error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A connection, and whether it was made just now.
+    async fn connection(
+        &self,
+        line: &Mutex<Option<MultiplexedConnection>>,
+        fresh: &mut bool,
+    ) -> Result<MultiplexedConnection> {
+        let mut kept = line.lock().await;
+        if let Some(connection) = &*kept {
+            return Ok(connection.clone());
+        }
+        *fresh = true;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(AT_MOST))
+            .set_response_timeout(Some(AT_MOST));
+        let made = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
+        let made = made.map_err(|e| self.unreachable(&e))?;
+        Ok(kept.insert(made).clone())
+    }
+
+    fn unreachable(&self, error: &RedisError) -> Error {
+        let server = self.client.get_connection_info().addr();
+        Error::new(
+            ErrorKind::Connect,
+            format!("the ledger in the Redis at {server} cannot be used: {error}"),
+        )
+    }
+}
+
+impl Remote for RedisLedger {
+    fn ask(
+        &self,
+        what: &'static str,
+        words: Vec<String>,
+    ) -> BoxFuture<'static, Result<Vec<String>>> {
+        let (server, keys) = (self.server.clone(), self.keys.clone());
+        Box::pin(async move { server.ask(what, keys, words).await })
+    }
+}
+
+impl Ledger for RedisLedger {
+    fn reserve<'a>(
+        &'a self,
+        id: u64,
+        budgets: &'a [Budget],
+        amount: Usd,
+    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
+        remote::reserve(self, id, budgets, amount)
+    }
+
+    fn settle(&self, id: u64, amount: Usd) -> Settled {
+        remote::settle(self, id, amount)
+    }
+
+    fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
+        remote::state(self, budget)
+    }
+}

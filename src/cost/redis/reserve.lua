@@ -1,0 +1,21 @@
+-- ARGV: the lease's number, the amount, then each budget's name and limit. Gives nothing, or the first budget that has not
+-- enough left, with what is spent of it and reserved.
+local id, amount = ARGV[1], ARGV[2]
+if redis.call('HEXISTS', books, 'lease:' .. id) == 1 then return {} end
+local names = {}
+for i = 3, #ARGV, 2 do
+  local name, limit = ARGV[i], ARGV[i + 1]
+  local spent, reserved = sum('spent', month, name), sum('reserved', month, name)
+  redis.call('HSET', books, 'left', limit)
+  subtract('left', spent)
+  subtract('left', reserved)
+  -- A float of it, but its sign is right.
+  local left = subtract('left', amount)
+  redis.call('HDEL', books, 'left')
+  if left < 0 then return {name, spent, reserved} end
+  names[#names + 1] = name
+end
+for _, name in ipairs(names) do add('reserved:' .. month .. ':' .. name, amount) end
+redis.call('HSET', books, 'lease:' .. id, month .. ' ' .. amount .. ' ' .. table.concat(names, ' '))
+redis.call('ZADD', ends, now + 3600, id)
+return {}
