@@ -18,7 +18,7 @@ export async function run(warmline, { vectors, sim, browser = false }) {
   return results;
 }
 
-function equal(actual, expected, what) {
+export function equal(actual, expected, what) {
   if (JSON.stringify(actual) !== JSON.stringify(expected)) {
     throw new Error(`${what} is ${JSON.stringify(actual)} and not ${JSON.stringify(expected)}`);
   }
@@ -318,8 +318,8 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     const options = { name: "all", usd: "0.01", ledger, alerts: [1, 40], onAlert: (alert) => alerts.push(alert) };
     const prices = { m: { input: "1", output: "10" } };
     const llm = make({ budget: options, prices });
-    const team = llm.withBudget({ name: "team", usd: "0.003" });
-    const ask = { model: "m", maxTokens: 1, messages: [{ role: "user", content: "Hi" }] };
+    const team = llm.withBudget({ name: "team", usd: "0.004" });
+    const ask = { model: "m", maxTokens: 100, messages: [{ role: "user", content: "Hi" }] };
     const outcomes = await Promise.allSettled([team, team, llm].map((client) => client.chat(ask)));
     equal(outcomes.map(({ status }) => status).sort(), ["fulfilled", "fulfilled", "rejected"], "the outcomes");
     const { reason } = outcomes.find(({ status }) => status === "rejected");

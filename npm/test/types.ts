@@ -1,3 +1,4 @@
+import { RedisLedger } from "warmline/redis";
 // Checked by `tsc --strict`: what must compile, and what must not.
 import { type Event, RateLimitError, type Reply, TimeoutError, Warmline, WarmlineError } from "warmline";
 import { init } from "warmline/manual";
@@ -90,5 +91,8 @@ llm.chat("x").then(({ cost }): string | undefined => cost?.usd);
 new Warmline({ provider: "openai", apiKey: "k", budget: { eur: 5 } });
 // @ts-expect-error a price has an output
 new Warmline({ provider: "openai", apiKey: "k", prices: { m: { input: 1 } } });
-// @ts-expect-error there may be no budget
-(await llm.spend()).budgets[0].limit;
+// @ts-expect-error a ledger may have to be asked
+llm.spend().total;
+new Warmline({ provider: "openai", apiKey: "k", budget: { usd: 1, ledger: new RedisLedger({ url: "https://r", token: "t" }), alerts: [90], onAlert: ({ percent }) => percent } });
+// @ts-expect-error a ledger keeps books
+new Warmline({ provider: "openai", apiKey: "k", budget: { usd: 1, ledger: {} } });

@@ -184,6 +184,11 @@ impl Server {
                 let stats = serde_json::to_string_pretty(&self.books.stats()).unwrap_or_default();
                 return self.finish(Outcome::json(200, stats), None);
             }
+            (&Method::POST, "/sim/release") => {
+                let n = request.uri().query().and_then(|n| n.parse().ok());
+                self.books.held.add_permits(n.unwrap_or(1));
+                return self.finish(Outcome::json(200, "{}".into()), None);
+            }
             // A browser asks first: these are the headers that the providers themselves allow.
             (&Method::OPTIONS, _) => return self.finish(Outcome::preflight(), None),
             (_, "/v1/messages") => Dialect::Anthropic,

@@ -96,9 +96,26 @@ pub(crate) fn make(plan: &Plan) -> Result<PathBuf> {
     ] {
         fs::copy(root().join(from), package.join(to))?;
     }
+    fs::write(package.join("scripts.js"), scripts()?)?;
     let manifest = serde_json::to_string_pretty(&manifest(plan))?;
     fs::write(package.join("package.json"), manifest + "\n")?;
     Ok(package)
+}
+
+/// What a Redis runs for a ledger, the same text as the crate's `script` in src/cost/redis/mod.rs makes.
+fn scripts() -> Result<String> {
+    let folder = root().join("src/cost/redis");
+    let read = |name: &str| fs::read_to_string(folder.join(name).with_extension("lua"));
+    let mut scripts = serde_json::Map::new();
+    for name in ["reserve", "settle", "state"] {
+        let text = read("books")? + &read(name)?;
+        let lines = text.lines().map(str::trim);
+        let code = lines.filter(|line| !line.is_empty() && !line.starts_with("--"));
+        let code = code.collect::<Vec<_>>().join("\n");
+        scripts.insert(name.to_owned(), code.into());
+    }
+    let scripts = Value::Object(scripts);
+    Ok(format!("export const scripts = {scripts};\n"))
 }
 
 fn compile(build: &Build) -> Result<PathBuf> {
@@ -189,6 +206,10 @@ struct Exports {
     main: Ordered,
     #[serde(rename = "./manual")]
     manual: Ordered,
+    #[serde(rename = "./redis")]
+    redis: Ordered,
+    #[serde(rename = "./durable-object")]
+    durable_object: Ordered,
     #[serde(rename = "./warmline.wasm")]
     module: Ordered,
     #[serde(rename = "./package.json")]
@@ -223,6 +244,14 @@ fn manifest(plan: &Plan) -> Manifest<'_> {
             manual: Ordered(vec![
                 condition("types", "manual.d.ts"),
                 condition("default", "manual.js"),
+            ]),
+            redis: Ordered(vec![
+                condition("types", "redis.d.ts"),
+                condition("default", "redis.js"),
+            ]),
+            durable_object: Ordered(vec![
+                condition("types", "durable-object.d.ts"),
+                condition("default", "durable-object.js"),
             ]),
             module: Ordered(vec![
                 condition("types", "warmline.wasm.d.ts"),

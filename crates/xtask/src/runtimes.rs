@@ -1,8 +1,8 @@
 //! The npm package on every runtime it names: packed, installed into a scratch project, and run against
 //! the simulated provider.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
@@ -66,6 +66,14 @@ pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
     browser.arg(&chromium);
     let mut examples = with_tools("examples.mjs");
     examples.arg(&chromium);
+    let mut ledgers = with_tools("ledgers.mjs");
+    ledgers.arg(setup::binary("warmline-cli", "warmline")?);
+    ledgers.envs(
+        simulator
+            .addresses
+            .iter()
+            .map(|(name, value)| (name, value)),
+    );
     for (name, mut command) in [
         ("Node", node),
         ("Bun", bun),
@@ -74,6 +82,7 @@ pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
         ("edge-runtime", with_tools("edge.mjs")),
         ("Chromium", browser),
         ("the examples", examples),
+        ("ledgers", ledgers),
     ] {
         let (passed, failed) = suite(name, &mut command, &folder);
         each(name, passed, failed);
@@ -110,33 +119,36 @@ fn suite(name: &str, command: &mut Command, folder: &Path) -> (usize, usize) {
 pub(crate) struct Simulator {
     child: Child,
     pub(crate) url: String,
+    /// All that it serves, by the variables that name it.
+    addresses: Vec<(String, String)>,
     /// Kept open: what it goes on to print must find a reader.
     _stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Simulator {
     pub(crate) fn start() -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        run(Command::new(cargo)
-            .args(["build", "--quiet", "--package", "warmline-sim"])
-            .current_dir(root()))?;
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| root().join("target"), PathBuf::from);
-        let mut child = Command::new(target.join("debug/warmline-sim"))
+        let mut child = Command::new(setup::binary("warmline-sim", "warmline-sim")?)
+            .arg("--redis")
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut line = String::new();
         let mut stdout = child.stdout.take().map(BufReader::new);
+        let mut addresses = Vec::new();
         if let Some(stdout) = &mut stdout {
-            stdout.read_line(&mut line)?;
+            for line in stdout.by_ref().lines() {
+                match line?.split_once('=') {
+                    Some((name, value)) => addresses.push((name.to_owned(), value.to_owned())),
+                    None => break,
+                }
+            }
         }
-        let (_, url) = line
-            .trim()
-            .split_once('=')
-            .ok_or("the simulator did not say where it is")?;
+        let (_, url) = addresses
+            .first()
+            .ok_or("the simulator did not say where it is")?
+            .clone();
         Ok(Self {
             child,
-            url: url.to_owned(),
+            url,
+            addresses,
             _stdout: stdout,
         })
     }

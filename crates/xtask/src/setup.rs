@@ -17,6 +17,7 @@ pub(crate) fn everything() -> Result {
         root().join("npm/node_modules").display()
     );
     println!("browser: {}", browser()?.display());
+    println!("Redis: {}", redis()?.display());
     Ok(())
 }
 
@@ -190,6 +191,23 @@ pub(crate) fn browser() -> Result<PathBuf> {
 /// What drives it from outside.
 pub(crate) fn driver() -> Result<PathBuf> {
     program(&["chromedriver"], "chromium-driver")
+}
+
+/// What the tests of shared ledgers start.
+pub(crate) fn redis() -> Result<PathBuf> {
+    program(&["redis-server"], "redis-server")
+}
+
+/// A program of the workspace's own, built.
+pub(crate) fn binary(package: &str, name: &str) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new(cargo)
+        .args(["build", "--quiet", "--package", package, "--bin", name])
+        .current_dir(root()))?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let program = target.join("debug").join(name);
+    Ok(program.with_extension(std::env::consts::EXE_EXTENSION))
 }
 
 /// A program that is installed under one of these names, else from Debian's package.

@@ -17,6 +17,8 @@ struct Count {
 
 pub(crate) fn run() -> ExitCode {
     let mut count = Count::default();
+    let redis = setup::redis().map_err(|e| println!("Redis: {e}"));
+    count.passed_or_failed("Redis to test with", redis.is_ok());
     count.check("format", &["fmt", "--all", "--check"]);
     count.check(
         "lints",

@@ -1,0 +1,29 @@
+import type { Refusal } from "./index.js";
+
+/**
+ * Budgets' books in a Durable Object, for Workers. All who use one by its name share its books:
+ *
+ * ```ts
+ * export { BudgetLedger } from "warmline/durable-object";
+ *
+ * export default {
+ *   async fetch(request, env, ctx) {
+ *     const ledger = env.BUDGETS.get(env.BUDGETS.idFromName("company"));
+ *     const llm = new Warmline({ provider: "openai", apiKey: env.OPENAI_API_KEY, budget: { usd: "50", ledger } });
+ *     const response = llm.stream(await request.json()).toResponse();
+ *     ctx.waitUntil(llm.flush());
+ *     return response;
+ *   },
+ * };
+ * ```
+ *
+ * with, in wrangler's configuration, a `durable_objects` binding `BUDGETS` to the class `BudgetLedger`, and a migration that names it in
+ * `new_sqlite_classes`.
+ */
+export declare class BudgetLedger {
+  constructor(ctx: unknown, env: unknown);
+  fetch?(request: Request): Response | Promise<Response>;
+  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Refusal | undefined;
+  settle(id: string, amount: bigint): bigint[];
+  state(budget: string): { spent: bigint; reserved: bigint };
+}

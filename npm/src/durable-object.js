@@ -1,0 +1,93 @@
+// A ledger in a Durable Object: all who use one by its name share its books.
+
+import { DurableObject } from "cloudflare:workers";
+
+/** How long a reservation may last whose holder is not heard of again, in seconds. */
+const LEASE = 3600;
+
+/** Integers of 64 bits travel as text: a JavaScript number would round them. */
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS books (month TEXT, budget TEXT, spent INTEGER, reserved INTEGER, PRIMARY KEY (month, budget)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS leases (id TEXT, budget TEXT, month TEXT, amount INTEGER, ends INTEGER, PRIMARY KEY (id, budget)) WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS by_end ON leases (ends);
+`;
+
+/** Budgets' books in a Durable Object with SQLite storage. Export it from the Worker, and bind it there. */
+export class BudgetLedger extends DurableObject {
+  #sql;
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.#sql = ctx.storage.sql;
+    this.#sql.exec(SCHEMA);
+  }
+
+  /** Nothing comes between what it does, and it is kept as a whole or not at all. */
+  #change(work) {
+    return this.ctx.storage.transactionSync(() => {
+      const now = Math.floor(Date.now() / 1000);
+      const month = new Date().toISOString().slice(0, 7);
+      // What holders that must be gone have put aside counts as spent.
+      for (const { id, amount } of this.#rows("SELECT DISTINCT id, CAST(amount AS TEXT) AS amount FROM leases WHERE ends <= ?", now)) {
+        this.#settle(id, amount, month);
+      }
+      return work(now, month);
+    });
+  }
+
+  #rows(query, ...values) {
+    return this.#sql.exec(query, ...values).toArray();
+  }
+
+  #settle(id, amount, month) {
+    const leases = this.#rows("DELETE FROM leases WHERE id = ? RETURNING budget, month, CAST(amount AS TEXT) AS amount", id);
+    const spent = leases.map((lease) => {
+      const change = "UPDATE books SET spent = spent + CAST(? AS INTEGER), reserved = reserved - CAST(? AS INTEGER)";
+      const [sum] = this.#rows(
+        `${change} WHERE month = ? AND budget = ? RETURNING CAST(spent AS TEXT) AS spent`,
+        amount,
+        lease.amount,
+        lease.month,
+        lease.budget,
+      );
+      return { ...lease, spent: BigInt(sum.spent) };
+    });
+    return spent.filter((lease) => lease.month === month);
+  }
+
+  #sums(month, budget) {
+    const [sums] = this.#rows(
+      "SELECT CAST(spent AS TEXT) AS spent, CAST(reserved AS TEXT) AS reserved FROM books WHERE month = ? AND budget = ?",
+      month,
+      budget,
+    );
+    return { spent: BigInt(sums?.spent ?? 0), reserved: BigInt(sums?.reserved ?? 0) };
+  }
+
+  reserve(id, budgets, amount) {
+    return this.#change((now, month) => {
+      if (this.#rows("SELECT 1 FROM leases WHERE id = ?", id).length) return undefined;
+      for (const { name, limit } of budgets) {
+        const sums = this.#sums(month, name);
+        if (sums.spent + sums.reserved + amount > limit) return { budget: name, ...sums };
+      }
+      for (const { name } of budgets) {
+        const values = [month, name, String(amount)];
+        this.#rows(
+          "INSERT INTO books VALUES (?, ?, 0, CAST(? AS INTEGER)) ON CONFLICT DO UPDATE SET reserved = reserved + excluded.reserved",
+          ...values,
+        );
+        this.#rows("INSERT INTO leases VALUES (?, ?, ?, CAST(? AS INTEGER), ?)", id, name, month, String(amount), now + LEASE);
+      }
+      return undefined;
+    });
+  }
+
+  settle(id, amount) {
+    return this.#change((_, month) => this.#settle(id, String(amount), month).map(({ spent }) => spent));
+  }
+
+  state(budget) {
+    return this.#change((_, month) => this.#sums(month, budget));
+  }
+}

@@ -1,0 +1,59 @@
+// A ledger in a Redis that is reached over HTTP, with the scripts that native's ledgers run there too.
+
+import { fail } from "./errors.js";
+import { scripts } from "./scripts.js";
+
+const NAME = /^[\w.:@-]+$/;
+
+/** Budgets' books in Redis over REST, as Upstash speaks it. */
+export class RedisLedger {
+  #url;
+  #init;
+  #fetch;
+  #keys;
+  #timeoutMs;
+
+  constructor({ url, token, name = "warmline", fetch, timeoutMs = 5000 }) {
+    if (!/^https?:\/\/[^\s@]+$/.test(url)) fail("the ledger's url must be the address of a Redis REST API, as https://example.upstash.io");
+    if (typeof token !== "string" || !token) fail("the ledger's token is missing");
+    if (!NAME.test(name)) fail(`${JSON.stringify(name)} cannot name a ledger: use ASCII letters, digits and -_.:@`);
+    this.#url = url;
+    this.#init = { method: "POST", headers: { authorization: `Bearer ${token}`, "content-type": "application/json" } };
+    this.#fetch = fetch;
+    // What stands in braces puts both into one slot of a cluster.
+    this.#keys = [`{${name}}:books`, `{${name}}:leases`];
+    this.#timeoutMs = timeoutMs;
+  }
+
+  async #ask(what, ...words) {
+    const command = ["EVAL", scripts[what], "2", ...this.#keys, ...words.map(String)];
+    const init = { ...this.#init, body: JSON.stringify(command), signal: AbortSignal.timeout(this.#timeoutMs) };
+    const ask = this.#fetch ?? globalThis.fetch;
+    const response = await ask(this.#url, init);
+    const text = await response.text();
+    let answer;
+    try {
+      answer = JSON.parse(text);
+    } catch {
+      // It says below what it is.
+    }
+    if (Array.isArray(answer?.result)) return answer.result;
+    if (typeof answer?.error === "string") throw new Error(answer.error);
+    throw new Error(`the Redis at ${new URL(this.#url).host} answers ${response.status} ${JSON.stringify(text.slice(0, 200))}`);
+  }
+
+  async reserve(id, budgets, amount) {
+    const limits = budgets.flatMap(({ name, limit }) => [name, limit]);
+    const [budget, spent, reserved] = await this.#ask("reserve", id, amount, ...limits);
+    return budget === undefined ? undefined : { budget, spent: BigInt(spent), reserved: BigInt(reserved) };
+  }
+
+  async settle(id, amount) {
+    return (await this.#ask("settle", id, amount)).map(BigInt);
+  }
+
+  async state(budget) {
+    const [spent, reserved] = await this.#ask("state", budget);
+    return { spent: BigInt(spent), reserved: BigInt(reserved) };
+  }
+}

@@ -1,0 +1,23 @@
+// A process that spends until its budget is spent: `node spender.js SIM MODEL USD TASKS`, over the Redis of its environment.
+import { BudgetExceededError, Warmline } from "warmline";
+import { RedisLedger } from "warmline/redis";
+
+const [sim, model, usd, tasks] = process.argv.slice(2);
+const ledger = new RedisLedger({ url: process.env.UPSTASH_REDIS_REST_URL, token: process.env.UPSTASH_REDIS_REST_TOKEN });
+const prices = { [model]: { input: "3", output: "15" } };
+const llm = new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001", baseUrl: sim, prices, budget: { usd, ledger } });
+async function task() {
+  // Refused while others hold what is left: it may come free. Refused for long: it is spent, or a dead one's.
+  for (let refused = 0; refused < 20; ) {
+    try {
+      await llm.stream({ model, maxTokens: 10, messages: [{ role: "user", content: "Hello" }] }).reply();
+      refused = 0;
+    } catch (error) {
+      if (!(error instanceof BudgetExceededError)) throw error;
+      refused++;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+await Promise.all(Array.from({ length: Number(tasks) }, task));
+await llm.flush();
