@@ -31,11 +31,16 @@ pub(crate) fn generate() -> Result {
     let list = list.join("litellm/model_prices_and_context_window_backup.json");
     let list: Map<String, Value> = serde_json::from_slice(&std::fs::read(list)?)?;
     let mut rows = BTreeMap::new();
+    let mut source = Map::new();
     for (name, entry) in &list {
         if let Some((key, row)) = row(name, entry)? {
             rows.insert(key, row);
+            let mut entry = entry.as_object().cloned().unwrap_or_default();
+            entry.retain(|field, _| field.contains("cost") || field == "litellm_provider");
+            source.insert(name.clone(), entry.into());
         }
     }
+    keep(&version, source)?;
     let mut rows = without_dates(rows);
     for (provider, _) in PROVIDERS {
         let of_provider = rows
@@ -71,6 +76,22 @@ pub(crate) fn generate() -> Result {
         );
     }
     cross_check(&folder, &rows)
+}
+
+/// What the list itself says, for `tests/prices.rs` to calculate with.
+fn keep(version: &str, entries: Map<String, Value>) -> Result {
+    let about = format!(
+        "litellm {version} (MIT licence, Copyright (c) 2023 Berri AI), by `cargo xtask prices`"
+    );
+    let mut text = format!("{{\"about\": \"{about}\", \"entries\": {{\n");
+    let lines: Vec<String> = entries
+        .iter()
+        .map(|(name, entry)| format!("{}: {entry}", Value::from(name.as_str())))
+        .collect();
+    writeln!(text, "{}\n}}}}", lines.join(",\n"))?;
+    let folder = root().join("tests/data");
+    std::fs::create_dir_all(&folder)?;
+    Ok(std::fs::write(folder.join("prices.json"), text)?)
 }
 
 /// A package's files, unpacked, and its version.
