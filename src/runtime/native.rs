@@ -39,6 +39,11 @@ pub(crate) async fn timeout<F: Future>(at_most: Duration, future: F) -> Option<F
 
 /// Runs work that outlives the call and the runtime that began it, on a thread of the crate's own.
 pub(crate) fn background(work: impl Future<Output = ()> + Send + 'static) {
+    // Simulations want one scheduler, and one clock that they turn.
+    #[cfg(test)]
+    if let Ok(simulation) = Handle::try_current() {
+        return drop(simulation.spawn(work));
+    }
     static RUNTIME: LazyLock<std::io::Result<Handle>> = LazyLock::new(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
