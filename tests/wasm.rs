@@ -6,7 +6,11 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use warmline::{Client, ErrorKind, Event, Provider, Request, RetryPolicy, TimeoutKind};
+use warmline::{
+    Budget, Client, CostTracker, ErrorKind, Event, Provider, Request, RestLedger, RetryPolicy,
+    TimeoutKind, Usd,
+};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Where the simulator is, as `cargo xtask test` says.
@@ -112,4 +116,32 @@ async fn a_dropped_stream_ends_its_call() {
     assert_eq!(client.stats().active, 1);
     drop(stream);
     assert_eq!(client.stats().active, 0);
+}
+
+#[wasm_bindgen_test]
+async fn a_budget_in_a_redis_over_rest() {
+    let (url, token) = (
+        option_env!("UPSTASH_REDIS_REST_URL"),
+        option_env!("UPSTASH_REDIS_REST_TOKEN"),
+    );
+    let ledger = RestLedger::new(url.unwrap(), token.unwrap()).unwrap();
+    let tracker = CostTracker::new()
+        .budget(Budget::monthly("wasm", "100".parse().unwrap()).unwrap())
+        .ledger(ledger.name("wasm-library").unwrap());
+    let before = tracker.spend().await.unwrap().budgets.remove(0).spent;
+    let client = client(Provider::Anthropic).with_cost(tracker.clone());
+    // As a promise, in which form an application hands it to JavaScript.
+    let promise = future_to_promise(async move {
+        let calls = (0..5).map(|_| client.chat(ask("tokens=5")));
+        let replies = join_all(calls).await.into_iter();
+        let costs: Usd = replies.map(|reply| reply.unwrap().cost.unwrap().usd).sum();
+        Ok(costs.to_string().into())
+    });
+    let costs = JsFuture::from(promise).await.unwrap();
+    let costs: Usd = costs.as_string().unwrap().parse().unwrap();
+    tracker.flush().await.unwrap();
+    let spend = tracker.spend().await.unwrap();
+    let budget = &spend.budgets[0];
+    assert_eq!((budget.spent, budget.reserved), (before + costs, Usd::ZERO));
+    assert_eq!(spend.unsettled, Usd::ZERO);
 }

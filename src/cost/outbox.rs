@@ -418,9 +418,9 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         let limit = Usd::from_pico(random.u64(100..3000));
         let budget = Budget::monthly("shared", limit).unwrap();
-        let fail_open = seed % 4 == 0;
+        let fail_open = seed.is_multiple_of(4);
         // Most begin in the middle of a month, some in its last seconds.
-        let before_its_end = if seed % 5 == 0 {
+        let before_its_end = if seed.is_multiple_of(5) {
             random.u64(0..5)
         } else {
             1_000_000

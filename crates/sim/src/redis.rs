@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -172,8 +172,12 @@ async fn serve(
     let encoded = header("upstash-encoding") == Some("base64");
     let allowed = header("authorization") == Some(&format!("Bearer {token}"));
     let pipeline = request.uri().path().trim_end_matches('/') == "/pipeline";
+    let asks_first = request.method() == Method::OPTIONS;
     let body = request.into_body().collect().await?.to_bytes();
-    let (status, answer) = if !allowed {
+    // A browser asks first, without the token.
+    let (status, answer) = if asks_first {
+        (StatusCode::OK, Value::Null)
+    } else if !allowed {
         (
             StatusCode::UNAUTHORIZED,
             json!({"error": "WRONGPASS invalid or missing auth token"}),
@@ -191,8 +195,17 @@ async fn serve(
     };
     let mut response = Response::new(Full::from(answer.to_string()));
     *response.status_mut() = status;
-    let json = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    for (name, value) in [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "authorization, content-type",
+        ),
+    ] {
+        let value = header::HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
     Ok(response)
 }
 

@@ -120,7 +120,7 @@ pub(crate) struct Simulator {
     child: Child,
     pub(crate) url: String,
     /// All that it serves, by the variables that name it.
-    addresses: Vec<(String, String)>,
+    pub(crate) addresses: Vec<(String, String)>,
     /// Kept open: what it goes on to print must find a reader.
     _stdout: Option<BufReader<ChildStdout>>,
 }

@@ -118,6 +118,7 @@ impl Count {
         cargo.args(["--package", "warmline", "--test", "wasm"]);
         cargo.arg("--no-default-features");
         cargo.env("WARMLINE_SIM", &simulator.url);
+        cargo.envs(simulator.addresses.clone());
         let runner = setup::wasm_test_runner()?;
         cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);
         if in_browser {
