@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use warmline::RedisLedger;
 use warmline::{
     Budget, Client, CostTracker, ErrorKind, Event, FileLedger, Ledger, Limits, MemoryLedger, Price,
-    Provider, Request, RestLedger, RetryPolicy, Settled, Usd,
+    Provider, Refusal, Request, RestLedger, RetryPolicy, Settled, Usd,
 };
 use warmline_sim::{Bridge, Config, RedisServer, Sim};
 
@@ -689,4 +689,45 @@ async fn four_processes_share_a_redis_and_one_is_killed() {
     let redis = RedisServer::start().await.unwrap();
     let ledger = RedisLedger::open(&redis.url).unwrap();
     four_processes_share(&sim, &redis.url, ledger).await;
+}
+
+/// A caller's own ledger: here one that never has anything left.
+struct Empty;
+
+impl Ledger for Empty {
+    fn reserve<'a>(
+        &'a self,
+        _id: u64,
+        budgets: &'a [Budget],
+        _amount: Usd,
+    ) -> std::pin::Pin<Box<dyn Future<Output = warmline::Result<Result<(), Refusal>>> + Send + 'a>>
+    {
+        Box::pin(async {
+            Ok(Err(Refusal {
+                budget: budgets[0].clone(),
+                spent: budgets[0].limit,
+                reserved: Usd::ZERO,
+            }))
+        })
+    }
+
+    fn settle(&self, _id: u64, _amount: Usd) -> Settled {
+        Settled::Now(Ok(Vec::new()))
+    }
+
+    fn state<'a>(
+        &'a self,
+        _budget: &'a str,
+    ) -> std::pin::Pin<Box<dyn Future<Output = warmline::Result<(Usd, Usd)>> + Send + 'a>> {
+        Box::pin(async { Ok((Usd::ZERO, Usd::ZERO)) })
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_of_ones_own_is_asked_before_anything_is_sent() {
+    let sim = sim().await;
+    let client = client(&sim, tracker("1").ledger(Empty));
+    let error = client.chat(ask("tokens=1")).await.unwrap_err();
+    assert_eq!(error.kind().name(), "budget_exceeded", "{error}");
+    assert_eq!(sim.stats().requests, 0);
 }

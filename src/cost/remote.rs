@@ -1,6 +1,6 @@
 //! What the ledgers on other machines have in common: the words in which they are asked and answer.
 
-use super::{Budget, Refusal, Settled, Usd};
+use super::{Budget, Ledger, Refusal, Settled, Usd};
 use crate::json::quote;
 use crate::runtime::{BoxFuture, Shareable};
 use crate::{Error, ErrorKind, Result};
@@ -36,43 +36,45 @@ fn foreign(word: &str) -> Error {
     )
 }
 
-pub(crate) fn reserve<'a>(
-    ledger: &impl Remote,
-    id: u64,
-    budgets: &'a [Budget],
-    amount: Usd,
-) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
-    let mut words = vec![id.to_string(), pico(amount)];
-    for budget in budgets {
-        words.push(budget.name.clone());
-        words.push(pico(budget.limit));
+impl<R: Remote> Ledger for R {
+    fn reserve<'a>(
+        &'a self,
+        id: u64,
+        budgets: &'a [Budget],
+        amount: Usd,
+    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
+        let mut words = vec![id.to_string(), pico(amount)];
+        for budget in budgets {
+            words.push(budget.name.clone());
+            words.push(pico(budget.limit));
+        }
+        let answer = self.ask("reserve", words);
+        Box::pin(async move {
+            let answer = answer.await?;
+            let Some(name) = answer.first() else {
+                return Ok(Ok(()));
+            };
+            let budget = budgets.iter().find(|budget| budget.name == *name);
+            Ok(Err(Refusal {
+                budget: budget.ok_or_else(|| foreign(name))?.clone(),
+                spent: usd(answer.get(1))?,
+                reserved: usd(answer.get(2))?,
+            }))
+        })
     }
-    let answer = ledger.ask("reserve", words);
-    Box::pin(async move {
-        let answer = answer.await?;
-        let Some(name) = answer.first() else {
-            return Ok(Ok(()));
-        };
-        let budget = budgets.iter().find(|budget| budget.name == *name);
-        Ok(Err(Refusal {
-            budget: budget.ok_or_else(|| foreign(name))?.clone(),
-            spent: usd(answer.get(1))?,
-            reserved: usd(answer.get(2))?,
+
+    fn settle(&self, id: u64, amount: Usd) -> Settled {
+        let answer = self.ask("settle", vec![id.to_string(), pico(amount)]);
+        Settled::Later(Box::pin(async move {
+            answer.await?.iter().map(|spent| usd(Some(spent))).collect()
         }))
-    })
-}
+    }
 
-pub(crate) fn settle(ledger: &impl Remote, id: u64, amount: Usd) -> Settled {
-    let answer = ledger.ask("settle", vec![id.to_string(), pico(amount)]);
-    Settled::Later(Box::pin(async move {
-        answer.await?.iter().map(|spent| usd(Some(spent))).collect()
-    }))
-}
-
-pub(crate) fn state(ledger: &impl Remote, budget: &str) -> BoxFuture<'static, Result<(Usd, Usd)>> {
-    let answer = ledger.ask("state", vec![budget.to_owned()]);
-    Box::pin(async move {
-        let answer = answer.await?;
-        Ok((usd(answer.first())?, usd(answer.get(1))?))
-    })
+    fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
+        let answer = self.ask("state", vec![budget.to_owned()]);
+        Box::pin(async move {
+            let answer = answer.await?;
+            Ok((usd(answer.first())?, usd(answer.get(1))?))
+        })
+    }
 }

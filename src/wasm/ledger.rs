@@ -1,9 +1,9 @@
 use wasm_bindgen::prelude::*;
 
-use crate::cost::remote::{self, Remote};
+use crate::cost::remote::Remote;
 use crate::runtime::BoxFuture;
 use crate::transport::{Function, describe, settled};
-use crate::{Budget, Error, ErrorKind, Ledger, Refusal, Result, Settled, Usd};
+use crate::{Error, ErrorKind, Result};
 
 /// A ledger that JavaScript gives: a function of what is asked for and the words of it, which gives a promise of the answer's.
 pub(super) struct JsLedger(pub(super) Function);
@@ -29,24 +29,5 @@ impl Remote for JsLedger {
             let answer = answer.as_string().unwrap_or_default();
             Ok(answer.split_terminator(' ').map(str::to_owned).collect())
         })
-    }
-}
-
-impl Ledger for JsLedger {
-    fn reserve<'a>(
-        &'a self,
-        id: u64,
-        budgets: &'a [Budget],
-        amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
-        remote::reserve(self, id, budgets, amount)
-    }
-
-    fn settle(&self, id: u64, amount: Usd) -> Settled {
-        remote::settle(self, id, amount)
-    }
-
-    fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        remote::state(self, budget)
     }
 }

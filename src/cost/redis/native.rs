@@ -6,9 +6,9 @@ use redis::{AsyncConnectionConfig, RedisError, Script};
 use tokio::sync::Mutex;
 
 use super::{NAME, check_name, keys, script};
-use crate::cost::remote::{self, Remote};
+use crate::cost::remote::Remote;
 use crate::runtime::BoxFuture;
-use crate::{Budget, Error, ErrorKind, Ledger, Refusal, Result, Settled, Usd};
+use crate::{Error, ErrorKind, Result};
 
 /// How long a connection and an answer are waited for.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -155,24 +155,5 @@ impl Remote for RedisLedger {
     ) -> BoxFuture<'static, Result<Vec<String>>> {
         let (server, keys) = (self.server.clone(), self.keys.clone());
         Box::pin(async move { server.ask(what, keys, words).await })
-    }
-}
-
-impl Ledger for RedisLedger {
-    fn reserve<'a>(
-        &'a self,
-        id: u64,
-        budgets: &'a [Budget],
-        amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
-        remote::reserve(self, id, budgets, amount)
-    }
-
-    fn settle(&self, id: u64, amount: Usd) -> Settled {
-        remote::settle(self, id, amount)
-    }
-
-    fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        remote::state(self, budget)
     }
 }

@@ -3,11 +3,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{NAME, check_name, keys, script};
-use crate::cost::remote::{self, Remote};
+use crate::cost::remote::Remote;
 use crate::json::{Reader, Stopped, Writer, quote};
 use crate::runtime::{self, BoxFuture};
 use crate::transport::{Endpoint, Options, Proxy, Transport, Waits};
-use crate::{Budget, Error, ErrorKind, Ledger, Limits, Refusal, Result, Settled, Timing, Usd};
+use crate::{Error, ErrorKind, Limits, Result, Timing};
 
 /// How long each wait for it may take.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -160,24 +160,5 @@ impl Remote for RestLedger {
                 Error::new(ErrorKind::Connect, message)
             })
         })
-    }
-}
-
-impl Ledger for RestLedger {
-    fn reserve<'a>(
-        &'a self,
-        id: u64,
-        budgets: &'a [Budget],
-        amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
-        remote::reserve(self, id, budgets, amount)
-    }
-
-    fn settle(&self, id: u64, amount: Usd) -> Settled {
-        remote::settle(self, id, amount)
-    }
-
-    fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        remote::state(self, budget)
     }
 }
