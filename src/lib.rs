@@ -45,7 +45,7 @@ pub use chat::{
     CacheTtl, Effort, Event, Message, OutputSchema, Part, Reasoning, Reply, Request, Role, Source,
     StopReason, Timing, Tool, ToolCall, ToolChoice, Usage,
 };
-pub use client::{Client, ClientBuilder, EventStream, HttpVersion};
+pub use client::{Client, ClientBuilder, EventStream, HttpVersion, Passage};
 #[cfg(all(feature = "redis", not(target_family = "wasm")))]
 pub use cost::RedisLedger;
 pub use cost::{

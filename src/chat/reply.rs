@@ -167,6 +167,10 @@ impl Reply {
     pub fn raw(&self) -> Option<&[u8]> {
         self.raw.as_deref()
     }
+
+    pub(crate) fn raw_bytes(&self) -> Option<Bytes> {
+        self.raw.clone()
+    }
 }
 
 /// Why a model stopped, in Anthropic's words

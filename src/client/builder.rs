@@ -330,10 +330,6 @@ impl ClientBuilder {
                 provider.key_variable()
             )));
         }
-        let sendable = |text: &str| {
-            text.bytes()
-                .all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
-        };
         let key = key.trim();
         if !sendable(key) {
             let message = "the API key holds characters that no HTTP header can carry";
@@ -345,24 +341,7 @@ impl ClientBuilder {
             concat!("warmline/", env!("CARGO_PKG_VERSION")).into(),
         ));
         for (name, value) in self.headers {
-            // RFC 9110, section 5.6.2: a token.
-            let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-            let name_allowed = !name.is_empty() && name.bytes().all(in_token);
-            if !name_allowed || !sendable(&value) {
-                let what = if name_allowed { "value" } else { "name" };
-                let name = quote(&name);
-                return Err(Error::config(
-                    [
-                        "the header ",
-                        &name,
-                        " has a ",
-                        what,
-                        " that HTTP does not allow",
-                    ]
-                    .concat(),
-                ));
-            }
-            let name = name.to_ascii_lowercase();
+            let name = header_name(&name, &value)?;
             headers.retain(|(known, _)| *known != name);
             headers.push((name, value));
         }
@@ -406,6 +385,31 @@ impl ClientBuilder {
             cost: self.cost,
         })
     }
+}
+
+fn sendable(text: &str) -> bool {
+    text.bytes()
+        .all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
+}
+
+/// A header's name in lower case, where HTTP allows it and the value.
+pub(super) fn header_name(name: &str, value: &str) -> Result<String> {
+    // RFC 9110, section 5.6.2: a token.
+    let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let name_allowed = !name.is_empty() && name.bytes().all(in_token);
+    if name_allowed && sendable(value) {
+        return Ok(name.to_ascii_lowercase());
+    }
+    let what = if name_allowed { "value" } else { "name" };
+    let name = quote(name);
+    let message = [
+        "the header ",
+        &name,
+        " has a ",
+        what,
+        " that HTTP does not allow",
+    ];
+    Err(Error::config(message.concat()))
 }
 
 impl fmt::Debug for ClientBuilder {

@@ -6,14 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::{Instrument, Span};
 
+use super::builder::header_name;
 use super::stream::Live;
 use super::{Client, Inner};
-use crate::cost::{Ask, Reservation};
+use crate::cost::{Ask, Outline, Reservation};
 use crate::error::seconds;
 use crate::provider::{StreamDecoder, decode_error};
 use crate::runtime::{self, Instant};
 use crate::transport::{Body, Incoming};
-use crate::{CostTracker, Error, Reply, Request, Result, TimeoutKind, Timing, trace};
+use crate::{CostTracker, Error, Provider, Reply, Request, Result, TimeoutKind, Timing, trace};
 
 /// As much of an error's body as is kept.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -26,6 +27,8 @@ pub(super) struct Call {
     pub(super) client: Arc<Inner>,
     cost: CostTracker,
     body: Bytes,
+    /// Besides those of every request, where the body is the caller's own.
+    headers: Vec<(String, String)>,
     stream: bool,
     keep_raw: bool,
     pub(super) start: Instant,
@@ -55,18 +58,13 @@ impl Call {
             .provider
             .encode(request, model, stream, client.endpoint.official)?;
         let span = trace::call(client.provider, model, request, &client.endpoint);
-        let ask = Ask::new(
-            &cost,
-            client.provider,
-            client.endpoint.host(),
-            model,
-            request,
-            body.len(),
-        )?;
+        let (host, outline) = (client.endpoint.host(), Outline::read(&body)?);
+        let ask = Ask::new(&cost, client.provider, host, model, &outline, body.len())?;
         Ok(Self {
             ask: Arc::new(ask),
             reservation: None,
             body,
+            headers: Vec::new(),
             client,
             cost,
             stream,
@@ -76,6 +74,55 @@ impl Call {
             timing: Timing::default(),
             span,
         })
+    }
+
+    /// A call whose body is in the provider's dialect already, and whether its stream tells what was not asked for.
+    pub(super) fn raw(
+        client: &Client,
+        mut body: Bytes,
+        headers: Vec<(String, String)>,
+    ) -> Result<(Self, bool)> {
+        let Client {
+            inner: client,
+            cost,
+        } = client.clone();
+        let mut checked = Vec::new();
+        for (name, value) in headers {
+            checked.push((header_name(&name, &value)?, value));
+        }
+        let outline = Outline::read(&body)?;
+        let hides =
+            client.provider == Provider::OpenAi && outline.stream && !outline.stream_options;
+        if hides && let Some(open) = body.iter().position(|b| *b == b'{') {
+            // Before its other fields, of which it has at least one: `stream`.
+            let usage: &[u8] = br#""stream_options":{"include_usage":true},"#;
+            let (before, after) = body.split_at(open + 1);
+            body = [before, usage, after].concat().into();
+        }
+        let model = outline.model.as_deref().unwrap_or_default();
+        let asked = Request::new().model(model);
+        let span = trace::call(client.provider, model, &asked, &client.endpoint);
+        let host = client.endpoint.host();
+        let ask = Ask::new(&cost, client.provider, host, model, &outline, body.len())?;
+        let call = Self {
+            ask: Arc::new(ask),
+            reservation: None,
+            body,
+            headers: checked,
+            client,
+            cost,
+            stream: outline.stream,
+            keep_raw: true,
+            start: Instant::now(),
+            attempts: 0,
+            timing: Timing::default(),
+            span,
+        };
+        Ok((call, hides))
+    }
+
+    pub(super) fn attempts_made(&self) -> u32 {
+        self.attempts
     }
 
     /// Tries until there is an answer, or no sense in trying.
@@ -159,7 +206,9 @@ impl Call {
                 }
             };
             let timing = &mut self.timing;
-            client.transport.send(&self.body, timing, &sent).await?
+            let headers = &self.headers;
+            let sending = client.transport.send(&self.body, headers, timing, &sent);
+            sending.await?
         };
         if !(200..300).contains(&status) {
             if let Some(reservation) = &self.reservation {

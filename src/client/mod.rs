@@ -2,6 +2,7 @@
 
 mod builder;
 mod call;
+mod pass;
 mod stream;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub use self::builder::{ClientBuilder, HttpVersion};
 use self::call::{Answer, Call};
+pub use self::pass::Passage;
 pub use self::stream::EventStream;
 use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Transport};

@@ -186,6 +186,19 @@ impl Live {
         }
     }
 
+    /// The bytes that have come since they were last asked for, where they are kept.
+    pub(super) fn take_raw(&mut self) -> Vec<u8> {
+        self.decoder.take_raw()
+    }
+
+    pub(super) fn request_id(&self) -> Option<&str> {
+        self.decoder.request_id()
+    }
+
+    pub(super) fn attempts(&self) -> u32 {
+        self.call.attempts_made()
+    }
+
     /// Reads up to the first content, so that a failure before it can still be retried.
     pub(super) async fn begin(&mut self) -> Result<()> {
         loop {
@@ -206,7 +219,7 @@ impl Live {
         }
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
         if let Some(event) = self.held.pop_front() {
             return Poll::Ready(Ok(event));
         }
@@ -259,10 +272,12 @@ impl Live {
             return Poll::Ready(());
         };
         while let Poll::Ready(rest) = body.poll_chunk(cx) {
-            if !matches!(rest, Some(Ok(_))) {
+            let Some(Ok(rest)) = rest else {
                 self.body = None;
                 return Poll::Ready(());
-            }
+            };
+            // Nothing is read from it, but it belongs to what is kept.
+            let _ = self.decoder.feed(&rest);
         }
         if !std::mem::replace(&mut self.ending, true) {
             self.timer.as_mut().reset(Instant::now() + AT_MOST);

@@ -1,8 +1,8 @@
 //! What a call can cost at most, told before it is sent.
 
 use super::{CostTracker, Price, Usd};
-use crate::json::quote;
-use crate::{Error, Part, Provider, Request, Result};
+use crate::json::{Reader, Stopped, quote};
+use crate::{Error, Provider, Result};
 
 /// More tokens than any model takes today, for models whose limits are not known.
 const MOST_INPUT: u64 = 2_000_000;
@@ -28,8 +28,8 @@ impl Ask {
         provider: Provider,
         host: &str,
         model: &str,
-        request: &Request,
-        body_bytes: usize,
+        outline: &Outline,
+        bytes: usize,
     ) -> Result<Self> {
         let list = list(provider, host);
         let known = tracker.price_of(list, model);
@@ -43,18 +43,11 @@ impl Ask {
             }
             None => Price::per_million(Usd::ZERO, Usd::ZERO),
         };
-        let input = input(
-            provider,
-            &price,
-            request,
-            body_bytes,
-            tracker.is_estimating(),
-        );
-        let worst = price.worst(
-            input,
-            output(provider, &price, request),
-            may_write_cache(provider, request),
-        );
+        let input = input(provider, &price, outline, bytes, tracker.is_estimating());
+        // Anthropic writes its cache only where it is asked to; others as they like.
+        let may_write_cache = provider != Provider::Anthropic || outline.cached;
+        let output = output(provider, &price, outline);
+        let worst = price.worst(input, output, may_write_cache);
         Ok(Self {
             provider,
             model: model.to_owned(),
@@ -92,6 +85,93 @@ fn list(provider: Provider, host: &str) -> &'static str {
     known.map_or(provider.name(), |(_, list)| list)
 }
 
+/// What of a request its cost depends on, read from the body as it is sent, so that whatever put it there is seen.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Outline {
+    pub(crate) model: Option<String>,
+    pub(crate) stream: bool,
+    /// It says what a stream is to tell besides its content.
+    pub(crate) stream_options: bool,
+    pub(crate) max_tokens: Option<u64>,
+    replies: Option<u64>,
+    images: u64,
+    /// And whatever else can stand for more tokens than it has bytes.
+    documents: u64,
+    /// Something in it is marked for Anthropic's prompt cache.
+    cached: bool,
+}
+
+impl Outline {
+    pub(crate) fn read(body: &[u8]) -> Result<Self> {
+        let mut outline = Self::default();
+        let read = Reader::of_bytes(body).and_then(|mut json| {
+            let read = outline.top(&mut json).and_then(|()| json.end());
+            read.map_err(|Stopped| json.malformed())
+        });
+        read.map_err(|e| Error::config(["the request is not JSON: ", &e.to_string()].concat()))?;
+        Ok(outline)
+    }
+
+    fn top(&mut self, json: &mut Reader<'_>) -> Result<(), Stopped> {
+        json.object()?;
+        while let Some(key) = json.key()? {
+            match &*key {
+                "model" => self.model = json.text()?.map(Into::into),
+                "stream" => self.stream = json.skip()? == "true",
+                "stream_options" => {
+                    json.pass()?;
+                    self.stream_options = true;
+                }
+                // OpenAI's newer name goes before its older one.
+                "max_completion_tokens" => self.max_tokens = json.count()?.or(self.max_tokens),
+                "max_tokens" => self.max_tokens = self.max_tokens.or(json.count()?),
+                "n" => self.replies = json.count()?,
+                key => self.field(key, json)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, key: &str, json: &mut Reader<'_>) -> Result<(), Stopped> {
+        self.cached |= key == "cache_control";
+        self.value(json).map(|_| ())
+    }
+
+    /// Counts what is in a value, and says whether it is something of the type `text`.
+    fn value(&mut self, json: &mut Reader<'_>) -> Result<bool, Stopped> {
+        let (mut text, mut image, mut document, mut of_text) = (false, false, false, false);
+        match json.peek() {
+            Some(b'[') => {
+                json.list()?;
+                while json.item()? {
+                    self.value(json)?;
+                }
+            }
+            Some(b'{') => {
+                json.object()?;
+                while let Some(key) = json.key()? {
+                    match &*key {
+                        "type" if json.peek() == Some(b'"') => match &*json.value_text()? {
+                            "text" => text = true,
+                            "image" | "image_url" => image = true,
+                            "document" | "file" | "input_audio" | "container_upload" => {
+                                document = true;
+                            }
+                            _ => {}
+                        },
+                        "source" => of_text = self.value(json)?,
+                        key => self.field(key, json)?,
+                    }
+                }
+            }
+            _ => json.pass()?,
+        }
+        self.images += u64::from(image);
+        self.documents += u64::from(document && !of_text);
+        Ok(text)
+    }
+}
+
 /// The most tokens that the request can be. A token of text is at least one byte (the providers' tokenisers work on bytes),
 /// and the body holds each text whole, with more bytes of JSON around a message than the provider adds tokens. An image
 /// costs what its size says, of which the most is known; what a document comes to is not, but a model takes no more than its
@@ -99,23 +179,16 @@ fn list(provider: Provider, host: &str) -> &'static str {
 fn input(
     provider: Provider,
     price: &Price,
-    request: &Request,
-    body_bytes: usize,
+    outline: &Outline,
+    bytes: usize,
     estimate: bool,
 ) -> u64 {
     let most = price.max_input_tokens.unwrap_or(MOST_INPUT);
-    let said = request.messages.iter().flat_map(|message| &message.content);
-    let (mut images, mut documents) = (0, 0);
-    for part in request.system.iter().chain(said) {
-        count(part, &mut images, &mut documents);
-    }
-    let bytes = body_bytes as u64;
+    let (bytes, images) = (bytes as u64, outline.images);
     if estimate {
-        return most.min(bytes / 3 + images * 1_600 + documents * 10_000);
+        return most.min(bytes / 3 + images * 1_600 + outline.documents * 10_000);
     }
-    // What `extra` holds may stand for anything, a file's id for one.
-    let unknown = documents > 0 || request.extra_field("messages").is_some();
-    if unknown {
+    if outline.documents > 0 {
         return most;
     }
     let image = match provider {
@@ -127,30 +200,9 @@ fn input(
     most.min(bytes + PREAMBLE + images * image)
 }
 
-fn count(part: &Part, images: &mut u64, documents: &mut u64) {
-    match part {
-        Part::Image { .. } => *images += 1,
-        Part::Document {
-            source: crate::Source::Text { .. },
-            ..
-        } => {}
-        Part::Document { .. } => *documents += 1,
-        Part::ToolResult { content, .. } => {
-            content
-                .iter()
-                .for_each(|part| count(part, images, documents));
-        }
-        _ => {}
-    }
-}
-
 /// The most tokens that the model may write, thoughts included.
-fn output(provider: Provider, price: &Price, request: &Request) -> u64 {
-    let extra = |name: &str| request.extra_field(name)?.as_str().parse::<u64>().ok();
-    let asked = extra("max_completion_tokens")
-        .or(extra("max_tokens"))
-        .or(request.max_tokens.map(u64::from));
-    let asked = asked.unwrap_or_else(|| match provider {
+fn output(provider: Provider, price: &Price, outline: &Outline) -> u64 {
+    let unasked = || match provider {
         Provider::Anthropic => crate::provider::DEFAULT_MAX_TOKENS.into(),
         // A model that is in no list has no known limit, and its price is a guess: one that were put aside for all
         // that any model can write would refuse every call to a server of one's own.
@@ -158,23 +210,45 @@ fn output(provider: Provider, price: &Price, request: &Request) -> u64 {
             let unknown = crate::provider::DEFAULT_MAX_TOKENS.into();
             price.max_output_tokens.unwrap_or(unknown)
         }
-    });
-    asked.saturating_mul(extra("n").unwrap_or(1).max(1))
+    };
+    let asked = outline.max_tokens.unwrap_or_else(unasked);
+    asked.saturating_mul(outline.replies.unwrap_or(1).max(1))
 }
 
-/// Anthropic writes its cache only where it is asked to; others as they like.
-fn may_write_cache(provider: Provider, request: &Request) -> bool {
-    if provider != Provider::Anthropic || !request.extra.is_empty() {
-        return true;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_request_holds_is_seen_wherever_it_stands() {
+        let outline = Outline::read(
+            br#"{"model": "m", "stream": true, "max_tokens": 5, "max_completion_tokens": 7, "n": 2, "messages": [
+                {"role": "user", "content": [
+                    {"type": "text", "text": "a \"type\": \"image\""},
+                    {"type": "image_url", "image_url": {"url": "data:"}},
+                    {"type": "tool_result", "content": [{"type": "image", "source": {"type": "base64"}, "cache_control": {}}]},
+                    {"type": "document", "source": {"type": "text", "data": "x"}},
+                    {"source": {"type": "url", "url": "u"}, "type": "document"}]}]}"#,
+        );
+        let expected = Outline {
+            model: Some("m".into()),
+            stream: true,
+            stream_options: false,
+            max_tokens: Some(7),
+            replies: Some(2),
+            images: 2,
+            documents: 1,
+            cached: true,
+        };
+        assert_eq!(outline.unwrap(), expected);
+        for (body, says) in [
+            ("", "an object or null expected at byte 0"),
+            ("[]", "an object or null expected at byte 0"),
+            ("{}x", "the end expected at byte 2"),
+            (r#"{"model": 5}"#, "a string or null expected at byte 10"),
+        ] {
+            let error = Outline::read(body.as_bytes()).unwrap_err();
+            assert_eq!(error.message(), format!("the request is not JSON: {says}"));
+        }
     }
-    let marked = |part: &Part| match part {
-        Part::Text { cache, .. }
-        | Part::Image { cache, .. }
-        | Part::Document { cache, .. }
-        | Part::ToolResult { cache, .. } => cache.is_some(),
-        _ => false,
-    };
-    let said = request.messages.iter().flat_map(|message| &message.content);
-    request.system.iter().chain(said).any(marked)
-        || request.tools.iter().any(|tool| tool.cache.is_some())
 }

@@ -12,7 +12,7 @@ mod reservation;
 mod tracker;
 mod usd;
 
-pub(crate) use self::bound::Ask;
+pub(crate) use self::bound::{Ask, Outline};
 pub use self::file::FileLedger;
 pub use self::ledger::{Budget, Ledger, MemoryLedger, Refusal, Settled};
 pub use self::price::{LongContext, Price};

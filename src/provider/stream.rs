@@ -96,6 +96,11 @@ impl StreamDecoder {
     }
 
     /// The reply, put together; what it was taken from is done.
+    /// What was kept since it was last taken.
+    pub(crate) fn take_raw(&mut self) -> Vec<u8> {
+        self.raw.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     pub(crate) fn take_reply(&mut self) -> Reply {
         let empty = Reply::new(self.assembly.reply.provider);
         let mut reply = std::mem::replace(&mut self.assembly.reply, empty);

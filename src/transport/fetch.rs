@@ -197,6 +197,7 @@ pub(crate) struct Transport(Rc<Inner>);
 struct Inner {
     url: JsValue,
     init: Init,
+    headers: Init,
     fetch: Option<Function>,
     options: Options,
     active: Cell<usize>,
@@ -205,9 +206,11 @@ struct Inner {
 
 impl Transport {
     pub(crate) fn new(endpoint: &Endpoint, options: Options) -> Result<Self> {
+        let headers = headers_of(&options);
         Ok(Self(Rc::new(Inner {
             url: endpoint.url.as_str().into(),
-            init: common(&options),
+            init: common(&headers),
+            headers,
             fetch: FETCH.take(),
             options,
             active: Cell::new(0),
@@ -232,13 +235,14 @@ impl Transport {
     pub(crate) async fn send(
         &self,
         body: &Bytes,
+        more: &[(String, String)],
         _timing: &mut Timing,
         sent: &(impl Fn() + Shareable),
     ) -> Result<Incoming> {
         sent();
         let call = Call::new(&self.0);
         let mut awaiter = Awaiter::new();
-        awaiter.start(&self.fetch(body, &call).map_err(|e| unreachable(&e))?);
+        awaiter.start(&self.fetch(body, more, &call).map_err(|e| unreachable(&e))?);
         let at_most = self.0.options.waits.head;
         let response = timeout(at_most, poll_fn(|cx| awaiter.poll(cx)))
             .await
@@ -272,8 +276,20 @@ impl Transport {
         })
     }
 
-    fn fetch(&self, body: &Bytes, call: &Call) -> Result<Thenable, JsValue> {
+    fn fetch(
+        &self,
+        body: &Bytes,
+        more: &[(String, String)],
+        call: &Call,
+    ) -> Result<Thenable, JsValue> {
         let init = lay_over(&Init::new(), &self.0.init);
+        if !more.is_empty() {
+            let headers = lay_over(&Init::new(), &self.0.headers);
+            for (name, value) in more {
+                set(&headers, name, &value.as_str().into());
+            }
+            set(&init, "headers", &headers);
+        }
         set(&init, "body", &Uint8Array::new(body));
         set(&init, "signal", &call.controller.signal());
         let fetched = match &self.0.fetch {
@@ -284,8 +300,7 @@ impl Transport {
     }
 }
 
-/// What every request's options have in common.
-fn common(options: &Options) -> Init {
+fn headers_of(options: &Options) -> Init {
     let headers = Init::new();
     for (name, value) in &options.headers {
         // A browser's preflight would have to allow it, and no provider's does.
@@ -293,9 +308,14 @@ fn common(options: &Options) -> Init {
             set(&headers, name, &value.as_str().into());
         }
     }
+    headers
+}
+
+/// What every request's options have in common.
+fn common(headers: &Init) -> Init {
     let init = Init::new();
     set(&init, "method", &"POST".into());
-    set(&init, "headers", &headers);
+    set(&init, "headers", headers);
     set(&init, "redirect", &"manual".into());
     init
 }

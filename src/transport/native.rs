@@ -92,20 +92,21 @@ impl Transport {
     pub(crate) async fn send(
         &self,
         body: &Bytes,
+        more: &[(String, String)],
         timing: &mut Timing,
         sent: &(impl Fn() + Shareable),
     ) -> Result<Incoming> {
         timing.queued = Duration::ZERO;
         let (lease, warm) = self.0.connection(timing).await?;
         sent();
-        match self.0.exchange(lease, body).await {
+        match self.0.exchange(lease, body, more).await {
             // The server had closed a connection that was kept warm: no fault of the call's. Those that
             // were idle beside it are as old, so the one repetition takes none of them.
             Err(error) if warm && *error.kind() == ErrorKind::Connect => {
                 tracing::debug!(%error, "a warm connection had gone stale");
                 self.0.gate.close_idle();
                 let (lease, _) = self.0.connection(timing).await?;
-                self.0.exchange(lease, body).await
+                self.0.exchange(lease, body, more).await
             }
             result => result,
         }
@@ -155,11 +156,16 @@ impl Inner {
         Ok((self.gate.opened(id, conn, took), took))
     }
 
-    async fn exchange(&self, mut lease: Lease<Conn>, body: &Bytes) -> Result<Incoming> {
+    async fn exchange(
+        &self,
+        mut lease: Lease<Conn>,
+        body: &Bytes,
+        more: &[(String, String)],
+    ) -> Result<Incoming> {
         let Some(conn) = lease.conn() else {
             return Err(Error::new(ErrorKind::Connect, "the connection is gone"));
         };
-        let request = self.request(conn, body);
+        let request = self.request(conn, body, more);
         let at_most = self.options.waits.head;
         let response = timeout(at_most, conn.exchange(request))
             .await
@@ -178,10 +184,23 @@ impl Inner {
         })
     }
 
-    fn request(&self, conn: &Conn, body: &Bytes) -> Request<Full<Bytes>> {
+    fn request(
+        &self,
+        conn: &Conn,
+        body: &Bytes,
+        more: &[(String, String)],
+    ) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = http::Method::POST;
         *request.headers_mut() = self.headers.clone();
+        for (name, value) in more {
+            // Both are known to be what HTTP allows.
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
+                request.headers_mut().insert(name, value);
+            }
+        }
         if conn.is_http1() {
             request
                 .headers_mut()

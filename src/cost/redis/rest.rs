@@ -93,7 +93,9 @@ impl RestLedger {
 async fn send(transport: &Transport, command: String) -> std::result::Result<Vec<String>, String> {
     let why = |e: Error| e.message().to_owned();
     let body = Bytes::from(command);
-    let answer = transport.send(&body, &mut Timing::default(), &|| ()).await;
+    let answer = transport
+        .send(&body, &[], &mut Timing::default(), &|| ())
+        .await;
     let mut answer = answer.map_err(why)?;
     let mut text = Vec::new();
     let whole = async {

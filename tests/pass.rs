@@ -1,0 +1,171 @@
+//! Requests and replies in the provider's own dialect, passed on.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{builder, sim};
+use serde_json::{Value, json};
+use warmline::{Budget, Client, CostTracker, Passage, Provider, Usd};
+use warmline_sim::Sim;
+
+async fn all(passage: &mut Passage) -> (Vec<u8>, Option<warmline::Error>) {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = passage.chunk().await {
+        match chunk {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
+            Err(error) => return (bytes, Some(error)),
+        }
+    }
+    (bytes, None)
+}
+
+fn client(sim: &Sim, provider: Provider) -> Client {
+    let client = match provider {
+        Provider::OpenAi => Client::builder(provider)
+            .api_key("test-key-1234")
+            .base_url(sim.openai_url())
+            .no_proxy(),
+        _ => builder(sim),
+    };
+    let budget = Budget::monthly("pass", "10".parse().unwrap()).unwrap();
+    client
+        .cost(CostTracker::new().budget(budget))
+        .build()
+        .unwrap()
+}
+
+fn body(scenario: &str, more: Value) -> String {
+    let mut body = json!({"model": format!("m?{scenario}"), "max_tokens": 50,
+        "messages": [{"role": "user", "content": "Hello"}]});
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    body.to_string()
+}
+
+/// What the server sends to one who asks it directly.
+async fn directly(sim: &Sim, provider: Provider, body: String) -> String {
+    let url = match provider {
+        Provider::OpenAi => format!("{}/chat/completions", sim.openai_url()),
+        _ => format!("{}/v1/messages", sim.anthropic_url()),
+    };
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client
+        .post(url)
+        .body(body)
+        .header("content-type", "application/json");
+    let request = request
+        .header("x-api-key", "k")
+        .header("authorization", "Bearer k");
+    let reply = request
+        .header("anthropic-version", "2023-06-01")
+        .send()
+        .await;
+    reply.unwrap().text().await.unwrap()
+}
+
+/// Without what differs between two replies to the same request.
+fn alike(text: &str) -> String {
+    let mut alike = String::new();
+    for part in text.split('"') {
+        let id = ["msg_", "chatcmpl-", "req_"]
+            .iter()
+            .any(|id| part.starts_with(id));
+        alike.push_str(if id { "ID" } else { part });
+        alike.push('"');
+    }
+    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).count();
+    let mut rest = String::new();
+    for (i, piece) in alike.split("\"created\":").enumerate() {
+        rest.push_str(if i == 0 {
+            piece
+        } else {
+            &piece[digits(piece)..]
+        });
+    }
+    rest
+}
+
+#[tokio::test]
+async fn a_reply_is_the_providers_own_to_the_byte_and_is_paid_for() {
+    let sim = sim().await;
+    for provider in [Provider::Anthropic, Provider::OpenAi] {
+        let client = client(&sim, provider);
+        for more in [
+            json!({}),
+            json!({"stream": true}),
+            json!({"stream": true, "stream_options": {"include_usage": true}}),
+        ] {
+            if provider == Provider::Anthropic && more.get("stream_options").is_some() {
+                continue;
+            }
+            let body = body("tokens=12", more.clone());
+            let mut passage = client.pass(body.clone(), []).await.unwrap();
+            assert_eq!(passage.streams(), more.get("stream").is_some());
+            let (bytes, error) = all(&mut passage).await;
+            assert!(error.is_none(), "{error:?}");
+            let theirs = directly(&sim, provider, body).await;
+            assert_eq!(
+                alike(std::str::from_utf8(&bytes).unwrap()),
+                alike(&theirs),
+                "{provider} {more}"
+            );
+            let reply = passage.reply().unwrap();
+            assert!(
+                reply.usage_reported && reply.cost.unwrap().usd > Usd::ZERO,
+                "{provider} {more}"
+            );
+        }
+        let spend = client.cost().spend().await.unwrap();
+        assert_eq!(
+            (spend.budgets[0].spent, spend.budgets[0].reserved),
+            (spend.total, Usd::ZERO)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_fails_before_content_is_tried_again_and_what_fails_later_is_told_after_its_bytes() {
+    let sim = sim().await;
+    let client = client(&sim, Provider::Anthropic);
+    let again = body(
+        "status=503&times=1&retry-after-ms=1&tokens=3",
+        json!({"stream": true}),
+    );
+    let mut passage = client.pass(again, []).await.unwrap();
+    assert_eq!(passage.attempts(), 2);
+    assert!(all(&mut passage).await.1.is_none());
+    let cut = body(
+        "tokens=10&fault=close&at=event&after=4",
+        json!({"stream": true}),
+    );
+    let mut passage = client.pass(cut, []).await.unwrap();
+    let (bytes, error) = all(&mut passage).await;
+    assert!(
+        String::from_utf8(bytes)
+            .unwrap()
+            .contains("content_block_delta")
+    );
+    assert_eq!(error.unwrap().kind().name(), "stream");
+    assert!(passage.chunk().await.is_none());
+}
+
+#[tokio::test]
+async fn what_cannot_be_passed_is_refused_before_anything_is_sent() {
+    let sim = sim().await;
+    let client = client(&sim, Provider::Anthropic);
+    for (body, header, says) in [
+        ("not JSON", ("a", "b"), "the request is not JSON"),
+        ("{}", ("a b", "c"), "the header \"a b\" has a name"),
+        ("{}", ("a", "b\n"), "the header \"a\" has a value"),
+    ] {
+        let headers = [(header.0.to_owned(), header.1.to_owned())];
+        let error = client.pass(body, headers).await.err().unwrap();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    assert_eq!(sim.stats().requests, 0);
+    // What the provider refuses is its own answer.
+    let error = client.pass("{}", []).await.err().unwrap();
+    assert_eq!(error.status(), Some(400));
+    assert!(error.body().unwrap().starts_with('{'), "{error}");
+}
