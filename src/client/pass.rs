@@ -31,7 +31,7 @@ pub struct Passage {
     live: Option<Box<Live>>,
     failed: Option<Error>,
     reply: Option<Reply>,
-    hidden: Option<Hidden>,
+    events: Events,
 }
 
 impl Client {
@@ -66,7 +66,10 @@ impl Client {
             live: None,
             failed: None,
             reply: None,
-            hidden: hides.then(Hidden::default),
+            events: Events {
+                begun: Vec::new(),
+                hides,
+            },
         };
         match call.run().await? {
             Answer::Whole(reply) => {
@@ -157,15 +160,9 @@ impl Passage {
                 Poll::Ready(Ok(Event::Done { reply })) => reply.raw_bytes().unwrap_or_default(),
                 _ => live.take_raw().into(),
             };
-            let ended = match &event {
-                Poll::Ready(Ok(Event::Done { .. }) | Err(_)) => true,
-                Poll::Ready(Ok(_)) | Poll::Pending => false,
-            };
-            match &mut self.hidden {
-                Some(hidden) => self.ready.extend(hidden.leave_out(&came, ended)),
-                None if came.is_empty() => {}
-                None => self.ready.push_back(came),
-            }
+            let done = matches!(event, Poll::Ready(Ok(Event::Done { .. })));
+            let ended = done || matches!(event, Poll::Ready(Err(_)));
+            self.ready.extend(self.events.whole(&came, done));
             if ended {
                 self.live = None;
             }
@@ -180,39 +177,46 @@ impl Passage {
     }
 }
 
-/// Takes the event of OpenAI's dialect out that tells a stream's usage: the one that has no choices
-/// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>).
-#[derive(Default)]
-struct Hidden {
+/// Lets whole events through, so that what comes after a stream that breaks off can be told from it.
+struct Events {
     /// The beginning of an event whose end is yet to come.
     begun: Vec<u8>,
+    /// Without the event of OpenAI's dialect that tells a stream's usage: the one that has no choices
+    /// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>).
+    hides: bool,
 }
 
-impl Hidden {
-    fn leave_out(&mut self, came: &[u8], ended: bool) -> Option<Bytes> {
+impl Events {
+    fn whole(&mut self, came: &[u8], done: bool) -> Option<Bytes> {
         self.begun.extend_from_slice(came);
-        let whole = memchr::memmem::rfind_iter(&self.begun, b"\n\n").next();
-        let whole = match whole {
-            _ if ended => self.begun.len(),
-            Some(at) => at + 2,
-            None => 0,
+        let ends = [&b"\n\n"[..], b"\r\n\r\n"].map(|end| {
+            let last = memchr::memmem::rfind(&self.begun, end);
+            last.map_or(0, |at| at + end.len())
+        });
+        let whole = match done {
+            true => self.begun.len(),
+            false => ends.into_iter().max().unwrap_or_default(),
         };
         let rest = self.begun.split_off(whole);
         let mut events = std::mem::replace(&mut self.begun, rest);
-        if memchr::memmem::find(&events, b"\"usage\":{").is_some() {
-            let mut kept = Vec::new();
-            let mut from = 0;
-            while from < events.len() {
-                let end = memchr::memmem::find(&events[from..], b"\n\n");
-                let to = end.map_or(events.len(), |end| from + end + 2);
-                let event = &events[from..to];
-                if memchr::memmem::find(event, b"\"choices\":[]").is_none() {
-                    kept.extend_from_slice(event);
-                }
-                from = to;
-            }
-            events = kept;
+        if self.hides && memchr::memmem::find(&events, b"\"choices\":[]").is_some() {
+            events = without_usage(&events);
         }
         (!events.is_empty()).then(|| events.into())
     }
+}
+
+fn without_usage(events: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut rest = events;
+    while !rest.is_empty() {
+        let end = memchr::memmem::find(rest, b"\n\n").map_or(rest.len(), |at| at + 2);
+        let (event, after) = rest.split_at(end);
+        let has = |what: &[u8]| memchr::memmem::find(event, what).is_some();
+        if !(has(b"\"choices\":[]") && has(b"\"usage\":{")) {
+            kept.extend_from_slice(event);
+        }
+        rest = after;
+    }
+    kept
 }

@@ -23,50 +23,115 @@ const PACE: Duration = Duration::from_millis(15);
 
 /// A client, and the simulated provider where it is what the client calls.
 pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Failure> {
-    let file = read_dotenv()?;
-    let get = |name: &str| {
+    let variables = Variables::read(wanted)?;
+    if variables.name_a_provider() {
+        let builder = ClientBuilder::from_vars(|name| variables.get(name))?;
+        return Ok((builder.build()?, None));
+    }
+    let (builder, sim) = variables.simulated(None).await?;
+    Ok((builder.build()?, Some(sim)))
+}
+
+/// A client of each provider that there is a key or an address for, all on one budget; of both, simulated, where there is none.
+pub(crate) async fn clients(wanted: Wanted) -> Result<(Vec<Client>, Option<Sim>), Failure> {
+    let variables = Variables::read(wanted)?;
+    let mut clients: Vec<Client> = Vec::new();
+    let mut sim = None;
+    for provider in [Provider::Anthropic, Provider::OpenAi] {
+        let mut builder = if variables.name_a_provider() {
+            if !variables.name(provider) {
+                continue;
+            }
+            ClientBuilder::from_vars(|name| match name {
+                "LLM_PROVIDER" => Some(provider.name().into()),
+                name => variables.get(name),
+            })?
+        } else {
+            let (builder, started) = variables.simulated(Some((provider, sim.take()))).await?;
+            sim = Some(started);
+            builder
+        };
+        if let Some(first) = clients.first() {
+            builder = builder.cost(first.cost().clone());
+        }
+        clients.push(builder.build()?);
+    }
+    Ok((clients, sim))
+}
+
+/// What is said by the command line, the environment and `.env`, in this order.
+struct Variables {
+    wanted: Wanted,
+    file: HashMap<String, OsString>,
+}
+
+impl Variables {
+    fn read(wanted: Wanted) -> Result<Self, Failure> {
+        let file = read_dotenv()?;
+        Ok(Self { wanted, file })
+    }
+
+    fn get(&self, name: &str) -> Option<OsString> {
         let told = match name {
-            "LLM_PROVIDER" => wanted.provider.clone(),
-            "LLM_MODEL" => wanted.model.clone(),
-            "LLM_BUDGET_LIMIT" => wanted.budget.clone(),
-            "ANTHROPIC_BASE_URL" | "OPENAI_BASE_URL" => wanted.base_url.clone(),
+            "LLM_PROVIDER" => self.wanted.provider.clone(),
+            "LLM_MODEL" => self.wanted.model.clone(),
+            "LLM_BUDGET_LIMIT" => self.wanted.budget.clone(),
+            "ANTHROPIC_BASE_URL" | "OPENAI_BASE_URL" => self.wanted.base_url.clone(),
             _ => None,
         };
         let set = |value: &OsString| !value.is_empty();
         told.map(OsString::from)
             .or_else(|| std::env::var_os(name).filter(set))
-            .or_else(|| file.get(name).cloned())
-    };
-    let named = |variable: fn(Provider) -> &'static str| {
-        [Provider::Anthropic, Provider::OpenAi]
-            .into_iter()
-            .any(|provider| get(variable(provider)).is_some())
-    };
-    if named(Provider::key_variable) || named(Provider::base_url_variable) {
-        return Ok((ClientBuilder::from_vars(get)?.build()?, None));
+            .or_else(|| self.file.get(name).cloned())
     }
-    // What is simulated is not money, and goes into no book that real calls are in.
-    let builder = ClientBuilder::from_vars(|name| get(name).filter(|_| name != "LLM_LEDGER"))?;
-    let sim = Sim::start(Config {
+
+    fn name(&self, provider: Provider) -> bool {
+        let variables = [provider.key_variable(), provider.base_url_variable()];
+        variables.into_iter().any(|name| self.get(name).is_some())
+    }
+
+    fn name_a_provider(&self) -> bool {
+        self.name(Provider::Anthropic) || self.name(Provider::OpenAi)
+    }
+
+    /// A client of the simulated provider, which is started unless it runs already.
+    async fn simulated(
+        &self,
+        of: Option<(Provider, Option<Sim>)>,
+    ) -> Result<(ClientBuilder, Sim), Failure> {
+        let (provider, running) = of.map_or((None, None), |(provider, sim)| (Some(provider), sim));
+        // What is simulated is not money, and goes into no book that real calls are in.
+        let builder = ClientBuilder::from_vars(|name| match (name, provider) {
+            ("LLM_LEDGER", _) => None,
+            ("LLM_PROVIDER", Some(provider)) => Some(provider.name().into()),
+            _ => self.get(name),
+        })?;
+        let sim = match running {
+            Some(sim) => sim,
+            None => start().await?,
+        };
+        let url = match builder.provider() {
+            Provider::OpenAi => sim.openai_url(),
+            _ => sim.anthropic_url(),
+        };
+        let builder = builder.api_key("simulated").base_url(url).no_proxy();
+        Ok((builder, sim))
+    }
+}
+
+async fn start() -> Result<Sim, Failure> {
+    let config = Config {
         pace: PACE,
         ..Config::default()
-    })
-    .await
-    .map_err(|e| Failure::Other(format!("the simulated provider cannot start: {e}")))?;
+    };
+    let sim = Sim::start(config)
+        .await
+        .map_err(|e| Failure::Other(format!("the simulated provider cannot start: {e}")))?;
     eprintln!(
         "neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set: talking to the simulated provider on {}",
         sim.url()
     );
-    let url = match builder.provider() {
-        Provider::OpenAi => sim.openai_url(),
-        _ => sim.anthropic_url(),
-    };
-    let client = builder
-        .api_key("simulated")
-        .base_url(url)
-        .no_proxy()
-        .build()?;
-    Ok((client, Some(sim)))
+    Ok(sim)
 }
 
 fn read_dotenv() -> Result<HashMap<String, OsString>, Failure> {

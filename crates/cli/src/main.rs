@@ -4,6 +4,7 @@ mod chat;
 mod environment;
 mod prices;
 mod report;
+mod serve;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ struct Options {
 enum Command {
     /// Ask a model, and stream what it says to stdout.
     Chat(chat::Options),
+    /// Let callers on without a key of the provider: a gateway for both dialects.
+    Serve(serve::Options),
     /// Say what models cost, as the table that comes with the program has it.
     Prices(prices::Options),
 }
@@ -43,17 +46,14 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    let options = match options.command {
-        None => chat::Options::hello(),
-        Some(Command::Chat(options)) => options,
-        Some(Command::Prices(options)) => {
-            return match prices::run(&options) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => report::error(&error, options.json),
-            };
-        }
+    let command = options
+        .command
+        .unwrap_or_else(|| Command::Chat(chat::Options::hello()));
+    let json = match &command {
+        Command::Chat(options) => options.json,
+        Command::Prices(options) => options.json,
+        Command::Serve(_) => false,
     };
-    let json = options.json;
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -61,7 +61,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report::failed(&format!("cannot start: {error}"), 1),
     };
-    match runtime.block_on(chat::run(options)) {
+    let done = match command {
+        Command::Chat(options) => runtime.block_on(chat::run(options)),
+        Command::Serve(options) => runtime.block_on(serve::run(options)),
+        Command::Prices(options) => prices::run(&options),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report::error(&error, json),
     }

@@ -1,0 +1,301 @@
+//! `warmline serve`: a gateway, so that callers need no key of the provider.
+
+mod answer;
+mod caller;
+mod metrics;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use clap::Args;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use warmline::{Client, Provider};
+
+use self::answer::{Answer, Refusal};
+use self::caller::Callers;
+use self::metrics::Metrics;
+use crate::environment::{self, Wanted};
+use crate::report::Failure;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The address to listen on. Others than this machine can call only where it is another one.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// The port; 0 lets the system choose.
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// A JSON file of who may call: [{"name": "alice", "key": "…", "budget": "5"}], the budget in dollars a month. Without it
+    /// everyone may who reaches the port.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// An origin whose pages may call, such as https://example.com; can be given several times, and `*` allows all.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+    /// The largest request that is read, in bytes.
+    #[arg(long, default_value_t = 32 << 20, value_name = "BYTES")]
+    max_body: usize,
+    /// The most that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
+    #[arg(long, allow_negative_numbers = true)]
+    budget: Option<String>,
+}
+
+/// What every request needs.
+struct Gateway {
+    clients: Vec<Client>,
+    callers: Callers,
+    metrics: Metrics,
+}
+
+impl Gateway {
+    fn client(&self, provider: Provider) -> Result<&Client, Refusal> {
+        let found = self
+            .clients
+            .iter()
+            .find(|client| client.provider() == provider);
+        found.ok_or_else(|| {
+            let key = provider.key_variable();
+            let message =
+                format!("this gateway has no key for {provider}: set {key} where it runs");
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_configured", message)
+        })
+    }
+}
+
+pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    let wanted = Wanted {
+        budget: options.budget,
+        ..Wanted::default()
+    };
+    let (clients, _sim) = environment::clients(wanted).await?;
+    let callers = match &options.keys {
+        Some(file) => Callers::read(file).map_err(Failure::Config)?,
+        None => Callers::default(),
+    };
+    let gateway = Arc::new(Gateway {
+        metrics: Metrics::new(&clients),
+        clients,
+        callers,
+    });
+    let app = router(gateway.clone(), options.max_body).layer(cors(&options.allow_origin)?);
+    let address = SocketAddr::from((options.host, options.port));
+    let listener = tokio::net::TcpListener::bind(address).await;
+    let listener = listener.map_err(|e| {
+        Failure::Config(format!(
+            "{address} cannot be listened on: {e}; choose another with --port or --host"
+        ))
+    })?;
+    let address = listener.local_addr().unwrap_or(address);
+    eprintln!("listening on http://{address}, Ctrl-C ends it once its streams have ended");
+    if !options.host.is_loopback() && options.keys.is_none() {
+        eprintln!(
+            "anyone who reaches this address can spend from the budget: give --keys to say who may"
+        );
+    }
+    let sampling = tokio::spawn({
+        let gateway = gateway.clone();
+        async move { gateway.metrics.sample(&gateway.clients).await }
+    });
+    let served = axum::serve(listener, app)
+        .with_graceful_shutdown(told_to_end())
+        .await;
+    sampling.abort();
+    served.map_err(|e| Failure::Other(format!("the gateway has failed: {e}")))?;
+    for client in &gateway.clients {
+        client.cost().flush().await?;
+    }
+    Ok(())
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn told_to_end() {
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+fn router(gateway: Arc<Gateway>, max_body: usize) -> Router {
+    Router::new()
+        .route("/v1/messages", post(messages))
+        .route("/v1/chat/completions", post(completions))
+        .route("/v1/llm/stats", get(stats))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .fallback(any(unknown))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(max_body))
+        .with_state(gateway)
+}
+
+fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
+    let allowed = match origins {
+        all if all.iter().any(|origin| origin == "*") => AllowOrigin::any(),
+        some => {
+            let header = |origin: &String| {
+                let origin = origin.trim_end_matches('/');
+                let valid = origin
+                    .split_once("://")
+                    .is_some_and(|(_, host)| !host.contains('/'));
+                let value = HeaderValue::from_str(origin).ok().filter(|_| valid);
+                value.ok_or_else(|| {
+                    Failure::Config(format!(
+                        "{origin:?} is no origin: it should look like https://example.com"
+                    ))
+                })
+            };
+            AllowOrigin::list(some.iter().map(header).collect::<Result<Vec<_>, _>>()?)
+        }
+    };
+    Ok(CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("x-api-key"),
+            HeaderName::from_static("anthropic-version"),
+            HeaderName::from_static("anthropic-beta"),
+            HeaderName::from_static("anthropic-dangerous-direct-browser-access"),
+        ])
+        .expose_headers(answer::EXPOSED.map(HeaderName::from_static)))
+}
+
+async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    pass(gateway, Provider::Anthropic, request).await
+}
+
+async fn completions(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    pass(gateway, Provider::OpenAi, request).await
+}
+
+async fn pass(gateway: Arc<Gateway>, provider: Provider, request: Request) -> Response {
+    match try_pass(gateway, provider, request).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.in_dialect(provider),
+    }
+}
+
+async fn try_pass(
+    gateway: Arc<Gateway>,
+    provider: Provider,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let budget = gateway.callers.admit(request.headers())?;
+    let client = gateway.client(provider)?;
+    let client = match budget {
+        Some(budget) => client.with_cost(client.cost().clone().budget(budget)),
+        None => client.clone(),
+    };
+    let headers = passed_on(request.headers());
+    let body = read(request).await?;
+    let started = gateway.metrics.begin(provider);
+    match client.pass(body, headers).await {
+        Ok(passage) => Ok(Answer::new(passage, provider, started)
+            .into_response()
+            .await),
+        Err(error) => {
+            started.failed(&error);
+            Err(error.into())
+        }
+    }
+}
+
+/// What of a caller's headers is the provider's to read.
+fn passed_on(headers: &HeaderMap) -> Vec<(String, String)> {
+    let names = ["anthropic-beta", "anthropic-version", "openai-beta"];
+    let value = |name: &str| {
+        let values = headers.get_all(name).iter();
+        let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+        (!values.is_empty()).then(|| (name.to_owned(), values.join(",")))
+    };
+    names.into_iter().filter_map(value).collect()
+}
+
+async fn read(request: Request) -> Result<Bytes, Refusal> {
+    use axum::extract::FromRequest;
+    use axum::response::IntoResponse;
+    Bytes::from_request(request, &())
+        .await
+        .map_err(|rejection| {
+            let text = rejection.body_text();
+            let status = rejection.into_response().status();
+            let message = match status {
+                StatusCode::PAYLOAD_TOO_LARGE => {
+                    "the request is larger than this gateway reads (--max-body)".to_owned()
+                }
+                _ => text,
+            };
+            Refusal::new(status, "request", message)
+        })
+}
+
+async fn stats(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response {
+    if let Err(refusal) = gateway.callers.admit(&headers) {
+        return refusal.in_dialect(Provider::OpenAi);
+    }
+    match gateway.metrics.stats(&gateway.clients).await {
+        Ok(stats) => answer::json(StatusCode::OK, &stats),
+        Err(error) => Refusal::from(error).in_dialect(Provider::OpenAi),
+    }
+}
+
+async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
+    let text = gateway.metrics.text(&gateway.clients).await;
+    let mut response = Response::new(Body::from(text));
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Whether calls can be taken: the ledger answers, without which they would fail.
+async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    for client in &gateway.clients {
+        if let Err(error) = client.cost().spend().await {
+            let mut response = Response::new(Body::from(format!("{error}\n")));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            return response;
+        }
+    }
+    Response::new(Body::from("ok\n"))
+}
+
+async fn unknown(request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let message = format!(
+        "there is no {path}: there are POST /v1/messages, POST /v1/chat/completions, GET /v1/llm/stats, /metrics, /healthz and /readyz"
+    );
+    Refusal::new(StatusCode::NOT_FOUND, "not_found", message).in_dialect(dialect_of(&path))
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let message = format!("{path} does not know {method}");
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", message).in_dialect(dialect_of(&path))
+}
+
+fn dialect_of(path: &str) -> Provider {
+    match path.starts_with("/v1/messages") {
+        true => Provider::Anthropic,
+        false => Provider::OpenAi,
+    }
+}

@@ -1,0 +1,563 @@
+//! `warmline serve` as a program: what callers get, and what they get when something is wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use reqwest::{RequestBuilder, Response};
+use serde_json::{Value, json};
+use warmline_sim::{Config, Sim};
+
+struct Gateway {
+    child: Child,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Gateway {
+    /// In front of a simulated provider, and killed when dropped.
+    async fn start(sim: &Sim, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warmline"));
+        command
+            .args(["serve", "--port", "0"])
+            .args(arguments)
+            .env_clear();
+        command.current_dir(std::env::temp_dir());
+        command
+            .env("ANTHROPIC_API_KEY", "sk-ant-secret-42")
+            .env("OPENAI_API_KEY", "sk-secret-42");
+        command
+            .env("ANTHROPIC_BASE_URL", sim.anthropic_url())
+            .env("OPENAI_BASE_URL", sim.openai_url());
+        command.envs(variables.iter().copied());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let listening = tokio::task::spawn_blocking(move || {
+            let mut lines = stderr.lines().map_while(Result::ok);
+            let line = lines.find(|line| line.contains("listening on"));
+            // What it goes on to say must find a reader.
+            std::thread::spawn(move || lines.count());
+            line.unwrap()
+        });
+        let line = listening.await.unwrap();
+        let url = line
+            .split([' ', ','])
+            .find(|word| word.starts_with("http"))
+            .unwrap();
+        Self {
+            child,
+            url: url.to_owned(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.url)).body(body)
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.http
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .unwrap()
+    }
+
+    async fn stats(&self) -> Value {
+        json(self.get("/v1/llm/stats").await).await.1
+    }
+
+    /// Its counts, once they are as expected: what happens after a reply takes a moment.
+    async fn until(&self, expected: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..500 {
+            let stats = self.stats().await;
+            if expected(&stats) {
+                return stats;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("{:#}", self.stats().await);
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn json(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (
+        status,
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}")),
+    )
+}
+
+fn ask(scenario: &str, more: Value) -> String {
+    let mut body = json!({"model": format!("m?{scenario}"), "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]});
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    body.to_string()
+}
+
+async fn sim() -> Sim {
+    Sim::start(Config::default()).await.unwrap()
+}
+
+const PATHS: [&str; 2] = ["/v1/messages", "/v1/chat/completions"];
+
+#[tokio::test]
+async fn both_dialects_go_through_whole_and_streamed_and_are_counted() {
+    let sim = sim().await;
+    let gateway = Gateway::start(&sim, &[], &[]).await;
+    for path in PATHS {
+        let whole = gateway
+            .post(path, ask("tokens=9", json!({})))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(whole.headers()["x-warmline-attempts"], "1");
+        assert!(whole.headers().contains_key("content-length"));
+        let id = if path == PATHS[0] {
+            "request-id"
+        } else {
+            "x-request-id"
+        };
+        assert!(whole.headers().contains_key(id));
+        let (status, reply) = json(whole).await;
+        assert!(status == 200 && reply["id"].is_string(), "{reply}");
+        let stream = gateway
+            .post(path, ask("tokens=9", json!({"stream": true})))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(stream.headers()["content-type"], "text/event-stream");
+        let text = stream.text().await.unwrap();
+        assert!(
+            text.ends_with("\n\n") && text.matches("data: ").count() > 9,
+            "{text}"
+        );
+        assert!(
+            !text.contains("usage\":{\"completion"),
+            "not asked for: {text}"
+        );
+    }
+    let stats = gateway
+        .until(|stats| stats["providers"]["openai"]["latency_ms"]["total"]["p50"].is_number())
+        .await;
+    for provider in ["anthropic", "openai"] {
+        let of = &stats["providers"][provider];
+        assert_eq!(
+            (&of["calls"]["total"], &of["calls"]["under_way"]),
+            (&json!(2), &json!(0)),
+            "{of}"
+        );
+        assert_eq!(of["pool"]["now"]["reused"], 1, "{of}");
+    }
+    let spend = &stats["spend"];
+    assert_eq!(
+        (&spend["budgets"][0]["spent"], &spend["budgets"][0]["limit"]),
+        (&spend["total"], &json!("50"))
+    );
+    // What was billed is what the simulator has counted.
+    let models = spend["models"].as_array().unwrap();
+    let output: u64 = models
+        .iter()
+        .map(|model| model["usage"]["output_tokens"].as_u64().unwrap())
+        .sum();
+    assert_eq!(output, sim.stats().output_tokens);
+}
+
+#[tokio::test]
+async fn the_metrics_are_what_prometheus_reads() {
+    let sim = sim().await;
+    let gateway = Gateway::start(&sim, &[], &[]).await;
+    for path in PATHS {
+        gateway
+            .post(path, ask("tokens=3", json!({})))
+            .send()
+            .await
+            .unwrap();
+        gateway
+            .post(path, ask("status=400", json!({})))
+            .send()
+            .await
+            .unwrap();
+    }
+    let text = gateway.get("/metrics").await.text().await.unwrap();
+    let metrics = openmetrics_parser::openmetrics::parse_openmetrics(&text).unwrap();
+    for name in [
+        "gen_ai_client_operation_duration_seconds",
+        "gen_ai_server_time_to_first_token_seconds",
+        "gen_ai_client_token_usage",
+        "warmline_failures",
+        "warmline_pool_connections",
+        "warmline_budget_usd",
+    ] {
+        let family = metrics
+            .families
+            .get(name)
+            .unwrap_or_else(|| panic!("{name}: {text}"));
+        assert!(family.iter_samples().count() >= 2, "{name}: {text}");
+    }
+    assert!(
+        text.contains(
+            "warmline_failures_total{gen_ai_provider_name=\"openai\",error_type=\"status\"} 1"
+        ),
+        "{text}"
+    );
+    assert_eq!(gateway.get("/healthz").await.text().await.unwrap(), "ok\n");
+    assert_eq!(gateway.get("/readyz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_in_the_callers_dialect() {
+    let sim = sim().await;
+    let gateway = Gateway::start(&sim, &["--max-body", "2000"], &[]).await;
+    let anthropic = |kind: &str| json!({"kind": kind, "of": "error"});
+    for (path, body, status, kind, says) in [
+        (
+            "/v1/messages",
+            "{".to_owned(),
+            400,
+            "invalid_request_error",
+            "not JSON",
+        ),
+        (
+            "/v1/chat/completions",
+            "[]".into(),
+            400,
+            "invalid_request_error",
+            "not JSON",
+        ),
+        (
+            "/v1/messages",
+            "x".repeat(2001),
+            413,
+            "request_too_large",
+            "--max-body",
+        ),
+        (
+            "/v1/chat/completions",
+            "x".repeat(2001),
+            413,
+            "request_too_large",
+            "--max-body",
+        ),
+        (
+            "/v1/messages/nowhere",
+            "{}".into(),
+            404,
+            "not_found_error",
+            "there is no /v1/messages/nowhere",
+        ),
+        (
+            "/v1/embeddings",
+            "{}".into(),
+            404,
+            "not_found_error",
+            "there is no /v1/embeddings",
+        ),
+        // The provider's own words, after all attempts that make sense.
+        (
+            "/v1/messages",
+            ask("status=400", json!({})),
+            400,
+            "invalid_request_error",
+            "Bad Request",
+        ),
+        (
+            "/v1/chat/completions",
+            ask("status=429&retry-after=100", json!({})),
+            429,
+            "",
+            "Too Many Requests",
+        ),
+    ] {
+        let response = gateway.post(path, body).send().await.unwrap();
+        let (given, answer) = json(response).await;
+        let error = &answer["error"];
+        assert_eq!(given, status, "{path}: {answer}");
+        assert_eq!(
+            answer["type"] == "error",
+            path.starts_with("/v1/messages"),
+            "{answer}"
+        );
+        assert!(
+            error["type"].as_str().unwrap().contains(kind),
+            "{path}: {answer} {}",
+            anthropic(kind)
+        );
+        assert!(
+            error["message"].as_str().unwrap().contains(says),
+            "{path}: {answer}"
+        );
+        assert!(!answer.to_string().contains("secret"), "{answer}");
+    }
+    let wrong_method = gateway.get("/v1/messages").await;
+    assert_eq!(json(wrong_method).await.0, 405);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_in_an_error_that_its_dialect_knows() {
+    let sim = sim().await;
+    let gateway = Gateway::start(&sim, &[], &[("LLM_MAX_RETRIES", "0")]).await;
+    for path in PATHS {
+        let body = ask(
+            "tokens=20&fault=close&at=event&after=5",
+            json!({"stream": true}),
+        );
+        let text = gateway
+            .post(path, body)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let last = text.trim_end().rsplit("\n\n").next().unwrap();
+        let data: Value = serde_json::from_str(last.rsplit("data: ").next().unwrap()).unwrap();
+        assert!(
+            data["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("connection broke"),
+            "{text}"
+        );
+        assert_eq!(last.starts_with("event: error"), path == PATHS[0], "{last}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_frees_the_providers_connection() {
+    let sim = sim().await;
+    let gateway = Gateway::start(&sim, &[], &[]).await;
+    let mut stream = gateway
+        .post(
+            PATHS[0],
+            ask(
+                "tokens=100000&pace=2",
+                json!({"stream": true, "max_tokens": 100_000}),
+            ),
+        )
+        .send()
+        .await
+        .unwrap();
+    stream.chunk().await.unwrap().unwrap();
+    sim.wait_until(|stats| stats.active == 1).await;
+    drop(stream);
+    sim.wait_until(|stats| stats.active == 0 && stats.open == 0)
+        .await;
+    let stats = gateway
+        .until(|stats| stats["providers"]["anthropic"]["calls"]["abandoned"] == 1)
+        .await;
+    // What may have been billed is charged.
+    assert_ne!(stats["spend"]["budgets"][0]["spent"], "0", "{stats}");
+    assert_eq!(stats["spend"]["budgets"][0]["reserved"], "0", "{stats}");
+}
+
+#[tokio::test]
+async fn callers_have_keys_and_budgets_of_their_own() {
+    let sim = sim().await;
+    let file = std::env::temp_dir().join(format!("warmline-keys-{}.json", std::process::id()));
+    let keys = json!([
+        {"name": "alice", "key": "alice-key-0123456789", "budget": "1"},
+        {"name": "bob", "key": "bob-key-012345678901", "budget": "0.000001"},
+        {"name": "carol", "key": "carol-key-0123456789"},
+    ]);
+    std::fs::write(&file, keys.to_string()).unwrap();
+    let gateway = Gateway::start(&sim, &["--keys", file.to_str().unwrap()], &[]).await;
+    let call = async |path, header: &str, value: &str| {
+        let request = gateway.post(path, ask("tokens=3", json!({})));
+        json(request.header(header, value).send().await.unwrap()).await
+    };
+    for (path, kind) in PATHS.into_iter().zip(["authentication_error"; 2]) {
+        for key in ["", "alice-key-012345678", "wrong"] {
+            let (status, answer) = call(path, "x-api-key", key).await;
+            assert_eq!(
+                (status, &answer["error"]["type"]),
+                (401, &json!(kind)),
+                "{answer}"
+            );
+        }
+        assert_eq!(call(path, "x-api-key", "alice-key-0123456789").await.0, 200);
+        assert_eq!(
+            call(path, "authorization", "Bearer carol-key-0123456789")
+                .await
+                .0,
+            200
+        );
+        let (status, answer) = call(path, "x-api-key", "bob-key-012345678901").await;
+        assert_eq!(
+            (status, &answer["error"]["type"]),
+            (402, &json!("billing_error")),
+            "{answer}"
+        );
+        assert!(
+            answer["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("key:bob"),
+            "{answer}"
+        );
+    }
+    assert_eq!(gateway.get("/v1/llm/stats").await.status(), 401);
+    assert_eq!(sim.stats().requests, 4);
+    drop(gateway);
+    for (text, says) in [
+        ("[]", "nobody could call"),
+        (
+            r#"[{"name": "a", "key": "short-secret"}]"#,
+            "that of a is shorter",
+        ),
+        (
+            r#"[{"name": "a b", "key": "0123456789abcdef"}]"#,
+            "cannot name a budget",
+        ),
+        (
+            r#"[{"name": "a", "key": 0123456789abcdef}]"#,
+            "line 1, column",
+        ),
+        (
+            r#"[{"name": "a", "key": "0123456789abcdef"}, {"name": "b", "key": "0123456789abcdef"}]"#,
+            "b or its key is there twice",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let (code, stderr) = refused(&["--keys", file.to_str().unwrap()]);
+        assert!(code == 2 && stderr.contains(says), "{stderr}");
+        assert!(
+            !stderr.contains("short-secret") && !stderr.contains("0123456789abcdef"),
+            "{stderr}"
+        );
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+/// Runs a gateway that does not come up.
+fn refused(arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warmline"));
+    command.arg("serve").args(arguments).env_clear();
+    let output = command
+        .current_dir(std::env::temp_dir())
+        .env("OPENAI_API_KEY", "k")
+        .output()
+        .unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn a_port_in_use_and_an_origin_that_is_none_are_said() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (code, stderr) = refused(&["--port", &port]);
+    assert!(
+        code == 2 && stderr.contains(&port) && stderr.contains("--port"),
+        "{stderr}"
+    );
+    let (code, stderr) = refused(&["--port", "0", "--allow-origin", "example.com"]);
+    assert!(
+        code == 2 && stderr.contains("\"example.com\" is no origin"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_not_there_is_a_bad_gateway_and_one_without_a_key_says_so() {
+    let sim = sim().await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let variables = [
+        ("ANTHROPIC_BASE_URL", &*url),
+        ("LLM_MAX_RETRIES", "0"),
+        ("OPENAI_API_KEY", ""),
+        ("OPENAI_BASE_URL", ""),
+    ];
+    let gateway = Gateway::start(&sim, &[], &variables).await;
+    let (status, answer) = json(
+        gateway
+            .post(PATHS[0], ask("", json!({})))
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert_eq!(
+        (status, &answer["error"]["type"]),
+        (502, &json!("api_error")),
+        "{answer}"
+    );
+    let (status, answer) = json(
+        gateway
+            .post(PATHS[1], ask("", json!({})))
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert!(
+        status == 503
+            && answer["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("set OPENAI_API_KEY"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_may_call_and_others_may_not() {
+    let sim = sim().await;
+    let gateway = Gateway::start(&sim, &["--allow-origin", "https://example.com/"], &[]).await;
+    for (origin, allowed) in [
+        ("https://example.com", true),
+        ("https://example.org", false),
+    ] {
+        let preflight = gateway.http.request(
+            reqwest::Method::OPTIONS,
+            format!("{}/v1/messages", gateway.url),
+        );
+        let preflight = preflight
+            .header("origin", origin)
+            .header("access-control-request-method", "POST");
+        let preflight = preflight
+            .header("access-control-request-headers", "x-api-key, content-type")
+            .send()
+            .await
+            .unwrap();
+        let header = preflight.headers().get("access-control-allow-origin");
+        assert_eq!(header.is_some_and(|value| value == origin), allowed);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn told_to_end_it_lets_streams_end() {
+    let sim = sim().await;
+    let mut gateway = Gateway::start(&sim, &[], &[]).await;
+    let body = ask("tokens=30&pace=10", json!({"stream": true}));
+    let mut stream = gateway.post(PATHS[0], body).send().await.unwrap();
+    let mut text = stream.chunk().await.unwrap().unwrap().to_vec();
+    let pid = gateway.child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    while let Some(chunk) = stream.chunk().await.unwrap() {
+        text.extend_from_slice(&chunk);
+    }
+    assert!(String::from_utf8(text).unwrap().contains("message_stop"));
+    let ended = tokio::task::spawn_blocking(move || gateway.child.wait().unwrap());
+    assert_eq!(ended.await.unwrap().code(), Some(0));
+}
