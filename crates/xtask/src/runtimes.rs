@@ -66,8 +66,11 @@ pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
     browser.arg(&chromium);
     let mut examples = with_tools("examples.mjs");
     examples.arg(&chromium);
+    let native = setup::binary("warmline-cli", "warmline")?;
+    let mut serve = with_tools("serve.mjs");
+    serve.arg(&native);
     let mut ledgers = with_tools("ledgers.mjs");
-    ledgers.arg(setup::binary("warmline-cli", "warmline")?);
+    ledgers.arg(&native);
     ledgers.envs(
         simulator
             .addresses
@@ -83,6 +86,7 @@ pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
         ("Chromium", browser),
         ("the examples", examples),
         ("ledgers", ledgers),
+        ("the gateway", serve),
     ] {
         let (passed, failed) = suite(name, &mut command, &folder);
         each(name, passed, failed);

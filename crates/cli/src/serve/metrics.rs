@@ -12,11 +12,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram as Buckets;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use warmline::{Client, Error, PoolStats, Provider, Reply};
+use warmline::{Client, Error, PoolStats, Provider, Reply, Timing};
 
 /// How often the pools are looked at, and for how long that is kept.
 const SAMPLE: Duration = Duration::from_secs(1);
 const KEPT: usize = 300;
+
+/// How many ended calls are kept.
+const RECENT: usize = 64;
 
 /// Bounds in seconds, as OpenTelemetry's conventions for generative AI advise
 /// (<https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>).
@@ -83,6 +86,8 @@ struct Seen {
     first_event: Option<Histogram<u64>>,
     total: Option<Histogram<u64>>,
     samples: VecDeque<Value>,
+    /// The last calls that have ended, the latest last.
+    recent: VecDeque<Value>,
 }
 
 impl Metrics {
@@ -108,6 +113,7 @@ impl Metrics {
                         first_event: times(),
                         total: times(),
                         samples: VecDeque::new(),
+                        recent: VecDeque::new(),
                     };
                     (client.provider(), Mutex::new(seen))
                 })
@@ -177,6 +183,7 @@ impl Metrics {
         let started = Started {
             shared: self.shared.clone(),
             provider,
+            at: SystemTime::now(),
             told: false,
         };
         started.note(|seen| {
@@ -219,17 +226,19 @@ impl Metrics {
         }
     }
 
-    pub(super) async fn stats(&self, clients: &[Client]) -> Result<Value, Error> {
+    pub(super) async fn stats(&self, clients: &[Client], samples: usize) -> Result<Value, Error> {
         let mut providers = serde_json::Map::new();
         for client in clients {
             let Some(seen) = self.shared.seen(client.provider()) else {
                 continue;
             };
             let pool = client.stats();
+            let skipped = seen.samples.len().saturating_sub(samples);
             let of = json!({
-                "pool": {"now": pool, "line": pool.to_string(), "over_time": seen.samples},
+                "pool": {"now": pool, "line": pool.to_string(), "over_time": seen.samples.iter().skip(skipped).collect::<Vec<_>>()},
                 "calls": {"total": seen.calls, "under_way": seen.under_way, "failed": seen.failures, "abandoned": seen.abandoned, "retries": seen.retries},
                 "latency_ms": {"queued": quantiles(&seen.queued), "first_event": quantiles(&seen.first_event), "total": quantiles(&seen.total)},
+                "recent": seen.recent,
             });
             providers.insert(client.provider().name().to_owned(), of);
         }
@@ -302,6 +311,37 @@ impl Shared {
     }
 }
 
+impl Seen {
+    fn remember(
+        &mut self,
+        at: SystemTime,
+        attempts: u32,
+        failed: Option<&str>,
+        timing: Option<&Timing>,
+        reply: Option<&Reply>,
+    ) {
+        let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        let since = at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(json!({
+            "at": since.as_secs_f64(),
+            "id": reply.and_then(|reply| reply.request_id.as_deref()),
+            "model": reply.map(|reply| &reply.model),
+            "attempts": attempts,
+            "failed": failed,
+            "queued_ms": timing.map(|timing| ms(timing.queued)),
+            "connect_ms": timing.and_then(|timing| timing.connect.map(ms)),
+            "first_event_ms": timing.map(|timing| ms(timing.first_event)),
+            "total_ms": timing.map(|timing| ms(timing.total)),
+            "cost_usd": reply.and_then(|reply| reply.cost.map(|cost| cost.usd)),
+        }));
+    }
+}
+
 fn record(times: &mut Option<Histogram<u64>>, time: Duration) {
     if let Some(times) = times {
         // It grows with what is recorded.
@@ -321,6 +361,7 @@ fn quantiles(times: &Option<Histogram<u64>>) -> Value {
 pub(super) struct Started {
     shared: Arc<Shared>,
     provider: Provider,
+    at: SystemTime,
     told: bool,
 }
 
@@ -352,6 +393,7 @@ impl Started {
         let timing = reply.timing;
         self.note(|seen| {
             seen.under_way -= 1;
+            seen.remember(self.at, reply.attempts, None, Some(&timing), Some(reply));
             record(&mut seen.queued, timing.queued);
             record(&mut seen.first_event, timing.first_event);
             record(&mut seen.total, timing.total);
@@ -384,6 +426,13 @@ impl Started {
         self.note(|seen| {
             seen.under_way -= 1;
             seen.failures += 1;
+            seen.remember(
+                self.at,
+                error.attempts(),
+                Some(error.kind().name()),
+                None,
+                None,
+            );
         });
     }
 
@@ -401,6 +450,7 @@ impl Drop for Started {
         if !self.told {
             self.fail("abandoned");
             self.note(|seen| {
+                seen.remember(self.at, 1, Some("abandoned"), None, None);
                 seen.under_way -= 1;
                 seen.abandoned += 1;
             });

@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use clap::Args;
+use serde::Deserialize;
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::services::ServeDir;
 use warmline::{Client, Provider};
 
 use self::answer::{Answer, Refusal};
@@ -42,6 +45,9 @@ pub(crate) struct Options {
     /// The largest request that is read, in bytes.
     #[arg(long, default_value_t = 32 << 20, value_name = "BYTES")]
     max_body: usize,
+    /// A folder of pages to serve besides, such as the demo's.
+    #[arg(long, value_name = "FOLDER")]
+    site: Option<PathBuf>,
     /// The most that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
     #[arg(long, allow_negative_numbers = true)]
     budget: Option<String>,
@@ -84,7 +90,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         clients,
         callers,
     });
-    let app = router(gateway.clone(), options.max_body).layer(cors(&options.allow_origin)?);
+    let app =
+        router(gateway.clone(), options.max_body, options.site).layer(cors(&options.allow_origin)?);
     let address = SocketAddr::from((options.host, options.port));
     let listener = tokio::net::TcpListener::bind(address).await;
     let listener = listener.map_err(|e| {
@@ -131,18 +138,21 @@ async fn told_to_end() {
     }
 }
 
-fn router(gateway: Arc<Gateway>, max_body: usize) -> Router {
-    Router::new()
+fn router(gateway: Arc<Gateway>, max_body: usize, site: Option<PathBuf>) -> Router {
+    let api = Router::new()
         .route("/v1/messages", post(messages))
         .route("/v1/chat/completions", post(completions))
         .route("/v1/llm/stats", get(stats))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .fallback(any(unknown))
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(max_body))
-        .with_state(gateway)
+        .with_state(gateway);
+    match site {
+        Some(folder) => api.fallback_service(ServeDir::new(folder).fallback(any(unknown))),
+        None => api.fallback(any(unknown)),
+    }
 }
 
 fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
@@ -247,11 +257,29 @@ async fn read(request: Request) -> Result<Bytes, Refusal> {
         })
 }
 
-async fn stats(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response {
+/// What of the stats is wanted.
+#[derive(Deserialize)]
+struct Wish {
+    /// How many of the pools' last samples, of which there is one a second: all, where it is left out.
+    samples: Option<usize>,
+}
+
+async fn stats(
+    State(gateway): State<Arc<Gateway>>,
+    wish: Result<Query<Wish>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let samples = match wish {
+        Ok(Query(wish)) => wish.samples.unwrap_or(usize::MAX),
+        Err(why) => {
+            let refusal = Refusal::new(StatusCode::BAD_REQUEST, "query", why.body_text());
+            return refusal.in_dialect(Provider::OpenAi);
+        }
+    };
     if let Err(refusal) = gateway.callers.admit(&headers) {
         return refusal.in_dialect(Provider::OpenAi);
     }
-    match gateway.metrics.stats(&gateway.clients).await {
+    match gateway.metrics.stats(&gateway.clients, samples).await {
         Ok(stats) => answer::json(StatusCode::OK, &stats),
         Err(error) => Refusal::from(error).in_dialect(Provider::OpenAi),
     }
