@@ -178,7 +178,7 @@ await test("native and Node processes share a budget, and one is killed", async 
       if (error && error.kind !== "budget_exceeded") throw new Error(error.message);
     }
   };
-  const natives = Promise.all(Array.from({ length: 4 }, natively));
+  const natives = Promise.all(Array.from({ length: 16 }, natively));
   for (let i = 0; i < 1000 && (await stats()).requests - before.requests < 60; i++) await new Promise((resolve) => setTimeout(resolve, 5));
   spenders[0].kill("SIGKILL");
   await natives;

@@ -1,5 +1,6 @@
 //! `cargo xtask …`: what the project does to itself.
 
+mod demo;
 mod npm;
 mod prices;
 mod runtimes;
@@ -29,6 +30,8 @@ enum Task {
     Setup,
     /// Build the npm package into pkg/, as wasm-pack.toml says.
     Npm,
+    /// Start the demo: the page in www/, the gateway behind it, and a simulated provider, all on this machine.
+    Demo(demo::Options),
     /// Say how large the npm package is, and what in it weighs most.
     Size,
     /// Make the price tables in src/cost/ anew from the public list, and say where the cross-check disagrees.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Test => return test::run(),
         Task::Setup => setup::everything(),
         Task::Npm => npm::build().map(drop),
+        Task::Demo(options) => demo::run(&options),
         Task::Size => size::report(),
         Task::Prices => prices::generate(),
     };

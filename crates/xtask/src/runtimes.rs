@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::{Result, npm, root, run, setup};
+use crate::{Result, demo, npm, root, run, setup};
 
 /// One test's outcome, as `npm/test/suite.js` gives it.
 #[derive(Deserialize)]
@@ -87,6 +87,7 @@ pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
         ("the examples", examples),
         ("ledgers", ledgers),
         ("the gateway", serve),
+        ("the demo page", demo::driven(&demo::site()?)?),
     ] {
         let (passed, failed) = suite(name, &mut command, &folder);
         each(name, passed, failed);

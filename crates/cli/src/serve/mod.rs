@@ -7,6 +7,7 @@ mod metrics;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -17,6 +18,7 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use clap::Args;
 use serde::Deserialize;
+use tokio::sync::watch;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::services::ServeDir;
 use warmline::{Client, Provider};
@@ -39,7 +41,7 @@ pub(crate) struct Options {
     /// everyone may who reaches the port.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// An origin whose pages may call, such as https://example.com; can be given several times, and `*` allows all.
+    /// An origin whose pages may call, such as `https://example.com`; can be given several times, and `*` allows all.
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
     /// The largest request that is read, in bytes.
@@ -58,9 +60,33 @@ struct Gateway {
     clients: Vec<Client>,
     callers: Callers,
     metrics: Metrics,
+    /// Whether it has been told to end.
+    ending: watch::Sender<bool>,
 }
 
 impl Gateway {
+    /// The stats again and again, until the gateway is told to end.
+    fn live(self: Arc<Self>, samples: usize, every: Duration) -> Response {
+        let ending = self.ending.subscribe();
+        let state = (self, ending, tokio::time::interval(every));
+        let events = futures_util::stream::unfold(state, move |mut state| async move {
+            let (gateway, ending, ticks) = &mut state;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = ending.wait_for(|ending| *ending) => return None,
+            }
+            let stats = gateway.metrics.stats(&gateway.clients, samples).await;
+            // A ledger that cannot be reached just now may be so the next time.
+            let event =
+                stats.map_or_else(|_| ":\n\n".to_owned(), |stats| format!("data: {stats}\n\n"));
+            Some((Ok::<_, std::convert::Infallible>(event), state))
+        });
+        let mut response = Response::new(Body::from_stream(events));
+        let kind = HeaderValue::from_static("text/event-stream");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+
     fn client(&self, provider: Provider) -> Result<&Client, Refusal> {
         let found = self
             .clients
@@ -89,6 +115,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         metrics: Metrics::new(&clients),
         clients,
         callers,
+        ending: watch::Sender::new(false),
     });
     let app =
         router(gateway.clone(), options.max_body, options.site).layer(cors(&options.allow_origin)?);
@@ -110,8 +137,15 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         let gateway = gateway.clone();
         async move { gateway.metrics.sample(&gateway.clients).await }
     });
+    let told = {
+        let gateway = gateway.clone();
+        async move {
+            told_to_end().await;
+            gateway.ending.send_replace(true);
+        }
+    };
     let served = axum::serve(listener, app)
-        .with_graceful_shutdown(told_to_end())
+        .with_graceful_shutdown(told)
         .await;
     sampling.abort();
     served.map_err(|e| Failure::Other(format!("the gateway has failed: {e}")))?;
@@ -262,6 +296,8 @@ async fn read(request: Request) -> Result<Bytes, Refusal> {
 struct Wish {
     /// How many of the pools' last samples, of which there is one a second: all, where it is left out.
     samples: Option<usize>,
+    /// So many milliseconds apart, for ever, as server-sent events; once, where it is left out.
+    every: Option<u64>,
 }
 
 async fn stats(
@@ -269,8 +305,8 @@ async fn stats(
     wish: Result<Query<Wish>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let samples = match wish {
-        Ok(Query(wish)) => wish.samples.unwrap_or(usize::MAX),
+    let wish = match wish {
+        Ok(Query(wish)) => wish,
         Err(why) => {
             let refusal = Refusal::new(StatusCode::BAD_REQUEST, "query", why.body_text());
             return refusal.in_dialect(Provider::OpenAi);
@@ -278,6 +314,10 @@ async fn stats(
     };
     if let Err(refusal) = gateway.callers.admit(&headers) {
         return refusal.in_dialect(Provider::OpenAi);
+    }
+    let samples = wish.samples.unwrap_or(usize::MAX);
+    if let Some(every) = wish.every {
+        return gateway.live(samples, Duration::from_millis(every.max(50)));
     }
     match gateway.metrics.stats(&gateway.clients, samples).await {
         Ok(stats) => answer::json(StatusCode::OK, &stats),

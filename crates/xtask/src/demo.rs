@@ -1,0 +1,116 @@
+//! `cargo xtask demo`: the page in www/ with everything behind it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::Args;
+
+use crate::{Result, npm, root, run as run_command, setup};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The port; 0 lets the system choose.
+    #[arg(long, default_value_t = 8788)]
+    port: u16,
+    /// Do not open a browser.
+    #[arg(long)]
+    no_open: bool,
+    /// Drive the page in Chromium instead, press every button, and keep pictures of it in this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
+    /// Only put the page together, for a static host; the folder is printed.
+    #[arg(long)]
+    only_build: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result {
+    let site = site()?;
+    if options.only_build {
+        println!("{}", site.display());
+        return Ok(());
+    }
+    if let Some(folder) = &options.pictures {
+        let mut drive = driven(&site)?;
+        return run_command(drive.arg(std::path::absolute(folder)?));
+    }
+    let gateway = setup::binary("warmline-cli", "warmline")?;
+    let mut gateway = Command::new(gateway);
+    gateway
+        .args(["serve", "--port", &options.port.to_string(), "--site"])
+        .arg(&site);
+    // The page breaks things on purpose: that is for the simulated provider, not for anybody's money.
+    for name in [
+        "ANTHROPIC_API_KEY",
+        "OPENAI_API_KEY",
+        "ANTHROPIC_BASE_URL",
+        "OPENAI_BASE_URL",
+    ] {
+        gateway.env_remove(name);
+    }
+    // Browsers open six connections to a host: with fewer behind the gateway one sees how calls wait for them.
+    gateway.envs([("LLM_MAX_CONNECTIONS", "3"), ("LLM_MAX_KEEPALIVE", "2")]);
+    // A folder without a `.env`, which could name a key.
+    let mut running = gateway.current_dir(&site).spawn()?;
+    let url = format!("http://127.0.0.1:{}/", options.port);
+    if options.port != 0 {
+        println!("the demo is at {url}");
+        if !options.no_open {
+            open(&url);
+        }
+    }
+    let ended = running.wait()?;
+    match ended.success() {
+        true => Ok(()),
+        false => Err(format!("the gateway ended: {ended}").into()),
+    }
+}
+
+/// The page's test, which prints its outcomes as JSON.
+pub(crate) fn driven(site: &Path) -> Result<Command> {
+    let tools = root().join("npm");
+    let mut drive = Command::new("node");
+    drive.arg(tools.join("test/demo.mjs")).arg(&tools);
+    drive.arg(setup::binary("warmline-cli", "warmline")?);
+    drive.arg(setup::browser()?).arg(site);
+    Ok(drive)
+}
+
+/// The page and the npm package beside it, as a static host would have them.
+pub(crate) fn site() -> Result<PathBuf> {
+    let package = npm::build()?;
+    let site = root().join("target/demo");
+    if site.exists() {
+        fs::remove_dir_all(&site)?;
+    }
+    let beside = site.join("warmline");
+    fs::create_dir_all(&beside)?;
+    for (from, to) in [(root().join("www"), &site), (package, &beside)] {
+        for file in fs::read_dir(from)? {
+            let file = file?.path();
+            let shipped = file.extension().is_some_and(|kind| {
+                ["html", "css", "js", "wasm"]
+                    .iter()
+                    .any(|shipped| kind == *shipped)
+            });
+            if shipped {
+                fs::copy(&file, to.join(file.file_name().unwrap_or_default()))?;
+            }
+        }
+    }
+    Ok(site)
+}
+
+/// Whether there is a browser to open is this machine's business.
+fn open(url: &str) {
+    let programs: &[&str] = match std::env::consts::OS {
+        "macos" => &["open"],
+        "windows" => &["explorer"],
+        _ => &["xdg-open"],
+    };
+    for program in programs {
+        let mut command = Command::new(program);
+        let quiet = command.arg(url).stdout(Stdio::null()).stderr(Stdio::null());
+        let _ = quiet.spawn();
+    }
+}
