@@ -2,10 +2,14 @@
 //! (<https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>).
 
 use tracing::Span;
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::field::Empty;
 
 use crate::transport::Endpoint;
 use crate::{Error, Provider, Reply, Request, StopReason};
+
+/// Whether spans are compiled in, which the npm package's are not: then nothing of them is, this included.
+const TRACED: bool = !matches!(STATIC_MAX_LEVEL, LevelFilter::OFF);
 
 pub(crate) fn call(
     provider: Provider,
@@ -39,7 +43,7 @@ pub(crate) fn call(
 }
 
 pub(crate) fn replied(span: &Span, reply: &Reply) {
-    if span.is_disabled() {
+    if !TRACED || span.is_disabled() {
         return;
     }
     span.record("gen_ai.response.id", reply.id.as_str());
@@ -67,6 +71,9 @@ pub(crate) fn replied(span: &Span, reply: &Reply) {
 }
 
 pub(crate) fn failed(span: &Span, error: &Error) {
+    if !TRACED {
+        return;
+    }
     span.record("otel.status_code", "ERROR");
     span.record("error.type", error.kind().name());
     resent(span, error.attempts());
