@@ -26,7 +26,7 @@ const sim = await start("warmline-sim", [], {}, /^ANTHROPIC_BASE_URL=(.*)/, "std
 const gateway = await start(
   "warmline",
   ["serve", "--port", "0"],
-  { ANTHROPIC_API_KEY: "sk-ant-soak-0001", ANTHROPIC_BASE_URL: sim.address, LLM_BUDGET_LIMIT: "100000", RUST_LOG: "off" },
+  { ANTHROPIC_API_KEY: "sk-ant-soak-0001", ANTHROPIC_BASE_URL: sim.address, LLM_BUDGET_LIMIT: "none", RUST_LOG: "off" },
   /listening on (\S+),/,
   "stderr",
 );
@@ -42,7 +42,7 @@ function call(i) {
   const scenario = scenarios[i % scenarios.length];
   const leaves = scenario === "leave";
   // A scenario that is met once is told apart from others of its kind by a code that is read by nobody.
-  const model = `m?${leaves ? "tokens=200000" : scenario}${scenario.includes("times") ? `&code=c${i}` : ""}`;
+  const model = `m?${leaves ? "tokens=50000" : scenario}${scenario.includes("times") ? `&code=c${i}` : ""}`;
   const body = JSON.stringify({ model, max_tokens: 500_000, stream: true, messages: [{ role: "user", content: "Hello" }] });
   return new Promise((done) => {
     const end = (outcome) => {

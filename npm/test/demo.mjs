@@ -1,36 +1,17 @@
 // The demo page in Chromium, at both widths and in both themes: every button, no console error, nothing that axe objects to.
 // `node demo.mjs TOOLS NATIVE CHROMIUM SITE [PICTURES]`: with PICTURES, what was seen is kept there.
-import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
-import { createInterface } from "node:readline";
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
+import { check, results, serve, test } from "./outcomes.mjs";
 
 const [tools, native, executablePath, site, pictures] = process.argv.slice(2);
 const require = createRequire(resolve(tools, "package.json"));
 const { chromium } = require("playwright-core");
 const axe = require.resolve("axe-core/axe.min.js");
-const results = [];
-async function test(name, body) {
-  try {
-    await body();
-    results.push({ name });
-  } catch (error) {
-    results.push({ name, error: String(error?.stack ?? error) });
-  }
-}
-const check = (condition, what) => {
-  if (!condition) throw new Error(what);
-};
 
 const env = { PATH: process.env.PATH, LLM_MAX_CONNECTIONS: "3", LLM_MAX_KEEPALIVE: "2" };
-const gateway = spawn(native, ["serve", "--port", "0", "--site", site], { env, cwd: site, stdio: ["ignore", "ignore", "pipe"] });
-let url;
-for await (const line of createInterface({ input: gateway.stderr })) {
-  url = /listening on (\S+),/.exec(line)?.[1];
-  if (url) break;
-}
-gateway.stderr.resume();
+const { gateway, url } = await serve(native, ["--site", site], { env, cwd: site });
 const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const browser = await chromium.launch({ executablePath, args });
 

@@ -4,23 +4,11 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { visitPage } from "./chromium.mjs";
+import { check, results, test } from "./outcomes.mjs";
 
 const [tools, sim, executablePath] = process.argv.slice(2);
 const require = createRequire(resolve(tools, "package.json"));
 Object.assign(process.env, { WRANGLER_SEND_METRICS: "false", CI: "true" });
-
-const results = [];
-async function test(name, body) {
-  try {
-    await body();
-    results.push({ name });
-  } catch (error) {
-    results.push({ name, error: String(error?.stack ?? error) });
-  }
-}
-const check = (condition, what) => {
-  if (!condition) throw new Error(what);
-};
 
 const { unstable_startWorker } = require("wrangler");
 const worker = await unstable_startWorker({

@@ -6,22 +6,11 @@ import { createRequire } from "node:module";
 import { promisify } from "node:util";
 import { RedisLedger } from "warmline/redis";
 import { equal } from "./suite.js";
+import { check, results, test } from "./outcomes.mjs";
 
 const [tools, sim, native] = process.argv.slice(2);
 const { REDIS_URL, UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = process.env;
 const require = createRequire(resolve(tools, "package.json"));
-const results = [];
-async function test(name, body) {
-  try {
-    await body();
-    results.push({ name });
-  } catch (error) {
-    results.push({ name, error: String(error?.stack ?? error) });
-  }
-}
-const check = (condition, what) => {
-  if (!condition) throw new Error(what);
-};
 
 await require("esbuild").build({
   entryPoints: ["ledger-worker.js"],

@@ -1,34 +1,16 @@
 // The official clients and curl through `warmline serve`, unchanged.
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
-import { createInterface } from "node:readline";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { equal } from "./suite.js";
+import { check, results, serve, test } from "./outcomes.mjs";
 
 const [tools, sim, native] = process.argv.slice(2);
 const require = createRequire(resolve(tools, "package.json"));
-const results = [];
-async function test(name, body) {
-  try {
-    await body();
-    results.push({ name });
-  } catch (error) {
-    results.push({ name, error: String(error?.stack ?? error) });
-  }
-}
-const check = (condition, what) => {
-  if (!condition) throw new Error(what);
-};
 
 const env = { PATH: process.env.PATH, ANTHROPIC_API_KEY: "sk-ant-secret-0001", OPENAI_API_KEY: "sk-secret-0001", ANTHROPIC_BASE_URL: sim, OPENAI_BASE_URL: `${sim}/v1` };
-const gateway = spawn(native, ["serve", "--port", "0"], { env, stdio: ["ignore", "ignore", "pipe"] });
-let url;
-for await (const line of createInterface({ input: gateway.stderr })) {
-  url = /listening on (\S+),/.exec(line)?.[1];
-  if (url) break;
-}
-gateway.stderr.resume();
+const { gateway, url } = await serve(native, [], { env });
 
 const { default: Anthropic } = await import(require.resolve("@anthropic-ai/sdk"));
 const { default: OpenAI } = await import(require.resolve("openai"));
