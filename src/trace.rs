@@ -2,8 +2,8 @@
 //! (<https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>).
 
 use tracing::Span;
-use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::field::Empty;
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
 use crate::transport::Endpoint;
 use crate::{Error, Provider, Reply, Request, StopReason};
