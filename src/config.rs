@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::cost::redis;
 use crate::{
     Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, Price, Provider,
     RestLedger, Result, RetryPolicy, Usd,
@@ -132,7 +133,8 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>) -> Result<CostTracker> {
     if let Some(ledger) = get("LLM_LEDGER")? {
         tracker = match ledger.trim() {
             url if url.starts_with("redis://") || url.starts_with("rediss://") => {
-                redis(tracker, url)?
+                let connected = redis::connected(tracker, url);
+                connected.map_err(|e| Error::config(format!("LLM_LEDGER: {}", e.message())))?
             }
             url if url.starts_with("http://") || url.starts_with("https://") => {
                 let token = get("LLM_LEDGER_TOKEN")?.unwrap_or_default();
@@ -150,19 +152,6 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>) -> Result<CostTracker> {
         }
     }
     Ok(tracker)
-}
-
-#[cfg(all(feature = "redis", not(target_family = "wasm")))]
-fn redis(tracker: CostTracker, url: &str) -> Result<CostTracker> {
-    let ledger = crate::RedisLedger::open(url);
-    let ledger = ledger.map_err(|e| Error::config(format!("LLM_LEDGER: {}", e.message())))?;
-    Ok(tracker.ledger(ledger))
-}
-
-#[cfg(not(all(feature = "redis", not(target_family = "wasm"))))]
-fn redis(_tracker: CostTracker, _url: &str) -> Result<CostTracker> {
-    let message = "LLM_LEDGER is in a Redis, for which the crate needs its feature `redis`; without it there are files, and Redis over REST";
-    Err(Error::config(message))
 }
 
 /// A file of prices.
@@ -285,7 +274,10 @@ mod tests {
                 Some("LLM_LEDGER: the ledger's address is no Redis URL"),
             ),
             #[cfg(not(feature = "redis"))]
-            ("redis://:secret@127.0.0.1", Some("its feature `redis`")),
+            (
+                "redis://:secret@127.0.0.1",
+                Some("the crate's feature `redis`"),
+            ),
             ("/no/such/folder/spend.log", Some("/no/such/folder")),
         ] {
             let built = build(&[("OPENAI_API_KEY", "k"), ("LLM_LEDGER", ledger)]);

@@ -46,11 +46,10 @@ pub use chat::{
     StopReason, Timing, Tool, ToolCall, ToolChoice, Usage,
 };
 pub use client::{Client, ClientBuilder, EventStream, HttpVersion, Passage};
-#[cfg(all(feature = "redis", not(target_family = "wasm")))]
-pub use cost::RedisLedger;
+pub use cost::redis::*;
 pub use cost::{
     Budget, BudgetAlert, BudgetSpend, Cost, CostTracker, FileLedger, Ledger, LongContext,
-    MemoryLedger, ModelSpend, Price, Refusal, RestLedger, Settled, Spend, Usd,
+    MemoryLedger, ModelSpend, Price, Refusal, Settled, Spend, Usd,
 };
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
 pub use json::Json;

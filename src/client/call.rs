@@ -49,31 +49,16 @@ pub(super) enum Answer {
 
 impl Call {
     pub(super) fn new(client: &Client, request: &Request, stream: bool) -> Result<Self> {
-        let Client {
-            inner: client,
-            cost,
-        } = client.clone();
-        let model = request.model.as_deref().unwrap_or(&client.model);
-        let body = client
-            .provider
-            .encode(request, model, stream, client.endpoint.official)?;
-        let span = trace::call(client.provider, model, request, &client.endpoint);
-        let (host, outline) = (client.endpoint.host(), Outline::read(&body)?);
-        let ask = Ask::new(&cost, client.provider, host, model, &outline, body.len())?;
-        Ok(Self {
-            ask: Arc::new(ask),
-            reservation: None,
-            body,
-            headers: Vec::new(),
-            client,
-            cost,
-            stream,
-            keep_raw: request.keep_raw,
-            start: Instant::now(),
-            attempts: 0,
-            timing: Timing::default(),
-            span,
-        })
+        let Inner {
+            provider, endpoint, ..
+        } = &*client.inner;
+        let model = request.model.as_deref().unwrap_or(&client.inner.model);
+        let body = provider.encode(request, model, stream, endpoint.official)?;
+        let outline = Outline::read(&body)?;
+        let mut call = Self::of(client, body, &outline, model, request)?;
+        call.stream = stream;
+        call.keep_raw = request.keep_raw;
+        Ok(call)
     }
 
     /// A call whose body is in the provider's dialect already, and whether its stream tells what was not asked for.
@@ -82,17 +67,13 @@ impl Call {
         mut body: Bytes,
         headers: Vec<(String, String)>,
     ) -> Result<(Self, bool)> {
-        let Client {
-            inner: client,
-            cost,
-        } = client.clone();
         let mut checked = Vec::new();
         for (name, value) in headers {
             checked.push((header_name(&name, &value)?, value));
         }
         let outline = Outline::read(&body)?;
-        let hides =
-            client.provider == Provider::OpenAi && outline.stream && !outline.stream_options;
+        let streams_openai = client.provider() == Provider::OpenAi && outline.stream;
+        let hides = streams_openai && !outline.stream_options;
         if hides && let Some(open) = body.iter().position(|b| *b == b'{') {
             // Before its other fields, of which it has at least one: `stream`.
             let usage: &[u8] = br#""stream_options":{"include_usage":true},"#;
@@ -100,25 +81,41 @@ impl Call {
             body = [before, usage, after].concat().into();
         }
         let model = outline.model.as_deref().unwrap_or_default();
-        let asked = Request::new().model(model);
-        let span = trace::call(client.provider, model, &asked, &client.endpoint);
+        let mut call = Self::of(client, body, &outline, model, &Request::new())?;
+        call.headers = checked;
+        call.keep_raw = true;
+        Ok((call, hides))
+    }
+
+    /// A call that sends a body. Of the request only what its span tells is looked at.
+    fn of(
+        client: &Client,
+        body: Bytes,
+        outline: &Outline,
+        model: &str,
+        request: &Request,
+    ) -> Result<Self> {
+        let Client {
+            inner: client,
+            cost,
+        } = client.clone();
+        let span = trace::call(client.provider, model, request, &client.endpoint);
         let host = client.endpoint.host();
-        let ask = Ask::new(&cost, client.provider, host, model, &outline, body.len())?;
-        let call = Self {
-            ask: Arc::new(ask),
-            reservation: None,
-            body,
-            headers: checked,
+        let ask = Ask::new(&cost, client.provider, host, model, outline, body.len())?;
+        Ok(Self {
             client,
             cost,
+            body,
+            headers: Vec::new(),
             stream: outline.stream,
-            keep_raw: true,
+            keep_raw: false,
             start: Instant::now(),
             attempts: 0,
             timing: Timing::default(),
             span,
-        };
-        Ok((call, hides))
+            ask: Arc::new(ask),
+            reservation: None,
+        })
     }
 
     pub(super) fn attempts_made(&self) -> u32 {

@@ -3,6 +3,7 @@ use std::time::SystemTime;
 
 use super::Usd;
 use super::books::{Books, Open};
+use crate::json::quote;
 use crate::runtime::{self, BoxFuture, Shareable};
 use crate::{Error, Result};
 
@@ -34,15 +35,20 @@ impl Budget {
     /// assert!(warmline::Budget::monthly("team a", warmline::Usd::ZERO).is_err());
     /// ```
     pub fn monthly(name: impl Into<String>, limit: Usd) -> Result<Self> {
-        let name = name.into();
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@".contains(&b);
-        if name.is_empty() || !name.bytes().all(fits) {
-            let name = crate::json::quote(&name);
-            return Err(Error::config(format!(
-                "{name} cannot name a budget: use ASCII letters, digits and -_.:@"
-            )));
-        }
+        let name = check_name("budget", name.into())?;
         Ok(Self { name, limit })
+    }
+}
+
+/// What can stand in every ledger's lines, words and keys.
+pub(super) fn check_name(what: &str, name: String) -> Result<String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@".contains(&b);
+    match !name.is_empty() && name.bytes().all(fits) {
+        true => Ok(name),
+        false => Err(Error::config(format!(
+            "{} cannot name a {what}: use ASCII letters, digits and -_.:@",
+            quote(&name)
+        ))),
     }
 }
 

@@ -6,7 +6,7 @@ mod file;
 mod ledger;
 mod outbox;
 mod price;
-mod redis;
+pub(crate) mod redis;
 pub(crate) mod remote;
 mod reservation;
 mod tracker;
@@ -16,9 +16,6 @@ pub(crate) use self::bound::{Ask, Outline};
 pub use self::file::FileLedger;
 pub use self::ledger::{Budget, Ledger, MemoryLedger, Refusal, Settled};
 pub use self::price::{LongContext, Price};
-#[cfg(all(feature = "redis", not(target_family = "wasm")))]
-pub use self::redis::RedisLedger;
-pub use self::redis::RestLedger;
 pub(crate) use self::reservation::Reservation;
 pub use self::tracker::{BudgetAlert, BudgetSpend, Cost, CostTracker, ModelSpend, Spend};
 pub use self::usd::Usd;

@@ -7,16 +7,7 @@ use crate::Usage;
 /// they differ, those of `r`eading and `w`riting a cache, of writing it for an `h`our, of `t`hought; the most tokens in (`x`)
 /// and out (`y`); the `b`atch prices of input and output; and for each threshold of long context `>` its tokens and the
 /// prices of input, output, cache reads and cache writes above it (0 where the list has none).
-const TABLE: &str = {
-    #[cfg(not(target_family = "wasm"))]
-    {
-        include_str!("prices.txt")
-    }
-    #[cfg(target_family = "wasm")]
-    {
-        include_str!("prices-edge.txt")
-    }
-};
+const TABLE: &str = crate::runtime::PRICES;
 
 /// What a model costs, per token.
 ///

@@ -7,6 +7,9 @@ use tokio::runtime::Handle;
 
 pub(crate) use tokio::time::{Instant, Sleep, sleep};
 
+/// The table of prices: all that are known.
+pub(crate) const PRICES: &str = include_str!("../cost/prices.txt");
+
 /// A number from 0 to 1.
 pub(crate) fn random() -> f64 {
     fastrand::f64()

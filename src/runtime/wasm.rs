@@ -34,6 +34,9 @@ extern "C" {
 /// waited for in parts.
 const LONGEST_MS: f64 = 2_147_483_647.0;
 
+/// The table of prices: those of the larger hosts, since each weighs.
+pub(crate) const PRICES: &str = include_str!("../cost/prices-edge.txt");
+
 /// A number from 0 to 1.
 pub(crate) fn random() -> f64 {
     math_random()

@@ -24,12 +24,12 @@ const PACE: Duration = Duration::from_millis(15);
 /// A client, and the simulated provider where it is what the client calls.
 pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Failure> {
     let variables = Variables::read(wanted)?;
+    let builder = variables.builder(None)?;
     if variables.name_a_provider() {
-        let builder = ClientBuilder::from_vars(|name| variables.get(name))?;
         return Ok((builder.build()?, None));
     }
-    let (builder, sim) = variables.simulated(None).await?;
-    Ok((builder.build()?, Some(sim)))
+    let sim = start().await?;
+    Ok((simulated(builder, &sim).build()?, Some(sim)))
 }
 
 /// A client of each provider that there is a key or an address for, all on one budget; of both, simulated, where there is none.
@@ -38,19 +38,18 @@ pub(crate) async fn clients(wanted: Wanted) -> Result<(Vec<Client>, Option<Sim>)
     let mut clients: Vec<Client> = Vec::new();
     let mut sim = None;
     for provider in [Provider::Anthropic, Provider::OpenAi] {
-        let mut builder = if variables.name_a_provider() {
-            if !variables.name(provider) {
-                continue;
-            }
-            ClientBuilder::from_vars(|name| match name {
-                "LLM_PROVIDER" => Some(provider.name().into()),
-                name => variables.get(name),
-            })?
-        } else {
-            let (builder, started) = variables.simulated(Some((provider, sim.take()))).await?;
-            sim = Some(started);
-            builder
-        };
+        if variables.name_a_provider() && !variables.name(provider) {
+            continue;
+        }
+        let mut builder = variables.builder(Some(provider))?;
+        if !variables.name_a_provider() {
+            let running = match sim.take() {
+                Some(running) => running,
+                None => start().await?,
+            };
+            builder = simulated(builder, &running);
+            sim = Some(running);
+        }
         if let Some(first) = clients.first() {
             builder = builder.cost(first.cost().clone());
         }
@@ -94,29 +93,24 @@ impl Variables {
         self.name(Provider::Anthropic) || self.name(Provider::OpenAi)
     }
 
-    /// A client of the simulated provider, which is started unless it runs already.
-    async fn simulated(
-        &self,
-        of: Option<(Provider, Option<Sim>)>,
-    ) -> Result<(ClientBuilder, Sim), Failure> {
-        let (provider, running) = of.map_or((None, None), |(provider, sim)| (Some(provider), sim));
-        // What is simulated is not money, and goes into no book that real calls are in.
+    /// A client's builder, of the provider that is named where none is given.
+    fn builder(&self, provider: Option<Provider>) -> Result<ClientBuilder, Failure> {
         let builder = ClientBuilder::from_vars(|name| match (name, provider) {
-            ("LLM_LEDGER", _) => None,
             ("LLM_PROVIDER", Some(provider)) => Some(provider.name().into()),
+            // What is simulated is not money, and goes into no book that real calls are in.
+            ("LLM_LEDGER", _) if !self.name_a_provider() => None,
             _ => self.get(name),
-        })?;
-        let sim = match running {
-            Some(sim) => sim,
-            None => start().await?,
-        };
-        let url = match builder.provider() {
-            Provider::OpenAi => sim.openai_url(),
-            _ => sim.anthropic_url(),
-        };
-        let builder = builder.api_key("simulated").base_url(url).no_proxy();
-        Ok((builder, sim))
+        });
+        Ok(builder?)
     }
+}
+
+fn simulated(builder: ClientBuilder, sim: &Sim) -> ClientBuilder {
+    let url = match builder.provider() {
+        Provider::OpenAi => sim.openai_url(),
+        _ => sim.anthropic_url(),
+    };
+    builder.api_key("simulated").base_url(url).no_proxy()
 }
 
 async fn start() -> Result<Sim, Failure> {

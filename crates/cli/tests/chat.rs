@@ -1,31 +1,14 @@
 //! `warmline chat` as a program: its output, its exit codes, its errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+mod common;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use common::{before, outcome, warmline};
 use serde_json::Value;
 use warmline_sim::{Config, Sim};
-
-/// The command without this machine's own keys, in a folder of its own without a `.env`.
-fn warmline(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_warmline"));
-    command
-        .args(arguments)
-        .env_clear()
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::null());
-    command
-}
-
-fn outcome(output: Output) -> (i32, String, String) {
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
 
 fn run(command: &mut Command) -> (i32, String, String) {
     outcome(command.output().unwrap())
@@ -38,12 +21,7 @@ fn json(text: &str) -> Value {
 /// Runs the command without holding up the simulator that it talks to.
 async fn against(sim: &Sim, arguments: &[&str], input: &'static [u8]) -> (i32, String, String) {
     let mut command = warmline(arguments);
-    command
-        .env("ANTHROPIC_API_KEY", "sk-ant-secret-42")
-        .env("OPENAI_API_KEY", "sk-secret-42");
-    command
-        .env("ANTHROPIC_BASE_URL", sim.anthropic_url())
-        .env("OPENAI_BASE_URL", sim.openai_url());
+    before(&mut command, sim);
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,9 +1,12 @@
 //! `warmline serve` as a program: what callers get, and what they get when something is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use common::{before, outcome, warmline};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use warmline_sim::{Config, Sim};
@@ -17,18 +20,8 @@ struct Gateway {
 impl Gateway {
     /// In front of a simulated provider, and killed when dropped.
     async fn start(sim: &Sim, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_warmline"));
-        command
-            .args(["serve", "--port", "0"])
-            .args(arguments)
-            .env_clear();
-        command.current_dir(std::env::temp_dir());
-        command
-            .env("ANTHROPIC_API_KEY", "sk-ant-secret-42")
-            .env("OPENAI_API_KEY", "sk-secret-42");
-        command
-            .env("ANTHROPIC_BASE_URL", sim.anthropic_url())
-            .env("OPENAI_BASE_URL", sim.openai_url());
+        let mut command = warmline(&["serve", "--port", "0"]);
+        before(command.args(arguments), sim);
         command.envs(variables.iter().copied());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -440,17 +433,10 @@ async fn callers_have_keys_and_budgets_of_their_own() {
 
 /// Runs a gateway that does not come up.
 fn refused(arguments: &[&str]) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_warmline"));
-    command.arg("serve").args(arguments).env_clear();
-    let output = command
-        .current_dir(std::env::temp_dir())
-        .env("OPENAI_API_KEY", "k")
-        .output()
-        .unwrap();
-    (
-        output.status.code().unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    let mut command = warmline(&["serve"]);
+    let output = command.args(arguments).env("OPENAI_API_KEY", "k").output();
+    let (code, _, stderr) = outcome(output.unwrap());
+    (code, stderr)
 }
 
 #[tokio::test]

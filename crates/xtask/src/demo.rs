@@ -103,14 +103,12 @@ pub(crate) fn site() -> Result<PathBuf> {
 
 /// Whether there is a browser to open is this machine's business.
 fn open(url: &str) {
-    let programs: &[&str] = match std::env::consts::OS {
-        "macos" => &["open"],
-        "windows" => &["explorer"],
-        _ => &["xdg-open"],
+    let program = match std::env::consts::OS {
+        "macos" => "open",
+        "windows" => "explorer",
+        _ => "xdg-open",
     };
-    for program in programs {
-        let mut command = Command::new(program);
-        let quiet = command.arg(url).stdout(Stdio::null()).stderr(Stdio::null());
-        let _ = quiet.spawn();
-    }
+    let mut command = Command::new(program);
+    let quiet = command.arg(url).stdout(Stdio::null()).stderr(Stdio::null());
+    let _ = quiet.spawn();
 }

@@ -5,7 +5,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisError, Script};
 use tokio::sync::Mutex;
 
-use super::{NAME, check_name, keys, script};
+use super::{NAME, keys, script};
 use crate::cost::remote::Remote;
 use crate::runtime::BoxFuture;
 use crate::{Error, ErrorKind, Result};
@@ -63,13 +63,13 @@ impl RedisLedger {
         Ok(Self {
             server: Arc::new(Server {
                 client,
-                reserve: Script::new(&script("reserve")),
-                settle: Script::new(&script("settle")),
-                state: Script::new(&script("state")),
+                reserve: Script::new(script("reserve")),
+                settle: Script::new(script("settle")),
+                state: Script::new(script("state")),
                 asking: Mutex::default(),
                 telling: Mutex::default(),
             }),
-            keys: keys(NAME),
+            keys: keys(NAME)?,
         })
     }
 
@@ -83,7 +83,7 @@ impl RedisLedger {
     /// # Ok::<(), warmline::Error>(())
     /// ```
     pub fn name(mut self, name: impl Into<String>) -> Result<Self> {
-        self.keys = keys(&check_name(name.into())?);
+        self.keys = keys(name)?;
         Ok(self)
     }
 }
@@ -97,9 +97,8 @@ impl Server {
         };
         let mut ready = script.prepare_invoke();
         ready.key(&keys[..]).arg(words);
-        let mut fresh = false;
         loop {
-            let mut connection = self.connection(line, &mut fresh).await?;
+            let (mut connection, fresh) = self.connection(line).await?;
             match ready.invoke_async(&mut connection).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
@@ -120,13 +119,11 @@ impl Server {
     async fn connection(
         &self,
         line: &Mutex<Option<MultiplexedConnection>>,
-        fresh: &mut bool,
-    ) -> Result<MultiplexedConnection> {
+    ) -> Result<(MultiplexedConnection, bool)> {
         let mut kept = line.lock().await;
         if let Some(connection) = &*kept {
-            return Ok(connection.clone());
+            return Ok((connection.clone(), false));
         }
-        *fresh = true;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(AT_MOST))
             .set_response_timeout(Some(AT_MOST));
@@ -135,7 +132,7 @@ impl Server {
             .get_multiplexed_async_connection_with_config(&config)
             .await;
         let made = made.map_err(|e| self.unreachable(&e))?;
-        Ok(kept.insert(made).clone())
+        Ok((kept.insert(made).clone(), true))
     }
 
     fn unreachable(&self, error: &RedisError) -> Error {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{NAME, check_name, keys, script};
+use super::{NAME, keys, script};
 use crate::cost::remote::Remote;
 use crate::json::{Reader, Stopped, Writer, quote};
 use crate::runtime::{self, BoxFuture};
@@ -70,7 +70,7 @@ impl RestLedger {
             asking: Transport::new(&endpoint, options.clone())?,
             telling: Transport::new(&endpoint, options)?,
             endpoint,
-            keys: keys(NAME),
+            keys: keys(NAME)?,
         })
     }
 
@@ -84,7 +84,7 @@ impl RestLedger {
     /// # Ok::<(), warmline::Error>(())
     /// ```
     pub fn name(mut self, name: impl Into<String>) -> Result<Self> {
-        self.keys = keys(&check_name(name.into())?);
+        self.keys = keys(name)?;
         Ok(self)
     }
 }
@@ -150,7 +150,11 @@ impl Remote for RestLedger {
             _ => self.asking.clone(),
         };
         let origin = self.endpoint.origin().to_owned();
-        let mut command = vec!["EVAL".into(), script(what), self.keys.len().to_string()];
+        let mut command = vec![
+            "EVAL".into(),
+            script(what).to_owned(),
+            self.keys.len().to_string(),
+        ];
         command.extend(self.keys.iter().cloned());
         command.extend(words);
         let mut json = Writer::default();

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram as Buckets;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use warmline::{Client, Error, PoolStats, Provider, Reply, Timing};
+use warmline::{Client, Error, PoolStats, Provider, Reply};
 
 /// How often the pools are looked at, and for how long that is kept.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -312,18 +312,20 @@ impl Shared {
 }
 
 impl Seen {
-    fn remember(
+    /// A call is under way no longer, and is kept for a while.
+    fn ended(
         &mut self,
         at: SystemTime,
         attempts: u32,
         failed: Option<&str>,
-        timing: Option<&Timing>,
         reply: Option<&Reply>,
     ) {
+        let timing = reply.map(|reply| &reply.timing);
         let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         let since = at
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
+        self.under_way -= 1;
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -392,8 +394,7 @@ impl Started {
         self.retried(reply.attempts);
         let timing = reply.timing;
         self.note(|seen| {
-            seen.under_way -= 1;
-            seen.remember(self.at, reply.attempts, None, Some(&timing), Some(reply));
+            seen.ended(self.at, reply.attempts, None, Some(reply));
             record(&mut seen.queued, timing.queued);
             record(&mut seen.first_event, timing.first_event);
             record(&mut seen.total, timing.total);
@@ -424,15 +425,8 @@ impl Started {
         self.retried(error.attempts());
         self.fail(error.kind().name());
         self.note(|seen| {
-            seen.under_way -= 1;
             seen.failures += 1;
-            seen.remember(
-                self.at,
-                error.attempts(),
-                Some(error.kind().name()),
-                None,
-                None,
-            );
+            seen.ended(self.at, error.attempts(), Some(error.kind().name()), None);
         });
     }
 
@@ -450,8 +444,7 @@ impl Drop for Started {
         if !self.told {
             self.fail("abandoned");
             self.note(|seen| {
-                seen.remember(self.at, 1, Some("abandoned"), None, None);
-                seen.under_way -= 1;
+                seen.ended(self.at, 1, Some("abandoned"), None);
                 seen.abandoned += 1;
             });
         }

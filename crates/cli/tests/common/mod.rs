@@ -1,0 +1,37 @@
+//! What the tests of the command share.
+#![allow(dead_code, unreachable_pub)]
+
+use std::process::{Command, Output, Stdio};
+
+use warmline_sim::Sim;
+
+/// The command without this machine's own keys, in a folder of its own without a `.env`.
+pub fn warmline(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warmline"));
+    command
+        .args(arguments)
+        .env_clear()
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null());
+    command
+}
+
+/// Points it at a simulated provider, with keys that must not show.
+pub fn before(command: &mut Command, sim: &Sim) {
+    command
+        .env("ANTHROPIC_API_KEY", "sk-ant-secret-42")
+        .env("OPENAI_API_KEY", "sk-secret-42");
+    command
+        .env("ANTHROPIC_BASE_URL", sim.anthropic_url())
+        .env("OPENAI_BASE_URL", sim.openai_url());
+}
+
+/// The exit code, stdout and stderr.
+pub fn outcome(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
