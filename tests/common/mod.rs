@@ -1,6 +1,8 @@
 //! What the integration tests share.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod money;
+
 use std::time::Duration;
 
 use warmline::{Client, ClientBuilder, Limits, Provider, Request};

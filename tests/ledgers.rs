@@ -1,0 +1,470 @@
+//! Ledgers: one suite for all, what each survives, and that no budget is overspent by several processes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::money::{ask, billed, client, client_of, priced, tracker, usd};
+use common::sim;
+use futures_util::future::join_all;
+use warmline::{Budget, FileLedger, Ledger, MemoryLedger, Refusal, RestLedger, Settled, Usd};
+use warmline_sim::{Bridge, RedisServer, Sim};
+#[cfg(feature = "redis")]
+use {
+    common::money::state,
+    warmline::{CostTracker, RedisLedger},
+};
+
+async fn settle(ledger: &impl Ledger, id: u64, amount: &str) -> Vec<Usd> {
+    match ledger.settle(id, usd(amount)) {
+        Settled::Now(spent) => spent.unwrap(),
+        Settled::Later(spent) => spent.await.unwrap(),
+    }
+}
+
+/// One suite for every ledger. Its budgets are its own where the ledger is shared.
+async fn conforms(ledger: impl Ledger) {
+    let run = format!("{:x}", fastrand::u64(..));
+    let budget = |name: &str, limit| Budget::monthly(format!("{run}-{name}"), limit).unwrap();
+    let (a, b) = (budget("a", usd("1")), budget("b", usd("2")));
+    let both = [a.clone(), b.clone()];
+    let [first, exact, most, more] = std::array::from_fn(|_| fastrand::u64(..));
+    let reserve =
+        async |id, budgets: &[Budget], amount| ledger.reserve(id, budgets, amount).await.unwrap();
+    reserve(first, &both, usd("0.6")).await.unwrap();
+    // Who has not heard the answer asks again.
+    reserve(first, &both, usd("0.6")).await.unwrap();
+    let refusal = reserve(more, &both, usd("0.6")).await.unwrap_err();
+    assert_eq!(
+        (refusal.budget, refusal.spent, refusal.reserved),
+        (a.clone(), Usd::ZERO, usd("0.6"))
+    );
+    // None or all: what did not fit into `a` was not taken from `b`.
+    let state = async |budget: &Budget| ledger.state(&budget.name).await.unwrap();
+    assert_eq!(state(&b).await, (Usd::ZERO, usd("0.6")));
+    reserve(exact, &both, usd("0.4")).await.unwrap();
+    assert_eq!(settle(&ledger, first, "0.25").await, [usd("0.25"); 2]);
+    assert_eq!(settle(&ledger, first, "0.25").await, []);
+    assert_eq!(state(&a).await, (usd("0.25"), usd("0.4")));
+    assert_eq!(settle(&ledger, exact, "0").await, [usd("0.25"); 2]);
+    assert_eq!(settle(&ledger, more, "1").await, []);
+    assert_eq!(state(&a).await, (usd("0.25"), Usd::ZERO));
+    let nothing = (Usd::ZERO, Usd::ZERO);
+    assert_eq!(state(&budget("unheard-of", Usd::ZERO)).await, nothing);
+    // Free calls fit into a budget of nothing, and to the last digit into one of much.
+    reserve(fastrand::u64(..), &[budget("none", Usd::ZERO)], Usd::ZERO)
+        .await
+        .unwrap();
+    let huge = [budget("huge", usd("9000000.000000000001"))];
+    reserve(most, &huge, usd("9000000")).await.unwrap();
+    let pico = Usd::from_pico(1);
+    assert!(reserve(more, &huge, pico + pico).await.is_err());
+    reserve(more, &huge, pico).await.unwrap();
+    assert_eq!(
+        settle(&ledger, most, "8999999.000000000003").await,
+        [usd("8999999.000000000003")]
+    );
+    // The bounds are not held against what is already spent.
+    let unbounded = [Budget::monthly(huge[0].name.clone(), Usd::from_pico(u64::MAX)).unwrap()];
+    reserve(exact, &unbounded, usd("2")).await.unwrap();
+    assert_eq!(
+        state(&huge[0]).await,
+        (usd("8999999.000000000003"), usd("2.000000000001"))
+    );
+    for id in [exact, more] {
+        settle(&ledger, id, "0").await;
+    }
+}
+
+/// A path in the target folder that nothing is at.
+fn scratch(name: &str) -> PathBuf {
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join("spend.log")
+}
+
+#[tokio::test]
+async fn every_ledger_conforms() {
+    conforms(MemoryLedger::default()).await;
+    conforms(FileLedger::open(scratch("conforms")).unwrap()).await;
+    let redis = RedisServer::start().await.unwrap();
+    let bridge = Bridge::start(&redis.url).await.unwrap();
+    conforms(rest(&bridge)).await;
+    #[cfg(feature = "redis")]
+    conforms(RedisLedger::open(&redis.url).unwrap()).await;
+}
+
+fn rest(bridge: &Bridge) -> RestLedger {
+    RestLedger::new(&bridge.url, &bridge.token).unwrap()
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn both_ways_into_a_redis_lead_to_the_same_books() {
+    let redis = RedisServer::start().await.unwrap();
+    let bridge = Bridge::start(&redis.url).await.unwrap();
+    let (direct, rest) = (RedisLedger::open(&redis.url).unwrap(), rest(&bridge));
+    let budget = [Budget::monthly("shared", usd("1")).unwrap()];
+    direct
+        .reserve(1, &budget, usd("0.6"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(rest.reserve(2, &budget, usd("0.6")).await.unwrap().is_err());
+    assert_eq!(settle(&rest, 1, "0.5").await, [usd("0.5")]);
+    assert_eq!(
+        direct.state("shared").await.unwrap(),
+        (usd("0.5"), Usd::ZERO)
+    );
+    // Under another name there are other books.
+    let other = RedisLedger::open(&redis.url)
+        .unwrap()
+        .name("other")
+        .unwrap();
+    assert_eq!(other.state("shared").await.unwrap(), (Usd::ZERO, Usd::ZERO));
+    assert!(RedisLedger::open(&redis.url).unwrap().name("a{b}").is_err());
+}
+
+#[tokio::test]
+async fn a_ledger_that_answers_wrongly_says_so_and_nothing_is_sent() {
+    let redis = RedisServer::start().await.unwrap();
+    let bridge = Bridge::start(&redis.url).await.unwrap();
+    let (sim, elsewhere) = (sim().await, sim().await);
+    let wrong = RestLedger::new(&bridge.url, "wrong-token").unwrap();
+    // What answers there is no ledger at all.
+    let nowhere = RestLedger::new(&elsewhere.url(), "token").unwrap();
+    for (ledger, says) in [(wrong, "WRONGPASS"), (nowhere, "Invalid URL")] {
+        let error = client(&sim, tracker("1").ledger(ledger))
+            .chat(ask("tokens=1"))
+            .await;
+        let error = error.unwrap_err();
+        assert_eq!((error.kind().name(), error.attempts()), ("connect", 0));
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(!error.to_string().contains("wrong-token"), "{error}");
+    }
+    assert_eq!(sim.stats().requests, 0);
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn what_a_remote_ledger_is_told_is_off_the_callers_path_and_is_not_lost() {
+    let redis = RedisServer::start().await.unwrap();
+    let sim = sim().await;
+    let ledger = || RedisLedger::open(&redis.url).unwrap();
+    let client = client(&sim, priced(tracker("1"), &["tokens=1"]).ledger(ledger()));
+    for _ in 0..10 {
+        client.chat(ask("tokens=1")).await.unwrap();
+    }
+    client.cost().flush().await.unwrap();
+    assert_eq!(state(&client).await, (billed(&sim), Usd::ZERO));
+    for _ in 0..10 {
+        client.chat(ask("tokens=1")).await.unwrap();
+    }
+    // Nobody flushes: the last to be dropped waits.
+    drop(client);
+    let state = ledger().state("test").await.unwrap();
+    assert_eq!(state, (billed(&sim), Usd::ZERO));
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn without_its_ledger_a_call_fails_or_owes() {
+    let mut redis = RedisServer::start().await.unwrap();
+    let sim = sim().await;
+    let ledger = RedisLedger::open(&redis.url).unwrap();
+    let tracker = priced(tracker("1"), &["tokens=1"]).ledger(ledger);
+    let closed = client(&sim, tracker.clone());
+    closed.chat(ask("tokens=1")).await.unwrap();
+    closed.cost().flush().await.unwrap();
+    redis.kill().unwrap();
+    let error = closed.chat(ask("tokens=1")).await.unwrap_err();
+    assert_eq!(error.kind().name(), "connect");
+    assert!(
+        error
+            .to_string()
+            .contains("the ledger in the Redis at 127.0.0.1"),
+        "{error}"
+    );
+    let before = sim.stats().requests;
+    let open = closed.with_cost(tracker.fail_open());
+    let cost = open.chat(ask("tokens=1")).await.unwrap().cost.unwrap().usd;
+    assert_eq!(sim.stats().requests, before + 1);
+    open.cost().flush().await.unwrap_err();
+    // It comes back, having forgotten all, and is told what is owed.
+    redis.restart().await.unwrap();
+    assert_eq!(open.cost().spend().await.unwrap().unsettled, cost);
+    open.cost().flush().await.unwrap();
+    let spend = open.cost().spend().await.unwrap();
+    assert_eq!((spend.unsettled, spend.budgets[0].spent), (Usd::ZERO, cost));
+}
+
+/// What redis-cli would show of the books.
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_lease_ends_as_spent_and_months_turn_over_by_the_servers_clock() {
+    let redis = RedisServer::start().await.unwrap();
+    let ledger = RedisLedger::open(&redis.url).unwrap();
+    let budget = [Budget::monthly("a", usd("1")).unwrap()];
+    ledger
+        .reserve(7, &budget, usd("0.6"))
+        .await
+        .unwrap()
+        .unwrap();
+    redis
+        .command(&["ZADD", "{warmline}:leases", "1", "7"])
+        .await
+        .unwrap();
+    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.6"), Usd::ZERO));
+    assert_eq!(settle(&ledger, 7, "0.1").await, []);
+    assert_eq!(
+        redis
+            .command(&["ZCARD", "{warmline}:leases"])
+            .await
+            .unwrap(),
+        "0"
+    );
+    // The lease of another month is settled there, and does not touch this one's sums.
+    let books = "{warmline}:books";
+    redis
+        .command(&[
+            "HSET",
+            books,
+            "lease:8",
+            "2020-02 500 a",
+            "reserved:2020-02:a",
+            "500",
+        ])
+        .await
+        .unwrap();
+    assert_eq!(settle(&ledger, 8, "0.000000000002").await, []);
+    assert_eq!(
+        redis
+            .command(&["HGET", books, "spent:2020-02:a"])
+            .await
+            .unwrap(),
+        "2"
+    );
+    assert_eq!(
+        redis
+            .command(&["HGET", books, "reserved:2020-02:a"])
+            .await
+            .unwrap(),
+        "0"
+    );
+    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.6"), Usd::ZERO));
+    // When a month begins, those of more than a year ago are forgotten.
+    redis
+        .command(&["HSET", books, "month", "2020-03"])
+        .await
+        .unwrap();
+    ledger.state("a").await.unwrap();
+    assert_eq!(
+        redis
+            .command(&["HGET", books, "spent:2020-02:a"])
+            .await
+            .unwrap(),
+        ""
+    );
+    let month = CostTracker::new().spend().await.unwrap().month;
+    assert_eq!(
+        redis.command(&["HGET", books, "month"]).await.unwrap(),
+        month
+    );
+    assert_eq!(ledger.state("a").await.unwrap(), (usd("0.6"), Usd::ZERO));
+}
+
+#[tokio::test]
+async fn a_file_survives_torn_lines_and_refuses_damage() {
+    let path = scratch("damage");
+    let budget = [Budget::monthly("a", usd("1")).unwrap()];
+    let ledger = FileLedger::open(&path).unwrap();
+    ledger
+        .reserve(1, &budget, usd("0.5"))
+        .await
+        .unwrap()
+        .unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    // Killed at any byte of the next line: it counts as not written, and the ledger goes on.
+    let line = b"S 1 500000 00000000";
+    for cut in 0..line.len() {
+        std::fs::write(&path, [&whole[..], &line[..cut]].concat()).unwrap();
+        assert_eq!(
+            FileLedger::open(&path).unwrap().state("a").await.unwrap(),
+            (Usd::ZERO, usd("0.5"))
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+    for at in 0..whole.len() - 1 {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&path, &damaged).unwrap();
+        let error = FileLedger::open(&path).map(drop);
+        // A newline that damage makes can at worst leave a torn line at the end.
+        if let Err(error) = error {
+            assert!(error.to_string().contains("damaged at byte 0"), "{error}");
+        } else {
+            assert!(damaged[at] == b'\n', "damage at byte {at} was not noticed");
+        }
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let ledger = FileLedger::open(&path).unwrap();
+    settle(&ledger, 1, "0.2").await;
+    drop(ledger);
+    assert_eq!(
+        FileLedger::open(&path).unwrap().state("a").await.unwrap(),
+        (usd("0.2"), Usd::ZERO)
+    );
+}
+
+#[tokio::test]
+async fn a_long_log_is_replaced_by_its_sums_under_all_who_have_it_open() {
+    let path = scratch("long");
+    let budget = [Budget::monthly("a", usd("1000")).unwrap()];
+    let (one, other) = (
+        FileLedger::open(&path).unwrap(),
+        FileLedger::open(&path).unwrap(),
+    );
+    let kept = u64::MAX;
+    one.reserve(kept, &budget, usd("1")).await.unwrap().unwrap();
+    for i in 0..12_000 {
+        let ledger = if i % 2 == 0 { &one } else { &other };
+        ledger
+            .reserve(i, &budget, usd("0.02"))
+            .await
+            .unwrap()
+            .unwrap();
+        settle(ledger, i, "0.01").await;
+    }
+    assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20);
+    for ledger in [&one, &other, &FileLedger::open(&path).unwrap()] {
+        assert_eq!(ledger.state("a").await.unwrap(), (usd("120"), usd("1")));
+    }
+    settle(&other, kept, "0.5").await;
+    assert_eq!(one.state("a").await.unwrap(), (usd("120.5"), Usd::ZERO));
+}
+
+/// Not a test of its own: what the processes of the next one run.
+#[tokio::test]
+async fn worker() {
+    let (Ok(url), Ok(path)) = (std::env::var("WORKER_SIM"), std::env::var("WORKER_LEDGER")) else {
+        return;
+    };
+    let tracker = priced(tracker("0.25"), &["tokens=10&pace=1"]);
+    let tracker = match path.strip_prefix("redis://") {
+        #[cfg(feature = "redis")]
+        Some(_) => tracker.ledger(RedisLedger::open(&path).unwrap()),
+        _ => tracker.ledger(FileLedger::open(path).unwrap()),
+    };
+    let client = client_of(&url, tracker);
+    // Refused while others hold what is left: it may come free. Refused for long: it is spent, or a dead one's.
+    let work = |_| async {
+        let mut refused = 0;
+        while refused < 50 {
+            match client.stream(ask("tokens=10&pace=1")).into_reply().await {
+                Ok(_) => refused = 0,
+                Err(error) => {
+                    assert_eq!(error.kind().name(), "budget_exceeded", "{error}");
+                    refused += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                }
+            }
+        }
+    };
+    join_all((0..16).map(work)).await;
+}
+
+/// 64 tasks in 4 processes, one of which is killed: what the simulator billed is within the limit, and all of it is known.
+async fn four_processes_share(sim: &Sim, path: &str, ledger: impl Ledger) {
+    let start = |_| {
+        let mut worker = Command::new(std::env::current_exe().unwrap());
+        worker.args(["--exact", "worker", "--nocapture"]);
+        worker
+            .env("WORKER_SIM", sim.anthropic_url())
+            .env("WORKER_LEDGER", path);
+        worker.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let mut workers: Vec<_> = (0..4).map(start).collect();
+    sim.wait_until(|stats| stats.requests > 40).await;
+    // SIGKILL: it gets no chance to settle.
+    workers[0].kill().unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        workers
+            .iter_mut()
+            .map(|worker| worker.wait().unwrap().success())
+            .collect::<Vec<_>>()
+    });
+    let ended = ended.await.unwrap();
+    assert_eq!(ended, [false, true, true, true]);
+    let (spent, reserved) = ledger.state("test").await.unwrap();
+    let billed = billed(sim);
+    assert!(billed <= usd("0.25"), "billed {billed}");
+    // Nothing that was billed is missing; the killed one's last calls are put aside until their lease ends.
+    assert!(
+        spent + reserved >= billed && spent + reserved <= usd("0.25"),
+        "{spent} + {reserved} against {billed}"
+    );
+    assert!(reserved > Usd::ZERO || spent == billed);
+    assert!(spent > usd("0.05"), "{spent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_share_a_file_and_one_is_killed() {
+    let sim = sim().await;
+    let path = scratch("processes");
+    let ledger = FileLedger::open(&path).unwrap();
+    four_processes_share(&sim, path.to_str().unwrap(), ledger).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_share_a_redis_and_one_is_killed() {
+    let sim = sim().await;
+    let redis = RedisServer::start().await.unwrap();
+    let ledger = RedisLedger::open(&redis.url).unwrap();
+    four_processes_share(&sim, &redis.url, ledger).await;
+}
+
+/// A caller's own ledger: here one that never has anything left.
+struct Empty;
+
+impl Ledger for Empty {
+    fn reserve<'a>(
+        &'a self,
+        _id: u64,
+        budgets: &'a [Budget],
+        _amount: Usd,
+    ) -> std::pin::Pin<Box<dyn Future<Output = warmline::Result<Result<(), Refusal>>> + Send + 'a>>
+    {
+        Box::pin(async {
+            Ok(Err(Refusal {
+                budget: budgets[0].clone(),
+                spent: budgets[0].limit,
+                reserved: Usd::ZERO,
+            }))
+        })
+    }
+
+    fn settle(&self, _id: u64, _amount: Usd) -> Settled {
+        Settled::Now(Ok(Vec::new()))
+    }
+
+    fn state<'a>(
+        &'a self,
+        _budget: &'a str,
+    ) -> std::pin::Pin<Box<dyn Future<Output = warmline::Result<(Usd, Usd)>> + Send + 'a>> {
+        Box::pin(async { Ok((Usd::ZERO, Usd::ZERO)) })
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_of_ones_own_is_asked_before_anything_is_sent() {
+    let sim = sim().await;
+    let client = client(&sim, tracker("1").ledger(Empty));
+    let error = client.chat(ask("tokens=1")).await.unwrap_err();
+    assert_eq!(error.kind().name(), "budget_exceeded", "{error}");
+    assert_eq!(sim.stats().requests, 0);
+}
