@@ -63,6 +63,8 @@ function checkTypes(options, types, of) {
 function checkBudget(budget) {
   checkTypes(budget, BUDGET, "budget.");
   amount(budget.usd, "budget.usd");
+  const { alerts = [] } = budget;
+  if (!Array.isArray(alerts)) fail(`budget.alerts must be a list of percentages, and is ${show(alerts)}`);
 }
 
 function checkOptions(options) {
@@ -80,7 +82,7 @@ function checkOptions(options) {
   if (!apiKey?.trim() && !(baseUrl && KEYLESS.test(baseUrl))) fail(`no apiKey for ${provider}`);
 }
 
-const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: "object", onAlert: "function", failOpen: "boolean" };
+const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean" };
 
 /** A budget's fields as the core knows them. */
 function budgetOf({ name = "default", usd, alerts, failOpen }) {

@@ -45,7 +45,8 @@ for (const [width, colorScheme] of [[1440, "light"], [380, "dark"], [1440, "dark
     await page.waitForFunction(() => document.querySelector("#turns").textContent.includes("Stopped"), undefined, { timeout: 5_000 });
     await page.check("#tool");
     await page.setInputFiles("#file", { name: "dot.png", mimeType: "image/png", buffer: Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64") });
-    check(await page.locator("#picture img").isVisible(), "the picture to send");
+    // It has no size, and so is not seen, before it is decoded.
+    await page.locator("#picture img").waitFor({ state: "visible", timeout: 5_000 });
     await page.fill("#question", "What time is it?");
     await page.click("text=Send");
     await page.waitForFunction(() => /clock\(.*\) → /.test(document.querySelector(".turn-tool")?.textContent), undefined, { timeout: 20_000 });

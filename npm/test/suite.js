@@ -344,6 +344,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal([(await open.spend()).unsettled, of("all").spent > before], ["0", true], "what is owed no longer");
     for (const [budget, says] of [
       [{ usd: 1, ledger: 5 }, "budget.ledger must be an object"],
+      [{ usd: 1, alerts: 80 }, "budget.alerts must be a list of percentages, and is number"],
       [{ usd: 1, name: "a b" }, '"a b" cannot name a budget'],
       [{ usd: 1, of: 5 }, 'unknown option "budget.of"'],
     ]) {
