@@ -87,6 +87,8 @@ export interface BudgetAlert {
   percent: number;
   spent: string;
   limit: string;
+  /** What to change. */
+  advice: string;
 }
 
 /** Where budgets' books are kept. Amounts are whole pico-dollars (10⁻¹² of a dollar). */

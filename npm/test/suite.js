@@ -330,6 +330,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal(budgets.map(({ name }) => name), ["all", "team"], "the budgets");
     equal([budgets[0].spent, budgets[0].reserved], [total, "0"], "the sums");
     equal([alerts[0].budget, alerts[0].percent, alerts[0].limit], ["all", 1, "0.01"], "the alert");
+    equal(alerts[0].advice, "raise it (LLM_BUDGET_LIMIT), or see by model what spends it", "its advice");
     reachable = false;
     const closed = await failure(llm.chat(ask));
     check(closed.kind === "connect" && closed.message.includes("no way there"), `${closed}`);

@@ -5,8 +5,11 @@ use std::time::Duration;
 use super::{Client, Inner};
 use crate::json::quote;
 use crate::retry::RetryBudget;
-use crate::transport::{Endpoint, Options, Proxy, Transport, Waits};
-use crate::{CostTracker, Error, Limits, Provider, Result, RetryPolicy};
+use crate::runtime::Shareable;
+use crate::transport::{Alerts, Endpoint, Options, Proxy, Transport, Waits};
+use crate::{
+    AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy,
+};
 
 /// Sets a [`Client`] up.
 ///
@@ -39,6 +42,7 @@ pub struct ClientBuilder {
     pub(crate) root_certificates: Vec<Vec<u8>>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) cost: CostTracker,
+    pub(crate) alerts: Alerts,
 }
 
 /// Longer waits are cut to this, which no clock runs past.
@@ -79,6 +83,7 @@ impl ClientBuilder {
             root_certificates: Vec::new(),
             headers: Vec::new(),
             cost: CostTracker::new(),
+            alerts: Alerts::default(),
         }
     }
 
@@ -155,6 +160,33 @@ impl ClientBuilder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Is called when something about the pool should be changed, which is a `tracing` event besides. It should not block. Where the
+    /// runtime owns the connections (WebAssembly), nothing is seen of them, and it never is.
+    ///
+    /// ```
+    /// # use warmline::{Client, Provider};
+    /// let builder = Client::builder(Provider::OpenAi).on_pool_alert(|alert| eprintln!("{alert}"));
+    /// ```
+    #[must_use]
+    pub fn on_pool_alert(mut self, call: impl Fn(&PoolAlert) + Shareable + 'static) -> Self {
+        self.alerts.tell = Some(Arc::new(call));
+        self
+    }
+
+    /// When the pool gives an alert.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use warmline::{AlertThresholds, Client, Provider};
+    /// let thresholds = AlertThresholds { wait: Duration::from_millis(200), ..AlertThresholds::default() };
+    /// let builder = Client::builder(Provider::OpenAi).alert_thresholds(thresholds);
+    /// ```
+    #[must_use]
+    pub fn alert_thresholds(mut self, thresholds: AlertThresholds) -> Self {
+        self.alerts.thresholds = thresholds;
         self
     }
 
@@ -347,6 +379,7 @@ impl ClientBuilder {
         }
         let options = Options {
             limits: self.limits,
+            alerts: self.alerts,
             waits: Waits {
                 pool: self.pool_timeout.unwrap_or(self.timeout),
                 connect: self.timeout,

@@ -15,7 +15,7 @@ pub use self::pass::Passage;
 pub use self::stream::EventStream;
 use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Transport};
-use crate::{CostTracker, PoolStats, Provider, Reply, Request, Result, RetryPolicy};
+use crate::{CostTracker, PoolStats, Provider, RateLimit, Reply, Request, Result, RetryPolicy};
 
 /// Calls one provider's models over connections that stay warm.
 ///
@@ -125,6 +125,18 @@ impl Client {
     /// ```
     pub fn stats(&self) -> PoolStats {
         self.inner.transport.stats()
+    }
+
+    /// What is left of the provider's own rate limits, as it said with its last response; nothing before the first, or where it does
+    /// not say. Nothing either where the runtime owns the connections (WebAssembly).
+    ///
+    /// ```no_run
+    /// # fn demo(client: warmline::Client) {
+    /// let requests = client.rate_limits().into_iter().find(|limit| limit.of == "requests");
+    /// # }
+    /// ```
+    pub fn rate_limits(&self) -> Vec<RateLimit> {
+        self.inner.transport.rate_limits()
     }
 
     /// What its calls cost, and the budgets to which they are held.

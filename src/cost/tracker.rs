@@ -165,18 +165,39 @@ pub struct BudgetAlert {
     pub limit: Usd,
 }
 
-impl fmt::Display for BudgetAlert {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl BudgetAlert {
+    /// What was seen.
+    ///
+    /// ```
+    /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.seen()));
+    /// ```
+    pub fn seen(&self) -> String {
         let Self {
             budget,
             percent,
             spent,
             limit,
         } = self;
-        write!(
-            f,
-            "the budget {budget} is spent to {percent} %: ${spent} of ${limit}"
-        )
+        format!("the budget {budget} is spent to {percent} %, ${spent} of ${limit}")
+    }
+
+    /// What to change.
+    ///
+    /// ```
+    /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.advice()));
+    /// ```
+    pub fn advice(&self) -> &'static str {
+        if self.percent < 100 {
+            "raise it (LLM_BUDGET_LIMIT), or see by model what spends it"
+        } else {
+            "raise it (LLM_BUDGET_LIMIT), or wait for next month: until then calls are refused"
+        }
+    }
+}
+
+impl fmt::Display for BudgetAlert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.seen(), self.advice())
     }
 }
 
@@ -508,7 +529,7 @@ impl Settings {
                 spent,
                 limit,
             };
-            tracing::warn!(budget = alert.budget, percent, %spent, %limit, "budget threshold passed");
+            tracing::warn!(budget = alert.budget, percent, %spent, %limit, advice = alert.advice(), "budget threshold passed");
             if let Some(call) = &self.on_alert {
                 call.tell(&alert);
             }

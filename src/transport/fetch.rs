@@ -15,7 +15,7 @@ use wasm_bindgen::prelude::*;
 
 use super::{Endpoint, Headers, Incoming, Options};
 use crate::runtime::{Shareable, background, timeout};
-use crate::{Error, ErrorKind, PoolStats, Result, TimeoutKind, Timing};
+use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
 
 #[wasm_bindgen]
 extern "C" {
@@ -224,6 +224,11 @@ impl Transport {
             peak: self.0.peak.get(),
             ..PoolStats::default()
         }
+    }
+
+    /// Headers that are not asked for are not read.
+    pub(crate) fn rate_limits(&self) -> Vec<RateLimit> {
+        Vec::new()
     }
 
     /// Connections are the runtime's to open.

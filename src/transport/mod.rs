@@ -50,6 +50,7 @@ pub(crate) struct Waits {
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) limits: crate::Limits,
+    pub(crate) alerts: Alerts,
     pub(crate) waits: Waits,
     pub(crate) http2: bool,
     pub(crate) http2_ping: Option<Duration>,
@@ -58,6 +59,19 @@ pub(crate) struct Options {
     /// Sent with every request, their names in lower case.
     pub(crate) headers: Vec<(String, String)>,
 }
+
+/// Of what about the connections is told whom.
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
+#[derive(Clone, Default)]
+pub(crate) struct Alerts {
+    pub(crate) thresholds: crate::AlertThresholds,
+    pub(crate) tell: Option<std::sync::Arc<dyn OnPoolAlert>>,
+}
+
+/// What a caller wants done at an alert.
+pub(crate) trait OnPoolAlert: Fn(&crate::PoolAlert) + crate::runtime::Shareable {}
+
+impl<F: Fn(&crate::PoolAlert) + crate::runtime::Shareable> OnPoolAlert for F {}
 
 /// Through which proxy, if any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

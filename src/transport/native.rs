@@ -1,7 +1,7 @@
 //! The native transport: the gate, and connections that reqwest dials.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use super::connection::Conn;
 use super::dial::Dialer;
 use super::gate::{Gate, Grant, Lease, Ticket};
 use super::{Endpoint, Headers, Incoming, Options};
+use crate::provider::note_rate_limits;
 use crate::runtime::{Instant, Shareable};
-use crate::{Error, ErrorKind, PoolStats, Result, TimeoutKind, Timing};
+use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
 
 /// Sends requests to one endpoint. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +35,7 @@ struct Inner {
     /// The target of HTTP/1.1 requests (RFC 9112 section 3.2.1); a plain proxy and HTTP/2 want it whole.
     path: Uri,
     whole: Uri,
+    rate_limits: Mutex<Vec<RateLimit>>,
 }
 
 impl Transport {
@@ -51,7 +53,12 @@ impl Transport {
             headers.insert(name, value);
         }
         Ok(Self(Arc::new(Inner {
-            gate: Gate::new(options.limits, options.http2),
+            gate: Gate::new(
+                endpoint.authority(),
+                options.limits,
+                options.http2,
+                options.alerts.clone(),
+            ),
             dialer: Dialer::new(endpoint, &whole, &options)?,
             https: endpoint.is_https(),
             host: HeaderValue::try_from(endpoint.authority()).map_err(|e| unusable(e.into()))?,
@@ -59,11 +66,16 @@ impl Transport {
             whole,
             headers,
             options,
+            rate_limits: Mutex::default(),
         })))
     }
 
     pub(crate) fn stats(&self) -> PoolStats {
         self.0.gate.stats()
+    }
+
+    pub(crate) fn rate_limits(&self) -> Vec<RateLimit> {
+        self.0.rate_limits().clone()
     }
 
     /// Opens up to `n` connections, as many as may be kept, and says how many were opened.
@@ -156,6 +168,12 @@ impl Inner {
         Ok((self.gate.opened(id, conn, took), took))
     }
 
+    fn rate_limits(&self) -> MutexGuard<'_, Vec<RateLimit>> {
+        self.rate_limits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn exchange(
         &self,
         mut lease: Lease<Conn>,
@@ -172,6 +190,9 @@ impl Inner {
             .map_err(|_| Error::timeout(TimeoutKind::Head, at_most))?
             .map_err(broken)?;
         let (head, incoming) = response.into_parts();
+        let headers = head.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        note_rate_limits(&mut self.rate_limits(), headers);
         let mut body = Body {
             incoming,
             lease: Some(lease),

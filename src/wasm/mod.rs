@@ -425,6 +425,7 @@ fn alerted(alert: &BudgetAlert) -> String {
         json.key("percent").count(alert.percent.into());
         json.field("spent", &alert.spent.to_string());
         json.field("limit", &alert.limit.to_string());
+        json.field("advice", alert.advice());
     });
     json.into_text()
 }

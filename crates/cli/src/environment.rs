@@ -33,7 +33,10 @@ pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Fail
 }
 
 /// A client of each provider that there is a key or an address for, all on one budget; of both, simulated, where there is none.
-pub(crate) async fn clients(wanted: Wanted) -> Result<(Vec<Client>, Option<Sim>), Failure> {
+pub(crate) async fn clients(
+    wanted: Wanted,
+    prepare: impl Fn(ClientBuilder) -> ClientBuilder,
+) -> Result<(Vec<Client>, Option<Sim>), Failure> {
     let variables = Variables::read(wanted)?;
     let mut clients: Vec<Client> = Vec::new();
     let mut sim = None;
@@ -53,7 +56,7 @@ pub(crate) async fn clients(wanted: Wanted) -> Result<(Vec<Client>, Option<Sim>)
         if let Some(first) = clients.first() {
             builder = builder.cost(first.cost().clone());
         }
-        clients.push(builder.build()?);
+        clients.push(prepare(builder).build()?);
     }
     Ok((clients, sim))
 }

@@ -166,6 +166,66 @@ async fn both_dialects_go_through_whole_and_streamed_and_are_counted() {
 }
 
 #[tokio::test]
+async fn the_stats_hold_alerts_with_what_to_change_and_what_is_left_of_rate_limits() {
+    let sim = sim().await;
+    let limits = [
+        ("LLM_MAX_CONNECTIONS", "1"),
+        ("LLM_MAX_KEEPALIVE", "1"),
+        ("LLM_BUDGET_LIMIT", "0.1"),
+    ];
+    let gateway = Gateway::start(&sim, &[], &limits).await;
+    let left = "header.anthropic-ratelimit-requests-limit=50&header.anthropic-ratelimit-requests-remaining=49";
+    let held = gateway.post(
+        PATHS[0],
+        ask(
+            &format!("hold&tokens=1000&{left}"),
+            json!({"max_tokens": 1000}),
+        ),
+    );
+    let waits = gateway.post(PATHS[0], ask("tokens=1", json!({})));
+    let held = tokio::spawn(held.send());
+    sim.wait_until(|stats| stats.holding == 1).await;
+    let calls = [held, tokio::spawn(waits.send())];
+    let stats = gateway
+        .until(|stats| !stats["alerts"].as_array().unwrap().is_empty())
+        .await;
+    let alert = &stats["alerts"][0];
+    assert_eq!(
+        (&alert["kind"], &alert["provider"]),
+        (&json!("long_wait"), &json!("anthropic"))
+    );
+    assert!(
+        alert["advice"]
+            .as_str()
+            .unwrap()
+            .starts_with("raise max_connections (LLM_MAX_CONNECTIONS)")
+    );
+    assert_eq!(stats["providers"]["anthropic"]["pool"]["now"]["alerts"], 1);
+    sim.release(1);
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
+    let stats = gateway
+        .until(|stats| stats["alerts"].as_array().unwrap().len() == 2)
+        .await;
+    let alert = &stats["alerts"][1];
+    assert_eq!(
+        (&alert["kind"], &alert["budget"], &alert["percent"]),
+        (&json!("budget"), &json!("default"), &json!(50))
+    );
+    let limits = &stats["providers"]["anthropic"]["rate_limits"];
+    assert_eq!(
+        *limits,
+        json!([{"of": "requests", "limit": 50, "remaining": 49, "reset": null}])
+    );
+    let metrics = gateway.get("/metrics").await.text().await.unwrap();
+    assert!(
+        metrics.contains("warmline_alerts_total{kind=\"long_wait\"} 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
 async fn the_metrics_are_what_prometheus_reads() {
     let sim = sim().await;
     let gateway = Gateway::start(&sim, &[], &[]).await;

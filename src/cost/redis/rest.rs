@@ -6,7 +6,7 @@ use super::{NAME, keys, script};
 use crate::cost::remote::Remote;
 use crate::json::{Reader, Stopped, Writer, quote};
 use crate::runtime::{self, BoxFuture};
-use crate::transport::{Endpoint, Options, Proxy, Transport, Waits};
+use crate::transport::{Alerts, Endpoint, Options, Proxy, Transport, Waits};
 use crate::{Error, ErrorKind, Limits, Result, Timing};
 
 /// How long each wait for it may take.
@@ -52,6 +52,7 @@ impl RestLedger {
         }
         let options = Options {
             limits: Limits::default(),
+            alerts: Alerts::default(),
             waits: Waits {
                 pool: AT_MOST,
                 connect: AT_MOST,

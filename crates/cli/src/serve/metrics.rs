@@ -14,6 +14,8 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use warmline::{Client, Error, PoolStats, Provider, Reply};
 
+use super::alerts::Alerts;
+
 /// How often the pools are looked at, and for how long that is kept.
 const SAMPLE: Duration = Duration::from_secs(1);
 const KEPT: usize = 300;
@@ -53,6 +55,7 @@ struct State {
 pub(super) struct Metrics {
     begun: Instant,
     shared: Arc<Shared>,
+    alerts: Alerts,
     registry: Registry,
     pool: Family<State, Gauge>,
     pool_events: Family<State, Gauge>,
@@ -91,7 +94,7 @@ struct Seen {
 }
 
 impl Metrics {
-    pub(super) fn new(clients: &[Client]) -> Self {
+    pub(super) fn new(clients: &[Client], alerts: Alerts) -> Self {
         // None is for a number of digits that no histogram has.
         let times = || {
             let mut times = Histogram::new(2).ok()?;
@@ -127,6 +130,7 @@ impl Metrics {
         let mut metrics = Self {
             begun: Instant::now(),
             shared: Arc::new(shared),
+            alerts,
             registry: Registry::default(),
             pool: Family::default(),
             pool_events: Family::default(),
@@ -135,6 +139,7 @@ impl Metrics {
         let Self {
             registry,
             shared,
+            alerts,
             pool,
             pool_events,
             spent,
@@ -171,6 +176,11 @@ impl Metrics {
             pool.clone(),
         );
         registry.register("warmline_pool_events", "Connections opened, closed and reused, and calls that found the pool exhausted, since the start", pool_events.clone());
+        registry.register(
+            "warmline_alerts",
+            "Alerts of the pools and the budgets, by kind",
+            alerts.counts.clone(),
+        );
         registry.register(
             "warmline_budget_usd",
             "Dollars of each budget: its limit, what is spent this month, and what is reserved",
@@ -238,11 +248,12 @@ impl Metrics {
                 "pool": {"now": pool, "line": pool.to_string(), "over_time": seen.samples.iter().skip(skipped).collect::<Vec<_>>()},
                 "calls": {"total": seen.calls, "under_way": seen.under_way, "failed": seen.failures, "abandoned": seen.abandoned, "retries": seen.retries},
                 "latency_ms": {"queued": quantiles(&seen.queued), "first_event": quantiles(&seen.first_event), "total": quantiles(&seen.total)},
+                "rate_limits": client.rate_limits(),
                 "recent": seen.recent,
             });
             providers.insert(client.provider().name().to_owned(), of);
         }
-        let mut stats = json!({"uptime_s": self.begun.elapsed().as_secs(), "providers": providers});
+        let mut stats = json!({"uptime_s": self.begun.elapsed().as_secs(), "providers": providers, "alerts": self.alerts.latest()});
         // One tracker serves all.
         if let Some(client) = clients.first() {
             let spend = client.cost().spend().await?;

@@ -1,5 +1,6 @@
 //! `warmline serve`: a gateway, so that callers need no key of the provider.
 
+mod alerts;
 mod answer;
 mod caller;
 mod metrics;
@@ -23,6 +24,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::services::ServeDir;
 use warmline::{Client, Provider};
 
+use self::alerts::Alerts;
 use self::answer::{Answer, Refusal};
 use self::caller::Callers;
 use self::metrics::Metrics;
@@ -106,13 +108,18 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         budget: options.budget,
         ..Wanted::default()
     };
-    let (clients, _sim) = environment::clients(wanted).await?;
+    let alerts = Alerts::default();
+    let (clients, _sim) = environment::clients(wanted, |builder| alerts.of_pool(builder)).await?;
+    let clients: Vec<Client> = clients
+        .iter()
+        .map(|client| alerts.of_budgets(client))
+        .collect();
     let callers = match &options.keys {
         Some(file) => Callers::read(file).map_err(Failure::Config)?,
         None => Callers::default(),
     };
     let gateway = Arc::new(Gateway {
-        metrics: Metrics::new(&clients),
+        metrics: Metrics::new(&clients, alerts),
         clients,
         callers,
         ending: watch::Sender::new(false),

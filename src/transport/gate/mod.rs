@@ -5,16 +5,25 @@
 //! socket is gone, however it went, and never before. A [`Lease`] is the right to use a connection for
 //! one call. The lock is never held across an await, nor while anything of the caller's is dropped.
 
-use std::collections::{BTreeMap, HashMap};
+mod lease;
+mod state;
+mod watch;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use self::lease::Place;
+pub(crate) use self::lease::{Lease, Ticket};
+pub(crate) use self::state::SHARED_CALLS;
+use self::state::{Chosen, Socket, State};
+use self::watch::{Cause, Watch};
+use super::Alerts;
 use super::recorder::Recorder;
 use crate::runtime::{Instant, timeout};
-use crate::{Limits, PoolStats};
+use crate::{Limits, PoolAlert, PoolStats};
 
 /// What the gate must know of a connection.
 pub(crate) trait Connection: Sized {
@@ -43,7 +52,9 @@ impl<C: Connection> Clone for Gate<C> {
 }
 
 struct Shared<C: Connection> {
+    server: String,
     limits: Limits,
+    alerts: Alerts,
     state: Mutex<State<C>>,
     /// Open, idle, in use and connecting, 16 bits each, so that one load sees them at one instant.
     sockets: AtomicU64,
@@ -54,58 +65,20 @@ struct Shared<C: Connection> {
     closed: AtomicU64,
     reused: AtomicU64,
     exhausted: AtomicU64,
+    alerted: AtomicU64,
     wait: Recorder,
     handshake: Recorder,
 }
 
-struct State<C: Connection> {
-    sockets: HashMap<u64, Socket<C>>,
-    /// The idle ones, the one used last at the end, since it is the least likely to have gone stale.
-    idle: Vec<u64>,
-    /// Those who wait, in the order in which they came.
-    waiting: BTreeMap<u64, oneshot::Sender<Grant<C>>>,
-    next: u64,
-    connecting: usize,
-    active: usize,
-    in_use: usize,
-    /// Whether new connections may carry several calls, so that callers wait for one being made.
-    shares: bool,
-}
-
-enum Socket<C> {
-    Connecting,
-    /// The handle is here while it is idle, and always where it can be shared.
-    Open {
-        handle: Option<C>,
-        calls: usize,
-        capacity: usize,
-        idle_since: Instant,
-    },
-    /// Nobody can use it any more; it counts until the system has closed it.
-    Closing,
-}
-
-/// A grant as the state knows it, before it owns a reference to the gate.
-enum Chosen<C> {
-    Warm(u64, C),
-    Cold(u64),
-}
-
 impl<C: Connection> Gate<C> {
-    /// `shares` says that a new connection is expected to carry several calls at once.
-    pub(crate) fn new(limits: Limits, shares: bool) -> Self {
+    /// `server` is who the connections are to. `shares` says that a new connection is expected to carry several calls at once.
+    pub(crate) fn new(server: &str, limits: Limits, shares: bool, alerts: Alerts) -> Self {
+        let watch = Watch::new(alerts.thresholds, limits);
         Self(Arc::new(Shared {
+            server: server.to_owned(),
             limits,
-            state: Mutex::new(State {
-                sockets: HashMap::new(),
-                idle: Vec::new(),
-                waiting: BTreeMap::new(),
-                next: 0,
-                connecting: 0,
-                active: 0,
-                in_use: 0,
-                shares,
-            }),
+            alerts,
+            state: Mutex::new(State::new(shares, watch)),
             sockets: AtomicU64::new(0),
             active: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -114,6 +87,7 @@ impl<C: Connection> Gate<C> {
             closed: AtomicU64::new(0),
             reused: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
+            alerted: AtomicU64::new(0),
             wait: Recorder::default(),
             handshake: Recorder::default(),
         }))
@@ -124,7 +98,7 @@ impl<C: Connection> Gate<C> {
         &self,
         at_most: Duration,
     ) -> Result<(Grant<C>, Duration), Duration> {
-        let (place, offer) = {
+        let (place, mut offer) = {
             let mut state = self.0.lock();
             // Nobody overtakes those who wait.
             let mut dead = Vec::new();
@@ -147,11 +121,17 @@ impl<C: Connection> Gate<C> {
             (Place { gate: self, id }, offer)
         };
         let start = Instant::now();
-        let offer = timeout(at_most, offer).await;
+        let long = at_most.min(self.0.alerts.thresholds.wait);
+        let mut offered = timeout(long, &mut offer).await;
+        if offered.is_none() && long < at_most {
+            let alert = self.0.lock().watch.long_wait(long);
+            self.0.tell(alert);
+            offered = timeout(at_most - long, offer).await;
+        }
         drop(place);
         let waited = start.elapsed();
         self.0.wait.record(waited);
-        match offer {
+        match offered {
             Some(Ok(grant)) => Ok((grant, waited)),
             _ => Err(waited),
         }
@@ -218,7 +198,7 @@ impl<C: Connection> Gate<C> {
         if due > now {
             return Some(due);
         }
-        let dead = state.retire(id);
+        let dead = state.retire(id, Cause::Expired);
         gate.0.publish(state);
         drop(dead);
         None
@@ -229,7 +209,7 @@ impl<C: Connection> Gate<C> {
         let mut state = self.0.lock();
         let mut dead = Vec::new();
         while let Some(id) = state.idle.last().copied() {
-            dead.push(state.retire(id));
+            dead.push(state.retire(id, Cause::Server));
         }
         self.0.publish(state);
         drop(dead);
@@ -255,6 +235,7 @@ impl<C: Connection> Gate<C> {
             closed: Some(shared.closed.load(Ordering::Relaxed)),
             reused: Some(shared.reused.load(Ordering::Relaxed)),
             exhausted: Some(shared.exhausted.load(Ordering::Relaxed)),
+            alerts: Some(shared.alerted.load(Ordering::Relaxed)),
             wait: shared.wait.read(),
             handshake: Some(shared.handshake.read()),
         }
@@ -295,7 +276,7 @@ impl<C: Connection> Gate<C> {
         }
         while state.idle.len() > self.0.limits.max_keepalive_connections {
             let oldest = state.idle[0];
-            dead.extend(state.retire(oldest));
+            dead.extend(state.retire(oldest, Cause::Spare));
         }
         self.0.publish(state);
         drop(dead);
@@ -311,10 +292,14 @@ impl<C: Connection> Gate<C> {
         let removed = state.sockets.remove(&id);
         match &removed {
             Some(Socket::Connecting) => state.connecting -= 1,
-            Some(Socket::Open { calls: 0, .. }) => state.idle.retain(|idle| *idle != id),
+            Some(Socket::Open { calls: 0, .. }) => {
+                state.idle.retain(|idle| *idle != id);
+                state.watch.closed(Cause::Server);
+            }
             Some(Socket::Open { calls, .. }) => {
                 state.in_use -= 1;
                 state.active -= calls;
+                state.watch.closed(Cause::Broken);
             }
             Some(Socket::Closing) | None => {}
         }
@@ -329,9 +314,15 @@ impl<C: Connection> Gate<C> {
     fn release(&self, id: u64, conn: C, reusable: bool) {
         let mut state = self.0.lock();
         // Of a shared connection only the one call's stream ends with its reply.
-        let keep = (reusable || conn.capacity() > 1)
-            && conn.is_open()
-            && !self.0.limits.keepalive_expiry.is_zero();
+        let loss = if !(reusable || conn.capacity() > 1) {
+            Some(Cause::Broken)
+        } else if !conn.is_open() {
+            Some(Cause::Server)
+        } else {
+            let expiry = self.0.limits.keepalive_expiry;
+            expiry.is_zero().then_some(Cause::Expired)
+        };
+        let keep = loss.is_none();
         let mut spare = Some(conn);
         let mut emptied = false;
         if let Some(Socket::Open {
@@ -353,8 +344,8 @@ impl<C: Connection> Gate<C> {
         if emptied {
             state.in_use -= 1;
             state.idle.push(id);
-            if !keep {
-                dead = state.retire(id);
+            if let Some(cause) = loss {
+                dead = state.retire(id, cause);
             }
         }
         self.serve(state);
@@ -370,14 +361,29 @@ impl<C: Connection> Shared<C> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets those who read the statistics see the state as it is left.
-    fn publish(&self, state: MutexGuard<'_, State<C>>) {
+    /// Lets those who read the statistics see the state as it is left, and tells what should be told of it.
+    fn publish(&self, mut state: MutexGuard<'_, State<C>>) {
         let open = state.sockets.len();
         let packed = pack([open, state.idle.len(), state.in_use, state.connecting]);
         self.sockets.store(packed, Ordering::Release);
         self.active.store(state.active, Ordering::Relaxed);
         self.waiting.store(state.waiting.len(), Ordering::Relaxed);
         self.peak.fetch_max(open, Ordering::Relaxed);
+        let (exhausted, waiting) = (state.is_exhausted(&self.limits), state.waiting.len());
+        let alerts = state.watch.changed(exhausted, waiting);
+        drop(state);
+        self.tell(alerts);
+    }
+
+    fn tell(&self, alerts: impl IntoIterator<Item = PoolAlert>) {
+        for alert in alerts {
+            self.alerted.fetch_add(1, Ordering::Relaxed);
+            let PoolAlert { kind, seen, advice } = &alert;
+            tracing::warn!(server = self.server, kind = kind.name(), %seen, %advice, "pool alert");
+            if let Some(tell) = &self.alerts.tell {
+                tell(&alert);
+            }
+        }
     }
 }
 
@@ -391,158 +397,4 @@ fn unpack(packed: u64) -> [usize; 4] {
     [48, 32, 16, 0].map(|shift| usize::from((packed >> shift) as u16))
 }
 
-impl<C: Connection> State<C> {
-    fn take_id(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-
-    fn cold(&mut self) -> u64 {
-        let id = self.take_id();
-        self.sockets.insert(id, Socket::Connecting);
-        self.connecting += 1;
-        id
-    }
-
-    /// The best there is for one caller. What is found dead on the way is to be dropped unlocked.
-    fn choose(&mut self, limits: &Limits, dead: &mut Vec<C>) -> Option<Chosen<C>> {
-        if self.shares
-            && let Some(warm) = self.shared()
-        {
-            return Some(warm);
-        }
-        while let Some(id) = self.idle.last().copied() {
-            let Some(Socket::Open {
-                handle,
-                calls,
-                idle_since,
-                capacity,
-            }) = self.sockets.get_mut(&id)
-            else {
-                self.idle.pop();
-                continue;
-            };
-            let fresh = idle_since.elapsed() < limits.keepalive_expiry;
-            if fresh && handle.as_ref().is_some_and(Connection::is_open) {
-                let conn = if *capacity > 1 {
-                    handle.as_ref().and_then(C::share)
-                } else {
-                    handle.take()
-                };
-                if let Some(conn) = conn {
-                    *calls = 1;
-                    self.idle.pop();
-                    self.in_use += 1;
-                    self.active += 1;
-                    return Some(Chosen::Warm(id, conn));
-                }
-            }
-            dead.extend(self.retire(id));
-        }
-        // Where connections are shared, one being made serves all who wait, up to what it carries.
-        let enough = self.shares
-            && self.connecting > 0
-            && self.waiting.len() <= self.connecting * SHARED_CALLS;
-        let room = self.sockets.len() < limits.max_connections && !enough;
-        room.then(|| Chosen::Cold(self.cold()))
-    }
-
-    /// A place on a connection that others use too.
-    fn shared(&mut self) -> Option<Chosen<C>> {
-        self.sockets
-            .iter_mut()
-            .find_map(|(id, socket)| match socket {
-                Socket::Open {
-                    handle: Some(handle),
-                    calls,
-                    capacity,
-                    ..
-                } if (1..*capacity).contains(calls) && handle.is_open() => {
-                    let conn = handle.share()?;
-                    *calls += 1;
-                    self.active += 1;
-                    Some(Chosen::Warm(*id, conn))
-                }
-                _ => None,
-            })
-    }
-
-    /// Takes an idle connection out of use; its socket counts until it is closed.
-    fn retire(&mut self, id: u64) -> Option<C> {
-        self.idle.retain(|idle| *idle != id);
-        match self.sockets.insert(id, Socket::Closing) {
-            Some(Socket::Open { handle, .. }) => handle,
-            _ => None,
-        }
-    }
-}
-
-/// How many calls a shared connection is taken to carry: what most servers allow
-/// (RFC 9113 section 6.5.2 recommends no less).
-pub(crate) const SHARED_CALLS: usize = 100;
-
 pub(crate) struct WeakGate<C: Connection>(Weak<Shared<C>>);
-
-/// A place in the queue; dropping it leaves the queue.
-struct Place<'a, C: Connection> {
-    gate: &'a Gate<C>,
-    id: u64,
-}
-
-impl<C: Connection> Drop for Place<'_, C> {
-    fn drop(&mut self) {
-        let mut state = self.gate.0.lock();
-        let left = state.waiting.remove(&self.id);
-        self.gate.0.publish(state);
-        drop(left);
-    }
-}
-
-/// The right to have one socket open. It goes where the socket goes; dropping it says that the socket
-/// is closed. It does not keep the gate alive, so that idle connections close with their client.
-pub(crate) struct Ticket<C: Connection> {
-    gate: Weak<Shared<C>>,
-    id: u64,
-}
-
-impl<C: Connection> Ticket<C> {
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-}
-
-impl<C: Connection> Drop for Ticket<C> {
-    fn drop(&mut self) {
-        if let Some(shared) = self.gate.upgrade() {
-            Gate(shared).closed(self.id);
-        }
-    }
-}
-
-/// A connection lent to one call. Dropped before [`Lease::done`], it takes the connection with it,
-/// since a reply may still be on its way.
-pub(crate) struct Lease<C: Connection> {
-    gate: Gate<C>,
-    id: u64,
-    conn: Option<C>,
-    reusable: bool,
-}
-
-impl<C: Connection> Lease<C> {
-    pub(crate) fn conn(&mut self) -> Option<&mut C> {
-        self.conn.as_mut()
-    }
-
-    /// The reply has ended: the connection is free for the next call.
-    pub(crate) fn done(mut self) {
-        self.reusable = true;
-    }
-}
-
-impl<C: Connection> Drop for Lease<C> {
-    fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            self.gate.release(self.id, conn, self.reusable);
-        }
-    }
-}
