@@ -32,6 +32,17 @@ pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Fail
     Ok((simulated(builder, &sim).build()?, Some(sim)))
 }
 
+/// A client's builder, of a provider that must be named.
+pub(crate) fn builder(wanted: Wanted) -> Result<ClientBuilder, Failure> {
+    let variables = Variables::read(wanted)?;
+    if variables.name_a_provider() {
+        return variables.builder(None);
+    }
+    let message =
+        "there is nobody to call: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url";
+    Err(Failure::Config(message.to_owned()))
+}
+
 /// A client of each provider that there is a key or an address for, all on one budget; of both, simulated, where there is none.
 pub(crate) async fn clients(
     wanted: Wanted,
@@ -108,7 +119,7 @@ impl Variables {
     }
 }
 
-fn simulated(builder: ClientBuilder, sim: &Sim) -> ClientBuilder {
+pub(crate) fn simulated(builder: ClientBuilder, sim: &Sim) -> ClientBuilder {
     let url = match builder.provider() {
         Provider::OpenAi => sim.openai_url(),
         _ => sim.anthropic_url(),

@@ -2,6 +2,7 @@
 
 mod chat;
 mod environment;
+mod load;
 mod prices;
 mod report;
 mod serve;
@@ -12,6 +13,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind as Usage;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use self::report::Failure;
 
 /// LLM API calls over connections that stay warm.
 ///
@@ -29,6 +32,8 @@ enum Command {
     Chat(chat::Options),
     /// Let callers on without a key of the provider: a gateway for both dialects.
     Serve(serve::Options),
+    /// Measure pools of several sizes under load, and say which to take.
+    Load(load::Options),
     /// Say what models cost, as the table that comes with the program has it.
     Prices(prices::Options),
 }
@@ -38,9 +43,14 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return usage(&error),
     };
+    // A pool that is too small is what a load test is to find, and no news.
+    let level = match options.command {
+        Some(Command::Load(_)) => "error",
+        _ => "warn",
+    };
     tracing_subscriber::fmt()
         .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level)),
         )
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -52,24 +62,27 @@ fn main() -> ExitCode {
     let json = match &command {
         Command::Chat(options) => options.json,
         Command::Prices(options) => options.json,
+        Command::Load(options) => options.json,
         Command::Serve(_) => false,
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return report::failed(&format!("cannot start: {error}"), 1),
-    };
     let done = match command {
-        Command::Chat(options) => runtime.block_on(chat::run(options)),
-        Command::Serve(options) => runtime.block_on(serve::run(options)),
+        Command::Chat(options) => block_on(chat::run(options)),
+        Command::Serve(options) => block_on(serve::run(options)),
+        Command::Load(options) => load::run(&options),
         Command::Prices(options) => prices::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report::error(&error, json),
     }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let cannot = |e| Failure::Other(format!("cannot start: {e}"));
+    runtime.map_err(cannot)?.block_on(work)
 }
 
 /// clap's own errors, and its help, which is none.

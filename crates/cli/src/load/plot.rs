@@ -1,0 +1,223 @@
+//! The grid as a picture: how long calls take, and how many there are a second, over the pool's size.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::Reuse;
+use super::cell::{Cell, Load};
+use super::recommend::Recommendation;
+use super::table::short;
+
+const WIDTH: u32 = 960;
+const ROW: u32 = 340;
+const TITLE: u32 = 64;
+
+/// Told apart by those who see colours otherwise too (Okabe and Ito's palette).
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(90, 90, 90),
+];
+
+type Drawing<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// What is drawn of a cell.
+struct Panel {
+    title: &'static str,
+    value: fn(&Cell) -> f64,
+}
+
+const PANELS: [Panel; 2] = [
+    Panel {
+        title: "95 % of calls end within, ms",
+        value: |cell| cell.total.p95,
+    },
+    Panel {
+        title: "calls a second",
+        value: |cell| cell.calls_per_second,
+    },
+];
+
+/// # Errors
+/// The drawing library's.
+pub(super) fn svg(
+    cells: &[Cell],
+    server: &str,
+    recommendation: Option<&Recommendation>,
+) -> Result<String, String> {
+    let mut reuses: Vec<Reuse> = Vec::new();
+    for cell in cells {
+        if !reuses.contains(&cell.plan.reuse) {
+            reuses.push(cell.plan.reuse);
+        }
+    }
+    let mut svg = String::new();
+    let height = TITLE + ROW * reuses.len() as u32;
+    {
+        let all = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+        draw(&all, cells, &reuses, server, recommendation).map_err(|e| e.to_string())?;
+        all.present().map_err(|e| e.to_string())?;
+    }
+    Ok(svg)
+}
+
+fn draw(
+    all: &Drawing<'_>,
+    cells: &[Cell],
+    reuses: &[Reuse],
+    server: &str,
+    recommendation: Option<&Recommendation>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    all.fill(&WHITE)?;
+    let heading = |size: u32| ("sans-serif", size).into_font();
+    let chosen = recommendation.map_or_else(String::new, |r| format!(": take {}", r.connections));
+    all.draw_text(
+        &format!("Calls by the size of their pool{chosen}"),
+        &heading(20).into_text_style(all),
+        (16, 10),
+    )?;
+    all.draw_text(server, &heading(13).color(&BLACK.mix(0.7)), (16, 38))?;
+    let (_, grid) = all.split_vertically(TITLE);
+    let areas = grid.split_evenly((reuses.len(), PANELS.len()));
+    for (i, area) in areas.iter().enumerate() {
+        let reuse = reuses[i / PANELS.len()];
+        let shown: Vec<&Cell> = cells
+            .iter()
+            .filter(|cell| cell.plan.reuse == reuse && cell.total.count > 0)
+            .collect();
+        // It is of the first kind of connections only.
+        let chosen = recommendation.filter(|_| i < PANELS.len());
+        let chosen = chosen.map(|r| r.connections);
+        panel(area, &shown, reuse, &PANELS[i % PANELS.len()], chosen)?;
+    }
+    Ok(())
+}
+
+fn panel(
+    area: &Drawing<'_>,
+    cells: &[&Cell],
+    reuse: Reuse,
+    Panel { title, value }: &Panel,
+    chosen: Option<u16>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut sizes: Vec<u16> = cells.iter().map(|cell| cell.plan.connections).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let Some(last) = sizes.len().checked_sub(1) else {
+        return Ok(());
+    };
+    let most = cells
+        .iter()
+        .map(|cell| value(cell))
+        .fold(f64::MIN_POSITIVE, f64::max);
+    // Sizes stand at equal distances, since they are mostly multiples of each other. On the right there is room for the lines' names.
+    let (left, right) = (-0.3, last as f64 + 0.3 + 0.35 * (last as f64 + 1.0));
+    let mut chart = ChartBuilder::on(area)
+        .caption(
+            format!("{title} ({})", connections(reuse)),
+            ("sans-serif", 15).into_font(),
+        )
+        .margin(12)
+        .x_label_area_size(40)
+        .y_label_area_size(52)
+        .build_cartesian_2d(left..right, 0.0..most * 1.12)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .x_labels(0)
+        .y_labels(5)
+        .y_label_formatter(&|value| short(*value))
+        .label_style(("sans-serif", 13))
+        .draw()?;
+    let label = |text: &str, at: (f64, f64), pos: Pos, colour: RGBAColor| {
+        let style = ("sans-serif", 13).into_font().color(&colour).pos(pos);
+        Text::new(text.to_owned(), at, style)
+    };
+    let below = Pos::new(HPos::Center, VPos::Top);
+    for (i, size) in sizes.iter().enumerate() {
+        let at = (i as f64, 0.0);
+        let text = size.to_string();
+        let plotted = chart.plotting_area();
+        let (x, y) = plotted.map_coordinate(&at);
+        let (left, top) = area.get_base_pixel();
+        let style = ("sans-serif", 13).into_font().color(&BLACK).pos(below);
+        area.draw_text(&text, &style, (x - left, y - top + 6))?;
+    }
+    let (x, y) = chart
+        .plotting_area()
+        .map_coordinate(&(last as f64 / 2.0, 0.0));
+    let (base_x, base_y) = area.get_base_pixel();
+    let style = ("sans-serif", 13)
+        .into_font()
+        .color(&BLACK.mix(0.7))
+        .pos(below);
+    area.draw_text("max_connections", &style, (x - base_x, y - base_y + 24))?;
+    if let Some(i) = chosen.and_then(|chosen| sizes.iter().position(|size| *size == chosen)) {
+        let x = i as f64;
+        let up = [(x, 0.0), (x, most * 1.12)];
+        chart.draw_series(LineSeries::new(up, BLACK.mix(0.15).stroke_width(8)))?;
+    }
+    let mut loads: Vec<Load> = Vec::new();
+    for cell in cells {
+        if !loads.contains(&cell.plan.load) {
+            loads.push(cell.plan.load);
+        }
+    }
+    // The lines' names must not cover each other.
+    let apart = most * 0.07;
+    let mut names: Vec<(f64, String, RGBColor)> = Vec::new();
+    for (load, colour) in loads.iter().zip(COLOURS.iter().cycle()) {
+        let mut points: Vec<(f64, f64)> = cells
+            .iter()
+            .filter(|cell| cell.plan.load == *load)
+            .filter_map(|cell| {
+                let at = sizes
+                    .iter()
+                    .position(|size| *size == cell.plan.connections)?;
+                Some((at as f64, value(cell)))
+            })
+            .collect();
+        points.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        chart.draw_series(LineSeries::new(
+            points.iter().copied(),
+            colour.stroke_width(2),
+        ))?;
+        chart.draw_series(
+            points
+                .iter()
+                .map(|point| Circle::new(*point, 4, colour.filled())),
+        )?;
+        if let Some((_, end)) = points.last() {
+            names.push((*end, load.to_string(), *colour));
+        }
+    }
+    // Those that end in one place stand in the order of their loads.
+    names.sort_by_key(|(end, ..)| (end / apart).round() as i64);
+    let mut lowest = f64::MIN;
+    for (end, name, colour) in names {
+        lowest = end.max(lowest + apart);
+        let beside = Pos::new(HPos::Left, VPos::Center);
+        chart.draw_series([label(
+            &name,
+            (last as f64 + 0.12, lowest),
+            beside,
+            colour.to_rgba(),
+        )])?;
+    }
+    Ok(())
+}
+
+fn connections(reuse: Reuse) -> &'static str {
+    match reuse {
+        Reuse::Warm => "connections open before",
+        Reuse::Cold => "connections opened when needed",
+        Reuse::Off => "a connection for each call",
+    }
+}

@@ -1,0 +1,69 @@
+//! Which of the measured sizes a pool should have.
+
+use serde::Serialize;
+
+use super::cell::{Cell, Load};
+
+/// A pool whose slow calls take so much longer than the best pool's is too small.
+const CLOSE: f64 = 1.1;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Recommendation {
+    pub(super) connections: u16,
+    pub(super) reason: String,
+}
+
+/// The smallest pool that is nearly as good as the best, under the heaviest load of the grid.
+pub(super) fn recommend(cells: &[Cell]) -> Option<Recommendation> {
+    let weight = |cell: &Cell| match cell.plan.load {
+        Load::InFlight(n) => f64::from(n),
+        Load::PerSecond(rate) => rate,
+    };
+    // One kind of connections is enough to tell: the first that was asked for.
+    let reuse = cells.first()?.plan.reuse;
+    let heaviest = cells.iter().map(weight).fold(0.0, f64::max);
+    let mut pools: Vec<&Cell> = cells
+        .iter()
+        .filter(|cell| cell.plan.reuse == reuse && weight(cell) == heaviest && cell.total.count > 0)
+        .collect();
+    pools.sort_by_key(|cell| cell.plan.connections);
+    let best = pools.iter().map(|cell| cell.total.p95).reduce(f64::min)?;
+    let at = pools
+        .iter()
+        .position(|cell| cell.total.p95 <= best * CLOSE)?;
+    let chosen = pools[at];
+    let (connections, total, queued) =
+        (chosen.plan.connections, chosen.total.p95, chosen.queued.p50);
+    let load = chosen.plan.load;
+    let mut reason =
+        format!("{connections} connections: with {load}, 95 % of calls end within {total:.0} ms");
+    if let Some(smaller) = at.checked_sub(1).map(|at| pools[at]) {
+        let (fewer, longer, waiting) = (
+            smaller.plan.connections,
+            smaller.total.p95,
+            smaller.queued.p50,
+        );
+        reason += &format!(
+            "; with {fewer} it is {longer:.0} ms, and half of them wait longer than {waiting:.0} ms for a connection"
+        );
+    }
+    if let Some(larger) = pools
+        .last()
+        .filter(|larger| larger.plan.connections > connections)
+    {
+        let (more, shorter) = (larger.plan.connections, larger.total.p95);
+        reason += &format!("; with {more} it is {shorter:.0} ms, no better");
+    } else if queued > total / 10.0 {
+        reason += &format!(
+            ". That is the largest pool of the grid, and half of the calls still wait longer than {queued:.0} ms for a connection: \
+             measure larger ones (--connections)"
+        );
+    } else if pools.len() == 1 {
+        reason += ". It is the only size of the grid: measure others beside it (--connections)";
+    }
+    reason += ". As many should be kept alive, or those above LLM_MAX_KEEPALIVE are opened anew at each peak.";
+    Some(Recommendation {
+        connections,
+        reason,
+    })
+}

@@ -1,0 +1,140 @@
+//! Who is called: the simulated provider on a simulated network, or a real one.
+
+use std::time::Duration;
+
+use clap::Args;
+use warmline::{Client, ClientBuilder, HttpVersion, Provider, Request};
+use warmline_sim::{Config, Sim};
+
+use crate::environment::{self, Wanted};
+use crate::report::Failure;
+
+#[derive(Args)]
+pub(crate) struct Whom {
+    /// `anthropic` or `openai`.
+    #[arg(long)]
+    provider: Option<String>,
+    /// Call the provider that the environment names, for money, held to LLM_BUDGET_LIMIT, rather than the simulated one.
+    #[arg(long, conflicts_with_all = ["tls", "delay", "pace"])]
+    live: bool,
+    /// Call a server that speaks the provider's dialect, rather than the simulated one.
+    #[arg(long, conflicts_with_all = ["tls", "delay", "pace"])]
+    base_url: Option<String>,
+    /// The model. [env: LLM_MODEL]
+    #[arg(long)]
+    model: Option<String>,
+    /// What is asked.
+    #[arg(long, default_value = "Count from 1 to 100.")]
+    prompt: String,
+    /// How many tokens a reply has; of a real model, the most that it may have.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    tokens: u32,
+    /// How long the simulated model takes per token, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pace: u64,
+    /// How long each byte travels to the simulated provider and back, each way, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    delay: u64,
+    /// Let the simulated provider speak TLS.
+    #[arg(long)]
+    tls: bool,
+}
+
+/// Who is called, and how.
+pub(super) struct Server {
+    /// For people.
+    pub(super) name: String,
+    builder: ClientBuilder,
+    request: Request,
+    /// On a thread of its own, so that what it takes is not taken for the client's.
+    _simulated: Option<(Sim, tokio::runtime::Runtime)>,
+}
+
+impl Server {
+    pub(super) fn start(options: &Whom, http2: bool) -> Result<Self, Failure> {
+        let mut request = Request::new()
+            .user(&*options.prompt)
+            .max_tokens(options.tokens);
+        request.model.clone_from(&options.model);
+        let mut server = if options.live || options.base_url.is_some() {
+            let builder = environment::builder(Wanted {
+                provider: options.provider.clone(),
+                model: options.model.clone(),
+                base_url: options.base_url.clone(),
+                budget: None,
+            })?;
+            let name = match &options.base_url {
+                Some(url) => url.clone(),
+                None => builder.provider().to_string(),
+            };
+            Self {
+                name: format!("{name}, replies of at most {} tokens", options.tokens),
+                builder,
+                request,
+                _simulated: None,
+            }
+        } else {
+            let provider = match options.provider.as_deref() {
+                Some(name) => name.parse()?,
+                None => Provider::Anthropic,
+            };
+            let config = Config {
+                tls: options.tls,
+                one_way_delay: Duration::from_millis(options.delay),
+                ..Config::default()
+            };
+            Self::simulated(provider, &config, request, options.tokens, options.pace)?
+        };
+        if http2 {
+            server.builder = server.builder.http_version(HttpVersion::Http2);
+            server.name.push_str(", HTTP/2");
+        }
+        Ok(server)
+    }
+
+    pub(super) fn simulated(
+        provider: Provider,
+        config: &Config,
+        request: Request,
+        tokens: u32,
+        pace: u64,
+    ) -> Result<Self, Failure> {
+        let wrong = |e| Failure::Other(format!("the simulated provider cannot start: {e}"));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(wrong)?;
+        let sim = runtime
+            .block_on(Sim::start(config.clone()))
+            .map_err(wrong)?;
+        let mut builder = environment::simulated(Client::builder(provider), &sim);
+        if let Some(certificate) = sim.certificate() {
+            builder = builder.root_certificate(certificate);
+        }
+        let model = request.model.as_deref();
+        let model = model.unwrap_or(provider.default_model());
+        let model = format!("{model}?tokens={tokens}&pace={pace}&flush");
+        let distance = match config.one_way_delay {
+            Duration::ZERO => "on this machine".to_owned(),
+            one_way => format!("{one_way:?} away each way"),
+        };
+        let encrypted = if config.tls { "TLS" } else { "no TLS" };
+        Ok(Self {
+            name: format!(
+                "the simulated provider, {distance}, {encrypted}, replies of {tokens} tokens at {pace} ms each"
+            ),
+            builder,
+            request: request.model(model),
+            _simulated: Some((sim, runtime)),
+        })
+    }
+
+    pub(super) fn client(&self) -> ClientBuilder {
+        self.builder.clone()
+    }
+
+    pub(super) fn request(&self) -> Request {
+        self.request.clone()
+    }
+}

@@ -1,0 +1,83 @@
+//! The grid as text.
+
+use std::fmt::Write;
+
+use super::cell::{Cell, Load, Quantiles};
+
+pub(super) fn text(cells: &[Cell]) -> String {
+    let load = match cells.first().map(|cell| cell.plan.load) {
+        Some(Load::PerSecond(_)) => "a second",
+        _ => "in flight",
+    };
+    let mut text = String::new();
+    let times = "p50   p95   p99";
+    let _ = writeln!(
+        text,
+        "{:>9} {:>5} {:>5} {:>8} {:>6} {:>7} {:>7}   {:>17}   {:>17}   {:>17}   {:>17} {:>7}",
+        load,
+        "pool",
+        "",
+        "calls/s",
+        "errors",
+        "sockets",
+        "reused",
+        "queued, ms",
+        "connect, ms",
+        "first event, ms",
+        "total, ms",
+        "CPU, µs"
+    );
+    let _ = writeln!(
+        text,
+        "{:>53}   {times:>17}   {times:>17}   {times:>17}   {times:>17} {:>7}",
+        "opened", "a call"
+    );
+    let mut messages = Vec::new();
+    for cell in cells {
+        let load = match cell.plan.load {
+            Load::InFlight(n) => n.to_string(),
+            Load::PerSecond(rate) => rate.to_string(),
+        };
+        let errors: u32 = cell.errors.values().sum();
+        let _ = writeln!(
+            text,
+            "{load:>9} {:>5} {:>5} {:>8.1} {errors:>6} {:>7} {:>5.1} %   {}   {}   {}   {} {:>7.0}",
+            cell.plan.connections,
+            cell.plan.reuse.name(),
+            cell.calls_per_second,
+            cell.sockets_opened,
+            cell.reused_percent,
+            quantiles(&cell.queued),
+            quantiles(&cell.connect),
+            quantiles(&cell.first_event),
+            quantiles(&cell.total),
+            cell.cpu_us_per_call,
+        );
+        messages.extend(
+            cell.error_messages
+                .iter()
+                .map(|message| (cell.plan, message)),
+        );
+    }
+    for (plan, message) in messages {
+        let _ = writeln!(text, "{plan}: {message}");
+    }
+    text
+}
+
+fn quantiles(times: &Quantiles) -> String {
+    if times.count == 0 {
+        return format!("{:>5} {:>5} {:>5}", "–", "–", "–");
+    }
+    let [p50, p95, p99] = [times.p50, times.p95, times.p99].map(short);
+    format!("{p50:>5} {p95:>5} {p99:>5}")
+}
+
+/// As many digits as say something.
+pub(super) fn short(ms: f64) -> String {
+    match ms {
+        ..0.05 => "0".to_owned(),
+        ..9.95 => format!("{ms:.1}"),
+        _ => format!("{ms:.0}"),
+    }
+}

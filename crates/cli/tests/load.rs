@@ -1,0 +1,198 @@
+//! `warmline load` as a program.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::process::Command;
+
+use common::warmline;
+use serde_json::{Value, json};
+
+fn outcome(command: &mut Command) -> (i32, String, String) {
+    common::outcome(command.output().unwrap())
+}
+
+fn object(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+#[test]
+fn a_grid_is_measured_counted_and_drawn() {
+    let plot = std::env::temp_dir().join(format!("warmline-load-{}.svg", std::process::id()));
+    let mut command = warmline(&[
+        "load",
+        "--concurrency",
+        "1,4",
+        "--connections",
+        "2,4",
+        "--reuse",
+        "warm,cold,off",
+        "--calls",
+        "12",
+        "--tokens",
+        "2",
+        "--pace",
+        "1",
+        "--tls",
+        "--json",
+        "--plot",
+    ]);
+    let (code, stdout, stderr) = outcome(command.arg(&plot));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let found = object(&stdout);
+    let cells = found["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 12);
+    for cell in cells {
+        let in_flight = cell["load"]["in_flight"].as_u64().unwrap();
+        let most = in_flight.min(cell["connections"].as_u64().unwrap());
+        let opened = cell["sockets_opened"].as_u64().unwrap();
+        assert_eq!(cell["errors"], json!({}), "{cell}");
+        assert_eq!(
+            (&cell["calls"], &cell["total"]["count"]),
+            (&json!(12), &json!(12))
+        );
+        match cell["reuse"].as_str().unwrap() {
+            "warm" => assert_eq!(
+                (opened, &cell["connect"]["count"]),
+                (most, &json!(0)),
+                "{cell}"
+            ),
+            "cold" => assert_eq!(
+                (opened, &cell["connect"]["count"]),
+                (most, &json!(most)),
+                "{cell}"
+            ),
+            _ => assert_eq!(
+                (opened, &cell["connect"]["count"]),
+                (12, &json!(12)),
+                "{cell}"
+            ),
+        }
+        assert!(cell["sockets_at_once"].as_u64().unwrap() <= cell["connections"].as_u64().unwrap());
+        assert!(cell["cpu_us_per_call"].as_f64().unwrap() > 0.0);
+    }
+    let chosen = &found["recommendation"];
+    let reason = chosen["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with(&format!(
+            "{} connections: with 4 in flight",
+            chosen["connections"]
+        )),
+        "{reason}"
+    );
+    let svg = std::fs::read_to_string(&plot).unwrap();
+    std::fs::remove_file(&plot).unwrap();
+    for said in [
+        "connections open before",
+        "a connection for each call",
+        "4 in flight",
+        "max_connections",
+    ] {
+        assert!(svg.contains(said), "{said}");
+    }
+    assert_eq!(
+        svg.matches("<circle").count(),
+        24,
+        "a point for each cell in each panel"
+    );
+}
+
+#[test]
+fn a_rate_is_kept_to_and_the_table_says_what_failed() {
+    let (code, stdout, stderr) = outcome(&mut warmline(&[
+        "load",
+        "--rate",
+        "400",
+        "--connections",
+        "3",
+        "--calls",
+        "30",
+        "--tokens",
+        "1",
+        "--pace",
+        "0",
+        "--http2",
+    ]));
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(
+        stdout.contains("a second  pool") && stdout.contains("\n      400     3  warm"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("HTTP/2") && stdout.contains("the only size of the grid"),
+        "{stdout}"
+    );
+    let (code, stdout, stderr) = outcome(
+        warmline(&[
+            "load",
+            "--base-url",
+            "http://127.0.0.1:9",
+            "--concurrency",
+            "1",
+            "--connections",
+            "2",
+            "--reuse",
+            "cold",
+            "--calls",
+            "2",
+        ])
+        .envs([("LLM_MAX_RETRIES", "0"), ("OPENAI_API_KEY", "sk-none")]),
+    );
+    assert_eq!(code, 1, "{stdout}");
+    assert!(
+        stdout.contains("1 in flight on 2 connections, cold: ")
+            && stdout.contains("no connection to http://127.0.0.1:9"),
+        "{stdout}"
+    );
+    assert!(stderr.ends_with("every call failed\n"), "{stderr}");
+}
+
+#[test]
+fn the_claims_are_measured_in_one_run() {
+    let (code, stdout, stderr) = outcome(&mut warmline(&["load", "--seed-table", "--json"]));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let found = object(&stdout);
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 7);
+    // What does not hang on the machine's speed.
+    let from = |row: usize| rows[row]["from"].as_str().unwrap();
+    assert!(
+        from(1).contains("in 100 handshakes, and") && from(1).ends_with("in 1"),
+        "{}",
+        from(1)
+    );
+    assert_eq!(from(2), "0 handshakes in 100 requests");
+    assert_eq!(rows[5]["measured"], "1 → 10");
+    assert!(
+        from(6).ends_with("0 of the warmed-up ones made a handshake"),
+        "{}",
+        from(6)
+    );
+}
+
+#[test]
+fn what_cannot_be_asked_is_said() {
+    for (arguments, says) in [
+        (&["--concurrency", "0"][..], "0 is not in 1..=10000"),
+        (&["--connections", "ten"], "invalid value 'ten'"),
+        (&["--rate", "-1"], "--rate"),
+        (&["--rate", "0"], "it must be from 0.01 to 100000"),
+        (
+            &["--rate", "5", "--concurrency", "5"],
+            "cannot be used with",
+        ),
+        (&["--live", "--delay", "5"], "cannot be used with"),
+        (&["--provider", "antropic"], "\"antropic\""),
+        (
+            &["--live"],
+            "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url",
+        ),
+        (&["--reuse", "maybe"], "[possible values: warm, cold, off]"),
+    ] {
+        let (code, _, stderr) = outcome(warmline(&["load"]).args(arguments));
+        assert!(
+            code == 2 && stderr.contains(says),
+            "{arguments:?}: {code} {stderr}"
+        );
+    }
+}
