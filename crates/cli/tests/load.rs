@@ -187,6 +187,10 @@ fn what_cannot_be_asked_is_said() {
             &["--live"],
             "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url",
         ),
+        (
+            &["--plot", "/nowhere/x.svg"],
+            "/nowhere/x.svg cannot be written: No such file",
+        ),
         (&["--reuse", "maybe"], "[possible values: warm, cold, off]"),
     ] {
         let (code, _, stderr) = outcome(warmline(&["load"]).args(arguments));

@@ -7,6 +7,7 @@ mod seed;
 mod server;
 mod table;
 
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -97,6 +98,12 @@ fn rate(text: &str) -> Result<f64, String> {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if options.seed_table {
         return seed::run(options.json);
+    }
+    if let Some(file) = &options.plot {
+        // Said now rather than after all has been measured; what is there is kept until there is a new one.
+        let open = OpenOptions::new().append(true).create(true).open(file);
+        let wrong = |e| Failure::Config(format!("{} cannot be written: {e}", file.display()));
+        open.map_err(wrong)?;
     }
     let plans = plans(options);
     let server = Server::start(&options.server, options.http2)?;

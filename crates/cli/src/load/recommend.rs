@@ -35,8 +35,9 @@ pub(super) fn recommend(cells: &[Cell]) -> Option<Recommendation> {
     let (connections, total, queued) =
         (chosen.plan.connections, chosen.total.p95, chosen.queued.p50);
     let load = chosen.plan.load;
+    let s = if connections == 1 { "" } else { "s" };
     let mut reason =
-        format!("{connections} connections: with {load}, 95 % of calls end within {total:.0} ms");
+        format!("{connections} connection{s}: with {load}, 95 % of calls end within {total:.0} ms");
     if let Some(smaller) = at.checked_sub(1).map(|at| pools[at]) {
         let (fewer, longer, waiting) = (
             smaller.plan.connections,
