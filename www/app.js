@@ -16,6 +16,7 @@ const gateway = new Warmline({
   maxRetries: 0,
   timeoutMs: 60_000,
   budget: { name: "this-page", usd: PAGE_BUDGET },
+  fetch: numbered,
 });
 
 /** Of the visitor's own key, where there is one. */
@@ -26,10 +27,29 @@ function client() {
   return { llm: new Warmline({ provider, apiKey, dangerouslyAllowBrowser: true }), own: provider };
 }
 
+/** Calls that are about to be sent, in their order. */
+const sending = [];
+const bySent = new Map();
+
+/** Gives each call an address of its own, by which the browser's Resource Timing tells what it did for it. */
+function numbered(url, init) {
+  const call = sending.shift();
+  const address = `${url}?call=${bySent.size}`;
+  bySent.set(address, call);
+  return fetch(address, init);
+}
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) {
+    const call = bySent.get(entry.name);
+    if (call) call.resource = entry;
+  }
+}).observe({ type: "resource" });
+
 /** Streams a reply and notes when what came. */
 async function stream(llm, request, { name, signal, onEvent = () => {} }) {
   const call = { name, begun: performance.now() / 1000 + start };
   calls.push(call);
+  if (llm === gateway) sending.push(call);
   try {
     for await (const event of llm.stream(request, { signal })) {
       if (event.type === "text" || event.type === "tool_call") call.first ??= performance.now() / 1000 + start;
@@ -39,6 +59,8 @@ async function stream(llm, request, { name, signal, onEvent = () => {} }) {
     }
   } catch (error) {
     call.failed = error.kind ?? "error";
+    // One that is refused is not sent.
+    if (sending.includes(call)) sending.splice(sending.indexOf(call), 1);
     throw error;
   } finally {
     call.ended = performance.now() / 1000 + start;
@@ -161,12 +183,13 @@ for (const [name, dropping] of [["dragover", true], ["dragleave", false], ["drop
 
 // ---- What can be broken ----
 
+let unique = Date.now();
+/** No two are alike: the simulated provider's ids of requests depend on nothing but what they say. */
 const ask = (scenario = "", maxTokens = 200) => ({
   model: MODEL + scenario,
   maxTokens,
-  messages: [{ role: "user", content: "Hello" }],
+  messages: [{ role: "user", content: `Hello, this is ${unique++}` }],
 });
-let unique = Date.now();
 
 const tries = {
   async ten() {
@@ -255,6 +278,19 @@ function showPool({ now }) {
   $("pool-line").textContent = `${now.in_use} in use · ${now.idle} idle · ${now.waiting} waiting · opened ${now.opened}, reused ${now.reused} times · peak ${now.peak} of ${limits.max_connections}`;
 }
 
+function showAlerts(alerts) {
+  const latest = alerts.slice(-3).reverse();
+  const items = latest.map(({ at, seen, advice }) => {
+    const when = new Date(at * 1000).toLocaleTimeString();
+    return element("li", { text: `${when} ${seen}. ` }, element("strong", { text: `${advice[0].toUpperCase()}${advice.slice(1)}.` }));
+  });
+  const text = items.map(({ textContent }) => textContent).join();
+  // Only news is for a screen reader to read out.
+  if ($("alerts").dataset.text === text) return;
+  $("alerts").dataset.text = text;
+  $("alerts").replaceChildren(...items);
+}
+
 function showBudgets(budgets) {
   const bars = budgets.map(({ name, limit, spent, reserved }) => {
     const share = (usd) => `${Math.min(100, (100 * Number(usd)) / Number(limit))}%`;
@@ -270,6 +306,14 @@ function showBudgets(budgets) {
 }
 
 const SHOWN = 40;
+const ms = (seconds) => `${Math.round(seconds * 1000)} ms`;
+
+/** How long a call waited in the browser for one of the few connections that it opens to a host, and connected, in seconds. */
+function inBrowser({ resource }) {
+  if (!resource) return undefined;
+  const connect = resource.connectEnd - resource.connectStart;
+  return { queued: (resource.requestStart - resource.startTime - connect) / 1000, connect: connect / 1000 };
+}
 
 function showTimeline(recent) {
   const byId = new Map(recent.map((call) => [call.id, call]));
@@ -290,12 +334,17 @@ function showTimeline(recent) {
     const parts = [];
     const part = (kind, from, to) => to > from && parts.push([kind, at(from), at(to) - at(from)]);
     let reached = begun;
+    const of = inBrowser(call);
+    if (of) {
+      part("queued", begun, (reached = begun + of.queued));
+      part("connect", reached, (reached += of.connect));
+    }
     if (seen) {
-      const queued = seen.queued_ms / 1000;
-      part("queued", begun, (reached = begun + queued));
+      part("queued", reached, (reached += seen.queued_ms / 1000));
       part("connect", reached, (reached += (seen.connect_ms ?? 0) / 1000));
     }
-    part("first", reached, first ?? ended ?? now);
+    // What it waits for is known once it has ended.
+    part(ended ? "first" : "pending", reached, first ?? ended ?? now);
     if (first) part(ended ? "stream" : "open", first, ended ?? now);
     if (failed && ended) parts.push(["failed", Math.max(0, at(ended) - 0.6), 0.6]);
     const track = element("div", { className: "track" });
@@ -305,14 +354,15 @@ function showTimeline(recent) {
       made.style.width = `${width}%`;
       track.append(made);
     }
-    const connection = seen && (seen.connect_ms === null ? "reused" : "new");
+    const connection = seen ? (seen.connect_ms === null ? "reused" : "new") : of && (of.connect > 0 ? "new" : "reused");
     const label = element("span", { className: "name" });
     if (connection) label.append(element("span", { className: `mark ${connection}` }), " ");
     label.append(name);
     const took = ended ? `${Math.round((ended - begun) * 1000)} ms` : "…";
     const attempts = seen?.attempts > 1 ? ` · ${seen.attempts} tries` : "";
     const row = element("div", { className: "call" }, label, track, element("span", { className: "took", text: (failed ? `${failed === "budget_exceeded" ? "refused" : failed} ` : "") + took + attempts }));
-    row.title = seen ? `queued ${seen.queued_ms} ms, ${connection} connection${seen.connect_ms === null ? "" : ` in ${seen.connect_ms} ms`}, first token ${seen.first_event_ms} ms, total ${seen.total_ms} ms` : "";
+    const browser = of ? `in the browser: waited ${ms(of.queued)}, ${of.connect ? `connected in ${ms(of.connect)}` : "reused a connection"}. ` : "";
+    row.title = browser + (seen ? `In the gateway: queued ${seen.queued_ms} ms, ${connection} connection${seen.connect_ms === null ? "" : ` in ${seen.connect_ms} ms`}, first token ${seen.first_event_ms} ms, total ${seen.total_ms} ms` : "");
     return row;
   });
   $("timeline").replaceChildren(...rows);
@@ -322,9 +372,10 @@ function showTimeline(recent) {
 const live = new EventSource("/v1/llm/stats?samples=0&every=200");
 let unreachable = false;
 live.addEventListener("message", async ({ data }) => {
-  const { providers: { anthropic }, spend } = JSON.parse(data);
+  const { providers: { anthropic }, spend, alerts } = JSON.parse(data);
   unreachable = false;
   showPool(anthropic.pool);
+  showAlerts(alerts);
   showTimeline(anthropic.recent);
   const own = await gateway.spend();
   showBudgets([...own.budgets, ...spend.budgets.map((budget) => ({ ...budget, name: "the gateway" }))]);

@@ -11,7 +11,7 @@ const { chromium } = require("playwright-core");
 const axe = require.resolve("axe-core/axe.min.js");
 
 const env = { PATH: process.env.PATH, LLM_MAX_CONNECTIONS: "3", LLM_MAX_KEEPALIVE: "2" };
-const { gateway, url } = await serve(native, ["--site", site], { env, cwd: site });
+const { gateway, url } = await serve(native, ["--alert-wait", "200", "--site", site], { env, cwd: site });
 const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const browser = await chromium.launch({ executablePath, args });
 
@@ -64,9 +64,13 @@ for (const [width, colorScheme] of [[1440, "light"], [380, "dark"], [1440, "dark
     await said("The provider cut the stream after");
     await page.click("[data-try=exhaust]");
     await page.waitForFunction(() => document.querySelectorAll(".slot.waiting").length > 0, undefined, { timeout: 10_000 });
-    if (pictures) await page.waitForFunction(() => document.querySelectorAll(".call .mark").length > 26);
+    if (pictures) await page.waitForFunction(() => document.querySelectorAll(".call .mark").length > 32);
     await picture("busy");
     await said("24 calls for 3 connections: 24 answered, each in its turn, and never more than 3 sockets open");
+    check(/waited 200\.0ms for a connection.*Raise max_connections/.test(await page.locator("#alerts").textContent()), await page.locator("#alerts").innerHTML());
+    // Browsers open six connections to a host, of which the stats take one: the rest of 24 calls wait in the browser.
+    const titles = await page.locator(".call").evaluateAll((rows) => rows.map(({ title }) => title));
+    check(titles.some((title) => /in the browser: waited \d{3,} ms/.test(title)), `no call waited in the browser: ${titles.join("; ")}`);
     await page.click("[data-try=spend]");
     await said("Refused before it was sent");
     await page.waitForFunction(() => document.querySelector(".meter .spent")?.style.width !== "0%");

@@ -6,7 +6,7 @@ mod anthropic;
 mod assembly;
 mod error;
 mod openai;
-mod rate_limit;
+pub(crate) mod rate_limit;
 mod stream;
 
 use std::fmt;
@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::anthropic::DEFAULT_MAX_TOKENS;
 pub(crate) use self::error::decode_error;
 pub use self::rate_limit::RateLimit;
-pub(crate) use self::rate_limit::note as note_rate_limits;
 pub(crate) use self::stream::StreamDecoder;
 use crate::json::{Malformed, Reader, Stopped, Writer, quote};
 use crate::transport::Headers;

@@ -17,7 +17,7 @@ use super::connection::Conn;
 use super::dial::Dialer;
 use super::gate::{Gate, Grant, Lease, Ticket};
 use super::{Endpoint, Headers, Incoming, Options};
-use crate::provider::note_rate_limits;
+use crate::provider::rate_limit;
 use crate::runtime::{Instant, Shareable};
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
 
@@ -192,7 +192,7 @@ impl Inner {
         let (head, incoming) = response.into_parts();
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
-        note_rate_limits(&mut self.rate_limits(), headers);
+        rate_limit::note(&mut self.rate_limits(), headers);
         let mut body = Body {
             incoming,
             lease: Some(lease),

@@ -173,7 +173,7 @@ async fn the_stats_hold_alerts_with_what_to_change_and_what_is_left_of_rate_limi
         ("LLM_MAX_KEEPALIVE", "1"),
         ("LLM_BUDGET_LIMIT", "0.1"),
     ];
-    let gateway = Gateway::start(&sim, &[], &limits).await;
+    let gateway = Gateway::start(&sim, &["--alert-wait", "50"], &limits).await;
     let left = "header.anthropic-ratelimit-requests-limit=50&header.anthropic-ratelimit-requests-remaining=49";
     let held = gateway.post(
         PATHS[0],

@@ -37,7 +37,14 @@ pub(crate) fn run(options: &Options) -> Result {
     let gateway = setup::binary("warmline-cli", "warmline")?;
     let mut gateway = Command::new(gateway);
     gateway
-        .args(["serve", "--port", &options.port.to_string(), "--site"])
+        .args([
+            "serve",
+            "--alert-wait",
+            "200",
+            "--port",
+            &options.port.to_string(),
+            "--site",
+        ])
         .arg(&site);
     // The page breaks things on purpose: that is for the simulated provider, not for anybody's money.
     for name in [

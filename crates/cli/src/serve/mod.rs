@@ -22,7 +22,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::services::ServeDir;
-use warmline::{Client, Provider};
+use warmline::{AlertThresholds, Client, Provider};
 
 use self::alerts::Alerts;
 use self::answer::{Answer, Refusal};
@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// The largest request that is read, in bytes.
     #[arg(long, default_value_t = 32 << 20, value_name = "BYTES")]
     max_body: usize,
+    /// How long a call may wait for a connection, in milliseconds, before there is an alert.
+    #[arg(long, default_value_t = 1000, value_name = "MS")]
+    alert_wait: u64,
     /// A folder of pages to serve besides, such as the demo's.
     #[arg(long, value_name = "FOLDER")]
     site: Option<PathBuf>,
@@ -109,7 +112,12 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ..Wanted::default()
     };
     let alerts = Alerts::default();
-    let (clients, _sim) = environment::clients(wanted, |builder| alerts.of_pool(builder)).await?;
+    let thresholds = AlertThresholds {
+        wait: Duration::from_millis(options.alert_wait),
+        ..AlertThresholds::default()
+    };
+    let prepare = |builder| alerts.of_pool(builder).alert_thresholds(thresholds);
+    let (clients, _sim) = environment::clients(wanted, prepare).await?;
     let clients: Vec<Client> = clients
         .iter()
         .map(|client| alerts.of_budgets(client))
