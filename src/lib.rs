@@ -25,6 +25,10 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/quick-start.md")]
+struct QuickStart;
+
 mod chat;
 mod client;
 mod config;

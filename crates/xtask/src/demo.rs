@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use clap::Args;
 
-use crate::{Result, npm, root, run as run_command, setup};
+use crate::{Result, npm, open, root, run as run_command, setup};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -106,16 +106,4 @@ pub(crate) fn site() -> Result<PathBuf> {
         }
     }
     Ok(site)
-}
-
-/// Whether there is a browser to open is this machine's business.
-fn open(url: &str) {
-    let program = match std::env::consts::OS {
-        "macos" => "open",
-        "windows" => "explorer",
-        _ => "xdg-open",
-    };
-    let mut command = Command::new(program);
-    let quiet = command.arg(url).stdout(Stdio::null()).stderr(Stdio::null());
-    let _ = quiet.spawn();
 }

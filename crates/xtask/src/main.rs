@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what the project does to itself.
 
 mod demo;
+mod docs;
 mod npm;
 mod prices;
 mod runtimes;
@@ -10,7 +11,7 @@ mod test;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
 
@@ -32,6 +33,8 @@ enum Task {
     Npm,
     /// Start the demo: the page in www/, the gateway behind it, and a simulated provider, all on this machine.
     Demo(demo::Options),
+    /// Build the book in docs/ into target/book, with the crate's reference, and open it.
+    Docs(docs::Options),
     /// Say how large the npm package is, and what in it weighs most.
     Size,
     /// Make the price tables in src/cost/ anew from the public list, and say where the cross-check disagrees.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::everything(),
         Task::Npm => npm::build().map(drop),
         Task::Demo(options) => demo::run(&options),
+        Task::Docs(options) => docs::run(&options),
         Task::Size => size::report(),
         Task::Prices => prices::generate(),
     };
@@ -73,4 +77,19 @@ fn run(command: &mut Command) -> Result {
         return Err(format!("{command:?} failed: {status}").into());
     }
     Ok(())
+}
+
+/// Opens an address or a file as this machine does; whether it can is its own business.
+fn open(what: &str) {
+    let program = match std::env::consts::OS {
+        "macos" => "open",
+        "windows" => "explorer",
+        _ => "xdg-open",
+    };
+    let mut command = Command::new(program);
+    let quiet = command
+        .arg(what)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let _ = quiet.spawn();
 }

@@ -159,22 +159,29 @@ pub(crate) fn wasm_test_runner() -> Result<PathBuf> {
     let wanted =
         &manifest["target"]["cfg(target_family = \"wasm\")"]["dependencies"]["wasm-bindgen"];
     let version = wanted.as_str().unwrap_or_default().trim_start_matches('=');
-    let folder = root().join("target/tools").join(version);
-    let runner = folder.join("bin/wasm-bindgen-test-runner");
-    if !runner.exists() {
-        println!("xtask: cargo install wasm-bindgen-cli {version}, for target/tools");
+    cargo_installed("wasm-bindgen-cli", version, &[], "wasm-bindgen-test-runner")
+}
+
+/// What makes a book of docs/.
+pub(crate) fn mdbook() -> Result<PathBuf> {
+    let without_server = ["--no-default-features", "--features", "search"];
+    cargo_installed("mdbook", "0.5.4", &without_server, "mdbook")
+}
+
+/// A program of a crate, of exactly this version.
+fn cargo_installed(package: &str, version: &str, how: &[&str], name: &str) -> Result<PathBuf> {
+    let folder = root()
+        .join("target/tools")
+        .join(format!("{package}-{version}"));
+    let program = folder.join("bin").join(name);
+    if !program.exists() {
+        println!("xtask: cargo install {package} {version}, for target/tools");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut install = Command::new(cargo);
-        install.args([
-            "install",
-            "wasm-bindgen-cli",
-            "--quiet",
-            "--version",
-            version,
-        ]);
-        run(install.arg("--root").arg(&folder))?;
+        install.args(["install", package, "--quiet", "--version", version]);
+        run(install.args(how).arg("--root").arg(&folder))?;
     }
-    Ok(runner)
+    Ok(program)
 }
 
 /// A Chromium or Chrome that is installed, else Debian's.

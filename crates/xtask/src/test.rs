@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::runtimes::Simulator;
 use crate::setup::{self, Compiler};
-use crate::{run as run_command, runtimes};
+use crate::{docs, run as run_command, runtimes};
 
 /// What has been counted so far.
 #[derive(Default)]
@@ -53,6 +53,9 @@ pub(crate) fn run() -> ExitCode {
         "documentation tests",
         &["test", "--workspace", "--doc", "--no-fail-fast"],
     );
+    println!("== the book");
+    let book = docs::build().map_err(|e| println!("{e}"));
+    count.passed_or_failed("the book", book.is_ok());
     count.webassembly_library();
     count.runtimes();
     let Count {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::cell::{Cell, Load};
 
 /// A pool whose slow calls take so much longer than the best pool's is too small.
-const CLOSE: f64 = 1.1;
+const CLOSE: f64 = 1.15;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Recommendation {
@@ -32,20 +32,16 @@ pub(super) fn recommend(cells: &[Cell]) -> Option<Recommendation> {
         .iter()
         .position(|cell| cell.total.p95 <= best * CLOSE)?;
     let chosen = pools[at];
-    let (connections, total, queued) =
-        (chosen.plan.connections, chosen.total.p95, chosen.queued.p50);
+    let (connections, total) = (chosen.plan.connections, chosen.total.p95);
     let load = chosen.plan.load;
     let s = if connections == 1 { "" } else { "s" };
     let mut reason =
         format!("{connections} connection{s}: with {load}, 95 % of calls end within {total:.0} ms");
     if let Some(smaller) = at.checked_sub(1).map(|at| pools[at]) {
-        let (fewer, longer, waiting) = (
-            smaller.plan.connections,
-            smaller.total.p95,
-            smaller.queued.p50,
-        );
+        let (fewer, longer) = (smaller.plan.connections, smaller.total.p95);
         reason += &format!(
-            "; with {fewer} it is {longer:.0} ms, and half of them wait longer than {waiting:.0} ms for a connection"
+            "; with {fewer} it is {longer:.0} ms, and {}",
+            waiting(smaller)
         );
     }
     if let Some(larger) = pools
@@ -54,10 +50,10 @@ pub(super) fn recommend(cells: &[Cell]) -> Option<Recommendation> {
     {
         let (more, shorter) = (larger.plan.connections, larger.total.p95);
         reason += &format!("; with {more} it is {shorter:.0} ms, no better");
-    } else if queued > total / 10.0 {
+    } else if chosen.queued.p95 > total / 10.0 {
         reason += &format!(
-            ". That is the largest pool of the grid, and half of the calls still wait longer than {queued:.0} ms for a connection: \
-             measure larger ones (--connections)"
+            ". That is the largest pool of the grid, and still {}: measure larger ones (--connections)",
+            waiting(chosen)
         );
     } else if pools.len() == 1 {
         reason += ". It is the only size of the grid: measure others beside it (--connections)";
@@ -67,4 +63,12 @@ pub(super) fn recommend(cells: &[Cell]) -> Option<Recommendation> {
         connections,
         reason,
     })
+}
+
+fn waiting(cell: &Cell) -> String {
+    let (share, longer) = match (cell.queued.p50, cell.queued.p95) {
+        (half, _) if half >= 1.0 => ("half", half),
+        (_, few) => ("5 %", few),
+    };
+    format!("{share} of them wait longer than {longer:.0} ms for a connection")
 }

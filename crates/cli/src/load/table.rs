@@ -38,11 +38,15 @@ pub(super) fn text(cells: &[Cell]) -> String {
             Load::InFlight(n) => n.to_string(),
             Load::PerSecond(rate) => rate.to_string(),
         };
+        let (connections, keepalive) = (cell.plan.connections, cell.plan.keepalive);
+        let pool = match keepalive < connections {
+            true => format!("{connections}/{keepalive}"),
+            false => connections.to_string(),
+        };
         let errors: u32 = cell.errors.values().sum();
         let _ = writeln!(
             text,
-            "{load:>9} {:>5} {:>5} {:>8.1} {errors:>6} {:>7} {:>5.1} %   {}   {}   {}   {} {:>7.0}",
-            cell.plan.connections,
+            "{load:>9} {pool:>5} {:>5} {:>8.1} {errors:>6} {:>7} {:>5.1} %   {}   {}   {}   {} {:>7.0}",
             cell.plan.reuse.name(),
             cell.calls_per_second,
             cell.sockets_opened,
