@@ -38,18 +38,25 @@ function numbered(url, init) {
   bySent.set(address, call);
   return fetch(address, init);
 }
+
+/** With the visitor's own key there is one call at a time; the provider's address stays as it is. */
+function ownCall({ name, startTime }) {
+  const last = calls.findLast(({ own }) => own);
+  return last && name.startsWith(last.own) && startTime / 1000 + start >= last.begun ? last : undefined;
+}
 new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) {
-    const call = bySent.get(entry.name);
+    const call = bySent.get(entry.name) ?? ownCall(entry);
     if (call) call.resource = entry;
   }
 }).observe({ type: "resource" });
 
 /** Streams a reply and notes when what came. */
-async function stream(llm, request, { name, signal, onEvent = () => {} }) {
+async function stream(llm, request, { name, own, signal, onEvent = () => {} }) {
   const call = { name, begun: performance.now() / 1000 + start };
   calls.push(call);
-  if (llm === gateway) sending.push(call);
+  if (own) call.own = `https://api.${own}.com/`;
+  else sending.push(call);
   try {
     for await (const event of llm.stream(request, { signal })) {
       if (event.type === "text" || event.type === "tool_call") call.first ??= performance.now() / 1000 + start;
@@ -108,6 +115,7 @@ async function answerTo() {
     const tools = $("tool").checked ? [CLOCK] : undefined;
     const reply = await stream(llm, { model, messages, maxTokens: 400, tools }, {
       name: own ? `chat (${own})` : "chat",
+      own,
       signal: controller.signal,
       onEvent(event) {
         if (event.type !== "text") return;
@@ -310,7 +318,8 @@ const ms = (seconds) => `${Math.round(seconds * 1000)} ms`;
 
 /** How long a call waited in the browser for one of the few connections that it opens to a host, and connected, in seconds. */
 function inBrowser({ resource }) {
-  if (!resource) return undefined;
+  // All zero where the server does not let pages know (Timing-Allow-Origin).
+  if (!resource?.requestStart) return undefined;
   const connect = resource.connectEnd - resource.connectStart;
   return { queued: (resource.requestStart - resource.startTime - connect) / 1000, connect: connect / 1000 };
 }

@@ -100,7 +100,7 @@ await test("a key of one's own goes to the provider and nowhere else", async () 
   const sent = [];
   await page.route(/api\.(anthropic|openai)\.com/, (route) => {
     sent.push({ url: route.request().url(), headers: route.request().headers() });
-    return route.fulfill({ status: 401, contentType: "application/json", headers: { "access-control-allow-origin": "*" }, body: '{"error":{"type":"authentication_error","message":"not a key"}}' });
+    return route.fulfill({ status: 401, contentType: "application/json", headers: { "access-control-allow-origin": "*", "timing-allow-origin": "*" }, body: '{"error":{"type":"authentication_error","message":"not a key"}}' });
   });
   page.on("request", (request) => {
     if (request.url().startsWith(url)) check(!JSON.stringify(request.headers()).includes("sk-own-key"), "the gateway saw the key");
@@ -113,6 +113,7 @@ await test("a key of one's own goes to the provider and nowhere else", async () 
   const call = sent.find(({ headers }) => headers["x-api-key"]);
   check(call?.url === "https://api.anthropic.com/v1/messages" && call.headers["x-api-key"] === "sk-own-key-0123456789", JSON.stringify(sent));
   check(!(await page.locator("#turns").textContent()).includes("sk-own-key"), "the key is shown");
+  await page.waitForFunction(() => document.querySelector(".call")?.title.startsWith("in the browser: "), undefined, { timeout: 5_000 });
   await page.close();
 });
 
