@@ -5,8 +5,9 @@ mod common;
 
 use std::process::Command;
 
-use common::warmline;
+use common::{before, warmline};
 use serde_json::{Value, json};
+use warmline_sim::{Config, Sim};
 
 fn outcome(command: &mut Command) -> (i32, String, String) {
     common::outcome(command.output().unwrap())
@@ -98,7 +99,7 @@ fn a_grid_is_measured_counted_and_drawn() {
 }
 
 #[test]
-fn a_rate_is_kept_to_and_the_table_says_what_failed() {
+fn a_rate_is_kept_to_and_a_server_that_is_not_there_is_said() {
     let (code, stdout, stderr) = outcome(&mut warmline(&[
         "load",
         "--rate",
@@ -139,12 +140,72 @@ fn a_rate_is_kept_to_and_the_table_says_what_failed() {
         .envs([("LLM_MAX_RETRIES", "0"), ("OPENAI_API_KEY", "sk-none")]),
     );
     assert_eq!(code, 1, "{stdout}");
+    assert_eq!(stdout, "");
     assert!(
-        stdout.contains("1 in flight on 2 connections, cold: ")
-            && stdout.contains("no connection to http://127.0.0.1:9"),
+        stderr.starts_with("warmline: ") && stderr.contains("no connection to http://127.0.0.1:9"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_measured_and_the_table_says_which_calls_failed_and_why() {
+    let sim = Sim::start(Config::default()).await.unwrap();
+    let mut command = warmline(&[
+        "load",
+        "--concurrency",
+        "2",
+        "--connections",
+        "2",
+        "--calls",
+        "20",
+    ]);
+    before(&mut command, &sim);
+    command.args([
+        "--provider",
+        "anthropic",
+        "--base-url",
+        &sim.anthropic_url(),
+    ]);
+    let (code, stdout, stderr) =
+        outcome(command.args(["--model", "m?tokens=2&status=400&times=3"]));
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(stdout.starts_with(&sim.anthropic_url()), "{stdout}");
+    let row = stdout.lines().find(|line| line.contains("warm ")).unwrap();
+    let columns: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(
+        (columns[0], columns[1], columns[4]),
+        ("2", "2", "3"),
+        "{row}"
+    );
+    assert_eq!(
+        stdout
+            .matches("2 in flight on 2 connections, warm: anthropic: 400")
+            .count(),
+        1,
         "{stdout}"
     );
-    assert!(stderr.ends_with("every call failed\n"), "{stderr}");
+    let mut command = warmline(&[
+        "load",
+        "--concurrency",
+        "1",
+        "--connections",
+        "1",
+        "--calls",
+        "2",
+        "--json",
+    ]);
+    before(&mut command, &sim);
+    command.args([
+        "--base-url",
+        &sim.anthropic_url(),
+        "--provider",
+        "anthropic",
+    ]);
+    let (code, stdout, _) = outcome(command.env("LLM_BUDGET_LIMIT", "0.000001"));
+    assert_eq!(
+        (code, &object(&stdout)["error"]["kind"]),
+        (3, &json!("budget_exceeded"))
+    );
 }
 
 #[test]

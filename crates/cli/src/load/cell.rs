@@ -71,11 +71,14 @@ pub(super) struct Cell {
     pub(super) total: Quantiles,
     pub(super) sockets_opened: u64,
     pub(super) sockets_at_once: usize,
+    /// Of the attempts that had a connection.
     pub(super) reused_percent: f64,
     /// By kind.
     pub(super) errors: BTreeMap<&'static str, u32>,
     /// One of each kind.
     pub(super) error_messages: Vec<String>,
+    #[serde(skip)]
+    pub(super) first_error: Option<Error>,
     /// Of this thread, on which all calls run.
     pub(super) cpu_us_per_call: f64,
 }
@@ -125,6 +128,7 @@ pub(super) async fn measure(
 ) -> Result<Cell, Failure> {
     let client = client(server, plan).await?;
     let request = server.request();
+    let before = client.stats().opened.unwrap_or_default();
     let (begun, cpu) = (Instant::now(), ThreadTime::now());
     let samples = match plan.load {
         Load::InFlight(n) => closed_loop(&client, &request, plan, n, bar).await,
@@ -132,8 +136,11 @@ pub(super) async fn measure(
     };
     let (took, cpu) = (begun.elapsed(), cpu.elapsed());
     let stats = client.stats();
+    let opened = stats.opened.unwrap_or_default();
+    let reused = stats.reused.unwrap_or_default();
     let mut errors = BTreeMap::new();
     let mut error_messages = Vec::new();
+    let mut first_error = None;
     let mut replies = Vec::new();
     for Sample { outcome, late } in samples {
         match outcome {
@@ -145,6 +152,7 @@ pub(super) async fn measure(
                     error_messages.push(error.to_string());
                 }
                 *count += 1;
+                first_error.get_or_insert(error);
             }
         }
     }
@@ -159,9 +167,10 @@ pub(super) async fn measure(
                 .map(|(timing, late)| timing.first_event + *late),
         ),
         total: Quantiles::of(replies.iter().map(|(timing, late)| timing.total + *late)),
-        sockets_opened: stats.opened.unwrap_or_default(),
+        sockets_opened: opened,
         sockets_at_once: stats.peak,
-        reused_percent: stats.reused.unwrap_or_default() as f64 / calls * 100.0,
+        reused_percent: reused as f64 / ((reused + opened - before).max(1)) as f64 * 100.0,
+        first_error,
         errors,
         error_messages,
         cpu_us_per_call: cpu.as_secs_f64() * 1e6 / calls,
