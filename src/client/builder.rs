@@ -163,8 +163,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Is called when something about the pool should be changed, which is a `tracing` event besides. It should not block. Where the
-    /// runtime owns the connections (WebAssembly), nothing is seen of them, and it never is.
+    /// Is called when something about the pool should be changed, which is a `tracing` event besides: on a thread of the crate's own, so
+    /// that no call waits for it. Where the runtime owns the connections (WebAssembly), nothing is seen of them, and it never is.
     ///
     /// ```
     /// # use warmline::{Client, Provider};

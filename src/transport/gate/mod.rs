@@ -22,7 +22,7 @@ use self::state::{Chosen, Socket, State};
 use self::watch::{Cause, Watch};
 use super::Alerts;
 use super::recorder::Recorder;
-use crate::runtime::{Instant, timeout};
+use crate::runtime::{self, Instant, timeout};
 use crate::{Limits, PoolAlert, PoolStats};
 
 /// What the gate must know of a connection.
@@ -380,8 +380,9 @@ impl<C: Connection> Shared<C> {
             self.alerted.fetch_add(1, Ordering::Relaxed);
             let PoolAlert { kind, seen, advice } = &alert;
             tracing::warn!(server = self.server, kind = kind.name(), %seen, %advice, "pool alert");
-            if let Some(tell) = &self.alerts.tell {
-                tell(&alert);
+            if let Some(tell) = self.alerts.tell.clone() {
+                // Elsewhere than in the call that happens to see it, which it must neither hold up nor break.
+                runtime::background(async move { tell(&alert) });
             }
         }
     }
