@@ -79,3 +79,30 @@ async fn connections_that_are_not_kept_are_told_with_what_to_change() {
         "no more than 0 idle ones are kept: raise max_keepalive_connections (LLM_MAX_KEEPALIVE)"
     );
 }
+
+#[tokio::test]
+async fn a_callback_that_panics_breaks_no_call() {
+    let sim = sim().await;
+    let thresholds = AlertThresholds {
+        wait: Duration::from_millis(5),
+        ..AlertThresholds::default()
+    };
+    let client = builder(&sim)
+        .limits(limits(1, 1))
+        .alert_thresholds(thresholds)
+        .on_pool_alert(|alert| panic!("{alert}"))
+        .build()
+        .unwrap();
+    let calls = [(); 2].map(|()| {
+        let client = client.clone();
+        tokio::spawn(async move { client.chat(ask("hold")).await })
+    });
+    while client.stats().alerts == Some(0) {
+        tokio::task::yield_now().await;
+    }
+    sim.release(2);
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(client.stats().open, Some(1));
+}
