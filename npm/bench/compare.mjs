@@ -56,7 +56,8 @@ async function outcome(call) {
 
 const cases = {
   "a reply of 20 words": (make) => outcome(make()("m?tokens=20")),
-  "the stream is cut after 5 of 20": (make) => outcome(make()("m?tokens=20&fault=close&at=body&after=5")),
+  "the response ends after 5 of 20 words, without its last event": (make) => outcome(make()("m?tokens=20&fault=close&at=body&after=5")),
+  "the connection breaks after 5 of 20 words": (make) => outcome(make()("m?tokens=20&fault=close&at=event&after=5")),
   "an error instead of the first word, once": (make, name) => outcome(make()(`m?tokens=20&error-event&after=0&times=1&code=${encodeURIComponent(name)}`)),
   "the stream stalls after 5, with pings; timeout 500 ms": (make) => outcome(make(500)("m?tokens=20&stall&pings&after=5")),
   "503 twice, then a reply": (make, name) => outcome(make()(`m?tokens=20&status=503&times=2&retry-after-ms=1&code=2${encodeURIComponent(name)}`)),
