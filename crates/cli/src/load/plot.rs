@@ -102,7 +102,7 @@ fn panel(
     area: &Drawing<'_>,
     cells: &[&Cell],
     reuse: Reuse,
-    Panel { title, value }: &Panel,
+    &Panel { title, value }: &Panel,
     chosen: Option<u16>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut sizes: Vec<u16> = cells.iter().map(|cell| cell.plan.connections).collect();
@@ -136,82 +136,68 @@ fn panel(
         .y_label_formatter(&|value| short(*value))
         .label_style(("sans-serif", 13))
         .draw()?;
-    let label = |text: &str, at: (f64, f64), pos: Pos, colour: RGBAColor| {
-        let style = ("sans-serif", 13).into_font().color(&colour).pos(pos);
-        Text::new(text.to_owned(), at, style)
-    };
-    let below = Pos::new(HPos::Center, VPos::Top);
-    for (i, size) in sizes.iter().enumerate() {
-        let at = (i as f64, 0.0);
-        let text = size.to_string();
-        let plotted = chart.plotting_area();
-        let (x, y) = plotted.map_coordinate(&at);
+    // Below the axis, since the library's own labels stand at round numbers only.
+    let below = |text: &str, at: f64, down: i32, colour: RGBAColor| {
+        let (x, y) = chart.plotting_area().map_coordinate(&(at, 0.0));
         let (left, top) = area.get_base_pixel();
-        let style = ("sans-serif", 13).into_font().color(&BLACK).pos(below);
-        area.draw_text(&text, &style, (x - left, y - top + 6))?;
+        let style = ("sans-serif", 13).into_font().color(&colour);
+        let style = style.pos(Pos::new(HPos::Center, VPos::Top));
+        area.draw_text(text, &style, (x - left, y - top + down))
+    };
+    for (i, size) in sizes.iter().enumerate() {
+        below(&size.to_string(), i as f64, 6, BLACK.to_rgba())?;
     }
-    let (x, y) = chart
-        .plotting_area()
-        .map_coordinate(&(last as f64 / 2.0, 0.0));
-    let (base_x, base_y) = area.get_base_pixel();
-    let style = ("sans-serif", 13)
-        .into_font()
-        .color(&BLACK.mix(0.7))
-        .pos(below);
-    area.draw_text("max_connections", &style, (x - base_x, y - base_y + 24))?;
+    below("max_connections", last as f64 / 2.0, 24, BLACK.mix(0.7))?;
     if let Some(i) = chosen.and_then(|chosen| sizes.iter().position(|size| *size == chosen)) {
-        let x = i as f64;
-        let up = [(x, 0.0), (x, most * 1.12)];
+        let up = [(i as f64, 0.0), (i as f64, most * 1.12)];
         chart.draw_series(LineSeries::new(up, BLACK.mix(0.15).stroke_width(8)))?;
     }
-    let mut loads: Vec<Load> = Vec::new();
-    for cell in cells {
-        if !loads.contains(&cell.plan.load) {
-            loads.push(cell.plan.load);
-        }
-    }
-    // The lines' names must not cover each other.
-    let apart = most * 0.07;
-    let mut names: Vec<(f64, String, RGBColor)> = Vec::new();
-    for (load, colour) in loads.iter().zip(COLOURS.iter().cycle()) {
-        let mut points: Vec<(f64, f64)> = cells
+    let mut names = Vec::new();
+    for ((load, points), colour) in lines(cells, &sizes, value)
+        .into_iter()
+        .zip(COLOURS.iter().cycle())
+    {
+        let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
+        chart.draw_series(line)?;
+        let dots = points
             .iter()
-            .filter(|cell| cell.plan.load == *load)
-            .filter_map(|cell| {
-                let at = sizes
-                    .iter()
-                    .position(|size| *size == cell.plan.connections)?;
-                Some((at as f64, value(cell)))
-            })
-            .collect();
-        points.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        chart.draw_series(LineSeries::new(
-            points.iter().copied(),
-            colour.stroke_width(2),
-        ))?;
-        chart.draw_series(
+            .map(|point| Circle::new(*point, 4, colour.filled()));
+        chart.draw_series(dots)?;
+        names.extend(
             points
-                .iter()
-                .map(|point| Circle::new(*point, 4, colour.filled())),
-        )?;
-        if let Some((_, end)) = points.last() {
-            names.push((*end, load.to_string(), *colour));
-        }
+                .last()
+                .map(|(_, end)| (*end, load.to_string(), colour)),
+        );
     }
-    // Those that end in one place stand in the order of their loads.
+    // Names must not cover each other, and those of lines that end in one place stand in the order of their loads.
+    let apart = most * 0.07;
     names.sort_by_key(|(end, ..)| (end / apart).round() as i64);
-    let mut lowest = f64::MIN;
+    let mut height = f64::MIN;
     for (end, name, colour) in names {
-        lowest = end.max(lowest + apart);
-        let beside = Pos::new(HPos::Left, VPos::Center);
-        chart.draw_series([label(
-            &name,
-            (last as f64 + 0.12, lowest),
-            beside,
-            colour.to_rgba(),
-        )])?;
+        height = end.max(height + apart);
+        let style = ("sans-serif", 13).into_font().color(colour);
+        let style = style.pos(Pos::new(HPos::Left, VPos::Center));
+        chart.draw_series([Text::new(name, (last as f64 + 0.12, height), style)])?;
     }
     Ok(())
+}
+
+/// A line for each load, by the places of the pools' sizes.
+fn lines(cells: &[&Cell], sizes: &[u16], value: fn(&Cell) -> f64) -> Vec<(Load, Vec<(f64, f64)>)> {
+    let mut lines: Vec<(Load, Vec<(f64, f64)>)> = Vec::new();
+    for cell in cells {
+        let load = cell.plan.load;
+        let place = sizes.iter().position(|size| *size == cell.plan.connections);
+        let point = (place.unwrap_or_default() as f64, value(cell));
+        match lines.iter_mut().find(|(known, _)| *known == load) {
+            Some((_, points)) => points.push(point),
+            None => lines.push((load, vec![point])),
+        }
+    }
+    for (_, points) in &mut lines {
+        points.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    }
+    lines
 }
 
 fn connections(reuse: Reuse) -> &'static str {
