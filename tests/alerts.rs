@@ -10,6 +10,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use warmline::{AlertThresholds, Client, Limits, PoolAlert, PoolAlertKind};
 use warmline_sim::Sim;
 
+/// What comes within ten seconds, far longer than it should take.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let at_most = Duration::from_secs(10);
+    tokio::time::timeout(at_most, what).await.expect("no alert")
+}
+
 /// A client that tells early.
 fn watched(
     sim: &Sim,
@@ -40,7 +46,7 @@ async fn a_long_wait_is_told_while_it_lasts() {
             tokio::spawn(async move { client.chat(ask("hold")).await })
         })
         .collect();
-    let alert = told.recv().await.unwrap();
+    let alert = soon(told.recv()).await.unwrap();
     assert_eq!(alert.kind, PoolAlertKind::LongWait);
     assert_eq!(
         alert.to_string(),
@@ -67,12 +73,15 @@ async fn connections_that_are_not_kept_are_told_with_what_to_change() {
         ..AlertThresholds::default()
     };
     let (client, mut told) = watched(&sim, limits(3, 0), thresholds);
-    let alert = loop {
-        client.chat(ask("tokens=1")).await.unwrap();
-        if let Ok(alert) = told.try_recv() {
-            break alert;
+    let telling = async {
+        loop {
+            client.chat(ask("tokens=1")).await.unwrap();
+            if let Ok(alert) = told.try_recv() {
+                return alert;
+            }
         }
     };
+    let alert = soon(telling).await;
     assert_eq!(alert.kind, PoolAlertKind::HandshakesRising);
     assert_eq!(
         alert.advice,
@@ -97,9 +106,12 @@ async fn a_callback_that_panics_breaks_no_call() {
         let client = client.clone();
         tokio::spawn(async move { client.chat(ask("hold")).await })
     });
-    while client.stats().alerts == Some(0) {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while client.stats().alerts == Some(0) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     sim.release(2);
     for call in calls {
         call.await.unwrap().unwrap();
