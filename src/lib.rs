@@ -58,5 +58,6 @@ pub use cost::{
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
 pub use json::Json;
 pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, PoolStats};
-pub use provider::{Provider, RateLimit};
+pub use provider::Provider;
 pub use retry::RetryPolicy;
+pub use transport::RateLimit;

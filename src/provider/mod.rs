@@ -6,7 +6,6 @@ mod anthropic;
 mod assembly;
 mod error;
 mod openai;
-pub(crate) mod rate_limit;
 mod stream;
 
 use std::fmt;
@@ -17,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::anthropic::DEFAULT_MAX_TOKENS;
 pub(crate) use self::error::decode_error;
-pub use self::rate_limit::RateLimit;
 pub(crate) use self::stream::StreamDecoder;
 use crate::json::{Malformed, Reader, Stopped, Writer, quote};
 use crate::transport::Headers;

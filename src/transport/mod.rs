@@ -6,11 +6,13 @@
 
 mod endpoint;
 mod headers;
+mod rate_limit;
 
 use std::time::Duration;
 
 pub(crate) use self::endpoint::Endpoint;
 pub(crate) use self::headers::Headers;
+pub use self::rate_limit::RateLimit;
 
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {

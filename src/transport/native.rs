@@ -16,8 +16,7 @@ use tokio::time::timeout;
 use super::connection::Conn;
 use super::dial::Dialer;
 use super::gate::{Gate, Grant, Lease, Ticket};
-use super::{Endpoint, Headers, Incoming, Options};
-use crate::provider::rate_limit;
+use super::{Endpoint, Headers, Incoming, Options, rate_limit};
 use crate::runtime::{Instant, Shareable};
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
 

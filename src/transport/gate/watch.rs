@@ -128,31 +128,35 @@ impl Watch {
         } = self.limits;
         let took = now - window.begun;
         let percent = percent(window.exhausted.as_micros(), took.as_micros());
-        if window.waited && percent >= self.thresholds.exhausted_percent {
-            alerts.extend(self.alert(
-                PoolAlertKind::Exhausted,
-                now,
-                format!("all {max_connections} connections were in use for {percent} % of {took:.1?}, and calls waited"),
-                more_connections(),
-            ));
+        if window.waited
+            && percent >= self.thresholds.exhausted_percent
+            && self.is_news(PoolAlertKind::Exhausted, now)
+        {
+            alerts.push(PoolAlert {
+                kind: PoolAlertKind::Exhausted,
+                seen: format!("all {max_connections} connections were in use for {percent} % of {took:.1?}, and calls waited"),
+                advice: more_connections(),
+            });
         }
-        if window.shortest > self.before {
-            alerts.extend(self.alert(
-                PoolAlertKind::QueueGrowing,
-                now,
-                format!(
+        if window.shortest > self.before && self.is_news(PoolAlertKind::QueueGrowing, now) {
+            alerts.push(PoolAlert {
+                kind: PoolAlertKind::QueueGrowing,
+                seen: format!(
                     "at its shortest the queue was {} in {took:.1?}, after {}",
                     window.shortest, self.before
                 ),
-                format!(
+                advice: format!(
                     "calls come faster than {max_connections} connections can serve them: {}",
                     more_connections()
                 ),
-            ));
+            });
         }
         let reopened: u64 = window.reopened.iter().sum();
         let percent = self::percent(reopened.into(), window.calls.into());
-        if reopened >= FEW && percent >= self.thresholds.handshake_percent {
+        if reopened >= FEW
+            && percent >= self.thresholds.handshake_percent
+            && self.is_news(PoolAlertKind::HandshakesRising, now)
+        {
             let most = [Cause::Spare, Cause::Expired, Cause::Server, Cause::Broken]
                 .into_iter()
                 .max_by_key(|cause| window.reopened[*cause as usize]);
@@ -168,42 +172,35 @@ impl Watch {
                     .to_owned(),
                 _ => "replies are dropped before their end, or break: read them to their end where they can be".to_owned(),
             };
-            alerts.extend(self.alert(
-                PoolAlertKind::HandshakesRising,
-                now,
-                format!("{reopened} of {} calls in {took:.1?} opened a connection in place of one that was closed", window.calls),
+            alerts.push(PoolAlert {
+                kind: PoolAlertKind::HandshakesRising,
+                seen: format!("{reopened} of {} calls in {took:.1?} opened a connection in place of one that was closed", window.calls),
                 advice,
-            ));
+            });
         }
     }
 
     /// A call has waited for so long, and waits on.
     pub(super) fn long_wait(&mut self, waited: Duration) -> Option<PoolAlert> {
-        let seen = format!(
-            "a call has waited {waited:.1?} for a connection, of which there may be {}; {} wait now",
-            self.limits.max_connections, self.waiting
-        );
-        self.alert(
-            PoolAlertKind::LongWait,
-            Instant::now(),
-            seen,
-            more_connections(),
-        )
+        let kind = PoolAlertKind::LongWait;
+        self.is_news(kind, Instant::now()).then(|| PoolAlert {
+            kind,
+            seen: format!(
+                "a call has waited {waited:.1?} for a connection, of which there may be {}; {} wait now",
+                self.limits.max_connections, self.waiting
+            ),
+            advice: more_connections(),
+        })
     }
 
-    fn alert(
-        &mut self,
-        kind: PoolAlertKind,
-        now: Instant,
-        seen: String,
-        advice: String,
-    ) -> Option<PoolAlert> {
+    /// Whether it is to be told, which it then is; asked before anything is put into words, since a thousand may wait.
+    fn is_news(&mut self, kind: PoolAlertKind, now: Instant) -> bool {
         let told = &mut self.told[kind as usize];
-        if told.is_some_and(|told| now - told < QUIET) {
-            return None;
+        let news = told.is_none_or(|told| now - told >= QUIET);
+        if news {
+            *told = Some(now);
         }
-        *told = Some(now);
-        Some(PoolAlert { kind, seen, advice })
+        news
     }
 }
 
