@@ -6,7 +6,7 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::{Result, open, root, run as run_command, setup};
+use crate::{Result, cargo, open, root, run as run_command, setup};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -32,8 +32,7 @@ pub(crate) fn build() -> Result<PathBuf> {
             .arg("build")
             .arg(root().join("docs")),
     )?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut reference = Command::new(cargo);
+    let mut reference = cargo();
     reference.args([
         "doc",
         "--quiet",

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Result, root, run};
+use crate::{Result, cargo, root, run};
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -70,9 +70,7 @@ impl Compiler {
     /// `cargo SUBCOMMAND` for WebAssembly, its artifacts under `target/wasm`.
     pub(crate) fn cargo(&self, subcommand: &str) -> Command {
         let mut command = match self {
-            Self::Rustup => {
-                Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            }
+            Self::Rustup => cargo(),
             Self::Debian { .. } => Command::new("/usr/bin/cargo"),
         };
         command
@@ -176,8 +174,7 @@ fn cargo_installed(package: &str, version: &str, how: &[&str], name: &str) -> Re
     let program = folder.join("bin").join(name);
     if !program.exists() {
         println!("xtask: cargo install {package} {version}, for target/tools");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut install = Command::new(cargo);
+        let mut install = cargo();
         install.args(["install", package, "--quiet", "--version", version]);
         run(install.args(how).arg("--root").arg(&folder))?;
     }
@@ -207,8 +204,7 @@ pub(crate) fn redis() -> Result<PathBuf> {
 
 /// A program of the workspace's own, built.
 pub(crate) fn binary(package: &str, name: &str) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo)
+    run(cargo()
         .args(["build", "--quiet", "--package", package, "--bin", name])
         .current_dir(root()))?;
     let target =

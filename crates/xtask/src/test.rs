@@ -201,7 +201,7 @@ impl Count {
 }
 
 fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = crate::cargo();
     command.args(arguments).env("RUSTDOCFLAGS", "-D warnings");
     command
 }
