@@ -1,9 +1,8 @@
 // The face of the package: idiomatic JavaScript over the WebAssembly core, which takes and gives JSON.
 
-import { Core, initSync } from "./glue.js";
+import * as glue from "./glue_bg.js";
 import { toEvents, toReply, toRequest, toSpend } from "./shape.js";
-import { WarmlineError, fail, fromCore } from "./errors.js";
-
+import { CancelledError, WarmlineError, fail, fromCore } from "./errors.js";
 
 let source;
 let loading;
@@ -14,13 +13,20 @@ export function provide(module) {
   source = module;
 }
 
+/** Instantiates the core. The module may have been compiled in another realm, as Next.js does for its edge runtime. */
+function instantiate(module) {
+  const { exports } = new WebAssembly.Instance(module, { "./glue_bg.js": glue });
+  glue.__wbg_set_wasm(exports);
+  exports.__wbindgen_start();
+}
+
 /** Instantiates the core once, when it is first needed. Gives a promise only where there is something to wait for. */
 function ready() {
   if (loaded) return;
   if (!source) fail("no WebAssembly module: call init() first, or import \"warmline\" instead of \"warmline/manual\"");
   const module = loading ?? source();
   const start = (module) => {
-    if (!loaded) initSync({ module });
+    if (!loaded) instantiate(module);
     loaded = true;
   };
   if (typeof module?.then !== "function") return start(module);
@@ -182,7 +188,7 @@ export class Warmline {
     });
     const { ledger, onAlert } = rest.budget ?? {};
     const told = onAlert && ((alert) => onAlert(JSON.parse(alert)));
-    this.#make = () => new Core(config, fetch, ledger && asked(ledger), told);
+    this.#make = () => new glue.Core(config, fetch, ledger && asked(ledger), told);
     // Where nothing has to be waited for, a bad address or header is found here; elsewhere by the first
     // call, which also says so where the module cannot be loaded.
     const loading = ready();
@@ -215,7 +221,7 @@ export class Warmline {
   async *#events(request, options, stream) {
     const signal = options?.signal;
     if (signal !== undefined && typeof signal?.addEventListener !== "function") fail("signal must be an AbortSignal");
-    const cancelled = () => fromCore({ kind: "cancelled", message: "cancelled by the caller" }, signal.reason);
+    const cancelled = () => new CancelledError({ kind: "cancelled", message: "cancelled by the caller" }, signal.reason);
     if (signal?.aborted) throw cancelled();
     if (this.#closed) fail("this client has been closed");
     let end;

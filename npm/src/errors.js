@@ -65,9 +65,9 @@ export function fail(message) {
   throw new ConfigError({ kind: "config", message });
 }
 
-/** The core's error, which is JSON text, as an `Error`. */
+/** Returns a failure that the core reports, which is JSON text, as a `WarmlineError`; anything else that was thrown, unchanged. */
 export function fromCore(error, cause) {
-  if (error instanceof Error) return error;
-  const failure = typeof error === "string" ? JSON.parse(error) : error;
+  if (typeof error !== "string") return error;
+  const failure = JSON.parse(error);
   return new (KINDS[failure.kind] ?? WarmlineError)(failure, cause);
 }

@@ -1,6 +1,7 @@
 // JavaScript's shapes to the core's JSON and back: camelCase, bytes, validators.
 
 import { DecodeError, fail } from "./errors.js";
+import { is } from "./realm.js";
 
 const REQUEST = {
   model: (v) => ["model", text("model", v)],
@@ -108,19 +109,19 @@ async function toPart(name, part) {
 }
 
 async function toSource(name, value, mediaType, usual) {
-  if (value instanceof URL) value = value.href;
+  if (is(value, "URL")) value = value.href;
   if (typeof value === "string") {
     const data = /^data:([^;,]+);base64,(.*)$/s.exec(value);
     if (data) return { type: "base64", media_type: data[1], data: data[2] };
     if (mediaType === "text/plain") return { type: "text", text: value };
     return { type: "url", url: value };
   }
-  if (typeof Blob !== "undefined" && value instanceof Blob) {
+  if (is(value, "Blob") || is(value, "File")) {
     mediaType ??= value.type || undefined;
     value = await value.arrayBuffer();
   }
-  if (value instanceof ArrayBuffer) value = new Uint8Array(value);
-  if (!(value instanceof Uint8Array)) fail(`${name} must be a Uint8Array, an ArrayBuffer, a Blob, a URL or a string, and is ${kind(value)}`);
+  if (is(value, "ArrayBuffer")) value = new Uint8Array(value);
+  if (!is(value, "Uint8Array")) fail(`${name} must be a Uint8Array, an ArrayBuffer, a Blob, a URL or a string, and is ${kind(value)}`);
   return { type: "base64", media_type: mediaType ?? guess(value) ?? usual, data: toBase64(value) };
 }
 

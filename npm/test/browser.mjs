@@ -16,7 +16,8 @@ writeFileSync(
   `import * as warmline from "warmline";
    import vectors from "./vectors.json";
    import { run } from "./suite.js";
-   run(warmline, { sim: ${JSON.stringify(sim)}, vectors, browser: true }).then(
+   const otherRealm = document.body.appendChild(document.createElement("iframe")).contentWindow;
+   run(warmline, { sim: ${JSON.stringify(sim)}, vectors, browser: true, otherRealm }).then(
      (results) => { globalThis.results = results; },
      (error) => { globalThis.results = [{ name: "the page", error: String(error.stack) }]; },
    );`,

@@ -1,7 +1,10 @@
 // What every runtime runs: the vectors through a fetch that answers as each case says, then calls to the simulator.
 
-/** Runs everything, and gives a list of { name, error? }. */
-export async function run(warmline, { vectors, sim, browser = false }) {
+/**
+ * Runs everything, and gives a list of { name, error? }. `otherRealm` is the global object of another realm, where the runtime
+ * can make one; it may have JavaScript's own classes alone.
+ */
+export async function run(warmline, { vectors, sim, browser = false, otherRealm }) {
   const results = [];
   const test = async (name, body) => {
     try {
@@ -14,7 +17,7 @@ export async function run(warmline, { vectors, sim, browser = false }) {
   for (const [file, cases] of Object.entries(vectors)) {
     for (const vector of cases) await test(`${file}: ${vector.name}`, () => runVector(warmline, vector));
   }
-  await calls(warmline, { sim, browser, test });
+  await calls(warmline, { sim, browser, otherRealm, test });
   return results;
 }
 
@@ -193,7 +196,7 @@ function snakeReply(reply) {
 
 // ---- calls to the simulator
 
-async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError, RateLimitError, CancelledError }, { sim, browser, test }) {
+async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError, RateLimitError, CancelledError }, { sim, browser, otherRealm, test }) {
   const make = (options = {}) =>
     new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001", baseUrl: sim, dangerouslyAllowBrowser: true, ...options });
   const openai = (options = {}) => make({ provider: "openai", baseUrl: `${sim}/v1`, ...options });
@@ -248,6 +251,19 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     const reply = await make().chat({ model: "m", messages: [{ role: "user", content }] });
     check(reply.text.startsWith("I was given 2 image(s)"), reply.text);
   });
+
+  if (otherRealm) {
+    await test("bytes, blobs and addresses of another realm are pictures", async () => {
+      const { Uint8Array, Blob, File, URL } = otherRealm;
+      const png = Uint8Array.from(bytesOf("iVBORw0KGgo="));
+      const images = [png, png.buffer];
+      if (Blob) images.push(new Blob([png]), new File([png], "a.png"), new URL("https://example.com/a.png"));
+      for (const image of images) check(!(image instanceof globalThis[image.constructor.name]), `${image} is of this realm`);
+      const content = images.map((image) => ({ type: "image", image }));
+      const reply = await make().chat({ model: "m", messages: [{ role: "user", content }] });
+      check(reply.text.startsWith(`I was given ${images.length} image(s)`), reply.text);
+    });
+  }
 
   await test("output is validated by a Standard Schema", async () => {
     const jsonSchema = { type: "object", properties: { name: { type: "string" } } };

@@ -143,16 +143,18 @@ fn compile(build: &Build) -> Result<PathBuf> {
         .join("warmline.wasm"))
 }
 
-/// The module made small, and the glue that wasm-bindgen writes for it.
+/// Writes the optimised module and the minified glue that wasm-bindgen makes for it.
+///
+/// The glue is that of the `bundler` target. It leaves the instantiation to its user (npm/src/core.js). The `web` target's
+/// glue instantiates by itself, and recognises a module by `instanceof`, which fails for one that was compiled in another realm.
 fn bind(module: &Path, build: &Build, package: &Path) -> Result {
     let bound = root().join("target/wasm/bound");
     Bindgen::new()
         .input_path(module)
         .out_name("glue")
-        .web(true)
+        .bundler(true)
         .map_err(|e| e.to_string())?
         .typescript(false)
-        .omit_default_module_path(true)
         .remove_producers_section(true)
         .generate(&bound)
         .map_err(|e| e.to_string())?;
@@ -168,9 +170,12 @@ fn bind(module: &Path, build: &Build, package: &Path) -> Result {
     run(&mut optimiser)?;
     let mut minifier = Command::new(tool(".bin/esbuild"));
     minifier
-        .arg(bound.join("glue.js"))
+        .arg(bound.join("glue_bg.js"))
         .args(["--minify", "--format=esm", "--log-level=error"]);
-    run(minifier.arg(format!("--outfile={}", package.join("glue.js").display())))
+    run(minifier.arg(format!(
+        "--outfile={}",
+        package.join("glue_bg.js").display()
+    )))
 }
 
 /// Fields in the order in which they are given, which in an exports map is the order of trying.
