@@ -1,4 +1,4 @@
-// Vercel's edge: its bundler takes `?module` for the same.
+// Next.js and Vercel's edge: the module is imported too. With `?module` their bundlers compile it, in a realm other than this code's.
 import module from "./warmline.wasm?module";
 import { provide } from "./core.js";
 
