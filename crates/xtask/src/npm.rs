@@ -195,7 +195,6 @@ struct Manifest<'a> {
     description: &'a str,
     keywords: &'a [String],
     license: &'a str,
-    repository: Value,
     r#type: &'a str,
     engines: Value,
     exports: Exports,
@@ -241,7 +240,6 @@ fn manifest(plan: &Plan) -> Manifest<'_> {
         description: &plan.package.description,
         keywords: &plan.package.keywords,
         license: "(MIT OR Apache-2.0)",
-        repository: json!({"type": "git", "url": "git+https://github.com/warmline/warmline.git"}),
         r#type: "module",
         engines: json!({"node": plan.package.node}),
         exports: Exports {
