@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::setup::{Compiler, TARGET, npm_packages};
+use crate::setup::{Compiler, TARGET, npm_packages, wasm_bindgen_version};
 use crate::size::Sizes;
 use crate::{Result, root, run};
 
@@ -148,6 +148,7 @@ fn compile(build: &Build) -> Result<PathBuf> {
 /// The glue is that of the `bundler` target. It leaves the instantiation to its user (npm/src/core.js). The `web` target's
 /// glue instantiates by itself, and recognises a module by `instanceof`, which fails for one that was compiled in another realm.
 fn bind(module: &Path, build: &Build, package: &Path) -> Result {
+    wasm_bindgen_version()?;
     let bound = root().join("target/wasm/bound");
     Bindgen::new()
         .input_path(module)

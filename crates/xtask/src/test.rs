@@ -53,6 +53,17 @@ pub(crate) fn run() -> ExitCode {
         "documentation tests",
         &["test", "--workspace", "--doc", "--no-fail-fast"],
     );
+    // Changes that are not committed are packaged too. The build of the package shares `target` with those before.
+    count.check(
+        "the package of the crate",
+        &[
+            "package",
+            "--package",
+            "warmline",
+            "--allow-dirty",
+            "--quiet",
+        ],
+    );
     println!("== the book");
     let book = docs::build().map_err(|e| println!("{e}"));
     count.passed_or_failed("the book", book.is_ok());
@@ -209,6 +220,7 @@ fn cargo(arguments: &[&str]) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::root;
 
     #[test]
     fn closing_lines_are_added_up() {
@@ -218,5 +230,37 @@ mod tests {
             .read("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out");
         count.read("test some::name ... ok");
         assert_eq!((count.passed, count.failed, count.skipped), (7, 3, 1));
+    }
+
+    #[test]
+    fn the_package_has_the_files_that_its_documentation_tests_read_and_none_of_other_folders() {
+        let list = [
+            "package",
+            "--package",
+            "warmline",
+            "--list",
+            "--allow-dirty",
+            "--offline",
+        ];
+        let output = cargo(&list).current_dir(root()).output().unwrap();
+        let list = String::from_utf8(output.stdout).unwrap();
+        let files: Vec<&str> = list.lines().collect();
+        let library = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+        let read: Vec<&str> = library
+            .split("include_str!(\"../")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert!(read.contains(&"README.md"), "{read:?}");
+        for file in read {
+            assert!(files.contains(&file), "{file} is missing: {files:?}");
+        }
+        let others = ["npm/", "tests/", "crates/", "www/"];
+        assert!(
+            !files
+                .iter()
+                .any(|file| others.iter().any(|folder| file.starts_with(folder))),
+            "{files:?}"
+        );
     }
 }
