@@ -123,7 +123,11 @@ impl Call {
     }
 
     /// Tries until there is an answer, or no sense in trying.
-    pub(super) async fn run(mut self) -> Result<Answer> {
+    pub(super) async fn run(self) -> Result<Answer> {
+        runtime::within(self.within_deadline()).await
+    }
+
+    async fn within_deadline(mut self) -> Result<Answer> {
         self.start = Instant::now();
         let span = self.span.clone();
         let deadline = self.client.deadline;

@@ -15,11 +15,20 @@ pub use self::pass::Passage;
 pub use self::stream::EventStream;
 use crate::retry::RetryBudget;
 use crate::transport::{Endpoint, Transport};
-use crate::{CostTracker, PoolStats, Provider, RateLimit, Reply, Request, Result, RetryPolicy};
+use crate::{
+    CostTracker, PoolStats, Provider, RateLimit, Reply, Request, Result, RetryPolicy, runtime,
+};
 
 /// Calls one provider's models over connections that stay warm.
 ///
 /// It is cheap to clone, and clones share the pool: make one per provider and keep it.
+///
+/// # Runtime
+/// A client is built, cloned and dropped anywhere. Its calls run on [Tokio](https://docs.rs/tokio), except in WebAssembly, whose host has an
+/// event loop: polled outside a Tokio runtime, a call fails with an error of kind `Config` and sends nothing.
+///
+/// The runtime must have its IO and time drivers, as one by `#[tokio::main]` or `Builder::enable_all` has. Tokio has no way to ask whether
+/// it has them, and panics where one is missing.
 ///
 /// ```no_run
 /// # async fn demo() -> warmline::Result<()> {
@@ -182,8 +191,11 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn warm_up(&self, n: usize) -> Result<usize> {
-        let warmed = self.inner.transport.warm_up(n).await;
-        warmed.map_err(|e| e.with_provider(self.inner.provider).with_attempts(1))
+        let warming = async {
+            let warmed = self.inner.transport.warm_up(n).await;
+            warmed.map_err(|e| e.with_provider(self.inner.provider).with_attempts(1))
+        };
+        runtime::within(warming).await
     }
 
     /// Whose dialect it speaks.

@@ -3,7 +3,7 @@
 use super::{Budget, Ledger, Refusal, Settled, Usd};
 use crate::json::quote;
 use crate::runtime::{BoxFuture, Shareable};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, runtime};
 
 /// How the words get there and back.
 pub(crate) trait Remote: Shareable {
@@ -48,7 +48,7 @@ impl<R: Remote> Ledger for R {
             words.push(budget.name.clone());
             words.push(pico(budget.limit));
         }
-        let answer = self.ask("reserve", words);
+        let answer = runtime::within(self.ask("reserve", words));
         Box::pin(async move {
             let answer = answer.await?;
             let Some(name) = answer.first() else {
@@ -64,14 +64,14 @@ impl<R: Remote> Ledger for R {
     }
 
     fn settle(&self, id: u64, amount: Usd) -> Settled {
-        let answer = self.ask("settle", vec![id.to_string(), pico(amount)]);
+        let answer = runtime::within(self.ask("settle", vec![id.to_string(), pico(amount)]));
         Settled::Later(Box::pin(async move {
             answer.await?.iter().map(|spent| usd(Some(spent))).collect()
         }))
     }
 
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        let answer = self.ask("state", vec![budget.to_owned()]);
+        let answer = runtime::within(self.ask("state", vec![budget.to_owned()]));
         Box::pin(async move {
             let answer = answer.await?;
             Ok((usd(answer.first())?, usd(answer.get(1))?))

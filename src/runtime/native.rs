@@ -1,9 +1,12 @@
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::LazyLock;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+
+use crate::{Error, Result};
 
 pub(crate) use tokio::time::{Instant, Sleep, sleep};
 
@@ -33,6 +36,23 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
 /// A finite float as a JSON number, as short as it can be.
 pub(crate) fn print_float(number: f64) -> String {
     number.to_string()
+}
+
+/// Runs a future that uses Tokio's sockets and timers, which panic outside a runtime.
+///
+/// # Errors
+/// `Config` where it is polled outside a Tokio runtime.
+pub(crate) async fn within<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut future = pin!(future);
+    // Each time: a future that was begun in a runtime can be polled outside it.
+    poll_fn(|cx| match Handle::try_current() {
+        Ok(_) => future.as_mut().poll(cx),
+        Err(_) => Poll::Ready(Err(Error::config(
+            "this needs a Tokio runtime, and there is none here: call it from a function under `#[tokio::main]` or \
+             `#[tokio::test]`, or by `Runtime::block_on`",
+        ))),
+    })
+    .await
 }
 
 /// What the future gives, or none where it takes longer.

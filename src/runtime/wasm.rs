@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use wasm_bindgen::prelude::*;
 
+use crate::Result;
+
 #[wasm_bindgen]
 extern "C" {
     // The handle is a number in browsers and Workers, an object in Node.
@@ -181,6 +183,11 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
 /// A finite float as a JSON number, as short as it can be.
 pub(crate) fn print_float(number: f64) -> String {
     js_string(number)
+}
+
+/// Runs a future that uses sockets and timers. They are always at hand here.
+pub(crate) async fn within<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    future.await
 }
 
 /// What the future gives, or none where it takes longer.

@@ -1,0 +1,131 @@
+//! Calls need a Tokio runtime, and say so where there is none; clients and streams can be made and dropped anywhere.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use common::{ask, builder, client, sim};
+use pollster::block_on;
+use tokio::runtime::Runtime;
+use warmline::{
+    Budget, Client, CostTracker, Error, ErrorKind, Event, Ledger, Provider, RestLedger, Settled,
+    Usd,
+};
+use warmline_sim::Sim;
+
+const BODY: &str =
+    r#"{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}"#;
+
+/// A runtime of several threads goes on by itself while the test is outside it.
+fn runtime() -> (Runtime, Sim) {
+    let runtime = Runtime::new().unwrap();
+    let sim = runtime.block_on(sim());
+    (runtime, sim)
+}
+
+#[track_caller]
+fn says_what_is_needed(error: &Error) {
+    assert_eq!(*error.kind(), ErrorKind::Config, "{error}");
+    assert_eq!(error.attempts(), 0);
+    for what in ["Tokio runtime", "#[tokio::main]", "Runtime::block_on"] {
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
+fn calls_outside_a_runtime_are_errors() {
+    let client = Client::builder(Provider::Anthropic)
+        .base_url("http://127.0.0.1:9")
+        .deadline(std::time::Duration::from_secs(1))
+        .build()
+        .unwrap();
+    says_what_is_needed(&block_on(client.chat("Hi")).unwrap_err());
+    let mut stream = client.stream("Hi");
+    says_what_is_needed(&block_on(stream.next()).unwrap().unwrap_err());
+    assert!(block_on(stream.next()).is_none());
+    says_what_is_needed(&block_on(client.stream("Hi").into_reply()).unwrap_err());
+    says_what_is_needed(&block_on(client.pass(BODY, [])).err().unwrap());
+    says_what_is_needed(&block_on(client.warm_up(1)).unwrap_err());
+    assert_eq!(client.stats().open, Some(0));
+    // Neither needs the network.
+    assert_eq!(block_on(client.cost().spend()).unwrap().total, Usd::ZERO);
+    block_on(client.cost().flush()).unwrap();
+}
+
+#[test]
+fn ledgers_outside_a_runtime_are_errors() {
+    fn asked(ledger: impl Ledger + 'static) {
+        let budgets = [Budget::monthly("b", "1".parse().unwrap()).unwrap()];
+        let reserved = block_on(ledger.reserve(1, &budgets, Usd::ZERO));
+        says_what_is_needed(&reserved.unwrap_err());
+        says_what_is_needed(&block_on(ledger.state("b")).unwrap_err());
+        let Settled::Later(settled) = ledger.settle(1, Usd::ZERO) else {
+            panic!("it is settled at once");
+        };
+        says_what_is_needed(&block_on(settled).unwrap_err());
+        let [budget] = budgets;
+        let tracker = CostTracker::new().budget(budget).ledger(ledger);
+        says_what_is_needed(&block_on(tracker.spend()).unwrap_err());
+        block_on(tracker.flush()).unwrap();
+    }
+    asked(RestLedger::new("http://127.0.0.1:9", "token").unwrap());
+    #[cfg(feature = "redis")]
+    asked(warmline::RedisLedger::open("redis://127.0.0.1:9").unwrap());
+}
+
+#[test]
+fn a_call_that_was_begun_in_a_runtime_is_an_error_outside() {
+    let (runtime, sim) = runtime();
+    let client = client(&sim);
+    let mut call = pin!(client.chat(ask("stall")));
+    let polled = runtime.block_on(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))));
+    assert!(polled.is_pending());
+    says_what_is_needed(&block_on(call).unwrap_err());
+}
+
+#[test]
+fn a_stream_that_was_begun_in_a_runtime_goes_on_outside() {
+    let (runtime, sim) = runtime();
+    let client = client(&sim);
+    let mut stream = client.stream(ask("tokens=20"));
+    let first = runtime.block_on(stream.next()).unwrap().unwrap();
+    assert!(matches!(first, Event::Start { .. }));
+    let reply = block_on(stream.into_reply()).unwrap();
+    assert_eq!(reply.usage.output_tokens, 20);
+}
+
+#[test]
+fn streams_and_clients_are_dropped_outside_a_runtime_and_after_its_end() {
+    let (runtime, sim) = runtime();
+    for runtime_ends_first in [false, true] {
+        let calling = Runtime::new().unwrap();
+        let client = builder(&sim).build().unwrap();
+        let mut stream = client.stream(ask("tokens=9&stall&after=2"));
+        let body = BODY
+            .replace("\"m\"", "\"claude-test?tokens=9&stall&after=2\"")
+            .replace("{\"model", "{\"stream\": true, \"model");
+        let mut passage = calling.block_on(async {
+            stream.next().await.unwrap().unwrap();
+            client.warm_up(1).await.unwrap();
+            client.pass(body, []).await.unwrap()
+        });
+        if runtime_ends_first {
+            drop(calling);
+            let failed = block_on(async {
+                loop {
+                    if let Err(error) = stream.next().await.unwrap() {
+                        break error;
+                    }
+                }
+            });
+            assert_eq!(*failed.kind(), ErrorKind::Stream, "{failed}");
+            while let Some(Ok(_)) = block_on(passage.chunk()) {}
+            assert_eq!(client.stats().open, Some(0));
+        }
+        drop((stream, passage, client));
+    }
+    drop((sim, runtime));
+}
