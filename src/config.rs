@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::cost::redis;
+use crate::transport::{Proxy, ProxyVariables, scheme, text};
 use crate::{
     Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, Price, Provider,
     RestLedger, Result, RetryPolicy, Usd,
@@ -28,6 +29,7 @@ impl ClientBuilder {
     /// | `LLM_PRICES` | the path of a file of [`Price`]s (native); see below | |
     /// | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY` | the key | |
     /// | `ANTHROPIC_BASE_URL`, `OPENAI_BASE_URL` | [`ClientBuilder::base_url`] | the provider's |
+    /// | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | see [`ClientBuilder::proxy`] (native) | the system's |
     ///
     /// An empty variable counts as one that is not set.
     ///
@@ -58,15 +60,7 @@ impl ClientBuilder {
     /// assert!(error.to_string().contains(r#"LLM_TIMEOUT is "soon""#));
     /// ```
     pub fn from_vars<V: Into<OsString>>(get: impl Fn(&str) -> Option<V>) -> Result<Self> {
-        let get = |name: &str| match get(name)
-            .map(|value| value.into().into_string())
-            .transpose()
-        {
-            Ok(value) => Ok(value.filter(|value| !value.trim().is_empty())),
-            Err(value) => Err(Error::config(format!(
-                "{name} is {value:?}: it must be UTF-8 text"
-            ))),
-        };
+        let get = |name: &str| text(name, get(name).map(Into::into));
         let is_set = |provider: Provider| get(provider.key_variable()).map(|key| key.is_some());
         let provider = match get("LLM_PROVIDER")? {
             Some(name) => name
@@ -116,11 +110,13 @@ impl ClientBuilder {
         if let Some(url) = get(provider.base_url_variable())? {
             builder = builder.base_url(url);
         }
-        Ok(builder.cost(cost(get)?))
+        let proxies = Proxy::Variables(ProxyVariables::read(get)?);
+        builder.proxy = proxies.clone();
+        Ok(builder.cost(cost(get, proxies)?))
     }
 }
 
-fn cost(get: impl Fn(&str) -> Result<Option<String>>) -> Result<CostTracker> {
+fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<CostTracker> {
     let mut tracker = CostTracker::new();
     let limit = get("LLM_BUDGET_LIMIT")?;
     let limit = limit.as_deref().map_or("50.0", str::trim);
@@ -131,16 +127,22 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>) -> Result<CostTracker> {
         tracker = tracker.budget(Budget::monthly("default", limit)?);
     }
     if let Some(ledger) = get("LLM_LEDGER")? {
-        tracker = match ledger.trim() {
-            url if url.starts_with("redis://") || url.starts_with("rediss://") => {
-                let connected = redis::connected(tracker, url);
-                connected.map_err(|e| Error::config(format!("LLM_LEDGER: {}", e.message())))?
-            }
-            url if url.starts_with("http://") || url.starts_with("https://") => {
+        let ledger = ledger.trim();
+        let named = |e: Error| Error::config(format!("LLM_LEDGER: {}", e.message()));
+        tracker = match scheme(ledger).map(str::to_ascii_lowercase).as_deref() {
+            Some("redis" | "rediss") => redis::connected(tracker, ledger).map_err(named)?,
+            Some("http" | "https") => {
                 let token = get("LLM_LEDGER_TOKEN")?.unwrap_or_default();
-                tracker.ledger(RestLedger::new(url, token.trim())?)
+                let rest = RestLedger::through(proxies, ledger, token.trim());
+                tracker.ledger(rest.map_err(named)?)
             }
-            path => tracker.ledger(FileLedger::open(path)?),
+            // The rest is not shown, since it can hold a password.
+            Some(unknown) => {
+                return Err(Error::config(format!(
+                    "LLM_LEDGER has the unknown scheme {unknown:?}: it must be the path of a file, or begin with redis://, rediss:// or https://"
+                )));
+            }
+            None => tracker.ledger(FileLedger::open(ledger)?),
         };
     }
     if let Some(path) = get("LLM_PRICES")? {
@@ -278,6 +280,19 @@ mod tests {
                 "redis://:secret@127.0.0.1",
                 Some("the crate's feature `redis`"),
             ),
+            (
+                "REDIS+TLS://:secret@127.0.0.1",
+                Some("LLM_LEDGER has the unknown scheme \"redis+tls\""),
+            ),
+            (
+                "https://host?token=secret",
+                Some("LLM_LEDGER: the ledger's URL \"https://host…\" has a query"),
+            ),
+            #[cfg(feature = "redis")]
+            (
+                "redis://127.0.0.1?protocol=secret",
+                Some("LLM_LEDGER: the ledger's address is no Redis URL"),
+            ),
             ("/no/such/folder/spend.log", Some("/no/such/folder")),
         ] {
             let built = build(&[("OPENAI_API_KEY", "k"), ("LLM_LEDGER", ledger)]);
@@ -348,11 +363,12 @@ mod tests {
         }
         #[cfg(unix)]
         {
+            // Keys are told in variables too, so no value that cannot be read is shown.
             let bytes = std::os::unix::ffi::OsStringExt::from_vec(vec![b'x', 0xff]);
             let get = |name: &str| (name == "LLM_MODEL").then(|| OsString::clone(&bytes));
             let error = ClientBuilder::from_vars(get).unwrap_err();
             assert!(
-                error.to_string().contains("LLM_MODEL is \"x\\xFF\""),
+                error.to_string().contains("LLM_MODEL is not UTF-8 text"),
                 "{error}"
             );
         }

@@ -331,14 +331,92 @@ fn bad_settings_are_named() {
         ("API key", build(|b| b.api_key("a\nb"))),
         ("\"a b\"", build(|b| b.header("a b", "c"))),
         (
+            "\"Authorization\"",
+            build(|b| b.header("Authorization: Bearer hunter2", "")),
+        ),
+        (
             "PEM",
             build(|b| {
                 b.root_certificate("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n")
             }),
         ),
-        ("proxy", build(|b| b.proxy("::"))),
     ] {
-        assert!(message.contains(shown), "{message}");
+        assert!(
+            message.contains(shown) && !message.contains("hunter2"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
+    let build = |proxy: &str| {
+        let builder = Client::builder(Provider::OpenAi).api_key("k").proxy(proxy);
+        builder.build().map_err(|e| e.to_string())
+    };
+    for (proxy, shown) in [
+        ("", "is empty"),
+        (" ", "is empty"),
+        ("ftp://127.0.0.1:1", "the unknown scheme \"ftp\""),
+        (
+            "socks6://user:hunter2@127.0.0.1",
+            "the unknown scheme \"socks6\"",
+        ),
+        ("user:hunter2@127.0.0.1://", "no scheme before its"),
+        ("://127.0.0.1", "no scheme before its"),
+        ("::", "cannot be read"),
+        ("http://", "cannot be read"),
+        ("http://:3128", "cannot be read"),
+        ("socks5://", "has no host"),
+        ("http://127.0.0.1:99999", "invalid port"),
+        ("127.0.0.1:port", "invalid port"),
+        ("http://127.0.0.1/hunter2", "has a path"),
+        (
+            "http://127.0.0.1?hunter2",
+            "has a path, a query or a fragment",
+        ),
+        (
+            "http://user:1#hunter2@127.0.0.1",
+            "written %2F, %3F and %23",
+        ),
+        ("http://user:hunter2@ho st", "cannot be read"),
+    ] {
+        let error = build(proxy).unwrap_err();
+        assert!(error.contains(shown), "{proxy:?}: {error}");
+        assert!(
+            error.contains("the proxy") && error.contains("socks4, socks4a, socks5, socks5h"),
+            "{error}"
+        );
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    for proxy in [
+        "127.0.0.1:3128",
+        "user:pass@proxy",
+        " HTTP://[::1]:3128/ ",
+        "https://user:p%23ss@proxy.example",
+        "SOCKS5h://proxy.example",
+        "socks4a://proxy.example:1080",
+    ] {
+        build(proxy).unwrap();
+    }
+}
+
+#[test]
+fn base_urls_show_no_secret() {
+    for url in [
+        "https://user:hunter2@host/v1",
+        "https://host/v1?token=hunter2",
+        "ftp://host/v1#hunter2",
+        "user:hunter2@host",
+    ] {
+        let builder = Client::builder(Provider::OpenAi).api_key("k").base_url(url);
+        let shown = format!("{builder:?}");
+        let error = builder.build().unwrap_err();
+        let shown = format!("{shown} {error} {error:?}");
+        assert!(
+            shown.contains("host") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 }
 

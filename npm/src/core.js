@@ -61,7 +61,11 @@ function checkTypes(options, types, of) {
     if (value === undefined || type === undefined) continue;
     // A Durable Object's stub can be called, and says that it is a function.
     const is = key === "ledger" && typeof value === "function" ? "object" : typeof value;
-    if (is !== type || value === null) fail(`${name} must be ${type === "object" ? "an" : "a"} ${type}, and is ${show(value)}`);
+    if (is !== type || value === null) {
+      // Text in the place of an object or a function, such as headers or a ledger, can be a secret.
+      const shown = type === "number" || value === null ? show(value) : typeof value;
+      fail(`${name} must be ${type === "object" ? "an" : "a"} ${type}, and is ${shown}`);
+    }
     if (type === "number" && !(Number.isFinite(value) && value >= 0)) fail(`${name} must be 0 or more, and is ${value}`);
   }
 }

@@ -481,6 +481,8 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["unknown option \"apikey\"", { provider: "openai", apikey: "k" }],
     ["timeoutMs must be 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
     ["fetch must be a function", { provider: "openai", apiKey: "k", fetch: {} }],
+    // Text there can be a secret, and is not shown.
+    ["headers must be an object, and is string", { provider: "openai", apiKey: "k", headers: "authorization: Bearer k" }],
   ]) {
     await test(`bad options: ${says}`, async () => {
       const error = await failure((async () => new Warmline(options))());

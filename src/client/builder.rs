@@ -6,7 +6,7 @@ use super::{Client, Inner};
 use crate::json::quote;
 use crate::retry::RetryBudget;
 use crate::runtime::Shareable;
-use crate::transport::{Alerts, Endpoint, Options, Proxy, Transport, Waits};
+use crate::transport::{Alerts, Endpoint, Options, Proxy, Transport, Waits, shown};
 use crate::{
     AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy,
 };
@@ -270,8 +270,13 @@ impl ClientBuilder {
         self
     }
 
-    /// Goes through this proxy (`http://`, `https://`, `socks5://` or `socks5h://`) rather than the
-    /// one that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    /// Connects through this proxy, whatever `NO_PROXY` says. Its scheme is `http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`, and `http`
+    /// where it has none (`"127.0.0.1:3128"`).
+    ///
+    /// Where unset, the proxy is the one that the environment names: `HTTPS_PROXY` or `HTTP_PROXY` by the scheme of the base URL, else `ALL_PROXY`,
+    /// each in upper or lower case, except for the hosts in `NO_PROXY`. An empty variable counts as one that is not set. Where none is set, it is the system's (macOS, Windows).
+    ///
+    /// A proxy that cannot be used is an error of [`ClientBuilder::build`]: no connection goes past it.
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -434,7 +439,8 @@ pub(super) fn header_name(name: &str, value: &str) -> Result<String> {
         return Ok(name.to_ascii_lowercase());
     }
     let what = if name_allowed { "value" } else { "name" };
-    let name = quote(name);
+    // A whole line given for a name holds the value too.
+    let name = quote(name.split(':').next().unwrap_or_default());
     let message = [
         "the header ",
         &name,
@@ -451,7 +457,7 @@ impl fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("provider", &self.provider)
             .field("model", &self.model)
-            .field("base_url", &self.base_url)
+            .field("base_url", &self.base_url.as_deref().map(shown))
             .field("limits", &self.limits)
             .field("timeout", &self.timeout)
             .field("retry", &self.retry)

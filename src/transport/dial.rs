@@ -18,7 +18,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Endpoint, Options, Proxy};
+use super::{Endpoint, Options, Proxy, ProxyVariables, scheme};
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
@@ -78,7 +78,7 @@ where
 }
 
 /// Opens connections to one origin.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Dialer {
     client: reqwest::Client,
     origin: String,
@@ -96,21 +96,19 @@ impl Dialer {
         if !options.http2 {
             builder = builder.http1_only();
         }
-        let matcher = match &options.proxy {
-            Proxy::Environment => Some(Matcher::from_system()),
-            Proxy::None => {
-                builder = builder.no_proxy();
-                None
-            }
-            Proxy::Url(url) => {
+        let mut proxy_authorization = None;
+        match Route::to(target, &options.proxy)? {
+            Route::Direct => builder = builder.no_proxy(),
+            Route::System => proxy_authorization = authorization(&Matcher::from_system(), target),
+            Route::Proxy { url, matcher } => {
                 let wrong = |e| {
-                    Error::config("the proxy's URL cannot be read")
+                    Error::config("the proxy's URL cannot be used")
                         .with_source(reqwest::Error::without_url(e))
                 };
                 builder = builder.proxy(reqwest::Proxy::all(url).map_err(wrong)?);
-                Some(Matcher::builder().all(url.clone()).build())
+                proxy_authorization = authorization(&matcher, target);
             }
-        };
+        }
         if !options.root_certificates.is_empty() {
             let mut certificates = Vec::new();
             for pem in &options.root_certificates {
@@ -123,9 +121,6 @@ impl Dialer {
         let client = builder
             .build()
             .map_err(|e| Error::config("the TLS set-up failed").with_source(e))?;
-        let proxy_authorization = matcher
-            .and_then(|matcher| matcher.intercept(target))
-            .and_then(|proxy| proxy.basic_auth().cloned());
         Ok(Self {
             client,
             origin: endpoint.origin().to_owned(),
@@ -149,6 +144,93 @@ impl Dialer {
                 Error::new(ErrorKind::Connect, message).with_source(cause)
             })
     }
+}
+
+/// The way to the target.
+enum Route {
+    Direct,
+    /// As the system is set up, where that can be asked (macOS, Windows).
+    System,
+    Proxy {
+        url: reqwest::Url,
+        matcher: Matcher,
+    },
+}
+
+impl Route {
+    /// # Errors
+    /// `Config` where the proxy for this target cannot be used: a connection must not go past it.
+    fn to(target: &http::Uri, proxy: &Proxy) -> Result<Self> {
+        let https = target.scheme() == Some(&http::uri::Scheme::HTTPS);
+        let environment;
+        let variables = match proxy {
+            Proxy::None => return Ok(Self::Direct),
+            Proxy::Url(url) => return Self::through("the proxy", url, target),
+            Proxy::Variables(variables) if variables.proxy_for(https).is_some() => variables,
+            Proxy::Variables(_) | Proxy::Environment => {
+                environment = ProxyVariables::of_environment()?;
+                &environment
+            }
+        };
+        let Some((name, url)) = variables.proxy_for(https) else {
+            return Ok(Self::System);
+        };
+        let any = Matcher::builder().all("http://proxy");
+        let any = any.no(variables.except().to_owned()).build();
+        match any.intercept(target) {
+            Some(_) => Self::through(name, url, target),
+            None => Ok(Self::Direct),
+        }
+    }
+
+    /// Through the proxy at a URL, which `name` has set. Errors do not show the URL, since it can hold a password.
+    fn through(name: &str, url: &str, target: &http::Uri) -> Result<Self> {
+        const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+        let wrong = |why: &str| {
+            Error::config(format!(
+                "{name} {why}: it must look like SCHEME://[USER:PASSWORD@]HOST[:PORT], of which SCHEME is one of {}, and http where \
+                 it is left out",
+                SCHEMES.join(", ")
+            ))
+        };
+        let url = url.trim();
+        if url.is_empty() {
+            return Err(wrong("is empty"));
+        }
+        let url = match url.split_once("://") {
+            None => format!("http://{url}"),
+            Some((given, rest)) => {
+                let lower = given.to_ascii_lowercase();
+                if !SCHEMES.contains(&&*lower) {
+                    return Err(wrong(&match scheme(url) {
+                        Some(unknown) => format!("has the unknown scheme {unknown:?}"),
+                        None => "has no scheme before its \"://\"".to_owned(),
+                    }));
+                }
+                format!("{lower}://{rest}")
+            }
+        };
+        let url = reqwest::Url::parse(&url).map_err(|e| wrong(&format!("cannot be read ({e})")))?;
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(wrong("has no host"));
+        }
+        if !["", "/"].contains(&url.path()) || url.query().or(url.fragment()).is_some() {
+            return Err(wrong(
+                "has a path, a query or a fragment (in a password, \"/\", \"?\" and \"#\" are written %2F, %3F and %23)",
+            ));
+        }
+        // What this cannot read, reqwest would pass over without a word.
+        let matcher = Matcher::builder().all(url.as_str()).build();
+        match matcher.intercept(target) {
+            Some(_) => Ok(Self::Proxy { url, matcher }),
+            None => Err(wrong("cannot be read")),
+        }
+    }
+}
+
+/// What a proxy wants to be told by those who use it.
+fn authorization(matcher: &Matcher, target: &http::Uri) -> Option<http::HeaderValue> {
+    matcher.intercept(target)?.basic_auth().cloned()
 }
 
 /// The innermost cause says it all ("Connection refused", "certificate has expired"); the layers

@@ -17,7 +17,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// The provider's path below a base URL.
     pub(crate) fn new(provider: Provider, base: &str) -> Result<Self> {
-        let mut endpoint = Self::plain(base, provider.default_base_url())?;
+        let mut endpoint = Self::plain("base URL", base, provider.default_base_url())?;
         let host = endpoint.host();
         let of = |domain: &str| host == domain || host.ends_with(&[".", domain].concat());
         endpoint.official = match provider {
@@ -32,13 +32,15 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// An address as it is, without a slash at its end. `like` is shown where it is none.
-    pub(crate) fn plain(base: &str, like: &str) -> Result<Self> {
+    /// An address as it is, without a slash at its end. Errors say `what` it is, and what it should look `like`.
+    pub(crate) fn plain(what: &str, base: &str, like: &str) -> Result<Self> {
         let wrong = |why: &str| {
-            let given = quote(&without_userinfo(base));
+            let given = quote(&shown(base));
             Error::config(
                 [
-                    "the base URL ",
+                    "the ",
+                    what,
+                    " ",
                     &given,
                     " ",
                     why,
@@ -116,6 +118,34 @@ impl Endpoint {
     }
 }
 
+/// The scheme of a URL, where what stands before its first "://" is one: elsewhere it can be part of a secret.
+pub(crate) fn scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once("://")?;
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    let begins = scheme.bytes().next()?.is_ascii_alphabetic();
+    (begins && scheme.bytes().all(fits)).then_some(scheme)
+}
+
+/// A URL, or what was given for one, without what can be secret in it: user name and password, query and fragment.
+pub(crate) fn shown(url: &str) -> String {
+    let (scheme, rest) = match scheme(url) {
+        Some(scheme) => url.split_at(scheme.len() + "://".len()),
+        None => ("", url),
+    };
+    let query = rest.find(['?', '#']);
+    let (left_out, rest, after) = match (rest.rfind('@'), query) {
+        (None, None) => ("", rest, ""),
+        (None, Some(query)) => ("", rest.get(..query).unwrap_or_default(), "…"),
+        (Some(at), None) => ("…", rest.get(at..).unwrap_or_default(), ""),
+        (Some(at), Some(query)) if at < query => {
+            ("…", rest.get(at..query).unwrap_or_default(), "…")
+        }
+        // Either of the two can be part of the other.
+        (Some(_), Some(_)) => ("…", "", ""),
+    };
+    [scheme, left_out, rest, after].concat()
+}
+
 fn split_scheme(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once(':')?;
     Some((scheme, rest.strip_prefix("//")?))
@@ -126,15 +156,6 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (authority, None),
-    }
-}
-
-fn without_userinfo(url: &str) -> String {
-    match (split_scheme(url), url.rsplit_once('@')) {
-        (Some((scheme, rest)), Some((_, host))) if rest.contains('@') => {
-            [scheme, "://…@", host].concat()
-        }
-        _ => url.to_owned(),
     }
 }
 
@@ -204,6 +225,21 @@ mod tests {
             ("http://hos\u{f6}/", "characters"),
             ("https://host/v1?key=1", "has a query"),
             ("https://user:hunter2@host/v1", "https://…@host/v1"),
+            (
+                "https://host/v1?key=hunter2",
+                "\"https://host/v1…\" has a query",
+            ),
+            ("https://host/v1#hunter2", "\"https://host/v1…\""),
+            ("host/v1?key=hunter2", "\"host/v1…\" has no scheme"),
+            ("user:hunter2@host", "\"…@host\""),
+            (
+                "https://u:hunter2@host/v1?k=hunter2",
+                "\"https://…@host/v1…\"",
+            ),
+            // Where a query holds an "@", or a password a "?", neither half is shown.
+            ("https://host/v1?key=hunt@hunter2", "\"https://…\""),
+            ("https://user:hunter2?x@host/v1", "\"https://…\""),
+            ("user:hunter2://x@host", "\"…@host\""),
         ] {
             let error = Endpoint::new(Provider::OpenAi, base)
                 .unwrap_err()

@@ -6,12 +6,14 @@
 
 mod endpoint;
 mod headers;
+mod proxy;
 mod rate_limit;
 
 use std::time::Duration;
 
-pub(crate) use self::endpoint::Endpoint;
+pub(crate) use self::endpoint::{Endpoint, scheme, shown};
 pub(crate) use self::headers::Headers;
+pub(crate) use self::proxy::{Proxy, ProxyVariables, text};
 pub use self::rate_limit::RateLimit;
 
 cfg_if::cfg_if! {
@@ -74,13 +76,3 @@ pub(crate) struct Alerts {
 pub(crate) trait OnPoolAlert: Fn(&crate::PoolAlert) + crate::runtime::Shareable {}
 
 impl<F: Fn(&crate::PoolAlert) + crate::runtime::Shareable> OnPoolAlert for F {}
-
-/// Through which proxy, if any.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Proxy {
-    /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
-    #[default]
-    Environment,
-    None,
-    Url(String),
-}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use warmline::{Client, ClientBuilder, Provider};
 use warmline_sim::{Config, Sim};
 
+use crate::dotenv;
 use crate::report::Failure;
 
 /// What the command line says about whom to call.
@@ -80,7 +81,7 @@ struct Variables {
 
 impl Variables {
     fn read(wanted: Wanted) -> Result<Self, Failure> {
-        let file = read_dotenv()?;
+        let file = dotenv::read()?;
         Ok(Self { wanted, file })
     }
 
@@ -140,15 +141,4 @@ async fn start() -> Result<Sim, Failure> {
         sim.url()
     );
     Ok(sim)
-}
-
-fn read_dotenv() -> Result<HashMap<String, OsString>, Failure> {
-    let wrong = |e: dotenvy::Error| Failure::Config(format!(".env cannot be read: {e}"));
-    match dotenvy::dotenv_iter() {
-        Ok(lines) => lines
-            .map(|line| line.map(|(k, v)| (k, v.into())).map_err(wrong))
-            .collect(),
-        Err(error) if error.not_found() => Ok(HashMap::new()),
-        Err(error) => Err(wrong(error)),
-    }
 }

@@ -1,6 +1,7 @@
 //! The `warmline` command.
 
 mod chat;
+mod dotenv;
 mod environment;
 mod load;
 mod prices;

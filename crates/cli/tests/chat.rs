@@ -375,10 +375,79 @@ fn a_dotenv_is_read_and_the_environment_comes_first() {
         code == 2 && stdout.contains("LLM_MAX_CONNECTIONS"),
         "{stdout}"
     );
-    let (code, stdout, _) = with("this is no assignment\n", None);
-    assert!(
-        code == 2 && stdout.contains(".env cannot be read"),
-        "{stdout}"
+    for (text, shown) in [
+        (
+            "LLM_MODEL=m\nANTHROPIC_API_KEY=sk-ant-secret 42\n".to_owned(),
+            ".env cannot be read: line 2 is not NAME=VALUE",
+        ),
+        ("sk-ant-secret-42".to_owned(), "line 1 is not NAME=VALUE"),
+        (
+            "KEY=sk-ant-secret\n".repeat(100_000),
+            "larger than 1048576 bytes",
+        ),
+    ] {
+        let (code, stdout, stderr) = with(&text, None);
+        assert!(code == 2 && stdout.contains(shown), "{stdout}");
+        assert!(!(stdout + &stderr).contains("secret"), "{shown}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_proxy_is_what_the_environment_or_dotenv_says_or_an_error() {
+    let sim = sim().await;
+    let folder = std::env::temp_dir().join(format!("warmline-proxy-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(".env"), format!("http_proxy={}\n", sim.url())).unwrap();
+    let url = sim.url();
+    let host = url.trim_start_matches("http://");
+    let chat = async |folder: &std::path::Path, variables: &[(&str, &str)]| {
+        let mut command = warmline(&["chat", "Hi", "--json", "--max-tokens", "1"]);
+        command
+            .env("ANTHROPIC_API_KEY", "sk-ant-secret-42")
+            .env("ANTHROPIC_BASE_URL", "http://llm.invalid")
+            .env("LLM_MAX_RETRIES", "0")
+            .envs(variables.iter().copied())
+            .current_dir(folder);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        outcome(output.await.unwrap())
+    };
+    let nowhere = std::env::temp_dir();
+    for (folder, variables) in [
+        (&folder, &[][..]),
+        (&folder, &[("HTTP_PROXY", " ")]),
+        (&nowhere, &[("HTTP_PROXY", host)]),
+        (&nowhere, &[("http_proxy", &url)]),
+        (&nowhere, &[("ALL_PROXY", host), ("HTTP_PROXY", "")]),
+        (&nowhere, &[("all_proxy", host), ("HTTPS_PROXY", "ftp://x")]),
+        (&nowhere, &[("http_proxy", host), ("HTTP_PROXY", "")]),
+        (
+            &nowhere,
+            &[
+                ("http_proxy", host),
+                ("HTTP_PROXY", "http://127.0.0.1:1"),
+                ("REQUEST_METHOD", "GET"),
+            ],
+        ),
+    ] {
+        let (code, stdout, stderr) = chat(folder, variables).await;
+        assert_eq!(code, 0, "{variables:?}: {stdout}{stderr}");
+    }
+    assert_eq!(sim.stats().requests, 8);
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        let proxy = [(name, "gopher://user:hunter2@127.0.0.1:1")];
+        let (code, stdout, stderr) = chat(&nowhere, &proxy).await;
+        assert_eq!(code, 2, "{stdout}");
+        let shown = format!("{name} has the unknown scheme \\\"gopher\\\"");
+        assert!(stdout.contains(&shown), "{stdout}");
+        assert!(!(stdout + &stderr).contains("hunter2"));
+    }
+    // Where it is not used, it need not be usable.
+    let except = [("HTTP_PROXY", "gopher://x"), ("NO_PROXY", "llm.invalid")];
+    let (code, stdout, _) = chat(&nowhere, &except).await;
+    assert_eq!(
+        (code, &json(&stdout)["error"]["kind"]),
+        (1, &"connect".into())
     );
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -53,12 +53,11 @@ impl RedisLedger {
     /// assert!(warmline::RedisLedger::open("localhost").is_err());
     /// ```
     pub fn open(url: &str) -> Result<Self> {
-        // The address can hold a password, so it is not shown.
-        let client = redis::Client::open(url).map_err(|e| {
-            Error::config(format!(
-                "the ledger's address is no Redis URL, as redis://[user:password@]host[:port][/database]: {}",
-                e.detail().unwrap_or("it cannot be read")
-            ))
+        // The address can hold a password, and the client's error can quote a part of it.
+        let client = redis::Client::open(url).map_err(|_| {
+            Error::config(
+                "the ledger's address is no Redis URL, which looks like redis://[user:password@]host[:port][/database]",
+            )
         })?;
         Ok(Self {
             server: Arc::new(Server {

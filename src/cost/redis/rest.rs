@@ -45,7 +45,12 @@ impl RestLedger {
     /// assert!(warmline::RestLedger::new("upstash", "token").is_err());
     /// ```
     pub fn new(url: &str, token: &str) -> Result<Self> {
-        let endpoint = Endpoint::plain(url, "https://example.upstash.io")?;
+        Self::through(Proxy::Environment, url, token)
+    }
+
+    /// The same, through this proxy.
+    pub(crate) fn through(proxy: Proxy, url: &str, token: &str) -> Result<Self> {
+        let endpoint = Endpoint::plain("ledger's URL", url, "https://example.upstash.io")?;
         if token.bytes().any(|b| !b.is_ascii_graphic()) {
             let message = "the ledger's token holds characters that no HTTP header can carry";
             return Err(Error::config(message));
@@ -61,7 +66,7 @@ impl RestLedger {
             http2: false,
             http2_ping: None,
             root_certificates: Vec::new(),
-            proxy: Proxy::Environment,
+            proxy,
             headers: vec![
                 ("authorization".into(), format!("Bearer {token}")),
                 ("content-type".into(), "application/json".into()),
