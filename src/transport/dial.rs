@@ -99,14 +99,17 @@ impl Dialer {
         let mut proxy_authorization = None;
         match Route::to(target, &options.proxy)? {
             Route::Direct => builder = builder.no_proxy(),
-            Route::System => proxy_authorization = authorization(&Matcher::from_system(), target),
-            Route::Proxy { url, matcher } => {
+            Route::System => {
+                let proxy = Matcher::from_system().intercept(target);
+                proxy_authorization = proxy.and_then(|proxy| proxy.basic_auth().cloned());
+            }
+            Route::Proxy { url, authorization } => {
                 let wrong = |e| {
                     Error::config("the proxy's URL cannot be used")
                         .with_source(reqwest::Error::without_url(e))
                 };
                 builder = builder.proxy(reqwest::Proxy::all(url).map_err(wrong)?);
-                proxy_authorization = authorization(&matcher, target);
+                proxy_authorization = authorization;
             }
         }
         if !options.root_certificates.is_empty() {
@@ -153,7 +156,7 @@ enum Route {
     System,
     Proxy {
         url: reqwest::Url,
-        matcher: Matcher,
+        authorization: Option<http::HeaderValue>,
     },
 }
 
@@ -222,15 +225,13 @@ impl Route {
         // What this cannot read, reqwest would pass over without a word.
         let matcher = Matcher::builder().all(url.as_str()).build();
         match matcher.intercept(target) {
-            Some(_) => Ok(Self::Proxy { url, matcher }),
+            Some(proxy) => Ok(Self::Proxy {
+                url,
+                authorization: proxy.basic_auth().cloned(),
+            }),
             None => Err(wrong("cannot be read")),
         }
     }
-}
-
-/// What a proxy wants to be told by those who use it.
-fn authorization(matcher: &Matcher, target: &http::Uri) -> Option<http::HeaderValue> {
-    matcher.intercept(target)?.basic_auth().cloned()
 }
 
 /// The innermost cause says it all ("Connection refused", "certificate has expired"); the layers

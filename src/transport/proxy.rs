@@ -3,6 +3,7 @@ use std::ffi::OsString;
 use crate::{Error, Result};
 
 /// Through which proxy connections are made. It has no `Debug`, since a URL can hold a password.
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
 #[derive(Clone, Default)]
 pub(crate) enum Proxy {
     /// The one that the process's environment names, else the system's.
@@ -15,6 +16,7 @@ pub(crate) enum Proxy {
 }
 
 /// The variables by which curl and others are told of proxies, as far as they are set.
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
 #[derive(Clone)]
 pub(crate) struct ProxyVariables(Vec<(&'static str, String)>);
 
