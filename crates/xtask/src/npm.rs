@@ -265,6 +265,6 @@ fn manifest(plan: &Plan) -> Manifest<'_> {
         },
         types: "./index.d.ts",
         side_effects: entries,
-        publish_config: json!({"access": "public", "provenance": true}),
+        publish_config: json!({"access": "public"}),
     }
 }
