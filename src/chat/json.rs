@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::message::{CacheTtl, Message, Part, Role, Source, ToolCall};
 use super::request::{Effort, OutputSchema, Reasoning, Request, Tool, ToolChoice};
-use crate::json::{Json, Reader, Stopped};
+use crate::json::{Json, Reader, Stopped, whole_number as whole_number_of};
 use crate::runtime;
 
 /// What is wrong is told to the reader, with its place.
@@ -100,9 +100,9 @@ fn flag(json: &mut Reader<'_>, at: &At<'_>) -> Read<bool> {
 }
 
 fn whole_number(json: &mut Reader<'_>, at: &At<'_>) -> Read<u32> {
-    match json.skip()?.parse() {
-        Ok(number) => Ok(number),
-        Err(_) => at.must_be(json, "a whole number up to 4294967295"),
+    match whole_number_of(json.skip()?).map(u32::try_from) {
+        Some(Ok(number)) => Ok(number),
+        _ => at.must_be(json, "a whole number up to 4294967295"),
     }
 }
 

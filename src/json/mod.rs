@@ -6,15 +6,29 @@ mod read;
 mod value;
 mod write;
 
-pub(crate) use self::read::{Malformed, Reader, Stopped, is_object};
+pub(crate) use self::read::{Malformed, Reader, Stopped, is_object, whole_number};
 pub use self::value::Json;
 pub(crate) use self::write::Writer;
 
-/// A text as a JSON string: how messages quote what they name, since it shows what is not printable.
+/// How many bytes messages, spans and statistics show of a text that someone else chose.
+const SHOWN: usize = 256;
+
+/// A text as a JSON string: how messages quote what they name, since it shows what is not printable. Of a long one the
+/// start is shown.
 pub(crate) fn quote(text: &str) -> String {
+    let shown = shorten(text);
     let mut json = Writer::default();
-    json.text(text);
+    match shown.len() == text.len() {
+        true => json.text(shown),
+        false => json.text(&[shown, "…"].concat()),
+    }
     json.into_text()
+}
+
+/// The start of a text, as much of it as is shown.
+pub(crate) fn shorten(text: &str) -> &str {
+    let end = text.floor_char_boundary(SHOWN);
+    text.get(..end).unwrap_or_default()
 }
 
 /// How many bytes at the start of `text` stand in a JSON string as they are: neither a quote, nor a backslash,
@@ -92,7 +106,9 @@ mod tests {
 
         #[test]
         fn a_text_comes_back(text in any::<String>()) {
-            let quoted = quote(&text);
+            let mut writer = Writer::default();
+            writer.text(&text);
+            let quoted = writer.into_text();
             prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text.as_str());
             let mut reader = Reader::new(&quoted);
             let read = reader.text().unwrap();
@@ -118,6 +134,86 @@ mod tests {
             let special = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
             prop_assert_eq!(plain(&text), text.iter().position(special).unwrap_or(text.len()));
         }
+    }
+
+    #[test]
+    fn one_object_and_nothing_else_is_an_object() {
+        for (text, is) in [
+            ("{}", true),
+            (" {\"a\": null}\n", true),
+            ("null", false),
+            ("null}", false),
+            ("null,\"a\":1}", false),
+            ("{}x", false),
+            ("{}{}", false),
+            ("[]", false),
+            ("", false),
+        ] {
+            assert_eq!(is_object(text), is, "{text}");
+            let mut reader = Reader::new(text);
+            let mut fields = || {
+                reader.object()?;
+                while reader.key()?.is_some() {
+                    reader.pass()?;
+                }
+                reader.end()
+            };
+            assert_eq!(fields().is_ok(), is, "{text}");
+        }
+        for text in ["null]", "null,1]"] {
+            assert_eq!(Reader::new(text).list(), Err(Stopped), "{text}");
+        }
+        let mut reader = Reader::new("[null, null, []]");
+        reader.list().unwrap();
+        assert_eq!(
+            reader.item().and_then(|_| reader.object_or_null()),
+            Ok(false)
+        );
+        assert_eq!(reader.item().and_then(|_| reader.list_or_null()), Ok(false));
+        assert_eq!(reader.item().and_then(|_| reader.list_or_null()), Ok(true));
+    }
+
+    #[test]
+    fn a_number_that_equals_a_whole_one_is_that() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("-0", Some(0)),
+            ("0.00e9", Some(0)),
+            ("-0.0", Some(0)),
+            ("0e-5", Some(0)),
+            ("60000", Some(60_000)),
+            ("60000.0", Some(60_000)),
+            ("6e4", Some(60_000)),
+            ("6E+4", Some(60_000)),
+            ("0.6e5", Some(60_000)),
+            ("600000e-1", Some(60_000)),
+            ("0.0060e7", Some(60_000)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("1844674407370955161.5e1", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("1e20", None),
+            ("1e99999999999999999999", None),
+            ("1.5", None),
+            ("15e-1", None),
+            ("-1", None),
+            ("-6e4", None),
+            ("\"5\"", None),
+            ("true", None),
+            ("null", None),
+            ("{}", None),
+            ("\"\"", None),
+        ] {
+            assert_eq!(whole_number(text), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_text_the_start_is_quoted() {
+        assert_eq!(quote("a\"b"), r#""a\"b""#);
+        let long = "é".repeat(1 << 20);
+        assert_eq!(quote(&long), format!("\"{}…\"", "é".repeat(128)));
+        let whole = "x".repeat(256);
+        assert_eq!(quote(&whole), format!("\"{whole}\""));
     }
 
     #[test]
@@ -152,7 +248,8 @@ mod tests {
             assert_eq!(read(text).unwrap_err().to_string(), says, "{text}");
         }
         let mut reader = Reader::new("[5]");
-        assert!(reader.list().unwrap() && reader.item().unwrap());
+        reader.list().unwrap();
+        assert!(reader.item().unwrap());
         assert_eq!(reader.text(), Err(Stopped));
         let wrong = reader.malformed().to_string();
         assert_eq!(wrong, "a string or null expected at byte 1");

@@ -39,7 +39,8 @@ impl std::error::Error for Malformed {}
 /// A place in a JSON text.
 ///
 /// An object is read by `object`, then `key` until there is none, and after each key exactly one value; a list
-/// by `list`, then `item` while it says that there is one more, and after each exactly one value.
+/// by `list`, then `item` while it says that there is one more, and after each exactly one value. Where null may stand
+/// instead, `object_or_null` and `list_or_null` say whether there is something to be read.
 pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -145,11 +146,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn open(&mut self, bracket: u8, expected: &'static str) -> Result<bool> {
-        if self.null()? {
-            return Ok(false);
-        }
-        if self.here() != Some(bracket) {
+    fn open(&mut self, bracket: u8, expected: &'static str) -> Result<()> {
+        if self.peek() != Some(bracket) {
             return self.expected(expected);
         }
         if self.depth == MAX_DEPTH {
@@ -157,7 +155,7 @@ impl<'a> Reader<'a> {
         }
         self.depth += 1;
         self.at += 1;
-        Ok(true)
+        Ok(())
     }
 
     /// Whether another element follows: a bracket right before tells the first, which has no comma.
@@ -179,9 +177,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Goes into an object; false for null.
-    pub(crate) fn object(&mut self) -> Result<bool> {
-        self.open(b'{', "an object or null")
+    /// Goes into an object.
+    pub(crate) fn object(&mut self) -> Result<()> {
+        self.open(b'{', "an object")
+    }
+
+    /// Goes into an object; false for null, which is passed over.
+    pub(crate) fn object_or_null(&mut self) -> Result<bool> {
+        if self.null()? {
+            return Ok(false);
+        }
+        self.open(b'{', "an object or null").map(|()| true)
     }
 
     /// The next name in an object, or none at its end.
@@ -200,9 +206,17 @@ impl<'a> Reader<'a> {
         Ok(Some(key))
     }
 
-    /// Goes into a list; false for null.
-    pub(crate) fn list(&mut self) -> Result<bool> {
-        self.open(b'[', "a list or null")
+    /// Goes into a list.
+    pub(crate) fn list(&mut self) -> Result<()> {
+        self.open(b'[', "a list")
+    }
+
+    /// Goes into a list; false for null, which is passed over.
+    pub(crate) fn list_or_null(&mut self) -> Result<bool> {
+        if self.null()? {
+            return Ok(false);
+        }
+        self.open(b'[', "a list or null").map(|()| true)
     }
 
     /// Whether a list has one more item, which is then to be read.
@@ -402,6 +416,28 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// A JSON number as the whole number that it equals, such as 60000 for `6e4` and `60000.0`. None for a fraction, one below
+/// zero or above `u64::MAX`, and whatever is no number.
+pub(crate) fn whole_number(number: &str) -> Option<u64> {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let magnitude = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    let (whole, fraction) = magnitude.split_once('.').unwrap_or((magnitude, ""));
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() && !digits.is_empty() {
+        return Some(0);
+    }
+    if magnitude.len() < mantissa.len() {
+        return None;
+    }
+    let dropped = (digits.len() - significant.len()) as i64;
+    let exponent: i64 = exponent.parse().ok()?;
+    let zeros = exponent.checked_add(dropped - fraction.len() as i64)?;
+    let power = 10u64.checked_pow(zeros.try_into().ok()?)?;
+    let significant: u64 = significant.trim_start_matches('0').parse().ok()?;
+    significant.checked_mul(power)
 }
 
 /// Whether a text is one JSON object and nothing else.

@@ -272,7 +272,7 @@ pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
                 "id" => reply.id = json.text()?.unwrap_or_default().into_owned(),
                 "model" => reply.model = json.text()?.unwrap_or_default().into_owned(),
                 "content" => {
-                    content = json.list()?;
+                    content = json.list_or_null()?;
                     while content && json.item()? {
                         reply.content.extend(WireBlock::read(json)?.into_part());
                     }
@@ -322,7 +322,7 @@ struct WireBlock<'a> {
 impl<'a> WireBlock<'a> {
     fn read(json: &mut Reader<'a>) -> Result<Self, Stopped> {
         let mut block = Self::default();
-        if !json.object()? {
+        if !json.object_or_null()? {
             return Ok(block);
         }
         while let Some(key) = json.key()? {

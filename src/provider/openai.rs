@@ -302,7 +302,7 @@ impl<'a> Completion<'a> {
                 "id" => whole.id = text(json)?,
                 "model" => whole.model = text(json)?,
                 "choices" => {
-                    let some = json.list()?;
+                    let some = json.list_or_null()?;
                     while some && json.item()? {
                         let choice = Choice::read(json)?;
                         if choice.index == 0 {
@@ -353,7 +353,7 @@ struct Said<'a> {
 impl<'a> Said<'a> {
     fn read(json: &mut Reader<'a>) -> Result<Option<Self>, Stopped> {
         let mut said = Self::default();
-        if !json.object()? {
+        if !json.object_or_null()? {
             return Ok(None);
         }
         while let Some(key) = json.key()? {
@@ -369,7 +369,7 @@ impl<'a> Said<'a> {
                     }
                 }
                 "tool_calls" => {
-                    let some = json.list()?;
+                    let some = json.list_or_null()?;
                     while some && json.item()? {
                         said.tool_calls.push(WireCall::read(json)?);
                     }

@@ -37,6 +37,7 @@ fn build(config: &str, mut tracker: CostTracker) -> Result<Client> {
                 fields.push((key, json.value_text()?));
             }
         }
+        json.end()?;
         Ok(fields)
     };
     let fields: Result<_, Stopped> = fields();

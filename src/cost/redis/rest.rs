@@ -142,6 +142,7 @@ fn read(text: &str) -> std::result::Result<std::result::Result<Vec<String>, Stri
             _ => json.pass()?,
         }
     }
+    json.end()?;
     answer.ok_or(Stopped)
 }
 
