@@ -73,12 +73,11 @@ impl Call {
         }
         let outline = Outline::read(&body)?;
         let streams_openai = client.provider() == Provider::OpenAi && outline.stream;
-        let hides = streams_openai && !outline.stream_options;
-        if hides && let Some(open) = body.iter().position(|b| *b == b'{') {
-            // Before its other fields, of which it has at least one: `stream`.
-            let usage: &[u8] = br#""stream_options":{"include_usage":true},"#;
-            let (before, after) = body.split_at(open + 1);
-            body = [before, usage, after].concat().into();
+        let ask_usage = outline.ask_usage.clone().filter(|_| streams_openai);
+        let hides = ask_usage.is_some();
+        if let Some((place, usage)) = ask_usage {
+            let (before, after) = (&body[..place.start], &body[place.end..]);
+            body = [before, usage.as_bytes(), after].concat().into();
         }
         let model = outline.model.as_deref().unwrap_or_default();
         let mut call = Self::of(client, body, &outline, model, &Request::new())?;

@@ -1,7 +1,7 @@
 //! What a call can cost at most, told before it is sent.
 
-use super::{CostTracker, Price, Usd};
-use crate::json::{Reader, Stopped, quote};
+use super::{CostTracker, Outline, Price, Usd};
+use crate::json::quote;
 use crate::{Error, Provider, Result};
 
 /// More tokens than any model takes today, for models whose limits are not known.
@@ -85,93 +85,6 @@ fn list(provider: Provider, host: &str) -> &'static str {
     known.map_or(provider.name(), |(_, list)| list)
 }
 
-/// What of a request its cost depends on, read from the body as it is sent, so that whatever put it there is seen.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Outline {
-    pub(crate) model: Option<String>,
-    pub(crate) stream: bool,
-    /// It says what a stream is to tell besides its content.
-    pub(crate) stream_options: bool,
-    pub(crate) max_tokens: Option<u64>,
-    replies: Option<u64>,
-    images: u64,
-    /// And whatever else can stand for more tokens than it has bytes.
-    documents: u64,
-    /// Something in it is marked for Anthropic's prompt cache.
-    cached: bool,
-}
-
-impl Outline {
-    pub(crate) fn read(body: &[u8]) -> Result<Self> {
-        let mut outline = Self::default();
-        let read = Reader::of_bytes(body).and_then(|mut json| {
-            let read = outline.top(&mut json).and_then(|()| json.end());
-            read.map_err(|Stopped| json.malformed())
-        });
-        read.map_err(|e| Error::config(["the request is not JSON: ", &e.to_string()].concat()))?;
-        Ok(outline)
-    }
-
-    fn top(&mut self, json: &mut Reader<'_>) -> Result<(), Stopped> {
-        json.object()?;
-        while let Some(key) = json.key()? {
-            match &*key {
-                "model" => self.model = json.text()?.map(Into::into),
-                "stream" => self.stream = json.skip()? == "true",
-                "stream_options" => {
-                    json.pass()?;
-                    self.stream_options = true;
-                }
-                // OpenAI's newer name goes before its older one.
-                "max_completion_tokens" => self.max_tokens = json.count()?.or(self.max_tokens),
-                "max_tokens" => self.max_tokens = self.max_tokens.or(json.count()?),
-                "n" => self.replies = json.count()?,
-                key => self.field(key, json)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn field(&mut self, key: &str, json: &mut Reader<'_>) -> Result<(), Stopped> {
-        self.cached |= key == "cache_control";
-        self.value(json).map(|_| ())
-    }
-
-    /// Counts what is in a value, and says whether it is something of the type `text`.
-    fn value(&mut self, json: &mut Reader<'_>) -> Result<bool, Stopped> {
-        let (mut text, mut image, mut document, mut of_text) = (false, false, false, false);
-        match json.peek() {
-            Some(b'[') => {
-                json.list()?;
-                while json.item()? {
-                    self.value(json)?;
-                }
-            }
-            Some(b'{') => {
-                json.object()?;
-                while let Some(key) = json.key()? {
-                    match &*key {
-                        "type" if json.peek() == Some(b'"') => match &*json.value_text()? {
-                            "text" => text = true,
-                            "image" | "image_url" => image = true,
-                            "document" | "file" | "input_audio" | "container_upload" => {
-                                document = true;
-                            }
-                            _ => {}
-                        },
-                        "source" => of_text = self.value(json)?,
-                        key => self.field(key, json)?,
-                    }
-                }
-            }
-            _ => json.pass()?,
-        }
-        self.images += u64::from(image);
-        self.documents += u64::from(document && !of_text);
-        Ok(text)
-    }
-}
-
 /// The most tokens that the request can be. A token of text is at least one byte (the providers' tokenisers work on bytes),
 /// and the body holds each text whole, with more bytes of JSON around a message than the provider adds tokens. An image
 /// costs what its size says, of which the most is known; what a document comes to is not, but a model takes no more than its
@@ -211,44 +124,14 @@ fn output(provider: Provider, price: &Price, outline: &Outline) -> u64 {
             price.max_output_tokens.unwrap_or(unknown)
         }
     };
-    let asked = outline.max_tokens.unwrap_or_else(unasked);
-    asked.saturating_mul(outline.replies.unwrap_or(1).max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_request_holds_is_seen_wherever_it_stands() {
-        let outline = Outline::read(
-            br#"{"model": "m", "stream": true, "max_tokens": 5, "max_completion_tokens": 7, "n": 2, "messages": [
-                {"role": "user", "content": [
-                    {"type": "text", "text": "a \"type\": \"image\""},
-                    {"type": "image_url", "image_url": {"url": "data:"}},
-                    {"type": "tool_result", "content": [{"type": "image", "source": {"type": "base64"}, "cache_control": {}}]},
-                    {"type": "document", "source": {"type": "text", "data": "x"}},
-                    {"source": {"type": "url", "url": "u"}, "type": "document"}]}]}"#,
-        );
-        let expected = Outline {
-            model: Some("m".into()),
-            stream: true,
-            stream_options: false,
-            max_tokens: Some(7),
-            replies: Some(2),
-            images: 2,
-            documents: 1,
-            cached: true,
-        };
-        assert_eq!(outline.unwrap(), expected);
-        for (body, says) in [
-            ("", "an object or null expected at byte 0"),
-            ("[]", "an object or null expected at byte 0"),
-            ("{}x", "the end expected at byte 2"),
-            (r#"{"model": 5}"#, "a string or null expected at byte 10"),
-        ] {
-            let error = Outline::read(body.as_bytes()).unwrap_err();
-            assert_eq!(error.message(), format!("the request is not JSON: {says}"));
-        }
-    }
+    let asked = match provider {
+        // It knows no other name.
+        Provider::Anthropic => outline.max_tokens,
+        // Of the older name and the newer one a server may know either.
+        Provider::OpenAi => outline.max_tokens.max(outline.max_completion_tokens),
+    };
+    // A name that only some servers know can let a model write more, but is not relied on for less.
+    let most = asked.unwrap_or_else(unasked).max(outline.other_limit);
+    most.saturating_add(outline.predicted)
+        .saturating_mul(outline.replies.max(1))
 }
