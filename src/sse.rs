@@ -177,12 +177,81 @@ impl Parser {
 
     fn check_size(&self, more: usize) -> Result<()> {
         if self.data.len() + more > MAX_EVENT_BYTES {
-            return Err(Error::stream(format!(
-                "one server-sent event is larger than {MAX_EVENT_BYTES} bytes"
-            )));
+            return Err(too_large());
         }
         Ok(())
     }
+}
+
+/// Cuts a stream into its events and changes no byte of them, for whoever passes them on.
+///
+/// An event ends with its blank line. A comment that stands before an event is let through by itself, so that one sent
+/// to keep a connection alive does not wait for the event.
+#[derive(Debug, Default)]
+pub(crate) struct Splitter {
+    /// What has come of an event whose end has not.
+    begun: Vec<u8>,
+    /// Where in it the last line begins.
+    line: usize,
+    /// The bytes before ended in CR: a LF that comes first belongs to it.
+    after_cr: bool,
+}
+
+impl Splitter {
+    /// Takes the next bytes and hands each event that they complete to `each`, with its blank line.
+    pub(crate) fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
+        let mut at = self.begun.len();
+        self.begun.extend_from_slice(bytes);
+        let (begun, mut event, mut line) = (&self.begun[..], 0, self.line);
+        while at < begun.len() {
+            if std::mem::take(&mut self.after_cr) && begun[at] == b'\n' {
+                at += 1;
+                line = at;
+                // The event that the CR ended is out already.
+                if event + 1 == at {
+                    each(&begun[event..at]);
+                    event = at;
+                }
+            }
+            let Some(end) = memchr::memchr2(b'\n', b'\r', &begun[at..]) else {
+                break;
+            };
+            let end = at + end;
+            let ends = line == end || (line == event && begun[line] == b':');
+            at = end + 1;
+            if begun[end] == b'\r' {
+                match begun.get(at) {
+                    Some(b'\n') => at += 1,
+                    Some(_) => {}
+                    None => self.after_cr = true,
+                }
+            }
+            line = at;
+            if ends {
+                each(&begun[event..at]);
+                event = at;
+            }
+        }
+        self.begun.drain(..event);
+        self.line = line - event;
+        // The field names and line ends around the data may take as much again.
+        if self.begun.len() > 2 * MAX_EVENT_BYTES {
+            return Err(too_large());
+        }
+        Ok(())
+    }
+
+    /// The bytes have ended: what was begun.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        std::mem::take(self).begun
+    }
+}
+
+#[cold]
+fn too_large() -> Error {
+    Error::stream(format!(
+        "one server-sent event is larger than {MAX_EVENT_BYTES} bytes"
+    ))
 }
 
 #[cfg(test)]
@@ -278,7 +347,92 @@ mod tests {
         assert_eq!(failed_at, Some(15));
     }
 
+    fn split<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
+        let (mut splitter, mut events) = (Splitter::default(), Vec::new());
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        for chunk in chunks {
+            splitter
+                .feed(chunk, |event| events.push(text(event)))
+                .unwrap();
+        }
+        events.push(text(&splitter.finish()));
+        events
+    }
+
+    #[test]
+    fn a_stream_is_cut_after_blank_lines_and_leading_comments() {
+        let table: &[(&str, &[&str])] = &[
+            (
+                "data: a\n\ndata: b\n\n",
+                &["data: a\n\n", "data: b\n\n", ""],
+            ),
+            ("data: a\r\n\r\ndata: b", &["data: a\r\n\r\n", "data: b"]),
+            (
+                "data: a\r\rdata: b\r\r",
+                &["data: a\r\r", "data: b\r\r", ""],
+            ),
+            (
+                "data: a\n\r\ndata: b\r\n\n",
+                &["data: a\n\r\n", "data: b\r\n\n", ""],
+            ),
+            (
+                "data: a\r\n\rdata: b\n\r",
+                &["data: a\r\n\r", "data: b\n\r", ""],
+            ),
+            ("event: x\ndata: a\n", &["event: x\ndata: a\n"]),
+            (
+                ": ping\n: ping\r\ndata: a\n: b\n\n",
+                &[": ping\n", ": ping\r\n", "data: a\n: b\n\n", ""],
+            ),
+            (
+                "\n\r\n\rdata: a\n\n",
+                &["\n", "\r\n", "\r", "data: a\n\n", ""],
+            ),
+            ("", &[""]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(split([text.as_bytes()]), *expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_end_is_an_error_to_the_splitter_too() {
+        let mut splitter = Splitter::default();
+        let line = format!("{}\n", "x".repeat(1 << 20));
+        let failed_at = (0..64).find(|_| splitter.feed(line.as_bytes(), |_| {}).is_err());
+        assert_eq!(failed_at, Some(31));
+    }
+
     proptest! {
+        #[test]
+        fn the_splitter_loses_nothing_and_finds_the_parsers_events_however_it_is_cut(
+            lines in prop::collection::vec(
+                ("(data|event|id|)(:| ?: ?)?", "[a-z :äö🦀]{0,6}", "(\n|\r|\r\n|\n\n|\r\r|\r\n\r\n)"),
+                0..24,
+            ),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..24),
+        ) {
+            let text: String = lines.into_iter().map(|(f, v, e)| f + &v + &e).collect();
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.iter().map(|c| c.index(bytes.len() + 1)).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let (mut splitter, mut pieces) = (Splitter::default(), Vec::new());
+            for pair in cuts.windows(2) {
+                splitter.feed(&bytes[pair[0]..pair[1]], |event| pieces.push(event.to_vec())).unwrap();
+            }
+            pieces.push(splitter.finish());
+            prop_assert_eq!(pieces.concat(), bytes);
+            // Each piece holds at most one event, whole.
+            let mut events = Vec::new();
+            for piece in &pieces {
+                let found = parse([piece.as_slice()]);
+                prop_assert!(found.len() <= 1, "{:?}", String::from_utf8_lossy(piece));
+                events.extend(found);
+            }
+            prop_assert_eq!(events, parse([bytes]));
+        }
+
         #[test]
         fn any_chunking_gives_the_same_events(
             lines in prop::collection::vec(

@@ -125,6 +125,32 @@ async fn a_reply_is_the_providers_own_to_the_byte_and_is_paid_for() {
 }
 
 #[tokio::test]
+async fn a_stream_with_crlf_loses_only_the_usage_that_its_caller_did_not_ask_for() {
+    let sim = sim().await;
+    let client = client(&sim, Provider::OpenAi);
+    let tool = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
+    for more in [
+        json!({"stream": true}),
+        json!({"stream": true, "tools": tool}),
+        json!({"stream": true, "stream_options": null}),
+        json!({"stream": true, "stream_options": {}}),
+        json!({"stream": true, "stream_options": {"include_usage": true}}),
+    ] {
+        let body = body("tokens=12&crlf", more);
+        let mut passage = client.pass(body.clone(), []).await.unwrap();
+        let (bytes, error) = all(&mut passage).await;
+        assert!(error.is_none(), "{error:?}");
+        let (ours, theirs) = (
+            alike(std::str::from_utf8(&bytes).unwrap()),
+            alike(&directly(&sim, Provider::OpenAi, body.clone()).await),
+        );
+        assert_eq!(ours, theirs, "{body}");
+        assert!(bytes.ends_with(b"data: [DONE]\r\n\r\n"), "{ours}");
+        assert!(passage.reply().unwrap().usage_reported, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn what_fails_before_content_is_tried_again_and_what_fails_later_is_told_after_its_bytes() {
     let sim = sim().await;
     let client = client(&sim, Provider::Anthropic);

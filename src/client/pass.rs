@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::call::{Answer, Call};
 use super::stream::Live;
 use super::{Client, Result};
-use crate::{Error, Event, Reply};
+use crate::json::{Reader, Stopped};
+use crate::{Error, Event, Reply, sse};
 
 /// A reply in its provider's dialect, byte for byte as it comes. Dropped before its end, it is aborted.
 ///
@@ -39,11 +40,16 @@ impl Client {
     /// other call, and gives the reply as the provider writes it. A body that asks for a stream (`"stream": true`) is
     /// answered by one. `headers` go with it, such as `anthropic-beta`.
     ///
-    /// A stream of OpenAI's dialect is asked for its usage, where the body does not say itself whether it wants it
-    /// (`stream_options`), and the event that tells it is left out again.
+    /// A stream of OpenAI's dialect is asked for its usage unless the body says itself whether it wants it
+    /// (`stream_options.include_usage`). The event that only tells this usage is then left out. All other events are
+    /// passed on as they came, and an event with usage and anything else in it is one of them.
     ///
     /// # Errors
     /// Those of [`Client::chat`]. [`Error::status`] and [`Error::body`] hold what the provider has answered.
+    ///
+    /// `Config` for a body that is not one JSON object, or that a server could read differently than this crate does where it
+    /// matters to cost: a top-level field, or the `type` or `source` of a content block, that is given twice; a limit that is
+    /// not a whole number (`60000.0` and `6e4` are); a model's name of more than 256 bytes.
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -67,7 +73,7 @@ impl Client {
             failed: None,
             reply: None,
             events: Events {
-                begun: Vec::new(),
+                splitter: sse::Splitter::default(),
                 hides,
             },
         };
@@ -162,7 +168,14 @@ impl Passage {
             };
             let done = matches!(event, Poll::Ready(Ok(Event::Done { .. })));
             let ended = done || matches!(event, Poll::Ready(Err(_)));
-            self.ready.extend(self.events.whole(&came, done));
+            match self.events.whole(&came, done) {
+                Ok(events) => self.ready.extend(events),
+                Err(error) => {
+                    self.failed = Some(error);
+                    self.live = None;
+                    continue;
+                }
+            }
             if ended {
                 self.live = None;
             }
@@ -179,44 +192,165 @@ impl Passage {
 
 /// Lets whole events through, so that what comes after a stream that breaks off can be told from it.
 struct Events {
-    /// The beginning of an event whose end is yet to come.
-    begun: Vec<u8>,
-    /// Without the event of OpenAI's dialect that tells a stream's usage: the one that has no choices
-    /// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>).
+    splitter: sse::Splitter,
+    /// Without the event that tells only the usage, since the caller did not ask for it.
     hides: bool,
 }
 
 impl Events {
-    fn whole(&mut self, came: &[u8], done: bool) -> Option<Bytes> {
-        self.begun.extend_from_slice(came);
-        let ends = [&b"\n\n"[..], b"\r\n\r\n"].map(|end| {
-            let last = memchr::memmem::rfind(&self.begun, end);
-            last.map_or(0, |at| at + end.len())
-        });
-        let whole = match done {
-            true => self.begun.len(),
-            false => ends.into_iter().max().unwrap_or_default(),
+    fn whole(&mut self, came: &[u8], done: bool) -> Result<Option<Bytes>> {
+        let Self { splitter, hides } = self;
+        let mut kept = Vec::new();
+        let mut keep = |event: &[u8]| {
+            if !(*hides && tells_only_usage(event)) {
+                kept.extend_from_slice(event);
+            }
         };
-        let rest = self.begun.split_off(whole);
-        let mut events = std::mem::replace(&mut self.begun, rest);
-        if self.hides && memchr::memmem::find(&events, b"\"choices\":[]").is_some() {
-            events = without_usage(&events);
+        let split = splitter.feed(came, &mut keep);
+        if done {
+            keep(&splitter.finish());
         }
-        (!events.is_empty()).then(|| events.into())
+        split.map(|()| (!kept.is_empty()).then(|| kept.into()))
     }
 }
 
-fn without_usage(events: &[u8]) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let mut rest = events;
-    while !rest.is_empty() {
-        let end = memchr::memmem::find(rest, b"\n\n").map_or(rest.len(), |at| at + 2);
-        let (event, after) = rest.split_at(end);
-        let has = |what: &[u8]| memchr::memmem::find(event, what).is_some();
-        if !(has(b"\"choices\":[]") && has(b"\"usage\":{")) {
-            kept.extend_from_slice(event);
+/// Whether an event is the one of OpenAI's dialect that is sent because usage was asked for: it has no choices
+/// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>).
+fn tells_only_usage(event: &[u8]) -> bool {
+    let mut only = false;
+    let mut look = |event: sse::Event<'_>| {
+        only = Reader::of_bytes(event.data).is_ok_and(|mut json| is_usage(&mut json) == Ok(true));
+        Ok(())
+    };
+    let mut parser = sse::Parser::default();
+    let read = parser.feed(event, &mut look);
+    read.and_then(|()| parser.finish(&mut look)).is_ok() && only
+}
+
+fn is_usage(json: &mut Reader<'_>) -> std::result::Result<bool, Stopped> {
+    let (mut no_choices, mut usage) = (false, false);
+    json.object()?;
+    while let Some(key) = json.key()? {
+        match &*key {
+            "choices" => {
+                no_choices = json.list_or_null()?;
+                if no_choices && json.item()? {
+                    return Ok(false);
+                }
+            }
+            "usage" => {
+                usage = json.peek() == Some(b'{');
+                json.pass()?;
+            }
+            // What every chunk has, and accounts that stand beside the usage: Groq's and llama.cpp's.
+            "id" | "object" | "created" | "model" | "system_fingerprint" | "service_tier"
+            | "provider" | "obfuscation" | "x_groq" | "timings" => json.pass()?,
+            // Such as xAI's citations or Azure's filter results, which the caller would miss.
+            _ if !json.null()? => return Ok(false),
+            _ => {}
         }
-        rest = after;
     }
-    kept
+    json.end()?;
+    Ok(no_choices && usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_usage_is_hidden_with_any_line_ends_cut_anywhere() {
+        let events = [
+            "data: {\"choices\": [], \"prompt_filter_results\": []}",
+            "data: {\"choices\": [{\"delta\": {\"content\": \"a\"}}]}",
+            "event: x|data: {\"choices\": [],|data: \"usage\": {}}",
+            "data: {\"choices\": [{\"delta\": {}}], \"usage\": {}}",
+            "data: [DONE]",
+        ];
+        for (line_end, blank) in [
+            ("\n", "\n"),
+            ("\r\n", "\r\n"),
+            ("\r", "\r"),
+            ("\r\n", "\n"),
+            ("\n", "\r"),
+        ] {
+            let event = |text: &&str| text.replace('|', line_end) + line_end + blank;
+            let came: String = events.iter().map(event).collect();
+            let mut kept = events.to_vec();
+            kept.remove(2);
+            let kept: String = kept.iter().map(event).collect();
+            for hides in [false, true] {
+                for cut in 0..came.len() {
+                    let mut passed = Vec::new();
+                    let mut splitter = Events {
+                        splitter: sse::Splitter::default(),
+                        hides,
+                    };
+                    let (one, two) = came.split_at(cut);
+                    for (part, done) in [(one, false), (two, true)] {
+                        let whole = splitter.whole(part.as_bytes(), done).unwrap();
+                        passed.extend(whole.into_iter().flatten());
+                    }
+                    let passed = String::from_utf8(passed).unwrap();
+                    // The LF of a CR LF that was cut in two ends no line of its own, and may go or stay.
+                    let expected = if hides { &kept } else { &came };
+                    let same = passed == *expected
+                        || (hides && passed.replacen("\r\n\n", "\r\n", 1) == *expected);
+                    assert!(same, "{cut}: {passed:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_an_event_of_usage_alone_is_one() {
+        let usage = r#""usage": {"prompt_tokens": 1}"#;
+        for (data, only) in [
+            (format!(r#"{{"choices": [], {usage}}}"#), true),
+            (
+                format!("{{\n \"id\": \"c\", \"choices\":[ ],{usage} }}"),
+                true,
+            ),
+            (format!(r#"{{"\u0063hoices": [], {usage}}}"#), true),
+            (
+                format!(
+                    r#"{{"choices": [], {usage}, "obfuscation": "x", "timings": {{}}, "error": null}}"#
+                ),
+                true,
+            ),
+            (r#"{"choices": [], "usage": null}"#.to_owned(), false),
+            (
+                r#"{"choices": [], "prompt_filter_results": []}"#.to_owned(),
+                false,
+            ),
+            (
+                format!(r#"{{"choices": [], {usage}, "citations": ["u"]}}"#),
+                false,
+            ),
+            (
+                format!(r#"{{"choices": [], {usage}, "error": {{}}}}"#),
+                false,
+            ),
+            (format!(r#"{{{usage}}}"#), false),
+            (format!(r#"{{"choices": null, {usage}}}"#), false),
+            (
+                format!(r#"{{{usage}, "choices": [{{"delta": {{}}}}]}}"#),
+                false,
+            ),
+            // The names stand in what the model says.
+            (
+                r#"{"choices": [{"delta": {"content": "\"choices\":[] \"usage\":{"}}]}"#.to_owned(),
+                false,
+            ),
+            (format!(r#"{{"choices": [], {usage}}} x"#), false),
+            ("[DONE]".to_owned(), false),
+            (String::new(), false),
+        ] {
+            for end in ["\n\n", "\r\n\r\n", "\r\r", "\n\r\n", ""] {
+                let lines: Vec<String> = data.lines().map(|line| format!("data: {line}")).collect();
+                let event = format!(": ping\nevent: message\n{}{end}", lines.join("\n"));
+                assert_eq!(tells_only_usage(event.as_bytes()), only, "{event:?}");
+            }
+        }
+    }
 }
