@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use common::money::{MODEL, ask, billed, client, priced, state, tracker, usd};
 use common::sim;
 use futures_util::future::join_all;
-use warmline::{Budget, Client, ErrorKind, Event, Limits, Price, Provider, Request, Usd};
+use warmline::{
+    Budget, Client, CostTracker, ErrorKind, Event, Limits, Price, Provider, Request, Usd,
+};
 
 #[tokio::test]
 async fn a_reply_says_its_cost_and_the_tracker_sums_it_up() {
@@ -212,4 +214,75 @@ async fn a_tag_has_a_budget_of_its_own_within_the_whole() {
     assert_eq!((of_rich[1].name.as_str(), of_rich[1].spent), ("rich", cost));
     // One pool: the second call found the first's connection, or its own.
     assert!(sim.stats().total <= 1);
+}
+
+/// Calls with the same body, one after the other, of which each costs most of the budget if a server reads it as the most
+/// lenient ones do.
+#[tokio::test]
+async fn odd_json_does_not_overspend_a_budget() {
+    let accepted = [
+        r#""max_tokens": 60"#,
+        r#""max_tokens": 6e1"#,
+        r#""max_tokens": 60.0"#,
+        r#""max_tokens": 60, "max_completion_tokens": 10"#,
+        r#""max_tokens": 10, "max_completion_tokens": 60"#,
+        r#""max_tokens": 6, "n": 10"#,
+        r#""max_tokens": 6, "n": 1e1"#,
+        r#""max_tokens": 6, "n": 10.0, "stream": true"#,
+        r#""max_tokens": 6, "n": 1, "best_of": 10"#,
+        r#""max_tokens": 10, "n_predict": 60"#,
+        r#""max_tokens": 10, "max_new_tokens": 60"#,
+    ];
+    let refused = [
+        r#""max_tokens": 10, "max_tokens": 60"#,
+        r#""max_tokens": 60, "max_tokens": 10"#,
+        r#""max_tokens": 10, "max\u005ftokens": 60"#,
+        r#""max_tokens": 10, "MAX_TOKENS": 60"#,
+        r#""max_tokens": "60""#,
+        r#""max_tokens": 10, "max_completion_tokens": "60""#,
+        r#""max_tokens": 6, "n": "10""#,
+        r#""max_tokens": 6, "n": 10.5"#,
+        r#""max_tokens": -1"#,
+    ];
+    let both = [(&accepted[..], true), (&refused[..], false)];
+    let bodies = both.map(|(bodies, goes)| bodies.iter().map(move |body| (body, goes)));
+    for (limits, goes) in bodies.into_iter().flatten() {
+        let sim = sim().await;
+        // Sixty tokens are 0.90 dollars.
+        let rate = usd("15000");
+        let model = "m?lenient&tokens=60";
+        let tracker = CostTracker::new()
+            .budget(Budget::monthly("test", usd("1")).unwrap())
+            .price(model, Price::per_million(Usd::ZERO, rate));
+        let client = Client::builder(Provider::OpenAi)
+            .api_key("test-key")
+            .base_url(sim.openai_url())
+            .no_proxy()
+            .cost(tracker)
+            .build()
+            .unwrap();
+        let body = format!(
+            r#"{{"model": "{model}", "messages": [{{"role": "user", "content": "x"}}], {limits}}}"#
+        );
+        let mut kinds = Vec::new();
+        for _ in 0..3 {
+            match client.pass(body.clone(), []).await {
+                Ok(mut reply) => {
+                    while let Some(bytes) = reply.chunk().await {
+                        bytes.unwrap();
+                    }
+                    kinds.push("done");
+                }
+                Err(error) => kinds.push(error.kind().name()),
+            }
+        }
+        let billed = Price::per_million(Usd::ZERO, rate).output * sim.stats().output_tokens;
+        assert!(billed <= usd("1"), "${billed} were billed for {limits}");
+        let expected = match goes {
+            true => ["done", "budget_exceeded", "budget_exceeded"],
+            false => ["config"; 3],
+        };
+        assert_eq!(kinds, expected, "{limits}");
+        assert_eq!(state(&client).await, (billed, Usd::ZERO), "{limits}");
+    }
 }

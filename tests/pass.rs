@@ -68,7 +68,7 @@ async fn directly(sim: &Sim, provider: Provider, body: String) -> String {
 fn alike(text: &str) -> String {
     let mut alike = String::new();
     for part in text.split('"') {
-        let id = ["msg_", "chatcmpl-", "req_"]
+        let id = ["msg_", "chatcmpl-", "req_", "call_"]
             .iter()
             .any(|id| part.starts_with(id));
         alike.push_str(if id { "ID" } else { part });

@@ -23,6 +23,8 @@ pub(crate) struct Prompt {
     pub(crate) one_tool: Option<String>,
     pub(crate) schema: Option<Value>,
     pub(crate) max_tokens: Option<u64>,
+    /// How many more replies than one are asked for.
+    pub(crate) more_replies: usize,
     pub(crate) stop: Vec<String>,
     pub(crate) thinks: bool,
     pub(crate) stream: bool,
@@ -54,7 +56,8 @@ impl Answer {
             .iter()
             .map(|(_, name, arguments)| 8 + (name.len() + arguments.len()) / 4)
             .sum();
-        (self.text.len() + self.reasoning.len() + calls) as u64
+        let one = (self.text.len() + self.reasoning.len() + calls) as u64;
+        one * (1 + self.prompt.more_replies as u64)
     }
 }
 

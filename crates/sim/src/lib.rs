@@ -19,6 +19,7 @@ mod answer;
 mod anthropic;
 mod body;
 mod delay;
+mod lenient;
 mod openai;
 mod redis;
 mod scenario;

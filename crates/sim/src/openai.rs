@@ -60,6 +60,7 @@ pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, Refusal> {
         max_tokens: body["max_completion_tokens"]
             .as_u64()
             .or(body["max_tokens"].as_u64()),
+        more_replies: body["n"].as_u64().unwrap_or(1).clamp(1, 128) as usize - 1,
         stream: body["stream"] == true,
         stop: match &body["stop"] {
             Value::String(stop) => vec![stop.clone()],
@@ -225,8 +226,10 @@ pub(crate) fn whole(answer: &Answer, scenario: &Scenario) -> Value {
     if !calls.is_empty() {
         message["tool_calls"] = calls.into();
     }
-    let choices = json!([{"index": 0, "message": message, "finish_reason": finish_reason(answer)}]);
-    let mut whole = completion(answer, "chat.completion", choices);
+    let choice =
+        |index| json!({"index": index, "message": message, "finish_reason": finish_reason(answer)});
+    let choices: Vec<Value> = (0..=answer.prompt.more_replies).map(choice).collect();
+    let mut whole = completion(answer, "chat.completion", choices.into());
     if !scenario.no_usage {
         whole["usage"] = usage(answer);
     }
@@ -242,14 +245,20 @@ pub(crate) fn ping() -> String {
 }
 
 pub(crate) fn pieces(answer: &Answer, scenario: &Scenario, include_usage: bool) -> Vec<Piece> {
-    let chunk = |delta: Value, finish_reason: Option<&str>, content: bool| Piece {
-        content,
-        tokens: u64::from(content),
-        text: event(&completion(
-            answer,
-            "chat.completion.chunk",
-            json!([{"index": 0, "delta": delta, "finish_reason": finish_reason}]),
-        )),
+    let replies = 0..=answer.prompt.more_replies;
+    let chunk = |delta: Value, finish_reason: Option<&str>, content: bool| {
+        let of = |index| {
+            event(&completion(
+                answer,
+                "chat.completion.chunk",
+                json!([{"index": index, "delta": delta, "finish_reason": finish_reason}]),
+            ))
+        };
+        Piece {
+            content,
+            tokens: u64::from(content) * replies.clone().count() as u64,
+            text: replies.clone().map(of).collect(),
+        }
     };
     let mut pieces = vec![chunk(
         json!({"role": "assistant", "content": ""}),

@@ -31,6 +31,7 @@ pub const HEADER: &str = "x-sim-scenario";
 /// | `huge=BYTES` | one piece of content of this size |
 /// | `content-type=…` | another content type |
 /// | `no-usage`, `no-done`, `crlf`, `json-only` | what compatible servers do differently |
+/// | `lenient` | odd JSON is read as the most lenient servers do: numbers in strings, names in any case, the largest of many limits |
 /// | `idle-close=MS` | the connection is closed when it has been idle for so long |
 ///
 /// ```
@@ -68,6 +69,7 @@ pub struct Scenario {
     pub no_done: bool,
     pub crlf: bool,
     pub json_only: bool,
+    pub lenient: bool,
     pub idle_close: Option<Duration>,
 }
 
@@ -141,6 +143,7 @@ impl FromStr for Scenario {
                 "no-done" => scenario.no_done = true,
                 "crlf" => scenario.crlf = true,
                 "json-only" => scenario.json_only = true,
+                "lenient" => scenario.lenient = true,
                 "idle-close" => scenario.idle_close = Some(ms()?),
                 // Tells two requests' `times` apart.
                 "id" => {}

@@ -24,7 +24,7 @@ use crate::delay::delayed;
 use crate::scenario::{At, Fault, HEADER, Scenario};
 use crate::stats::{Books, Closing};
 use crate::wire::{Cut, Wire};
-use crate::{Config, anthropic, openai};
+use crate::{Config, anthropic, lenient, openai};
 
 /// A piece of a streamed reply.
 pub(crate) struct Piece {
@@ -359,9 +359,11 @@ impl Server {
                 ..Scenario::default()
             };
         }
+        let lenient = scenario.lenient.then(|| lenient::read(json.clone()));
+        let json = lenient.as_ref().unwrap_or(&json);
         let prompt = match dialect {
-            Dialect::Anthropic => anthropic::read(&json, &self.books)?,
-            Dialect::OpenAi => openai::read(&json, &self.books)?,
+            Dialect::Anthropic => anthropic::read(json, &self.books)?,
+            Dialect::OpenAi => openai::read(json, &self.books)?,
         };
         Ok((
             Prompt {
