@@ -5,6 +5,7 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
+use crate::json::shorten;
 use crate::transport::Endpoint;
 use crate::{Error, Provider, Reply, Request, StopReason};
 
@@ -46,10 +47,11 @@ pub(crate) fn replied(span: &Span, reply: &Reply) {
     if !TRACED || span.is_disabled() {
         return;
     }
-    span.record("gen_ai.response.id", reply.id.as_str());
-    span.record("gen_ai.response.model", reply.model.as_str());
+    // The provider chose them, and subscribers keep them.
+    span.record("gen_ai.response.id", shorten(&reply.id));
+    span.record("gen_ai.response.model", shorten(&reply.model));
     if let Some(reason) = reply.stop_reason.as_ref().map(StopReason::as_str) {
-        span.record("gen_ai.response.finish_reasons", reason);
+        span.record("gen_ai.response.finish_reasons", shorten(reason));
     }
     if reply.usage_reported {
         // The conventions count the cached ones in.

@@ -10,6 +10,7 @@ mod price;
 pub(crate) mod redis;
 pub(crate) mod remote;
 mod reservation;
+mod totals;
 mod tracker;
 mod usd;
 
@@ -19,5 +20,6 @@ pub use self::ledger::{Budget, Ledger, MemoryLedger, Refusal, Settled};
 pub(crate) use self::outline::Outline;
 pub use self::price::{LongContext, Price};
 pub(crate) use self::reservation::Reservation;
-pub use self::tracker::{BudgetAlert, BudgetSpend, Cost, CostTracker, ModelSpend, Spend};
+pub use self::totals::ModelSpend;
+pub use self::tracker::{BudgetAlert, BudgetSpend, Cost, CostTracker, Spend};
 pub use self::usd::Usd;

@@ -6,9 +6,10 @@ use serde::Serialize;
 use super::books::Month;
 use super::outbox::Outbox;
 use super::reservation::Hold;
+use super::totals::{ModelSpend, Totals};
 use super::{Ask, Budget, Ledger, MemoryLedger, Price, Refusal, Usd};
 use crate::runtime::{self, Shareable};
-use crate::{Error, ErrorKind, Provider, Reply, Result, Usage};
+use crate::{Error, ErrorKind, Reply, Result};
 
 /// What a call cost.
 ///
@@ -68,43 +69,6 @@ impl<F: Fn(&BudgetAlert) + Shareable> OnAlert for F {
     }
 }
 
-#[derive(Default)]
-struct Totals {
-    /// Of the month that is kept; older ones are dropped when one ends.
-    month: Option<Month>,
-    models: Vec<ModelSpend>,
-    /// By budget, the highest threshold of the month that was told.
-    told: Vec<(String, Option<u8>)>,
-}
-
-/// What calls of one model came to this month.
-///
-/// ```no_run
-/// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-/// for model in client.cost().spend().await?.models {
-///     println!("{}: {} calls, ${}", model.model, model.calls, model.cost);
-/// }
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct ModelSpend {
-    /// Whose dialect.
-    pub provider: Provider,
-    /// The model as it was asked for.
-    pub model: String,
-    /// Attempts, those that failed included.
-    pub calls: u64,
-    /// Attempts that failed or were cancelled.
-    pub failures: u64,
-    /// The tokens of the replies, each kind summed up.
-    pub usage: Usage,
-    /// What they cost, with what failed attempts can have cost.
-    pub cost: Usd,
-    /// Some of `cost` is estimated.
-    pub estimated: bool,
-}
-
 /// A budget as it stands.
 ///
 /// ```no_run
@@ -139,7 +103,7 @@ pub struct Spend {
     pub month: String,
     /// The cost of this tracker's calls.
     pub total: Usd,
-    /// By provider and model.
+    /// By provider and model, at most 1,000 of them and `other` for each provider.
     pub models: Vec<ModelSpend>,
     /// The budgets, with what others who share the ledger have spent.
     pub budgets: Vec<BudgetSpend>,
@@ -466,20 +430,7 @@ impl Settings {
 
     fn count(&self, ask: &Ask, cost: Cost, reply: Option<&Reply>) {
         self.with_totals(|_, totals| {
-            let same = |of: &ModelSpend| of.provider == ask.provider && of.model == ask.model;
-            let at = totals.models.iter().position(same).unwrap_or_else(|| {
-                totals.models.push(ModelSpend {
-                    provider: ask.provider,
-                    model: ask.model.clone(),
-                    calls: 0,
-                    failures: 0,
-                    usage: Usage::default(),
-                    cost: Usd::ZERO,
-                    estimated: false,
-                });
-                totals.models.len() - 1
-            });
-            let model = &mut totals.models[at];
+            let model = totals.of(ask.provider, &ask.model);
             model.calls += 1;
             model.cost = model.cost + cost.usd;
             model.estimated |= cost.estimated;

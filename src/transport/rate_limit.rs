@@ -1,5 +1,7 @@
 use serde::Serialize;
 
+use crate::json::shorten;
+
 /// What a provider says is left of a rate limit of its own, as its last response had it.
 ///
 /// Read from `anthropic-ratelimit-…` (<https://docs.claude.com/en/api/rate-limits#response-headers>) and `x-ratelimit-…`
@@ -49,6 +51,7 @@ pub(crate) fn note<'a>(
         if !matches!(field, "limit" | "remaining" | "reset") {
             continue;
         }
+        let of = shorten(of);
         let at = known.iter().position(|limit| limit.of == of);
         if at.is_none() && known.len() == MOST {
             continue;
@@ -64,7 +67,7 @@ pub(crate) fn note<'a>(
         match (field, value.parse()) {
             ("limit", Ok(value)) => limit.limit = value,
             ("remaining", Ok(value)) => limit.remaining = value,
-            ("reset", _) => limit.reset = Some(value.to_owned()),
+            ("reset", _) => limit.reset = Some(shorten(value).to_owned()),
             // A number that is none says nothing.
             _ => {}
         }
@@ -123,5 +126,15 @@ mod tests {
             ],
         );
         assert_eq!(known, [tokens, limit("requests", 500, 0, "120ms")]);
+    }
+
+    #[test]
+    fn what_a_provider_says_at_length_is_cut() {
+        let (mut known, long) = (Vec::new(), "x".repeat(10_000));
+        let name = format!("anthropic-ratelimit-{long}-reset");
+        noted(&mut known, &[(&name, &long), (&name, &long)]);
+        assert_eq!(known.len(), 1);
+        assert_eq!(known[0].of, known[0].reset.clone().unwrap());
+        assert_eq!(known[0].of.len(), 256);
     }
 }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use common::{before, outcome, warmline};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use warmline_sim::{Config, Sim};
 
 struct Gateway {
@@ -289,6 +290,27 @@ async fn what_is_wrong_is_said_in_the_callers_dialect() {
         ),
         (
             "/v1/messages",
+            "null}".into(),
+            400,
+            "invalid_request_error",
+            "an object expected at byte 0",
+        ),
+        (
+            "/v1/chat/completions",
+            r#"{"max_tokens": 1, "max_tokens": 9}"#.into(),
+            400,
+            "invalid_request_error",
+            "\"max_tokens\" twice: give it once",
+        ),
+        (
+            "/v1/messages",
+            r#"{"max_tokens": "9"}"#.into(),
+            400,
+            "invalid_request_error",
+            "max_tokens is \"9\": it must be a whole number",
+        ),
+        (
+            "/v1/messages",
             "x".repeat(2001),
             413,
             "request_too_large",
@@ -353,6 +375,58 @@ async fn what_is_wrong_is_said_in_the_callers_dialect() {
     }
     let wrong_method = gateway.get("/v1/messages").await;
     assert_eq!(json(wrong_method).await.0, 405);
+}
+
+#[tokio::test]
+async fn names_that_callers_and_providers_invent_fill_no_statistics() {
+    // A provider that answers with whatever name it likes.
+    let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", upstream.local_addr().unwrap());
+    let answered = "y".repeat(100_000);
+    let reply = json!({"id": "c", "model": answered, "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        "choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}]});
+    let reply = reply.to_string();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = upstream.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                socket.read_buf(&mut request).await.unwrap();
+            }
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                reply.len()
+            );
+            let _ = socket.write_all((head + &reply).as_bytes()).await;
+        }
+    });
+    let sim = sim().await;
+    let gateway = Gateway::start(&sim, &[], &[("OPENAI_BASE_URL", &url)]).await;
+    let ask = |model: String| {
+        let body = json!({"model": model, "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]});
+        gateway.post(PATHS[1], body.to_string()).send()
+    };
+    for i in 0..3 {
+        let (status, error) =
+            json(ask(format!("{i}{}", "x".repeat(5_000_000))).await.unwrap()).await;
+        let message = error["error"]["message"].as_str().unwrap();
+        assert_eq!(status, 400, "{message}");
+        assert!(
+            message.ends_with("has 5000001 bytes: at most 256 are accepted"),
+            "{message}"
+        );
+        assert!(message.len() < 400);
+    }
+    let (status, whole) = json(ask("m".to_owned()).await.unwrap()).await;
+    assert_eq!(
+        (status, whole["model"].as_str().unwrap().len()),
+        (200, 100_000)
+    );
+    let stats = gateway
+        .until(|stats| stats["providers"]["openai"]["calls"]["under_way"] == 0)
+        .await;
+    assert_eq!(stats["spend"]["models"].as_array().unwrap().len(), 1);
+    let size = stats.to_string().len();
+    assert!(size < 10_000, "{size} bytes of statistics");
 }
 
 #[tokio::test]

@@ -23,6 +23,9 @@ const KEPT: usize = 300;
 /// How many ended calls are kept.
 const RECENT: usize = 64;
 
+/// How many bytes are kept of a text that the provider chose.
+const SHOWN: usize = 256;
+
 /// Bounds in seconds, as OpenTelemetry's conventions for generative AI advise
 /// (<https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>).
 const SECONDS: [f64; 14] = [
@@ -342,8 +345,8 @@ impl Seen {
         }
         self.recent.push_back(json!({
             "at": since.as_secs_f64(),
-            "id": reply.and_then(|reply| reply.request_id.as_deref()),
-            "model": reply.map(|reply| &reply.model),
+            "id": reply.and_then(|reply| reply.request_id.as_deref()).map(shorten),
+            "model": reply.map(|reply| shorten(&reply.model)),
             "attempts": attempts,
             "failed": failed,
             "queued_ms": timing.map(|timing| ms(timing.queued)),
@@ -353,6 +356,10 @@ impl Seen {
             "cost_usd": reply.and_then(|reply| reply.cost.map(|cost| cost.usd)),
         }));
     }
+}
+
+fn shorten(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SHOWN)]
 }
 
 fn record(times: &mut Option<Histogram<u64>>, time: Duration) {
