@@ -127,6 +127,7 @@ export interface Spend {
   total: string;
   models: {
     provider: "anthropic" | "openai";
+    /** As it was asked for. The first 1,000 models of a month have a row of their own; the others share one named `other`. */
     model: string;
     /** Attempts, those that failed included. */
     calls: number;
