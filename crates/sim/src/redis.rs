@@ -12,8 +12,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use redis::Value as Answer;
 use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{IntoConnectionInfo, Value as Answer};
 use serde_json::{Value, json};
 
 /// A `redis-server` on loopback that keeps nothing. Killed when dropped.
@@ -135,7 +136,9 @@ impl Bridge {
     /// # Errors
     /// That Redis cannot be reached, or nothing can be listened on.
     pub async fn start(redis: &str) -> io::Result<Self> {
-        let client = redis::Client::open(redis).map_err(io::Error::other)?;
+        let info = redis.into_connection_info().map_err(io::Error::other)?;
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(io::Error::other)?;
         let connection = client.get_multiplexed_async_connection().await;
         let connection = connection.map_err(io::Error::other)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -147,6 +150,8 @@ impl Bridge {
         };
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                // An answer goes out at once. A socket that is closed already cannot be set, and ends when it is read.
+                let _ = socket.set_nodelay(true);
                 let (connection, token) = (connection.clone(), token.clone());
                 let service =
                     service_fn(move |request| serve(request, connection.clone(), token.clone()));

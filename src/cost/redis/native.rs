@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisError, Script};
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisError, Script};
 use tokio::sync::Mutex;
 
 use super::{NAME, keys, script};
@@ -54,11 +55,15 @@ impl RedisLedger {
     /// ```
     pub fn open(url: &str) -> Result<Self> {
         // The address can hold a password, and the client's error can quote a part of it.
-        let client = redis::Client::open(url).map_err(|_| {
+        let unreadable = |_| {
             Error::config(
                 "the ledger's address is no Redis URL, which looks like redis://[user:password@]host[:port][/database]",
             )
-        })?;
+        };
+        // Calls share a connection: without TCP_NODELAY, a command waits until the server has acknowledged the one before it.
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = url.into_connection_info().map_err(unreadable)?;
+        let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(unreadable)?;
         Ok(Self {
             server: Arc::new(Server {
                 client,
@@ -151,5 +156,19 @@ impl Remote for RedisLedger {
     ) -> BoxFuture<'static, Result<Vec<String>>> {
         let (server, keys) = (self.server.clone(), self.keys.clone());
         Box::pin(async move { server.ask(what, keys, words).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_sent_without_delay() {
+        for url in ["redis://127.0.0.1", "rediss://user:password@example.com/1"] {
+            let ledger = RedisLedger::open(url).unwrap();
+            let info = ledger.server.client.get_connection_info();
+            assert!(info.tcp_settings().nodelay(), "{url}");
+        }
     }
 }

@@ -17,8 +17,10 @@ use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{any, get, post};
+use axum::serve::{Listener, ListenerExt};
 use clap::Args;
 use serde::Deserialize;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::services::ServeDir;
@@ -135,8 +137,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let app =
         router(gateway.clone(), options.max_body, options.site).layer(cors(&options.allow_origin)?);
     let address = SocketAddr::from((options.host, options.port));
-    let listener = tokio::net::TcpListener::bind(address).await;
-    let listener = listener.map_err(|e| {
+    let listener = listen(address).await.map_err(|e| {
         Failure::Config(format!(
             "{address} cannot be listened on: {e}; choose another with --port or --host"
         ))
@@ -168,6 +169,18 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         client.cost().flush().await?;
     }
     Ok(())
+}
+
+/// Listens for callers. Their connections have `TCP_NODELAY` set: otherwise the system holds back the small writes of a stream until the
+/// caller has acknowledged the write before, which callers put off for up to 40 ms.
+async fn listen(
+    address: SocketAddr,
+) -> std::io::Result<impl Listener<Io = TcpStream, Addr = SocketAddr>> {
+    let listener = TcpListener::bind(address).await?;
+    Ok(listener.tap_io(|socket| {
+        // This fails for a connection that the caller has closed already, which then ends when it is read.
+        let _ = socket.set_nodelay(true);
+    }))
 }
 
 /// Ctrl-C, or what a service manager sends.
@@ -380,5 +393,19 @@ fn dialect_of(path: &str) -> Provider {
     match path.starts_with("/v1/messages") {
         true => Provider::Anthropic,
         false => Provider::OpenAi,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_to_callers_is_sent_at_once() {
+        let mut listener = listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _caller = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = listener.accept().await;
+        assert!(socket.nodelay().unwrap());
     }
 }
