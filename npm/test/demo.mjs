@@ -11,7 +11,7 @@ const { chromium } = require("playwright-core");
 const axe = require.resolve("axe-core/axe.min.js");
 
 const env = { PATH: process.env.PATH, LLM_MAX_CONNECTIONS: "3", LLM_MAX_KEEPALIVE: "2" };
-const { gateway, url } = await serve(native, ["--alert-wait", "200", "--site", site], { env, cwd: site });
+const { gateway, url } = await serve(native, ["--simulate", "--alert-wait", "200", "--site", site], { env, cwd: site });
 const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const browser = await chromium.launch({ executablePath, args });
 

@@ -1,4 +1,4 @@
-//! The environment and `.env`, to a client; or to the simulated provider where they name none.
+//! The environment and `.env`, to a client of the provider that they name, or of the simulated one.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -22,14 +22,18 @@ pub(crate) struct Wanted {
 /// About as fast as a real model writes.
 const PACE: Duration = Duration::from_millis(15);
 
-/// A client, and the simulated provider where it is what the client calls.
+/// A client of the provider that is named, or else of a simulated provider, which is returned with it.
 pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Failure> {
     let variables = Variables::read(wanted)?;
-    let builder = variables.builder(None)?;
     if variables.name_a_provider() {
-        return Ok((builder.build()?, None));
+        return Ok((variables.builder(None)?.build()?, None));
     }
+    let builder = variables.simulated().builder(None)?;
     let sim = start().await?;
+    eprintln!(
+        "neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set: talking to the simulated provider on {}",
+        sim.url()
+    );
     Ok((simulated(builder, &sim).build()?, Some(sim)))
 }
 
@@ -44,31 +48,42 @@ pub(crate) fn builder(wanted: Wanted) -> Result<ClientBuilder, Failure> {
     Err(Failure::Config(message.to_owned()))
 }
 
-/// A client of each provider that there is a key or an address for, all on one budget; of both, simulated, where there is none.
+/// A client of each provider that there is a key or an address for, all on one budget. With `simulate`, a client of each provider,
+/// simulated, whatever keys there are.
 pub(crate) async fn clients(
     wanted: Wanted,
+    simulate: bool,
     prepare: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> Result<(Vec<Client>, Option<Sim>), Failure> {
-    let variables = Variables::read(wanted)?;
-    let mut clients: Vec<Client> = Vec::new();
+    let mut variables = Variables::read(wanted)?;
     let mut sim = None;
+    if simulate {
+        variables = variables.simulated();
+        sim = Some(start().await?);
+    } else if !variables.name_a_provider() {
+        let message = "there is no provider to call: set ANTHROPIC_API_KEY or OPENAI_API_KEY (or ANTHROPIC_BASE_URL or OPENAI_BASE_URL, \
+            for a server that needs no key), or give --simulate to answer with the simulated provider";
+        return Err(Failure::Config(message.to_owned()));
+    }
+    let mut clients: Vec<Client> = Vec::new();
     for provider in [Provider::Anthropic, Provider::OpenAi] {
-        if variables.name_a_provider() && !variables.name(provider) {
+        if sim.is_none() && !variables.name(provider) {
             continue;
         }
         let mut builder = variables.builder(Some(provider))?;
-        if !variables.name_a_provider() {
-            let running = match sim.take() {
-                Some(running) => running,
-                None => start().await?,
-            };
-            builder = simulated(builder, &running);
-            sim = Some(running);
+        if let Some(sim) = &sim {
+            builder = simulated(builder, sim);
         }
         if let Some(first) = clients.first() {
             builder = builder.cost(first.cost().clone());
         }
         clients.push(prepare(builder).build()?);
+    }
+    if let Some(sim) = &sim {
+        eprintln!(
+            "--simulate: replies come from the simulated provider on {}, and keys of providers are not used",
+            sim.url()
+        );
     }
     Ok((clients, sim))
 }
@@ -77,15 +92,33 @@ pub(crate) async fn clients(
 struct Variables {
     wanted: Wanted,
     file: HashMap<String, OsString>,
+    /// Whether those that are for real calls only are left out.
+    simulated: bool,
 }
 
 impl Variables {
     fn read(wanted: Wanted) -> Result<Self, Failure> {
         let file = dotenv::read()?;
-        Ok(Self { wanted, file })
+        Ok(Self {
+            wanted,
+            file,
+            simulated: false,
+        })
+    }
+
+    /// Leaves out keys, addresses and the ledger: what is simulated is not money, and goes into no book that real calls are in.
+    fn simulated(mut self) -> Self {
+        self.simulated = true;
+        self
     }
 
     fn get(&self, name: &str) -> Option<OsString> {
+        let real = name.starts_with("LLM_LEDGER")
+            || name.ends_with("_API_KEY")
+            || name.ends_with("_BASE_URL");
+        if self.simulated && real {
+            return None;
+        }
         let told = match name {
             "LLM_PROVIDER" => self.wanted.provider.clone(),
             "LLM_MODEL" => self.wanted.model.clone(),
@@ -93,10 +126,10 @@ impl Variables {
             "ANTHROPIC_BASE_URL" | "OPENAI_BASE_URL" => self.wanted.base_url.clone(),
             _ => None,
         };
-        let set = |value: &OsString| !value.is_empty();
+        let set = |value: &OsString| value.to_str().is_none_or(|text| !text.trim().is_empty());
         told.map(OsString::from)
             .or_else(|| std::env::var_os(name).filter(set))
-            .or_else(|| self.file.get(name).cloned())
+            .or_else(|| self.file.get(name).cloned().filter(set))
     }
 
     fn name(&self, provider: Provider) -> bool {
@@ -112,8 +145,6 @@ impl Variables {
     fn builder(&self, provider: Option<Provider>) -> Result<ClientBuilder, Failure> {
         let builder = ClientBuilder::from_vars(|name| match (name, provider) {
             ("LLM_PROVIDER", Some(provider)) => Some(provider.name().into()),
-            // What is simulated is not money, and goes into no book that real calls are in.
-            ("LLM_LEDGER", _) if !self.name_a_provider() => None,
             _ => self.get(name),
         });
         Ok(builder?)
@@ -133,12 +164,7 @@ async fn start() -> Result<Sim, Failure> {
         pace: PACE,
         ..Config::default()
     };
-    let sim = Sim::start(config)
+    Sim::start(config)
         .await
-        .map_err(|e| Failure::Other(format!("the simulated provider cannot start: {e}")))?;
-    eprintln!(
-        "neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set: talking to the simulated provider on {}",
-        sim.url()
-    );
-    Ok(sim)
+        .map_err(|e| Failure::Other(format!("the simulated provider cannot start: {e}")))
 }

@@ -3,92 +3,11 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
-use common::{before, outcome, warmline};
-use reqwest::{RequestBuilder, Response};
+use common::gateway::{Gateway, json, refused};
+use common::{outcome, warmline};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use warmline_sim::{Config, Sim};
-
-struct Gateway {
-    child: Child,
-    url: String,
-    http: reqwest::Client,
-}
-
-impl Gateway {
-    /// In front of a simulated provider, and killed when dropped.
-    async fn start(sim: &Sim, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = warmline(&["serve", "--port", "0"]);
-        before(command.args(arguments), sim);
-        command.envs(variables.iter().copied());
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let listening = tokio::task::spawn_blocking(move || {
-            let mut lines = stderr.lines().map_while(Result::ok);
-            let line = lines.find(|line| line.contains("listening on"));
-            // What it goes on to say must find a reader.
-            std::thread::spawn(move || lines.count());
-            line.unwrap()
-        });
-        let line = listening.await.unwrap();
-        let url = line
-            .split([' ', ','])
-            .find(|word| word.starts_with("http"))
-            .unwrap();
-        Self {
-            child,
-            url: url.to_owned(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-        }
-    }
-
-    fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
-        self.http.post(format!("{}{path}", self.url)).body(body)
-    }
-
-    async fn get(&self, path: &str) -> Response {
-        self.http
-            .get(format!("{}{path}", self.url))
-            .send()
-            .await
-            .unwrap()
-    }
-
-    async fn stats(&self) -> Value {
-        json(self.get("/v1/llm/stats").await).await.1
-    }
-
-    /// Its counts, once they are as expected: what happens after a reply takes a moment.
-    async fn until(&self, expected: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..500 {
-            let stats = self.stats().await;
-            if expected(&stats) {
-                return stats;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        panic!("{:#}", self.stats().await);
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-async fn json(response: Response) -> (u16, Value) {
-    let status = response.status().as_u16();
-    let text = response.text().await.unwrap();
-    (
-        status,
-        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}")),
-    )
-}
 
 fn ask(scenario: &str, more: Value) -> String {
     let mut body = json!({"model": format!("m?{scenario}"), "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]});
@@ -565,14 +484,6 @@ async fn callers_have_keys_and_budgets_of_their_own() {
     std::fs::remove_file(file).unwrap();
 }
 
-/// Runs a gateway that does not come up.
-fn refused(arguments: &[&str]) -> (i32, String) {
-    let mut command = warmline(&["serve"]);
-    let output = command.args(arguments).env("OPENAI_API_KEY", "k").output();
-    let (code, _, stderr) = outcome(output.unwrap());
-    (code, stderr)
-}
-
 #[tokio::test]
 async fn a_port_in_use_and_an_origin_that_is_none_are_said() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -668,7 +579,7 @@ async fn told_to_end_it_lets_streams_end() {
     let mut text = stream.chunk().await.unwrap().unwrap().to_vec();
     let pid = gateway.child.id().to_string();
     assert!(
-        Command::new("kill")
+        std::process::Command::new("kill")
             .args(["-TERM", &pid])
             .status()
             .unwrap()
@@ -680,4 +591,42 @@ async fn told_to_end_it_lets_streams_end() {
     assert!(String::from_utf8(text).unwrap().contains("message_stop"));
     let ended = tokio::task::spawn_blocking(move || gateway.child.wait().unwrap());
     assert_eq!(ended.await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn without_a_provider_it_does_not_start_and_simulated_is_said() {
+    let output = warmline(&["serve", "--port", "0"])
+        .env("OPENAI_API_KEY", " ")
+        .output();
+    let (code, _, stderr) = outcome(output.unwrap());
+    assert_eq!(code, 2, "{stderr}");
+    for word in [
+        "ANTHROPIC_API_KEY",
+        "OPENAI_API_KEY",
+        "ANTHROPIC_BASE_URL",
+        "OPENAI_BASE_URL",
+        "--simulate",
+    ] {
+        assert!(stderr.contains(word), "{stderr}");
+    }
+    // Keys are not used, nor the books that real calls are in.
+    let sim = sim().await;
+    let ledger = [("LLM_LEDGER", "/nowhere/spend.log")];
+    let gateway = Gateway::start(&sim, &["--simulate"], &ledger).await;
+    assert!(
+        gateway
+            .said
+            .contains("--simulate: replies come from the simulated provider"),
+        "{}",
+        gateway.said
+    );
+    for path in PATHS {
+        let response = gateway
+            .post(path, ask("tokens=1", json!({})))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+    }
+    assert_eq!(sim.stats().requests, 0);
 }

@@ -39,6 +39,8 @@ pub(crate) fn run(options: &Options) -> Result {
     gateway
         .args([
             "serve",
+            // The page breaks things on purpose: that is for the simulated provider, not for anybody's money.
+            "--simulate",
             "--alert-wait",
             "200",
             "--port",
@@ -46,18 +48,9 @@ pub(crate) fn run(options: &Options) -> Result {
             "--site",
         ])
         .arg(&site);
-    // The page breaks things on purpose: that is for the simulated provider, not for anybody's money.
-    for name in [
-        "ANTHROPIC_API_KEY",
-        "OPENAI_API_KEY",
-        "ANTHROPIC_BASE_URL",
-        "OPENAI_BASE_URL",
-    ] {
-        gateway.env_remove(name);
-    }
     // Browsers open six connections to a host: with fewer behind the gateway one sees how calls wait for them.
     gateway.envs([("LLM_MAX_CONNECTIONS", "3"), ("LLM_MAX_KEEPALIVE", "2")]);
-    // A folder without a `.env`, which could name a key.
+    // A folder without a `.env`, which could change what the page shows.
     let mut running = gateway.current_dir(&site).spawn()?;
     let url = format!("http://127.0.0.1:{}/", options.port);
     if options.port != 0 {

@@ -60,6 +60,9 @@ pub(crate) struct Options {
     /// The most that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
     #[arg(long, allow_negative_numbers = true)]
     budget: Option<String>,
+    /// Answer with the simulated provider, even if a provider's key is set.
+    #[arg(long)]
+    simulate: bool,
 }
 
 /// What every request needs.
@@ -119,7 +122,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ..AlertThresholds::default()
     };
     let prepare = |builder| alerts.of_pool(builder).alert_thresholds(thresholds);
-    let (clients, _sim) = environment::clients(wanted, prepare).await?;
+    let (clients, _sim) = environment::clients(wanted, options.simulate, prepare).await?;
     let clients: Vec<Client> = clients
         .iter()
         .map(|client| alerts.of_budgets(client))

@@ -1,6 +1,8 @@
 //! What the tests of the command share.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod gateway;
+
 use std::process::{Command, Output, Stdio};
 
 use warmline_sim::Sim;
