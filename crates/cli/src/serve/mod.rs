@@ -4,6 +4,7 @@ mod alerts;
 mod answer;
 mod caller;
 mod metrics;
+mod origin;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware;
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use axum::serve::{Listener, ListenerExt};
@@ -22,7 +24,6 @@ use clap::Args;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::services::ServeDir;
 use warmline::{AlertThresholds, Client, Provider};
 
@@ -30,6 +31,7 @@ use self::alerts::Alerts;
 use self::answer::{Answer, Refusal};
 use self::caller::Callers;
 use self::metrics::Metrics;
+use self::origin::{Guard, Origins};
 use crate::environment::{self, Wanted};
 use crate::report::Failure;
 
@@ -45,9 +47,15 @@ pub(crate) struct Options {
     /// everyone may who reaches the port.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// An origin whose pages may call, such as `https://example.com`; can be given several times, and `*` allows all.
+    /// An origin whose pages may call, such as `https://example.com`; can be given several times, and `*` allows all. Pages of this gateway
+    /// itself (--site) always may. Without --keys, requests of other pages are refused.
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
+    /// A host that callers may use in the URL, such as `gateway.example.com`; can be given several times. Without --keys, requests to
+    /// other hosts are refused, except to `localhost`, to loopback addresses and to the address of --host (to every address where that is
+    /// 0.0.0.0 or ::). With --keys every host is accepted.
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
     /// The largest request that is read, in bytes.
     #[arg(long, default_value_t = 32 << 20, value_name = "BYTES")]
     max_body: usize,
@@ -137,8 +145,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         callers,
         ending: watch::Sender::new(false),
     });
-    let app =
-        router(gateway.clone(), options.max_body, options.site).layer(cors(&options.allow_origin)?);
+    let origins = Origins::parse(&options.allow_origin)?;
+    let cors = origins.cors();
+    let guard = Guard::new(origins, options.host, &options.allow_host)?;
+    let guard = options.keys.is_none().then_some(guard);
+    let app = router(gateway.clone(), options.max_body, options.site, guard).layer(cors);
     let address = SocketAddr::from((options.host, options.port));
     let listener = listen(address).await.map_err(|e| {
         Failure::Config(format!(
@@ -203,54 +214,37 @@ async fn told_to_end() {
     }
 }
 
-fn router(gateway: Arc<Gateway>, max_body: usize, site: Option<PathBuf>) -> Router {
+fn router(
+    gateway: Arc<Gateway>,
+    max_body: usize,
+    site: Option<PathBuf>,
+    guard: Option<Guard>,
+) -> Router {
     let api = Router::new()
         .route("/v1/messages", post(messages))
         .route("/v1/chat/completions", post(completions))
         .route("/v1/llm/stats", get(stats))
         .route("/metrics", get(metrics))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(max_body))
+        .with_state(gateway.clone());
+    let mut app = match site {
+        Some(folder) => api.fallback_service(ServeDir::new(folder).fallback(any(unknown))),
+        None => api.fallback(any(unknown)),
+    };
+    if let Some(guard) = guard {
+        app = app.layer(middleware::from_fn_with_state(
+            Arc::new(guard),
+            origin::check,
+        ));
+    }
+    // Probes come by address, and are not guarded.
+    let probes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(max_body))
         .with_state(gateway);
-    match site {
-        Some(folder) => api.fallback_service(ServeDir::new(folder).fallback(any(unknown))),
-        None => api.fallback(any(unknown)),
-    }
-}
-
-fn cors(origins: &[String]) -> Result<CorsLayer, Failure> {
-    let allowed = match origins {
-        all if all.iter().any(|origin| origin == "*") => AllowOrigin::any(),
-        some => {
-            let header = |origin: &String| {
-                let origin = origin.trim_end_matches('/');
-                let valid = origin
-                    .split_once("://")
-                    .is_some_and(|(_, host)| !host.contains('/'));
-                let value = HeaderValue::from_str(origin).ok().filter(|_| valid);
-                value.ok_or_else(|| {
-                    Failure::Config(format!(
-                        "{origin:?} is no origin: it should look like https://example.com"
-                    ))
-                })
-            };
-            AllowOrigin::list(some.iter().map(header).collect::<Result<Vec<_>, _>>()?)
-        }
-    };
-    Ok(CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            HeaderName::from_static("x-api-key"),
-            HeaderName::from_static("anthropic-version"),
-            HeaderName::from_static("anthropic-beta"),
-            HeaderName::from_static("anthropic-dangerous-direct-browser-access"),
-        ])
-        .expose_headers(answer::EXPOSED.map(HeaderName::from_static)))
+    app.merge(probes)
 }
 
 async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
