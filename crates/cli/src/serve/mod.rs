@@ -120,6 +120,10 @@ impl Gateway {
 }
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    let origins = Origins::parse(&options.allow_origin)?;
+    let cors = origins.cors();
+    let guard = Guard::new(origins, options.host, &options.allow_host)?;
+    let guard = options.keys.is_none().then_some(guard);
     let wanted = Wanted {
         budget: options.budget,
         ..Wanted::default()
@@ -145,10 +149,6 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         callers,
         ending: watch::Sender::new(false),
     });
-    let origins = Origins::parse(&options.allow_origin)?;
-    let cors = origins.cors();
-    let guard = Guard::new(origins, options.host, &options.allow_host)?;
-    let guard = options.keys.is_none().then_some(guard);
     let app = router(gateway.clone(), options.max_body, options.site, guard).layer(cors);
     let address = SocketAddr::from((options.host, options.port));
     let listener = listen(address).await.map_err(|e| {
