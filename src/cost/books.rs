@@ -1,5 +1,6 @@
 //! The sums behind a ledger: what is spent and put aside, by budget and month. Pure, and the same for all that keep it.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
 
 use super::{Budget, Refusal, Usd};
@@ -64,37 +65,41 @@ impl Open {
     }
 }
 
-/// Few budgets and few calls at once: lists are searched, and quickly.
+/// No operation takes longer the more reservations are open.
 #[derive(Debug, Default)]
 pub(super) struct Books {
-    pub(super) accounts: Vec<(Month, String, Account)>,
-    pub(super) open: Vec<(u64, Open)>,
+    /// By month, then by the budget's name.
+    pub(super) accounts: BTreeMap<Month, HashMap<String, Account>>,
+    pub(super) open: HashMap<u64, Open>,
+    /// When each open reservation expires, and its number.
+    ends: BTreeSet<(u64, u64)>,
 }
 
 impl Books {
     pub(super) fn account(&mut self, month: Month, budget: &str) -> &mut Account {
-        let found = |(of, name, _): &(Month, String, Account)| *of == month && name == budget;
-        let at = self.accounts.iter().position(found).unwrap_or_else(|| {
-            self.accounts
-                .push((month, budget.to_owned(), Account::default()));
-            self.accounts.len() - 1
-        });
-        &mut self.accounts[at].2
+        let accounts = self.accounts.entry(month).or_default();
+        accounts.entry(budget.to_owned()).or_default()
+    }
+
+    fn sums(&self, month: Month, budget: &str) -> Account {
+        let accounts = self.accounts.get(&month);
+        let account = accounts.and_then(|accounts| accounts.get(budget));
+        account.copied().unwrap_or_default()
     }
 
     /// Whether the reservation is to be opened: it still fits into each budget, and is not open yet.
     pub(super) fn check(
-        &mut self,
+        &self,
         id: u64,
         budgets: &[Budget],
         amount: Usd,
         now: SystemTime,
     ) -> Result<bool, Refusal> {
-        if self.open.iter().any(|(open, _)| *open == id) {
+        if self.open.contains_key(&id) {
             return Ok(false);
         }
         for budget in budgets {
-            let Account { spent, reserved } = *self.account(Month::of(now), &budget.name);
+            let Account { spent, reserved } = self.sums(Month::of(now), &budget.name);
             let taken = spent
                 .checked_add(reserved)
                 .and_then(|taken| taken.checked_add(amount));
@@ -110,24 +115,31 @@ impl Books {
         Ok(true)
     }
 
+    /// Opens a reservation that [`check`](Self::check) has let pass.
     pub(super) fn open(&mut self, id: u64, open: Open) {
         for budget in &open.budgets {
             let account = self.account(open.month, budget);
             account.reserved = account.reserved + open.amount;
         }
-        self.open.push((id, open));
+        self.ends.insert((open.expires, id));
+        self.open.insert(id, open);
     }
 
     /// What is then spent this month of each of the reservation's budgets, which is nothing for one of another month;
     /// none where there was no such reservation.
     pub(super) fn settle(&mut self, id: u64, amount: Usd, now: SystemTime) -> Option<Vec<Usd>> {
-        let at = self.open.iter().position(|(open, _)| *open == id)?;
-        let (_, open) = self.open.swap_remove(at);
+        self.end(id, Some(amount), now)
+    }
+
+    /// Without an amount, all that was reserved is spent.
+    fn end(&mut self, id: u64, amount: Option<Usd>, now: SystemTime) -> Option<Vec<Usd>> {
+        let open = self.open.remove(&id)?;
+        self.ends.remove(&(open.expires, id));
         let mut spent = Vec::new();
         for budget in &open.budgets {
             let account = self.account(open.month, budget);
             account.reserved = account.reserved.saturating_sub(open.amount);
-            account.spent = account.spent + amount;
+            account.spent = account.spent + amount.unwrap_or(open.amount);
             spent.push(account.spent);
         }
         if open.month != Month::of(now) {
@@ -136,24 +148,32 @@ impl Books {
         Some(spent)
     }
 
-    /// Counts as spent what holders that must be gone have put aside, and forgets months that nothing hangs on.
+    /// Counts as spent what holders that must be gone have put aside, and forgets past months without open reservations.
     pub(super) fn expire(&mut self, now: SystemTime) {
         let seconds = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
-        while let Some((id, open)) = self.open.iter().find(|(_, open)| open.expires <= seconds) {
-            let (id, amount) = (*id, open.amount);
-            self.settle(id, amount, now);
+        while let Some(&(expires, id)) = self.ends.first()
+            && expires <= seconds
+        {
+            self.end(id, None, now);
         }
-        let this = Month::of(now);
-        self.accounts
-            .retain(|(month, _, account)| *month >= this || account.reserved != Usd::ZERO);
+        // All leases are equally long, so none of the others is of an earlier month.
+        let oldest = self.ends.first().and_then(|(_, id)| self.open.get(id));
+        let oldest = oldest.map_or(Month::of(now), |open| open.month.min(Month::of(now)));
+        self.accounts.retain(|month, _| *month >= oldest);
     }
 
-    pub(super) fn state(&mut self, budget: &str, now: SystemTime) -> (Usd, Usd) {
-        let account = self.account(Month::of(now), budget);
+    pub(super) fn state(&self, budget: &str, now: SystemTime) -> (Usd, Usd) {
+        let account = self.sums(Month::of(now), budget);
         (account.spent, account.reserved)
+    }
+
+    /// How many accounts and open reservations there are.
+    pub(super) fn len(&self) -> usize {
+        let accounts: usize = self.accounts.values().map(HashMap::len).sum();
+        accounts + self.open.len()
     }
 }
 
