@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::money::{ask, billed, client, client_of, priced, tracker, usd};
@@ -78,19 +77,11 @@ async fn conforms(ledger: impl Ledger) {
     }
 }
 
-/// A path in the target folder that nothing is at.
-fn scratch(name: &str) -> PathBuf {
-    let folder =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder.join("spend.log")
-}
-
 #[tokio::test]
 async fn every_ledger_conforms() {
     conforms(MemoryLedger::default()).await;
-    conforms(FileLedger::open(scratch("conforms")).unwrap()).await;
+    let folder = tempfile::tempdir().unwrap();
+    conforms(FileLedger::open(folder.path().join("spend.log")).unwrap()).await;
     let redis = RedisServer::start().await.unwrap();
     let bridge = Bridge::start(&redis.url).await.unwrap();
     conforms(rest(&bridge)).await;
@@ -277,76 +268,6 @@ async fn a_lease_ends_as_spent_and_months_turn_over_by_the_servers_clock() {
     assert_eq!(ledger.state("a").await.unwrap(), (usd("0.6"), Usd::ZERO));
 }
 
-#[tokio::test]
-async fn a_file_survives_torn_lines_and_refuses_damage() {
-    let path = scratch("damage");
-    let budget = [Budget::monthly("a", usd("1")).unwrap()];
-    let ledger = FileLedger::open(&path).unwrap();
-    ledger
-        .reserve(1, &budget, usd("0.5"))
-        .await
-        .unwrap()
-        .unwrap();
-    let whole = std::fs::read(&path).unwrap();
-    // Killed at any byte of the next line: it counts as not written, and the ledger goes on.
-    let line = b"S 1 500000 00000000";
-    for cut in 0..line.len() {
-        std::fs::write(&path, [&whole[..], &line[..cut]].concat()).unwrap();
-        assert_eq!(
-            FileLedger::open(&path).unwrap().state("a").await.unwrap(),
-            (Usd::ZERO, usd("0.5"))
-        );
-        assert_eq!(std::fs::read(&path).unwrap(), whole);
-    }
-    for at in 0..whole.len() - 1 {
-        let mut damaged = whole.clone();
-        damaged[at] ^= 1;
-        std::fs::write(&path, &damaged).unwrap();
-        let error = FileLedger::open(&path).map(drop);
-        // A newline that damage makes can at worst leave a torn line at the end.
-        if let Err(error) = error {
-            assert!(error.to_string().contains("damaged at byte 0"), "{error}");
-        } else {
-            assert!(damaged[at] == b'\n', "damage at byte {at} was not noticed");
-        }
-    }
-    std::fs::write(&path, &whole).unwrap();
-    let ledger = FileLedger::open(&path).unwrap();
-    settle(&ledger, 1, "0.2").await;
-    drop(ledger);
-    assert_eq!(
-        FileLedger::open(&path).unwrap().state("a").await.unwrap(),
-        (usd("0.2"), Usd::ZERO)
-    );
-}
-
-#[tokio::test]
-async fn a_long_log_is_replaced_by_its_sums_under_all_who_have_it_open() {
-    let path = scratch("long");
-    let budget = [Budget::monthly("a", usd("1000")).unwrap()];
-    let (one, other) = (
-        FileLedger::open(&path).unwrap(),
-        FileLedger::open(&path).unwrap(),
-    );
-    let kept = u64::MAX;
-    one.reserve(kept, &budget, usd("1")).await.unwrap().unwrap();
-    for i in 0..12_000 {
-        let ledger = if i % 2 == 0 { &one } else { &other };
-        ledger
-            .reserve(i, &budget, usd("0.02"))
-            .await
-            .unwrap()
-            .unwrap();
-        settle(ledger, i, "0.01").await;
-    }
-    assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20);
-    for ledger in [&one, &other, &FileLedger::open(&path).unwrap()] {
-        assert_eq!(ledger.state("a").await.unwrap(), (usd("120"), usd("1")));
-    }
-    settle(&other, kept, "0.5").await;
-    assert_eq!(one.state("a").await.unwrap(), (usd("120.5"), Usd::ZERO));
-}
-
 /// Not a test of its own: what the processes of the next one run.
 #[tokio::test]
 async fn worker() {
@@ -414,7 +335,8 @@ async fn four_processes_share(sim: &Sim, path: &str, ledger: impl Ledger) {
 #[tokio::test(flavor = "multi_thread")]
 async fn four_processes_share_a_file_and_one_is_killed() {
     let sim = sim().await;
-    let path = scratch("processes");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spend.log");
     let ledger = FileLedger::open(&path).unwrap();
     four_processes_share(&sim, path.to_str().unwrap(), ledger).await;
 }

@@ -1,56 +1,75 @@
-//! A ledger that the processes of one machine share: a log of reservations and settlements.
+//! A ledger that the processes of one machine share: a log of reservations and settlements in a file.
 //!
-//! Each change is one line, appended in one write under a lock on the file beside it, so that whoever is killed leaves
-//! either the whole line or a torn last one, of which nobody was told and which the next one cuts off. A line has a checksum:
-//! damage anywhere else is an error. When the log has grown long, its sums are written to a new file that takes its place.
+//! Each change is one line, which is appended in one write under an exclusive lock on the file. A process that is killed leaves
+//! either the whole line or a torn last one, on which nobody has acted and which the next process cuts off. Damage anywhere
+//! else is an error. When the log has grown long, a process writes the sums to a new file and renames it over the old one. The
+//! new file has the same id and a higher generation in its header, by which the other processes know that they may follow.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+mod lines;
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::books::{Books, Month, Open};
+use same_file::Handle;
+
+use self::lines::{First, Header};
+use super::books::{Books, Open};
+use super::reservation::random_id;
 use super::{Budget, Ledger, Refusal, Settled, Usd};
 use crate::runtime::{self, BoxFuture};
 use crate::{Error, Result};
 
-/// A log longer than this is replaced by its sums.
-const LONG: u64 = 1 << 20;
+/// A log is rewritten when it has this many lines more than twice what its sums need.
+const LONG: usize = 1 << 14;
 
-/// The ledger of the processes of one machine, in a file: what is settled or put aside outlives `kill -9` at any point.
+/// The longest line that is read, in bytes.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// A ledger in a file, which the processes of one machine share. What is settled or reserved survives `kill -9` at any point.
 ///
-/// It waits for the disk's cache and not for the disk, so a machine that loses power can lose the last second's lines. The
-/// file must be on a local disk: its lock (`flock`) does not hold over most network file systems.
+/// The file is written to the operating system and not flushed to the disk: a machine that loses power can lose the last
+/// seconds. The file must be on a local disk, since its lock (`flock`) does not hold on most network file systems. It is made
+/// with mode 0600; a file that exists keeps its mode.
 ///
-/// ```
+/// A `FileLedger` whose file is deleted, replaced or cut short fails every later call, because what was spent would be forgotten.
+/// A new one must be opened then.
+///
+/// ```no_run
 /// use warmline::FileLedger;
 ///
-/// # let folder = std::env::temp_dir();
-/// let ledger = FileLedger::open(folder.join("llm-spend.log"))?;
+/// let ledger = FileLedger::open("/var/lib/llm/spend.log")?;
 /// # Ok::<(), warmline::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct FileLedger {
     path: PathBuf,
-    lock: File,
-    /// None until it is first read, and after a failure, so that the file is then read anew.
-    log: Mutex<Option<Log>>,
+    log: Mutex<Log>,
 }
 
 #[derive(Debug)]
 struct Log {
-    file: File,
-    /// Up to where it has been read.
+    file: Handle,
+    header: Header,
+    /// Up to which byte it has been read.
     read: u64,
+    /// How many lines there are after the header.
+    lines: usize,
+    /// How many there were when a rewrite failed.
+    lines_at_failure: usize,
     books: Books,
+    /// What has happened to the file, if it can no longer be used.
+    lost: Option<&'static str>,
 }
 
 impl FileLedger {
-    /// The ledger at a path, which is made where there is none.
+    /// Opens the ledger at a path. An empty file becomes a new ledger, and so does a path where there is no file.
     ///
     /// # Errors
-    /// `Config` where the file cannot be opened or is damaged, naming the file and the place.
+    /// `Config` if the file cannot be opened, is not a ledger, has a format of another version, or is damaged. The error names
+    /// the file, which is left unchanged.
     ///
     /// ```
     /// # let folder = std::env::temp_dir();
@@ -59,132 +78,201 @@ impl FileLedger {
     /// ```
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let mut beside = path.clone().into_os_string();
-        beside.push(".lock");
-        let lock = OpenOptions::new().create(true).append(true).open(&beside);
-        let lock = lock.map_err(|e| failed("opened", Path::new(&beside), e))?;
-        let ledger = Self {
-            path,
-            lock,
-            log: Mutex::new(None),
-        };
-        ledger.with(|_, _| Ok(()))?;
-        Ok(ledger)
+        // The process may change its working directory.
+        let path = std::path::absolute(&path).map_err(|e| failed("opened", &path, e))?;
+        let log = Mutex::new(Log::open(&path)?);
+        Ok(Self { path, log })
     }
 
     /// Does something with the books as they are now, while nobody else does.
     fn with<T>(&self, f: impl FnOnce(&mut Log, SystemTime) -> Result<T>) -> Result<T> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        self.lock
-            .lock()
-            .map_err(|e| failed("locked", &self.path, e))?;
+        log.lock(&self.path)?;
         let now = runtime::wall_clock();
-        let done = self.caught_up(log.take(), now).and_then(|mut caught_up| {
-            caught_up.books.expire(now);
-            let done = f(&mut caught_up, now)?;
-            *log = Some(caught_up);
-            Ok(done)
-        });
-        // Of no use to an error of the work: closing the file unlocks it too.
-        let unlocked = self.lock.unlock();
-        let done = done?;
-        unlocked.map_err(|e| failed("unlocked", &self.path, e))?;
-        Ok(done)
-    }
-
-    /// Reads what others have appended, or all where another file has taken the place of the one that was read.
-    fn caught_up(&self, log: Option<Log>, now: SystemTime) -> Result<Log> {
-        // One that is gone is not begun anew while it is in use: what is spent would be forgotten.
-        let same = |log: &Log| same_file(&log.file, &self.path);
-        let same = log.as_ref().map(same).transpose();
-        let same = same.map_err(|e| failed("found", &self.path, e))?;
-        let mut log = match log {
-            Some(log) if same == Some(true) => log,
-            _ => Log {
-                file: OpenOptions::new()
-                    .create(true)
-                    .read(true)
-                    .append(true)
-                    .open(&self.path)
-                    .map_err(|e| failed("opened", &self.path, e))?,
-                read: 0,
-                books: Books::default(),
-            },
-        };
-        let read = |log: &mut Log| {
-            let mut text = Vec::new();
-            log.file.seek(SeekFrom::Start(log.read))?;
-            log.file.read_to_end(&mut text).map(|_| text)
-        };
-        let text = read(&mut log).map_err(|e| failed("read", &self.path, e))?;
-        let mut lines = text.split_inclusive(|b| *b == b'\n');
-        for line in &mut lines {
-            let Some(whole) = line.strip_suffix(b"\n") else {
-                // Whoever wrote it was killed in the middle, and nobody acts on it.
-                log.file
-                    .set_len(log.read)
-                    .map_err(|e| failed("mended", &self.path, e))?;
-                break;
-            };
-            if apply(&mut log.books, whole, now).is_none() {
-                return Err(Error::config(format!(
-                    "the ledger {} is damaged at byte {}: mend or move it; it is not reset by itself, since what is spent would be forgotten",
-                    self.path.display(),
-                    log.read
-                )));
-            }
-            log.read += line.len() as u64;
-        }
-        if log.read > LONG {
-            self.rewrite(log)
-        } else {
-            Ok(log)
-        }
-    }
-
-    /// Puts the sums in the place of the log.
-    fn rewrite(&self, log: Log) -> Result<Log> {
-        let mut text = String::new();
-        let reserved_of = |month: Month, name: &str| -> Usd {
-            let open = log.books.open.iter().map(|(_, open)| open);
-            let here =
-                open.filter(|open| open.month == month && open.budgets.iter().any(|b| b == name));
-            here.map(|open| open.amount).sum()
-        };
-        for (month, name, account) in &log.books.accounts {
-            debug_assert_eq!(account.reserved, reserved_of(*month, name));
-            text.push_str(&line(&format!(
-                "T {} {name} {}",
-                month.0,
-                account.spent.pico()
-            )));
-        }
-        for (id, open) in &log.books.open {
-            text.push_str(&opened(*id, open));
-        }
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(".new");
-        let written = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&beside, &self.path)?;
-            OpenOptions::new().read(true).append(true).open(&self.path)
-        };
-        let file = written().map_err(|e| failed("rewritten", &self.path, e))?;
-        Ok(Log {
-            file,
-            read: text.len() as u64,
-            books: log.books,
-        })
+        let done = log
+            .catch_up(&self.path, now)
+            .and_then(|()| f(&mut log, now));
+        let unlocked = log.unlock(&self.path);
+        done.and_then(|done| unlocked.map(|()| done))
     }
 }
 
 impl Log {
+    fn open(path: &Path) -> Result<Self> {
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(refused(path, "is not a regular file"));
+        }
+        let file = locked(path, true).map_err(|e| failed("opened", path, e))?;
+        let first = first_line(file.as_file()).map_err(|e| failed("read", path, e))?;
+        let new = Header {
+            id: random_id(),
+            generation: 0,
+        };
+        let mut log = Self::new(file, new, 0);
+        let first = First::of(&first);
+        match first {
+            First::Header(header, length) => (log.header, log.read) = (header, length),
+            // It is given a header below.
+            First::Change => {}
+            First::Nothing => log.append(&new.line(), path)?,
+            First::Damaged => return Err(damaged(path, 0)),
+            First::Foreign => return Err(refused(path, "is not a ledger of Warmline")),
+            First::Version(version) => {
+                let why = format!(
+                    "is a ledger in version {version} of its format, and this Warmline reads version {}",
+                    lines::VERSION
+                );
+                return Err(refused(path, &why));
+            }
+        }
+        log.catch_up(path, runtime::wall_clock())?;
+        if let First::Change = first {
+            let rewritten = log.rewrite(path);
+            rewritten.map_err(|e| failed("rewritten", path, e))?;
+        }
+        log.unlock(path)?;
+        Ok(log)
+    }
+
+    fn new(file: Handle, header: Header, read: u64) -> Self {
+        Self {
+            file,
+            header,
+            read,
+            lines: 0,
+            lines_at_failure: 0,
+            books: Books::default(),
+            lost: None,
+        }
+    }
+
+    /// Locks the file that is at the path, which another process may have rewritten.
+    fn lock(&mut self, path: &Path) -> Result<()> {
+        if let Some(why) = self.lost {
+            return Err(lost(path, why));
+        }
+        let locked = self.file.as_file().lock();
+        locked.map_err(|e| failed("locked", path, e))?;
+        let followed = self.follow(path);
+        if followed.is_err() {
+            // The error says more than that of unlocking would.
+            let _ = self.file.as_file().unlock();
+        }
+        followed
+    }
+
+    /// Goes on in the file that is now at the path, if a process has put it there that rewrote this ledger.
+    fn follow(&mut self, path: &Path) -> Result<()> {
+        match std::fs::metadata(path) {
+            Ok(found) if !found.is_file() => return Err(self.lose(path, "replaced")),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Err(self.lose(path, "deleted")),
+            _ => {}
+        }
+        let unopened = |e| failed("opened", path, e);
+        let there = Handle::from_path(path).map_err(unopened)?;
+        let other = (there != self.file).then(|| locked(path, false));
+        let other = other.transpose().map_err(unopened)?;
+        let file = other.as_ref().unwrap_or(&self.file).as_file();
+        let first = first_line(file).map_err(|e| failed("read", path, e))?;
+        match (First::of(&first), other) {
+            (First::Header(header, _), None) if header == self.header => Ok(()),
+            (First::Header(header, length), Some(file))
+                if header.id == self.header.id && header.generation > self.header.generation =>
+            {
+                *self = Self::new(file, header, length);
+                Ok(())
+            }
+            (_, None) => Err(self.lose(path, "overwritten")),
+            (_, Some(_)) => Err(self.lose(path, "replaced")),
+        }
+    }
+
+    fn unlock(&self, path: &Path) -> Result<()> {
+        let unlocked = self.file.as_file().unlock();
+        unlocked.map_err(|e| failed("unlocked", path, e))
+    }
+
+    fn lose(&mut self, path: &Path, why: &'static str) -> Error {
+        self.lost = Some(why);
+        lost(path, why)
+    }
+
+    /// Reads what others have appended.
+    fn catch_up(&mut self, path: &Path, now: SystemTime) -> Result<()> {
+        let unreadable = |e| failed("read", path, e);
+        let length = self.file.as_file().metadata().map_err(unreadable)?.len();
+        if length < self.read {
+            return Err(self.lose(path, "cut short"));
+        }
+        if length > self.read {
+            let mut file = self.file.as_file();
+            file.seek(SeekFrom::Start(self.read)).map_err(unreadable)?;
+            let mut reader = BufReader::new(file);
+            let mut line = Vec::new();
+            while next_line(&mut reader, &mut line).map_err(unreadable)? > 0 {
+                let whole = line.strip_suffix(b"\n");
+                if whole.is_none() && (line.len() as u64) < LONGEST_LINE {
+                    // Whoever wrote it was killed in the middle, and nobody has acted on it.
+                    let cut = self.file.as_file().set_len(self.read);
+                    cut.map_err(|e| failed("mended", path, e))?;
+                    break;
+                }
+                let change = whole.and_then(|whole| lines::apply(&mut self.books, whole, now));
+                change.ok_or_else(|| damaged(path, self.read))?;
+                self.read += line.len() as u64;
+                self.lines += 1;
+            }
+        }
+        self.books.expire(now);
+        if self.lines > self.lines_at_failure + LONG + 2 * self.books.len() {
+            if let Err(error) = self.rewrite(path) {
+                // The log can still be used as it is.
+                self.lines_at_failure = self.lines;
+                tracing::warn!(%error, "the ledger {} cannot be rewritten and grows", path.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the sums in the place of the log.
+    fn rewrite(&mut self, path: &Path) -> io::Result<()> {
+        let header = Header {
+            generation: self.header.generation + 1,
+            ..self.header
+        };
+        let mut text = header.line();
+        text.extend(lines::sums(&self.books));
+        // A link stays one. No other file has this name, as the id is random.
+        let path = std::fs::canonicalize(path)?;
+        let mut beside = path.clone().into_os_string();
+        beside.push(format!(".{:016x}.new", header.id));
+        // That of a process that was killed.
+        let _ = std::fs::remove_file(&beside);
+        let written = || {
+            let mut file = options().create_new(true).open(&beside)?;
+            keep_access(&self.file.as_file().metadata()?, &file)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            // Others may append as soon as it is at the path, and this process has not finished.
+            file.lock()?;
+            std::fs::rename(&beside, &path)?;
+            Handle::from_file(file)
+        };
+        let file = written().inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
+        let books = std::mem::take(&mut self.books);
+        *self = Self {
+            lines: books.len(),
+            books,
+            ..Self::new(file, header, text.len() as u64)
+        };
+        Ok(())
+    }
+
     fn append(&mut self, line: &str, path: &Path) -> Result<()> {
-        let written = self.file.write_all(line.as_bytes());
+        let written = self.file.as_file().write_all(line.as_bytes());
         written.map_err(|e| failed("written", path, e))?;
         self.read += line.len() as u64;
+        self.lines += 1;
         Ok(())
     }
 }
@@ -202,7 +290,7 @@ impl Ledger for FileLedger {
                 Ok(false) => {}
                 Ok(true) => {
                     let open = Open::new(budgets, amount, now);
-                    log.append(&opened(id, &open), &self.path)?;
+                    log.append(&lines::reservation(id, &open), &self.path)?;
                     log.books.open(id, open);
                 }
             }
@@ -213,11 +301,12 @@ impl Ledger for FileLedger {
 
     fn settle(&self, id: u64, amount: Usd) -> Settled {
         Settled::Now(self.with(|log, now| {
-            let Some(spent) = log.books.settle(id, amount, now) else {
+            if !log.books.open.contains_key(&id) {
                 return Ok(Vec::new());
-            };
-            log.append(&line(&format!("S {id:x} {}", amount.pico())), &self.path)?;
-            Ok(spent)
+            }
+            log.append(&lines::settlement(id, amount), &self.path)?;
+            let spent = log.books.settle(id, amount, now);
+            Ok(spent.unwrap_or_default())
         }))
     }
 
@@ -227,79 +316,70 @@ impl Ledger for FileLedger {
     }
 }
 
-fn failed(what: &str, path: &Path, why: std::io::Error) -> Error {
+/// Opens the file at a path and locks it.
+fn locked(path: &Path, create: bool) -> io::Result<Handle> {
+    loop {
+        let file = Handle::from_file(options().create(create).open(path)?)?;
+        file.as_file().lock()?;
+        // Another process may have rewritten it before it was locked.
+        if Handle::from_path(path)? == file {
+            return Ok(file);
+        }
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Gives a new file the mode and, where the process may, the owner of the one whose place it takes.
+fn keep_access(old: &Metadata, new: &File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let _ = std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()));
+    }
+    new.set_permissions(old.permissions())
+}
+
+fn first_line(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    next_line(&mut BufReader::new(file), &mut line)?;
+    Ok(line)
+}
+
+/// Reads a line with its newline, or as much as there is of it.
+fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    line.clear();
+    reader.take(LONGEST_LINE).read_until(b'\n', line)
+}
+
+fn failed(what: &str, path: &Path, why: io::Error) -> Error {
     Error::config(format!("the ledger {} cannot be {what}", path.display())).with_source(why)
 }
 
-#[cfg(unix)]
-fn same_file(file: &File, path: &Path) -> std::io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let (ours, theirs) = (file.metadata()?, std::fs::metadata(path)?);
-    Ok((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()))
-}
-
-/// Without a file's number to compare: a log that was replaced is shorter than what was read of it, or is read anew.
-#[cfg(not(unix))]
-fn same_file(_file: &File, _path: &Path) -> std::io::Result<bool> {
-    Ok(false)
-}
-
-fn opened(id: u64, open: &Open) -> String {
-    let Open {
-        month,
-        budgets,
-        amount,
-        expires,
-    } = open;
-    let budgets = budgets.join(",");
-    line(&format!(
-        "R {id:x} {} {expires} {} {budgets}",
-        month.0,
-        amount.pico()
+fn refused(path: &Path, why: &str) -> Error {
+    Error::config(format!(
+        "{} {why}; it is left unchanged: name a ledger, an empty file, or a path without a file",
+        path.display()
     ))
 }
 
-fn line(text: &str) -> String {
-    format!("{text} {:08x}\n", checksum(text.as_bytes()))
+fn damaged(path: &Path, byte: u64) -> Error {
+    Error::config(format!(
+        "the ledger {} is damaged at byte {byte}: mend or move it; it is not reset by itself, since what is spent would be forgotten",
+        path.display()
+    ))
 }
 
-/// FNV-1a (RFC 9923), enough to tell damage.
-fn checksum(bytes: &[u8]) -> u32 {
-    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    bytes.iter().fold(0x811c_9dc5, step)
-}
-
-/// One line's change; none where it is damaged.
-fn apply(books: &mut Books, line: &[u8], now: SystemTime) -> Option<()> {
-    let line = std::str::from_utf8(line).ok()?;
-    let (text, sum) = line.rsplit_once(' ')?;
-    if u32::from_str_radix(sum, 16).ok()? != checksum(text.as_bytes()) {
-        return None;
-    }
-    let mut fields = text.split(' ');
-    let kind = fields.next()?;
-    let mut next = || fields.next();
-    match kind {
-        "R" => {
-            let id = u64::from_str_radix(next()?, 16).ok()?;
-            let open = Open {
-                month: Month(next()?.parse().ok()?),
-                expires: next()?.parse().ok()?,
-                amount: Usd::from_pico(next()?.parse().ok()?),
-                budgets: next()?.split(',').map(str::to_owned).collect(),
-            };
-            books.open(id, open);
-        }
-        "S" => {
-            let id = u64::from_str_radix(next()?, 16).ok()?;
-            // One that had expired for the reader was settled in time by its holder's clock, or never.
-            books.settle(id, Usd::from_pico(next()?.parse().ok()?), now);
-        }
-        "T" => {
-            let (month, name) = (Month(next()?.parse().ok()?), next()?);
-            books.account(month, name).spent = Usd::from_pico(next()?.parse().ok()?);
-        }
-        _ => return None,
-    }
-    Some(())
+fn lost(path: &Path, what: &str) -> Error {
+    Error::config(format!(
+        "the ledger {} was {what} while it was in use; it is not used again until it is opened anew, since what was spent may be forgotten",
+        path.display()
+    ))
 }

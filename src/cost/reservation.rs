@@ -105,7 +105,7 @@ impl Drop for Reservation {
 }
 
 /// Told apart from those of all who share a ledger, within a lease.
-fn random_id() -> u64 {
+pub(super) fn random_id() -> u64 {
     let half = || (runtime::random() * 2f64.powi(32)) as u64;
     half() << 32 | half()
 }

@@ -1,0 +1,158 @@
+//! The lines of a file ledger. Each ends with a space and a checksum of what stands before it.
+//!
+//! - `warmline-ledger VERSION ID GENERATION` is the first line. The id is drawn at random when the file is made; the generation
+//!   counts its rewrites.
+//! - `R ID MONTH EXPIRES AMOUNT BUDGET,BUDGET`: a reservation.
+//! - `S ID AMOUNT`: a settlement.
+//! - `T MONTH BUDGET AMOUNT`: what is spent of a budget.
+//!
+//! Ids are hexadecimal. Amounts are whole pico-dollars.
+
+use std::time::SystemTime;
+
+use super::super::books::{Books, Month, Open};
+use crate::Usd;
+
+const MAGIC: &str = "warmline-ledger";
+pub(super) const VERSION: u32 = 1;
+
+/// Which ledger a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) id: u64,
+    pub(super) generation: u64,
+}
+
+impl Header {
+    pub(super) fn line(self) -> String {
+        let Self { id, generation } = self;
+        line(&format!("{MAGIC} {VERSION} {id:016x} {generation}"))
+    }
+}
+
+/// What a file's first line shows it to be.
+pub(super) enum First {
+    /// A ledger, and how long its header is.
+    Header(Header, u64),
+    /// A ledger of before there were headers.
+    Change,
+    /// A ledger in another version of the format.
+    Version(u32),
+    Damaged,
+    Nothing,
+    /// No ledger.
+    Foreign,
+}
+
+impl First {
+    pub(super) fn of(line: &[u8]) -> Self {
+        if line.is_empty() {
+            return Self::Nothing;
+        }
+        let Some(text) = line.strip_suffix(b"\n") else {
+            return Self::Foreign;
+        };
+        if apply(&mut Books::default(), text, SystemTime::UNIX_EPOCH).is_some() {
+            return Self::Change;
+        }
+        let text = String::from_utf8_lossy(text);
+        let mut fields = text.split(' ');
+        if fields.next() != Some(MAGIC) {
+            return Self::Foreign;
+        }
+        // Another version may have other fields and another checksum.
+        match fields.next().map(str::parse) {
+            Some(Ok(VERSION)) => match header(text.as_bytes()) {
+                Some(header) => Self::Header(header, line.len() as u64),
+                None => Self::Damaged,
+            },
+            Some(Ok(version)) => Self::Version(version),
+            _ => Self::Damaged,
+        }
+    }
+}
+
+fn header(line: &[u8]) -> Option<Header> {
+    let mut fields = checked(line)?.split(' ').skip(2);
+    let id = u64::from_str_radix(fields.next()?, 16).ok()?;
+    let generation = fields.next()?.parse().ok()?;
+    Some(Header { id, generation })
+}
+
+pub(super) fn reservation(id: u64, open: &Open) -> String {
+    let Open {
+        month,
+        budgets,
+        amount,
+        expires,
+    } = open;
+    let budgets = budgets.join(",");
+    line(&format!(
+        "R {id:x} {} {expires} {} {budgets}",
+        month.0,
+        amount.pico()
+    ))
+}
+
+pub(super) fn settlement(id: u64, amount: Usd) -> String {
+    line(&format!("S {id:x} {}", amount.pico()))
+}
+
+/// All that the books hold.
+pub(super) fn sums(books: &Books) -> impl Iterator<Item = String> {
+    let months = books.accounts.iter();
+    let spent = months.flat_map(|(month, accounts)| {
+        accounts.iter().map(|(name, account)| {
+            let spent = account.spent.pico();
+            line(&format!("T {} {name} {spent}", month.0))
+        })
+    });
+    spent.chain(books.open.iter().map(|(id, open)| reservation(*id, open)))
+}
+
+/// Makes the change that a line without its newline records; none if the line is damaged.
+pub(super) fn apply(books: &mut Books, line: &[u8], now: SystemTime) -> Option<()> {
+    let mut fields = checked(line)?.split(' ');
+    let kind = fields.next()?;
+    let mut next = || fields.next();
+    match kind {
+        "R" => {
+            let id = u64::from_str_radix(next()?, 16).ok()?;
+            let open = Open {
+                month: Month(next()?.parse().ok()?),
+                expires: next()?.parse().ok()?,
+                amount: Usd::from_pico(next()?.parse().ok()?),
+                budgets: next()?.split(',').map(str::to_owned).collect(),
+            };
+            books.open(id, open);
+        }
+        "S" => {
+            let id = u64::from_str_radix(next()?, 16).ok()?;
+            // One that had expired for the reader was settled in time by its holder's clock, or never.
+            books.settle(id, Usd::from_pico(next()?.parse().ok()?), now);
+        }
+        "T" => {
+            let (month, name) = (Month(next()?.parse().ok()?), next()?);
+            books.account(month, name).spent = Usd::from_pico(next()?.parse().ok()?);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn line(text: &str) -> String {
+    format!("{text} {:08x}\n", checksum(text.as_bytes()))
+}
+
+/// A line's text, if its checksum is right.
+fn checked(line: &[u8]) -> Option<&str> {
+    let (text, sum) = std::str::from_utf8(line).ok()?.rsplit_once(' ')?;
+    let sum = u32::from_str_radix(sum, 16).ok()?;
+    (sum == checksum(text.as_bytes())).then_some(text)
+}
+
+/// FNV-1a (RFC 9923), enough to tell damage.
+fn checksum(bytes: &[u8]) -> u32 {
+    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    bytes.iter().fold(0x811c_9dc5, step)
+}
