@@ -8,8 +8,6 @@ use std::borrow::Cow;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-#[cfg(feature = "redis")]
-use std::time::Instant;
 
 use bytes::Bytes;
 use cpu_time::ProcessTime;
@@ -20,9 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::task::JoinSet;
-#[cfg(feature = "redis")]
-use warmline::Settled;
-use warmline::{Budget, Client, Ledger, Limits, MemoryLedger, Provider, Request, Usd};
+use warmline::{Client, Limits, Provider, Request};
 use warmline_sim::{Config, Sim};
 
 const IN_FLIGHT: usize = 64;
@@ -331,82 +327,6 @@ async fn run(base: &str) -> Result<(), Failure> {
             names,
             &streams[1..],
         );
-    }
-    ledger(rounds).await?;
-    #[cfg(feature = "redis")]
-    redis_ledger(rounds).await?;
-    Ok(())
-}
-
-/// A reservation and its settlement in memory, with 64 calls under way.
-async fn ledger(rounds: usize) -> Result<(), Failure> {
-    const TIMES: u32 = 10_000;
-    let ledger = MemoryLedger::default();
-    let budgets = [Budget::monthly("bench", "1000".parse()?)?];
-    let amount: Usd = "0.01".parse()?;
-    for id in 1..=64 {
-        let _ = ledger.reserve(id, &budgets, amount).await?;
-    }
-    let mut times = Vec::new();
-    for _ in 0..rounds {
-        let start = ProcessTime::now();
-        for _ in 0..TIMES {
-            if ledger.reserve(0, &budgets, amount).await?.is_ok() {
-                ledger.settle(0, Usd::ZERO);
-            }
-        }
-        times.push(start.elapsed().as_secs_f64() * 1e6 / f64::from(TIMES));
-    }
-    println!(
-        "\nreserve and settle in memory, 64 calls under way\n  {:.3} µs CPU",
-        median(times)
-    );
-    Ok(())
-}
-
-/// What a shared budget adds to a call: the round trip of a reservation, against that of a bare PING.
-#[cfg(feature = "redis")]
-async fn redis_ledger(rounds: usize) -> Result<(), Failure> {
-    const TIMES: u64 = 1000;
-    let server = warmline_sim::RedisServer::start().await?;
-    let client = redis::Client::open(&*server.url)?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
-    let ledger = warmline::RedisLedger::open(&server.url)?;
-    let budgets = [Budget::monthly("bench", "1000".parse()?)?];
-    let amount: Usd = "0.01".parse()?;
-    let mut times = [Vec::new(), Vec::new(), Vec::new()];
-    for round in 0..rounds as u64 {
-        let ids = round * TIMES..(round + 1) * TIMES;
-        let start = Instant::now();
-        for _ in 0..TIMES {
-            redis::cmd("PING").exec_async(&mut connection).await?;
-        }
-        times[0].push(start.elapsed());
-        let start = Instant::now();
-        for id in ids.clone() {
-            let _ = ledger.reserve(id, &budgets, amount).await?;
-        }
-        times[1].push(start.elapsed());
-        let start = Instant::now();
-        for id in ids {
-            if let Settled::Later(settled) = ledger.settle(id, Usd::ZERO) {
-                settled.await?;
-            }
-        }
-        times[2].push(start.elapsed());
-    }
-    let names = ["PING", "reserve", "settle, in the background"];
-    println!("\nRedis on loopback, one after the other, wall clock");
-    for (name, all) in names.into_iter().zip(&times) {
-        let each = |time: &Duration| time.as_secs_f64() * 1e6 / TIMES as f64;
-        let ratios = all.iter().zip(&times[0]);
-        let ratio = median(
-            ratios
-                .map(|(a, b)| a.as_secs_f64() / b.as_secs_f64())
-                .collect(),
-        );
-        let us = median(all.iter().map(each).collect());
-        println!("  {name:<28} {us:>8.1} µs   {ratio:.2} × PING");
     }
     Ok(())
 }
