@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,11 +16,11 @@ use redis::io::tcp::TcpSettings;
 use redis::{IntoConnectionInfo, Value as Answer};
 use serde_json::{Value, json};
 
-/// A `redis-server` on loopback that keeps nothing. Killed when dropped.
+/// A `redis-server` on loopback that keeps nothing. It is killed when this is dropped, and when the process ends in whatever way.
 pub struct RedisServer {
+    /// The shell that guards it.
     child: Child,
     port: u16,
-    folder: PathBuf,
     /// Its address as a URL.
     pub url: String,
 }
@@ -35,23 +34,21 @@ impl RedisServer {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
-        let folder = std::env::temp_dir().join(format!("warmline-redis-{port}"));
-        std::fs::create_dir_all(&folder)?;
-        let child = spawn(port, &folder)?;
+        let child = spawn(port)?;
         let url = format!("redis://127.0.0.1:{port}");
-        let server = Self {
-            child,
-            port,
-            folder,
-            url,
-        };
+        let mut server = Self { child, port, url };
         server.up().await.map(|()| server)
     }
 
     /// Until it answers.
-    async fn up(&self) -> io::Result<()> {
+    async fn up(&mut self) -> io::Result<()> {
         let mut why = io::Error::from(io::ErrorKind::TimedOut);
         for _ in 0..1000 {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!(
+                    "redis-server: {status}; `cargo xtask setup` installs it"
+                )));
+            }
             match self.command(&["PING"]).await {
                 Ok(_) => return Ok(()),
                 Err(error) => why = error,
@@ -67,7 +64,7 @@ impl RedisServer {
     /// That it does not come up.
     pub async fn restart(&mut self) -> io::Result<()> {
         self.kill()?;
-        self.child = spawn(self.port, &self.folder)?;
+        self.child = spawn(self.port)?;
         self.up().await
     }
 
@@ -93,31 +90,38 @@ impl RedisServer {
     /// # Errors
     /// The system's.
     pub fn kill(&mut self) -> io::Result<()> {
-        self.child.kill()?;
+        // Waiting closes its standard input.
         self.child.wait().map(drop)
     }
 }
 
-fn spawn(port: u16, folder: &Path) -> io::Result<Child> {
-    let mut server = Command::new("redis-server");
-    server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    server
-        .args(["--port", &port.to_string()])
-        .arg("--dir")
-        .arg(folder);
-    server.stdout(Stdio::null()).spawn().map_err(|e| {
-        io::Error::new(
-            e.kind(),
-            format!("redis-server: {e}; `cargo xtask setup` installs it"),
-        )
-    })
+/// Starts a server and waits for standard input to end, which it does when this process ends, even if that is killed.
+const GUARD: &str = r#"
+command -v redis-server >&2 || exit
+redis-server "$@" &
+read -r _
+kill -9 $!
+wait
+"#;
+
+fn spawn(port: u16) -> io::Result<Child> {
+    let mut guard = Command::new("sh");
+    guard.args(["-c", GUARD, "sh", "--port", &port.to_string()]);
+    guard.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    // A signal for this process's group (Ctrl-C) would end the shell before the server.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut guard, 0);
+    guard
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
 }
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
         // It may be gone already.
         let _ = self.kill();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
