@@ -1,7 +1,7 @@
 // The same in Cloudflare's workerd, one process a contestant, whose CPU time Linux tells:
 // `cargo xtask npm && node npm/bench/workerd.mjs`.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import esbuild from "esbuild";
@@ -9,6 +9,7 @@ import { contestants } from "./contestants.js";
 import { compare, report, root, startSimulator } from "./measure.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "warmline-bench-"));
+process.once("exit", () => rmSync(folder, { recursive: true }));
 
 /** A Worker that makes one client and then as many calls as the query says. */
 async function bundle(name, wanted) {
@@ -63,13 +64,14 @@ async function start(file) {
     const text = await response.text();
     if (text !== "done") throw new Error(text);
   };
-  return { pid: child(workerd.pid), ask, stop: () => workerd.kill() };
+  const pid = child(workerd.pid);
+  return { pid, ask, stop: () => process.kill(pid) };
 }
 
 /** The package starts the program as a child of a Node script. */
 function child(pid) {
   const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-  return first || pid;
+  return Number(first || pid);
 }
 
 /** The CPU time of all threads, in microseconds. */

@@ -214,10 +214,10 @@ impl CostTracker {
     /// A remote ledger costs a call one round trip, before it is sent. What it came to is told in the background. What is on its
     /// way when the last client and tracker are dropped is waited for, at most 5 s; [`flush`](Self::flush) waits for all.
     ///
-    /// ```
-    /// # use warmline::{CostTracker, FileLedger};
-    /// # let path = std::env::temp_dir().join("llm-spend-doc.log");
-    /// let tracker = CostTracker::new().ledger(FileLedger::open(path)?);
+    /// ```no_run
+    /// use warmline::{CostTracker, FileLedger};
+    ///
+    /// let tracker = CostTracker::new().ledger(FileLedger::open("/var/lib/llm/spend.log")?);
     /// # Ok::<(), warmline::Error>(())
     /// ```
     #[must_use]

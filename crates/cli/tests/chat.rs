@@ -173,7 +173,8 @@ async fn a_call_that_the_budget_does_not_allow_is_3_and_sends_nothing() {
 #[tokio::test]
 async fn a_ledger_adds_up_from_one_run_to_the_next() {
     let sim = sim().await;
-    let path = std::env::temp_dir().join(format!("warmline-cli-{}.log", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spend.log");
     let run = |arguments: &'static [&'static str]| {
         let mut command = warmline(arguments);
         command.env("ANTHROPIC_API_KEY", "sk-ant-secret-42");
@@ -207,13 +208,8 @@ async fn a_ledger_adds_up_from_one_run_to_the_next() {
     );
     std::fs::write(&path, "not a ledger\n").unwrap();
     let (code, stdout, _) = run(chat).await;
-    assert!(
-        code == 2 && stdout.contains("damaged at byte 0"),
-        "{stdout}"
-    );
-    for suffix in ["", ".lock"] {
-        let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
-    }
+    assert!(code == 2 && stdout.contains("is not a ledger"), "{stdout}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "not a ledger\n");
 }
 
 #[test]
@@ -355,10 +351,9 @@ fn bad_usage_and_configuration_are_2_and_named() {
 
 #[test]
 fn a_dotenv_is_read_and_the_environment_comes_first() {
-    let folder = std::env::temp_dir().join(format!("warmline-dotenv-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let with = |text: &str, model: Option<&str>| {
-        std::fs::write(folder.join(".env"), text).unwrap();
+        std::fs::write(folder.path().join(".env"), text).unwrap();
         let mut command = warmline(&["chat", "Hi", "--json", "--max-tokens", "1"]);
         command.current_dir(&folder);
         if let Some(model) = model {
@@ -449,7 +444,6 @@ async fn a_proxy_is_what_the_environment_or_dotenv_says_or_an_error() {
         (code, &json(&stdout)["error"]["kind"]),
         (1, &"connect".into())
     );
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[cfg(unix)]

@@ -19,7 +19,8 @@ fn object(text: &str) -> Value {
 
 #[test]
 fn a_grid_is_measured_counted_and_drawn() {
-    let plot = std::env::temp_dir().join(format!("warmline-load-{}.svg", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("load.svg");
     let mut command = warmline(&[
         "load",
         "--concurrency",
@@ -82,7 +83,6 @@ fn a_grid_is_measured_counted_and_drawn() {
         "{reason}"
     );
     let svg = std::fs::read_to_string(&plot).unwrap();
-    std::fs::remove_file(&plot).unwrap();
     for said in [
         "connections open before",
         "a connection for each call",

@@ -409,7 +409,8 @@ async fn a_caller_who_goes_away_frees_the_providers_connection() {
 #[tokio::test]
 async fn callers_have_keys_and_budgets_of_their_own() {
     let sim = sim().await;
-    let file = std::env::temp_dir().join(format!("warmline-keys-{}.json", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.json");
     let keys = json!([
         {"name": "alice", "key": "alice-key-0123456789", "budget": "1"},
         {"name": "bob", "key": "bob-key-012345678901", "budget": "0.000001"},
@@ -481,7 +482,6 @@ async fn callers_have_keys_and_budgets_of_their_own() {
             "{stderr}"
         );
     }
-    std::fs::remove_file(file).unwrap();
 }
 
 #[tokio::test]
