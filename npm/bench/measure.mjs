@@ -41,7 +41,7 @@ export async function compare(names, cpu) {
 
 export async function startSimulator() {
   execFileSync("cargo", ["build", "--release", "--quiet", "--package", "warmline-sim"], { cwd: root, stdio: "inherit" });
-  const simulator = spawn(resolve(root, "target/release/warmline-sim"), { stdio: ["ignore", "pipe", "inherit"] });
+  const simulator = spawn(resolve(root, "target/release/warmline-sim"), ["--until-stdin-ends"], { stdio: ["pipe", "pipe", "inherit"] });
   const sim = await new Promise((found) => simulator.stdout.once("data", (data) => found(/ANTHROPIC_BASE_URL=(\S+)/.exec(data)[1])));
   return { sim, stop: () => simulator.kill() };
 }

@@ -1,7 +1,27 @@
 // A Worker whose requests share a budget in a Durable Object.
 import { Warmline } from "warmline";
+import { BudgetLedger as Ledger } from "warmline/durable-object";
 
-export { BudgetLedger } from "warmline/durable-object";
+/** Also counts the rows that it reads. */
+export class BudgetLedger extends Ledger {
+  #cursors = [];
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    const { sql } = ctx.storage;
+    const exec = sql.exec.bind(sql);
+    sql.exec = (...words) => {
+      const cursor = exec(...words);
+      this.#cursors.push(cursor);
+      return cursor;
+    };
+  }
+
+  /** How many rows were read since this was last asked. */
+  rowsRead() {
+    return this.#cursors.splice(0).reduce((sum, cursor) => sum + cursor.rowsRead, 0);
+  }
+}
 
 export default {
   async fetch(request, env, ctx) {

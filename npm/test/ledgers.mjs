@@ -76,6 +76,19 @@ for (const [name, ledger] of [
   });
 }
 
+await test("the Durable Object reads as many rows however many reservations are open", async () => {
+  const read = async (open) => {
+    const ask = (method, ...words) => worker({ ledger: `rows-${open}`, method, words: write(words) });
+    for (let id = 0; id < open; id++) await ask("reserve", `${id}`, [{ name: "a", limit: 1000n }], 1n);
+    await ask("rowsRead");
+    await ask("reserve", "last", [{ name: "a", limit: 1000n }], 1n);
+    await ask("settle", "last", 1n);
+    await ask("state", "a");
+    return ask("rowsRead");
+  };
+  equal(await read(100), await read(10), "rows");
+});
+
 await test("the bridge answers the official client of the protocol", async () => {
   const { Redis } = require("@upstash/redis");
   const redis = new Redis({ url, token, enableTelemetry: false });

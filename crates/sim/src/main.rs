@@ -23,6 +23,9 @@ struct Options {
     /// Start a redis-server too, and a bridge that speaks the REST protocol for it.
     #[arg(long)]
     redis: bool,
+    /// Also end when standard input does, and so with the program that started this one, even if that is killed.
+    #[arg(long)]
+    until_stdin_ends: bool,
     /// How long each byte travels in each direction, in milliseconds.
     #[arg(long, default_value_t = 0)]
     delay: u64,
@@ -54,8 +57,7 @@ async fn main() -> Result<()> {
             redis.url, bridge.url, bridge.token
         );
     }
-    // At once, for programs that read the first line and no more.
-    print!(
+    let addresses = format!(
         "ANTHROPIC_BASE_URL={}\nOPENAI_BASE_URL={}\n{}counts: {}/sim/stats\n{}",
         sim.anthropic_url(),
         sim.openai_url(),
@@ -63,6 +65,20 @@ async fn main() -> Result<()> {
         sim.url(),
         sim.certificate().unwrap_or_default(),
     );
-    std::io::stdout().flush()?;
-    tokio::signal::ctrl_c().await
+    // In one write, for programs that read the first line and no more.
+    let mut stdout = std::io::stdout();
+    stdout.write_all(addresses.as_bytes())?;
+    stdout.flush()?;
+    let (ends, ended) = tokio::sync::oneshot::channel();
+    if options.until_stdin_ends {
+        // A thread that the runtime does not wait for.
+        std::thread::spawn(move || {
+            let read = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            ends.send(read.map(drop))
+        });
+    }
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        Ok(read) = ended => read,
+    }
 }

@@ -133,7 +133,8 @@ pub(crate) struct Simulator {
 impl Simulator {
     pub(crate) fn start() -> Result<Self> {
         let mut child = Command::new(setup::binary("warmline-sim", "warmline-sim")?)
-            .arg("--redis")
+            .args(["--redis", "--until-stdin-ends"])
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut stdout = child.stdout.take().map(BufReader::new);
