@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use cpu_time::ProcessTime;
 #[cfg(feature = "redis")]
-use warmline::Settled;
+use warmline::Settlement;
 use warmline::{Budget, FileLedger, Ledger, MemoryLedger, Usd};
 
 const ROUNDS: usize = 31;
@@ -90,7 +90,7 @@ async fn redis_ledger() -> Result<(), Failure> {
         times[1].push(start.elapsed());
         let start = Instant::now();
         for id in ids {
-            if let Settled::Later(settled) = ledger.settle(id, Usd::ZERO) {
+            if let Settlement::Pending(settled) = ledger.settle(id, Usd::ZERO) {
                 settled.await?;
             }
         }

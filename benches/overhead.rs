@@ -176,7 +176,7 @@ impl Contestants {
             .stream(Request::new().user(PROMPT).model(model));
         let mut length = 0;
         while let Some(event) = stream.next().await {
-            if let warmline::Event::Text { text } = event? {
+            if let warmline::StreamEvent::Text { text } = event? {
                 length += text.len();
             }
         }

@@ -35,8 +35,8 @@ async fn main() -> warmline::Result<()> {
         "opened {:?}, reused {:?}, waited for a place: 50 % up to {:?}, 99 % up to {:?}",
         stats.opened,
         stats.reused,
-        stats.wait.quantile(0.5),
-        stats.wait.quantile(0.99),
+        stats.acquire_wait.quantile(0.5),
+        stats.acquire_wait.quantile(0.99),
     );
     Ok(())
 }

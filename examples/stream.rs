@@ -2,7 +2,7 @@
 
 use std::io::{Write, stdout};
 
-use warmline::{Client, Event};
+use warmline::{Client, StreamEvent};
 
 #[tokio::main]
 async fn main() -> warmline::Result<()> {
@@ -10,12 +10,12 @@ async fn main() -> warmline::Result<()> {
     let mut stream = client.stream("Tell me a story in three sentences.");
     while let Some(event) = stream.next().await {
         match event? {
-            Event::Text { text } => {
+            StreamEvent::Text { text } => {
                 print!("{text}");
                 // What a terminal cannot show is lost, and no more.
                 let _ = stdout().flush();
             }
-            Event::Done { reply } => println!("\n[{:?}]", reply.stop_reason),
+            StreamEvent::Done { reply } => println!("\n[{:?}]", reply.stop_reason),
             _ => {}
         }
     }

@@ -27,7 +27,7 @@ async fn main() -> warmline::Result<()> {
     });
     let request = Request::new()
         .user("Name a city on the Aare.")
-        .output_schema("city", schema);
+        .response_format("city", schema);
     let city: City = client.chat(request).await?.parse()?;
     println!("{city:?}");
     Ok(())

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use warmline::{Client, Message, Part, Request, Source};
+use warmline::{Client, MediaSource, Message, Part, Request};
 
 /// A picture of one red pixel, for those who have none at hand.
 const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
@@ -17,9 +17,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             } else {
                 "image/jpeg"
             };
-            Source::base64(kind, STANDARD.encode(std::fs::read(path)?))
+            MediaSource::base64(kind, STANDARD.encode(std::fs::read(path)?))
         }
-        None => Source::base64("image/png", PIXEL),
+        None => MediaSource::base64("image/png", PIXEL),
     };
     let question = arguments
         .next()

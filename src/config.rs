@@ -6,10 +6,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::cost::redis;
-use crate::transport::{Proxy, ProxyVariables, scheme, text};
+use crate::provider::scheme;
+use crate::transport::{Proxy, ProxyVariables, text};
 use crate::{
-    Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, Price, Provider,
-    RestLedger, Result, RetryPolicy, Usd,
+    Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, ParseUsdError, Price,
+    Provider, RestLedger, Result, RetryPolicy, Usd,
 };
 
 impl ClientBuilder {
@@ -112,7 +113,7 @@ impl ClientBuilder {
         }
         let proxies = Proxy::Variables(ProxyVariables::read(get)?);
         builder.proxy = proxies.clone();
-        Ok(builder.cost(cost(get, proxies)?))
+        Ok(builder.cost_tracker(cost(get, proxies)?))
     }
 }
 
@@ -121,8 +122,8 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
     let limit = get("LLM_BUDGET_LIMIT")?;
     let limit = limit.as_deref().map_or("50.0", str::trim);
     if !limit.eq_ignore_ascii_case("none") {
-        let limit = limit.parse().map_err(|e: Error| {
-            Error::config(format!("LLM_BUDGET_LIMIT: {}, or `none`", e.message()))
+        let limit = limit.parse().map_err(|e: ParseUsdError| {
+            Error::config(format!("LLM_BUDGET_LIMIT: {e}, or `none`"))
         })?;
         tracker = tracker.budget(Budget::monthly("default", limit)?);
     }
@@ -188,7 +189,7 @@ fn prices(text: &str) -> Result<Vec<(String, Price)>> {
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
             let usd = text.parse::<Usd>();
-            let usd = usd.map_err(|e| wrong(format!("{model}.{name}: {}", e.message())))?;
+            let usd = usd.map_err(|e| wrong(format!("{model}.{name}: {e}")))?;
             Ok(Some(usd.of_a_million()))
         };
         let need =

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Limits, Provider, Usd, runtime};
+use crate::usd::{ParseUsdError, Usd};
+use crate::{Provider, runtime};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -52,7 +53,7 @@ pub(crate) struct Details {
 /// ```
 /// use warmline::{ErrorKind, TimeoutKind};
 ///
-/// let kind = ErrorKind::Timeout { which: TimeoutKind::Content };
+/// let kind = ErrorKind::Timeout { which: TimeoutKind::Read };
 /// assert_eq!(kind.name(), "timeout");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +63,8 @@ pub enum ErrorKind {
     Config,
     /// No connection came free within the pool timeout; nothing was sent.
     PoolTimeout {
-        /// The limits in force.
-        limits: Limits,
+        /// The limit on connections that was in force.
+        max_connections: usize,
         /// How long the call waited in the queue.
         waited: Duration,
     },
@@ -135,7 +136,7 @@ impl ErrorKind {
 /// Which wait of a call ran out; see [`ClientBuilder::timeout`](crate::ClientBuilder::timeout).
 ///
 /// ```
-/// assert_eq!(warmline::TimeoutKind::Head.name(), "head");
+/// assert_eq!(warmline::TimeoutKind::ResponseHeaders.name(), "response_headers");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -143,9 +144,9 @@ pub enum TimeoutKind {
     /// Name resolution, TCP, TLS and the proxy, together.
     Connect,
     /// From the request being sent to the head of the response.
-    Head,
+    ResponseHeaders,
     /// From one piece of content to the next; pings and comments do not count.
-    Content,
+    Read,
     /// The whole call with its retries.
     Deadline,
 }
@@ -159,8 +160,8 @@ impl TimeoutKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
-            Self::Head => "head",
-            Self::Content => "content",
+            Self::ResponseHeaders => "response_headers",
+            Self::Read => "read",
             Self::Deadline => "deadline",
         }
     }
@@ -198,11 +199,11 @@ impl Error {
     pub(crate) fn timeout(which: TimeoutKind, after: Duration) -> Self {
         let (what, advice) = match which {
             TimeoutKind::Connect => ("no connection", "is the address right and reachable?"),
-            TimeoutKind::Head => (
+            TimeoutKind::ResponseHeaders => (
                 "no response head",
                 "raise `timeout` (LLM_TIMEOUT) if the model is slow to start, or stream",
             ),
-            TimeoutKind::Content => (
+            TimeoutKind::Read => (
                 "no further content",
                 "the stream stalled; raise `timeout` (LLM_TIMEOUT) if the model pauses that long",
             ),
@@ -251,7 +252,7 @@ impl Error {
     }
 
     /// Adds why the call was not tried again.
-    pub(crate) fn because(mut self, reason: &str) -> Self {
+    pub(crate) fn with_reason(mut self, reason: &str) -> Self {
         self.0.message = format!("{}; {reason}", self.0.message).into();
         self
     }
@@ -410,6 +411,12 @@ impl fmt::Debug for Error {
             .field("details", &self.0.details)
             .field("source", &self.0.source)
             .finish()
+    }
+}
+
+impl From<ParseUsdError> for Error {
+    fn from(error: ParseUsdError) -> Self {
+        Self::config(error.to_string())
     }
 }
 

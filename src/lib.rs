@@ -1,13 +1,13 @@
 //! LLM API calls over connections that stay warm.
 //!
 //! ```no_run
-//! use warmline::{Client, Event, Request};
+//! use warmline::{Client, StreamEvent, Request};
 //!
 //! # async fn demo() -> warmline::Result<()> {
 //! let client = Client::from_env()?; // ANTHROPIC_API_KEY or OPENAI_API_KEY
 //! let mut stream = client.stream(Request::new().user("Why is the sky blue?").max_tokens(256));
 //! while let Some(event) = stream.next().await {
-//!     if let Event::Text { text } = event? {
+//!     if let StreamEvent::Text { text } = event? {
 //!         print!("{text}");
 //!     }
 //! }
@@ -15,7 +15,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! - [`Client`] and its builder are where a program begins; [`Request`], [`Reply`] and [`Event`] are
+//! - [`Client`] and its builder are where a program begins; [`Request`], [`Reply`] and [`StreamEvent`] are
 //!   the same for every [`Provider`].
 //! - [`Limits`] hold exactly, at every instant, and [`PoolStats`] show it.
 //! - [`CostTracker`] follows what calls cost and holds them to monthly [`Budget`]s that cannot be overspent.
@@ -34,30 +34,33 @@ mod client;
 mod config;
 mod cost;
 mod error;
+mod framing;
+mod headers;
 mod json;
 mod pool;
 mod provider;
 mod retry;
 mod runtime;
-mod sse;
 mod trace;
 mod transport;
+mod usd;
 #[cfg(feature = "js")]
 mod wasm;
 
 pub use chat::{
-    CacheTtl, Effort, Event, Message, OutputSchema, Part, Reasoning, Reply, Request, Role, Source,
-    StopReason, Timing, Tool, ToolCall, ToolChoice, Usage,
+    CacheTtl, Effort, MediaSource, Message, Part, Provider, Reasoning, Reply, Request,
+    ResponseFormat, Role, StopReason, StreamEvent, Timing, Tool, ToolCall, ToolChoice, Usage,
 };
-pub use client::{Client, ClientBuilder, EventStream, HttpVersion, Passage};
+pub use client::{Client, ClientBuilder, EventStream, HttpVersion, PassthroughResponse};
 pub use cost::redis::*;
 pub use cost::{
-    Budget, BudgetAlert, BudgetSpend, Cost, CostTracker, FileLedger, Ledger, LongContext,
-    MemoryLedger, ModelSpend, Price, Refusal, Settled, Spend, Usd,
+    Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, FileLedger, Ledger,
+    MemoryLedger, ModelSpend, Price, PriceTier, Settlement, Spend,
 };
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
-pub use json::Json;
+pub use json::RawJson;
 pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, PoolStats};
-pub use provider::Provider;
 pub use retry::RetryPolicy;
+pub use runtime::{BoxFuture, MaybeSend, MaybeSync};
 pub use transport::RateLimit;
+pub use usd::{Cost, ParseUsdError, Usd};

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::error::seconds;
+use crate::headers::ResponseHeaders;
 use crate::runtime;
-use crate::transport::Headers;
 use crate::{Error, ErrorKind, TimeoutKind};
 
 /// How failed calls are tried again.
@@ -163,7 +163,7 @@ impl Default for RetryBudget {
 
 /// How long the provider asks to wait: `retry-after-ms`, else `retry-after` in seconds or as an HTTP
 /// date (RFC 9110 section 10.2.3). None for what cannot be read.
-pub(crate) fn retry_after(headers: &Headers, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &ResponseHeaders, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).map(str::trim);
     if let Some(ms) = text("retry-after-ms").and_then(decimal) {
         return Some(ms / 1000);
@@ -188,7 +188,7 @@ fn decimal(text: &str) -> Option<Duration> {
     Some(Duration::new(whole.parse().ok()?, nanos))
 }
 
-pub(crate) fn should_retry(headers: &Headers) -> Option<bool> {
+pub(crate) fn should_retry(headers: &ResponseHeaders) -> Option<bool> {
     match headers.get("x-should-retry")? {
         "true" => Some(true),
         "false" => Some(false),
@@ -208,8 +208,8 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
     }
 
-    fn headers(pairs: &[(&'static str, &str)]) -> Headers {
-        Headers::read(|name| {
+    fn headers(pairs: &[(&'static str, &str)]) -> ResponseHeaders {
+        ResponseHeaders::read(|name| {
             let found = pairs.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         })
@@ -298,18 +298,17 @@ mod tests {
 
     #[test]
     fn which_failures_are_tried_again() {
-        let limits = crate::Limits::default();
         let second = Duration::from_secs(1);
         for (error, again) in [
             (Error::new(ErrorKind::Connect, "refused"), true),
             (Error::timeout(TimeoutKind::Connect, second), true),
-            (Error::timeout(TimeoutKind::Head, second), true),
-            (Error::timeout(TimeoutKind::Content, second), true),
+            (Error::timeout(TimeoutKind::ResponseHeaders, second), true),
+            (Error::timeout(TimeoutKind::Read, second), true),
             (Error::timeout(TimeoutKind::Deadline, second), false),
             (
                 Error::new(
                     ErrorKind::PoolTimeout {
-                        limits,
+                        max_connections: 1,
                         waited: second,
                     },
                     "full",
@@ -367,7 +366,7 @@ mod tests {
         let policy = RetryPolicy::default();
         let budget = RetryBudget::default();
         let busy = Error::new(ErrorKind::Overloaded, "busy");
-        let slow = Error::timeout(TimeoutKind::Head, Duration::from_secs(1));
+        let slow = Error::timeout(TimeoutKind::ResponseHeaders, Duration::from_secs(1));
         for _ in 0..98 {
             assert!(policy.decide(0, &busy, &budget, 0.0).is_ok());
         }

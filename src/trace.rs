@@ -6,7 +6,7 @@ use tracing::field::Empty;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
 use crate::json::shorten;
-use crate::transport::Endpoint;
+use crate::provider::Endpoint;
 use crate::{Error, Provider, Reply, Request, StopReason};
 
 /// Whether spans are compiled in, which the npm package's are not: then nothing of them is, this included.

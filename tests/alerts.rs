@@ -84,7 +84,7 @@ async fn connections_that_are_not_kept_are_told_with_what_to_change() {
     let alert = soon(telling).await;
     assert_eq!(alert.kind, PoolAlertKind::HandshakesRising);
     assert_eq!(
-        alert.advice,
+        alert.hint,
         "no more than 0 idle ones are kept: raise max_keepalive_connections (LLM_MAX_KEEPALIVE)"
     );
 }

@@ -9,7 +9,7 @@ use common::money::{MODEL, ask, billed, client, priced, state, tracker, usd};
 use common::sim;
 use futures_util::future::join_all;
 use warmline::{
-    Budget, Client, CostTracker, ErrorKind, Event, Limits, Price, Provider, Request, Usd,
+    Budget, Client, CostTracker, ErrorKind, Limits, Price, Provider, Request, StreamEvent, Usd,
 };
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn a_reply_says_its_cost_and_the_tracker_sums_it_up() {
     assert!(!cost.estimated && cost.usd > Usd::ZERO);
     let streamed = client.stream(request()).into_reply().await.unwrap();
     assert_eq!(streamed.cost, unary.cost);
-    let spend = client.cost().spend().await.unwrap();
+    let spend = client.cost_tracker().spend().await.unwrap();
     assert_eq!(spend.total, cost.usd * 2);
     assert_eq!((spend.models[0].calls, spend.models[0].failures), (2, 0));
     assert_eq!(
@@ -94,7 +94,7 @@ async fn what_may_have_been_billed_is_charged_in_full_and_what_was_refused_is_no
         let mut stream = client.stream(ask(scenario));
         let mut cost = Usd::ZERO;
         while let Some(event) = stream.next().await {
-            if let Ok(Event::Done { reply }) = event {
+            if let Ok(StreamEvent::Done { reply }) = event {
                 cost = reply.cost.unwrap().usd;
             }
         }
@@ -125,7 +125,7 @@ async fn a_dropped_call_is_charged_once_it_was_sent_and_not_before() {
         .limits(limits);
     let client = builder
         .base_url(sim.anthropic_url())
-        .cost(tracker)
+        .cost_tracker(tracker)
         .build()
         .unwrap();
     let call = |client: Client| tokio::spawn(async move { client.chat(ask("hold")).await });
@@ -204,13 +204,13 @@ async fn a_tag_has_a_budget_of_its_own_within_the_whole() {
     let whole = client(&sim, tracker("10"));
     let team = |name, limit| {
         let budget = Budget::monthly(name, usd(limit)).unwrap();
-        whole.with_cost(whole.cost().clone().budget(budget))
+        whole.with_cost_tracker(whole.cost_tracker().clone().budget(budget))
     };
     let (poor, rich) = (team("poor", "0.000001"), team("rich", "1"));
     assert!(poor.chat(ask("tokens=1")).await.is_err());
     let cost = rich.chat(ask("tokens=1")).await.unwrap().cost.unwrap().usd;
     assert_eq!(state(&whole).await, (cost, Usd::ZERO));
-    let of_rich = rich.cost().spend().await.unwrap().budgets;
+    let of_rich = rich.cost_tracker().spend().await.unwrap().budgets;
     assert_eq!((of_rich[1].name.as_str(), of_rich[1].spent), ("rich", cost));
     // One pool: the second call found the first's connection, or its own.
     assert!(sim.stats().total <= 1);
@@ -258,7 +258,7 @@ async fn odd_json_does_not_overspend_a_budget() {
             .api_key("test-key")
             .base_url(sim.openai_url())
             .no_proxy()
-            .cost(tracker)
+            .cost_tracker(tracker)
             .build()
             .unwrap();
         let body = format!(
@@ -266,7 +266,7 @@ async fn odd_json_does_not_overspend_a_budget() {
         );
         let mut kinds = Vec::new();
         for _ in 0..3 {
-            match client.pass(body.clone(), []).await {
+            match client.passthrough(body.clone(), []).await {
                 Ok(mut reply) => {
                     while let Some(bytes) = reply.chunk().await {
                         bytes.unwrap();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::{ask, builder, client, sim};
 use serde_json::json;
 use warmline::{
-    CacheTtl, Client, Effort, ErrorKind, Event, Limits, Message, Part, Provider, Request,
-    RetryPolicy, Source, StopReason, Tool,
+    CacheTtl, Client, Effort, ErrorKind, Limits, MediaSource, Message, Part, Provider, Request,
+    RetryPolicy, StopReason, StreamEvent, Tool,
 };
 use warmline_sim::Sim;
 
@@ -51,9 +51,9 @@ async fn both_dialects_give_the_same_whole_or_streamed() {
         let mut stream = client.stream(request);
         while let Some(event) = stream.next().await {
             match event.unwrap() {
-                Event::Start { id, model } => assert!(!id.is_empty() && model == "m"),
-                Event::Text { text } => texts.push_str(&text),
-                Event::Done { reply } => done = Some(*reply),
+                StreamEvent::Start { id, model } => assert!(!id.is_empty() && model == "m"),
+                StreamEvent::Text { text } => texts.push_str(&text),
+                StreamEvent::Done { reply } => done = Some(*reply),
                 other => panic!("{other:?}"),
             }
         }
@@ -130,7 +130,7 @@ async fn a_schema_gives_a_typed_value() {
     for client in [client(&sim), openai(&sim)] {
         let request = Request::new()
             .user("A city?")
-            .output_schema("city", schema.clone())
+            .response_format("city", schema.clone())
             .model("m");
         let reply = client.chat(request.clone()).await.unwrap();
         assert_eq!(
@@ -154,8 +154,11 @@ async fn a_schema_gives_a_typed_value() {
 async fn images_and_documents_arrive() {
     let sim = sim().await;
     let turn = Message::user("What is this?")
-        .with(Part::image(Source::base64("image/png", "iVBORw0KGgo=")))
-        .with(Part::document(Source::base64(
+        .with(Part::image(MediaSource::base64(
+            "image/png",
+            "iVBORw0KGgo=",
+        )))
+        .with(Part::document(MediaSource::base64(
             "application/pdf",
             "JVBERi0=",
         )));
@@ -179,7 +182,8 @@ async fn marked_prompts_are_cached() {
     let sim = sim().await;
     let client = client(&sim);
     let mut request = Request::new().user("And now?").model("m");
-    request.system = vec![Part::text("a long preamble ".repeat(100)).cached(CacheTtl::FiveMinutes)];
+    request.system =
+        vec![Part::text("a long preamble ".repeat(100)).cache_control(CacheTtl::FiveMinutes)];
     let first = client.chat(request.clone()).await.unwrap().usage;
     let second = client.stream(request).into_reply().await.unwrap().usage;
     assert!(

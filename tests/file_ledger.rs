@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use common::money::usd;
 use futures_util::FutureExt;
 use tempfile::TempDir;
-use warmline::{Budget, FileLedger, Ledger, Settled, Usd};
+use warmline::{Budget, FileLedger, Ledger, Settlement, Usd};
 
 /// A folder, and a path in it where there is no file yet.
 fn scratch() -> (TempDir, PathBuf) {
@@ -22,7 +22,7 @@ fn budget() -> [Budget; 1] {
 }
 
 fn settle(ledger: &FileLedger, id: u64, amount: &str) {
-    let Settled::Now(settled) = ledger.settle(id, usd(amount)) else {
+    let Settlement::Done(settled) = ledger.settle(id, usd(amount)) else {
         panic!("a file is told at once");
     };
     settled.unwrap();
@@ -184,7 +184,10 @@ async fn a_ledger_whose_file_is_lost_is_refused_until_it_is_opened_anew() {
             let says = format!("spend.log was {what} while it was in use");
             assert!(error.to_string().contains(&says), "{error}");
             assert!(ledger.state("a").await.is_err());
-            assert!(matches!(ledger.settle(1, Usd::ZERO), Settled::Now(Err(_))));
+            assert!(matches!(
+                ledger.settle(1, Usd::ZERO),
+                Settlement::Done(Err(_))
+            ));
             assert_eq!(std::fs::read(&path).ok(), changed, "{what}");
         }
         // It has missed what others did meanwhile.

@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use common::money::{ask, billed, client, client_of, priced, tracker, usd};
 use common::sim;
 use futures_util::future::join_all;
-use warmline::{Budget, FileLedger, Ledger, MemoryLedger, Refusal, RestLedger, Settled, Usd};
+use warmline::{
+    Budget, BudgetExceeded, FileLedger, Ledger, MemoryLedger, RestLedger, Settlement, Usd,
+};
 use warmline_sim::{Bridge, RedisServer, Sim};
 #[cfg(feature = "redis")]
 use {
@@ -18,8 +20,8 @@ use {
 
 async fn settle(ledger: &impl Ledger, id: u64, amount: &str) -> Vec<Usd> {
     match ledger.settle(id, usd(amount)) {
-        Settled::Now(spent) => spent.unwrap(),
-        Settled::Later(spent) => spent.await.unwrap(),
+        Settlement::Done(spent) => spent.unwrap(),
+        Settlement::Pending(spent) => spent.await.unwrap(),
     }
 }
 
@@ -35,9 +37,9 @@ async fn conforms(ledger: impl Ledger) {
     reserve(first, &both, usd("0.6")).await.unwrap();
     // Who has not heard the answer asks again.
     reserve(first, &both, usd("0.6")).await.unwrap();
-    let refusal = reserve(more, &both, usd("0.6")).await.unwrap_err();
+    let denied = reserve(more, &both, usd("0.6")).await.unwrap_err();
     assert_eq!(
-        (refusal.budget, refusal.spent, refusal.reserved),
+        (denied.budget, denied.spent, denied.reserved),
         (a.clone(), Usd::ZERO, usd("0.6"))
     );
     // None or all: what did not fit into `a` was not taken from `b`.
@@ -150,7 +152,7 @@ async fn what_a_remote_ledger_is_told_is_off_the_callers_path_and_is_not_lost() 
     for _ in 0..10 {
         client.chat(ask("tokens=1")).await.unwrap();
     }
-    client.cost().flush().await.unwrap();
+    client.cost_tracker().flush().await.unwrap();
     assert_eq!(state(&client).await, (billed(&sim), Usd::ZERO));
     for _ in 0..10 {
         client.chat(ask("tokens=1")).await.unwrap();
@@ -170,7 +172,7 @@ async fn without_its_ledger_a_call_fails_or_owes() {
     let tracker = priced(tracker("1"), &["tokens=1"]).ledger(ledger);
     let closed = client(&sim, tracker.clone());
     closed.chat(ask("tokens=1")).await.unwrap();
-    closed.cost().flush().await.unwrap();
+    closed.cost_tracker().flush().await.unwrap();
     redis.kill().unwrap();
     let error = closed.chat(ask("tokens=1")).await.unwrap_err();
     assert_eq!(error.kind().name(), "connect");
@@ -181,15 +183,15 @@ async fn without_its_ledger_a_call_fails_or_owes() {
         "{error}"
     );
     let before = sim.stats().requests;
-    let open = closed.with_cost(tracker.fail_open());
+    let open = closed.with_cost_tracker(tracker.fail_open());
     let cost = open.chat(ask("tokens=1")).await.unwrap().cost.unwrap().usd;
     assert_eq!(sim.stats().requests, before + 1);
-    open.cost().flush().await.unwrap_err();
+    open.cost_tracker().flush().await.unwrap_err();
     // It comes back, having forgotten all, and is told what is owed.
     redis.restart().await.unwrap();
-    assert_eq!(open.cost().spend().await.unwrap().unsettled, cost);
-    open.cost().flush().await.unwrap();
-    let spend = open.cost().spend().await.unwrap();
+    assert_eq!(open.cost_tracker().spend().await.unwrap().unsettled, cost);
+    open.cost_tracker().flush().await.unwrap();
+    let spend = open.cost_tracker().spend().await.unwrap();
     assert_eq!((spend.unsettled, spend.budgets[0].spent), (Usd::ZERO, cost));
 }
 
@@ -359,10 +361,11 @@ impl Ledger for Empty {
         _id: u64,
         budgets: &'a [Budget],
         _amount: Usd,
-    ) -> std::pin::Pin<Box<dyn Future<Output = warmline::Result<Result<(), Refusal>>> + Send + 'a>>
-    {
+    ) -> std::pin::Pin<
+        Box<dyn Future<Output = warmline::Result<Result<(), BudgetExceeded>>> + Send + 'a>,
+    > {
         Box::pin(async {
-            Ok(Err(Refusal {
+            Ok(Err(BudgetExceeded {
                 budget: budgets[0].clone(),
                 spent: budgets[0].limit,
                 reserved: Usd::ZERO,
@@ -370,8 +373,8 @@ impl Ledger for Empty {
         })
     }
 
-    fn settle(&self, _id: u64, _amount: Usd) -> Settled {
-        Settled::Now(Ok(Vec::new()))
+    fn settle(&self, _id: u64, _amount: Usd) -> Settlement {
+        Settlement::Done(Ok(Vec::new()))
     }
 
     fn state<'a>(

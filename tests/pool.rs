@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{ask, builder, client, limits, settles, sim};
 use futures_util::future::join_all;
 use tokio::task::{JoinHandle, JoinSet};
-use warmline::{Client, ErrorKind, Event, HttpVersion, Limits, Reply, RetryPolicy};
+use warmline::{Client, ErrorKind, HttpVersion, Limits, Reply, RetryPolicy, StreamEvent};
 use warmline_sim::{Config, Sim};
 
 fn line(client: &Client) -> String {
@@ -69,7 +69,7 @@ async fn ten_calls_open_ten_and_keep_five_and_the_eleventh_waits() {
         line(&client),
         "Requests: 10 active, 0 queued | Connections: 10 active, 0 idle, 0 connecting"
     );
-    assert_eq!(client.stats().exhausted, Some(0));
+    assert_eq!(client.stats().acquire_waits, Some(0));
 
     let eleventh = call(&client, "tokens=1");
     settles(
@@ -77,7 +77,10 @@ async fn ten_calls_open_ten_and_keep_five_and_the_eleventh_waits() {
         "Requests: 10 active, 1 queued | Connections: 10 active, 0 idle, 0 connecting",
     )
     .await;
-    assert_eq!((sim.stats().open, client.stats().exhausted), (10, Some(1)));
+    assert_eq!(
+        (sim.stats().open, client.stats().acquire_waits),
+        (10, Some(1))
+    );
 
     sim.release(1);
     let reply = eleventh.await.unwrap().unwrap();
@@ -144,10 +147,14 @@ async fn a_caller_that_waits_too_long_is_told_the_limits_and_its_wait() {
     let holder = call(&client, "hold");
     sim.wait_until(|s| s.holding == 1).await;
     let error = client.chat(ask("")).await.unwrap_err();
-    let ErrorKind::PoolTimeout { limits, waited } = error.kind() else {
+    let ErrorKind::PoolTimeout {
+        max_connections,
+        waited,
+    } = error.kind()
+    else {
         panic!("{error:?}")
     };
-    assert_eq!(limits.max_connections, 1);
+    assert_eq!(*max_connections, 1);
     assert!(*waited >= Duration::from_millis(30));
     assert!(error.to_string().contains("LLM_MAX_CONNECTIONS"), "{error}");
     assert_eq!(
@@ -186,7 +193,10 @@ async fn a_dropped_stream_frees_its_place_and_its_socket() {
     let sim = sim().await;
     let client = builder(&sim).limits(limits(1, 1)).build().unwrap();
     let mut stream = client.stream(ask("tokens=50&stall&after=3"));
-    while !matches!(stream.next().await.unwrap().unwrap(), Event::Text { .. }) {}
+    while !matches!(
+        stream.next().await.unwrap().unwrap(),
+        StreamEvent::Text { .. }
+    ) {}
     assert_eq!(
         line(&client),
         "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting"
@@ -606,10 +616,10 @@ async fn on_a_network_a_warm_call_saves_the_handshakes() {
     // A round trip for TCP, and one for TLS 1.3 (RFC 8446, section 2), before the request's own.
     let cold = client.chat(ask("tokens=1")).await.unwrap().timing;
     assert!(cold.connect.unwrap() >= 4 * way, "{cold:?}");
-    assert!(cold.first_event >= 6 * way, "{cold:?}");
+    assert!(cold.time_to_first_token >= 6 * way, "{cold:?}");
     let warm = client.chat(ask("tokens=1")).await.unwrap().timing;
     assert!(
-        warm.connect.is_none() && warm.first_event >= 2 * way,
+        warm.connect.is_none() && warm.time_to_first_token >= 2 * way,
         "{warm:?}"
     );
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{ask, builder, client, sim};
 use tokio::time::Instant;
-use warmline::{Client, Error, ErrorKind, Event, Provider, RetryPolicy};
+use warmline::{Client, Error, ErrorKind, Provider, RetryPolicy, StreamEvent};
 use warmline_sim::Sim;
 
 /// The real policy with delays that a test can wait for.
@@ -76,7 +76,7 @@ async fn a_stream_is_tried_again_only_before_its_first_content() {
         let mut texts = 0;
         let error = loop {
             match stream.next().await.unwrap() {
-                Ok(Event::Text { .. }) => texts += 1,
+                Ok(StreamEvent::Text { .. }) => texts += 1,
                 Ok(_) => {}
                 Err(error) => break error,
             }
@@ -237,10 +237,10 @@ async fn each_wait_has_its_own_bound() {
     };
 
     let error = impatient(40).chat(ask("hold")).await.unwrap_err();
-    assert_eq!(timed_out(&error), Some("head"), "{error}");
+    assert_eq!(timed_out(&error), Some("response_headers"), "{error}");
 
     let error = impatient(250).chat(ask("stall")).await.unwrap_err();
-    assert_eq!(timed_out(&error), Some("content"), "{error}");
+    assert_eq!(timed_out(&error), Some("read"), "{error}");
 
     for pings in ["", "&pings"] {
         let mut stream = impatient(250).stream(ask(&format!("tokens=9&stall&after=2{pings}")));
@@ -249,7 +249,7 @@ async fn each_wait_has_its_own_bound() {
                 break error;
             }
         };
-        assert_eq!(timed_out(&error), Some("content"), "{pings} {error}");
+        assert_eq!(timed_out(&error), Some("read"), "{pings} {error}");
         assert!(error.request_id().is_some());
     }
 
@@ -257,7 +257,7 @@ async fn each_wait_has_its_own_bound() {
     let mut stream = impatient(400).stream(ask("tokens=12&pace=50"));
     let mut texts = 0;
     while let Some(event) = stream.next().await {
-        if let Event::Text { .. } = event.unwrap() {
+        if let StreamEvent::Text { .. } = event.unwrap() {
             texts += 1;
         }
         if texts == 3 {

@@ -11,8 +11,8 @@ use common::{ask, builder, client, sim};
 use pollster::block_on;
 use tokio::runtime::Runtime;
 use warmline::{
-    Budget, Client, CostTracker, Error, ErrorKind, Event, Ledger, Provider, RestLedger, Settled,
-    Usd,
+    Budget, Client, CostTracker, Error, ErrorKind, Ledger, Provider, RestLedger, Settlement,
+    StreamEvent, Usd,
 };
 use warmline_sim::Sim;
 
@@ -47,12 +47,15 @@ fn calls_outside_a_runtime_are_errors() {
     says_what_is_needed(&block_on(stream.next()).unwrap().unwrap_err());
     assert!(block_on(stream.next()).is_none());
     says_what_is_needed(&block_on(client.stream("Hi").into_reply()).unwrap_err());
-    says_what_is_needed(&block_on(client.pass(BODY, [])).err().unwrap());
+    says_what_is_needed(&block_on(client.passthrough(BODY, [])).err().unwrap());
     says_what_is_needed(&block_on(client.warm_up(1)).unwrap_err());
     assert_eq!(client.stats().open, Some(0));
     // Neither needs the network.
-    assert_eq!(block_on(client.cost().spend()).unwrap().total, Usd::ZERO);
-    block_on(client.cost().flush()).unwrap();
+    assert_eq!(
+        block_on(client.cost_tracker().spend()).unwrap().total,
+        Usd::ZERO
+    );
+    block_on(client.cost_tracker().flush()).unwrap();
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn ledgers_outside_a_runtime_are_errors() {
         let reserved = block_on(ledger.reserve(1, &budgets, Usd::ZERO));
         says_what_is_needed(&reserved.unwrap_err());
         says_what_is_needed(&block_on(ledger.state("b")).unwrap_err());
-        let Settled::Later(settled) = ledger.settle(1, Usd::ZERO) else {
+        let Settlement::Pending(settled) = ledger.settle(1, Usd::ZERO) else {
             panic!("it is settled at once");
         };
         says_what_is_needed(&block_on(settled).unwrap_err());
@@ -92,7 +95,7 @@ fn a_stream_that_was_begun_in_a_runtime_goes_on_outside() {
     let client = client(&sim);
     let mut stream = client.stream(ask("tokens=20"));
     let first = runtime.block_on(stream.next()).unwrap().unwrap();
-    assert!(matches!(first, Event::Start { .. }));
+    assert!(matches!(first, StreamEvent::Start { .. }));
     let reply = block_on(stream.into_reply()).unwrap();
     assert_eq!(reply.usage.output_tokens, 20);
 }
@@ -110,7 +113,7 @@ fn streams_and_clients_are_dropped_outside_a_runtime_and_after_its_end() {
         let mut passage = calling.block_on(async {
             stream.next().await.unwrap().unwrap();
             client.warm_up(1).await.unwrap();
-            client.pass(body, []).await.unwrap()
+            client.passthrough(body, []).await.unwrap()
         });
         if runtime_ends_first {
             drop(calling);

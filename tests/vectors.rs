@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use warmline::{Client, Error, Event, Provider, Request, RetryPolicy};
+use warmline::{Client, Error, Provider, Request, RetryPolicy, StreamEvent};
 
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
@@ -187,9 +187,9 @@ async fn run(stand: &Stand, case: &Case, response: Response, chunks: Vec<Vec<u8>
         let mut stream = client.stream(request);
         while let Some(event) = stream.next().await {
             match event {
-                Ok(Event::Done { reply }) if reply.cost.is_some() => {
+                Ok(StreamEvent::Done { reply }) if reply.cost.is_some() => {
                     outcome.cost = json!(reply.cost);
-                    let event = Event::Done { reply };
+                    let event = StreamEvent::Done { reply };
                     outcome.events.push(serde_json::to_value(event).unwrap());
                 }
                 Ok(event) => outcome.events.push(serde_json::to_value(event).unwrap()),

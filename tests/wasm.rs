@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use warmline::{
-    Budget, Client, CostTracker, ErrorKind, Event, Provider, Request, RestLedger, RetryPolicy,
-    TimeoutKind, Usd,
+    Budget, Client, CostTracker, ErrorKind, Provider, Request, RestLedger, RetryPolicy,
+    StreamEvent, TimeoutKind, Usd,
 };
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -55,8 +55,8 @@ async fn a_stream_gives_its_pieces_and_then_the_whole() {
         let (mut text, mut whole) = (String::new(), None);
         while let Some(event) = stream.next().await {
             match event.unwrap() {
-                Event::Text { text: piece } => text.push_str(&piece),
-                Event::Done { reply } => whole = Some(reply),
+                StreamEvent::Text { text: piece } => text.push_str(&piece),
+                StreamEvent::Done { reply } => whole = Some(reply),
                 _ => {}
             }
         }
@@ -92,7 +92,7 @@ async fn a_server_that_says_nothing_is_a_timeout() {
         .retry(RetryPolicy::never());
     let error = client.build().unwrap().chat(ask("hold")).await.unwrap_err();
     let head = ErrorKind::Timeout {
-        which: TimeoutKind::Head,
+        which: TimeoutKind::ResponseHeaders,
     };
     assert_eq!(*error.kind(), head, "{error}");
 }
@@ -112,7 +112,7 @@ async fn many_calls_at_once_get_their_own_answers_and_are_counted() {
 async fn a_dropped_stream_ends_its_call() {
     let client = client(Provider::OpenAi);
     let mut stream = client.stream(ask("tokens=1000&flush"));
-    while !matches!(stream.next().await, Some(Ok(Event::Text { .. }))) {}
+    while !matches!(stream.next().await, Some(Ok(StreamEvent::Text { .. }))) {}
     assert_eq!(client.stats().active, 1);
     drop(stream);
     assert_eq!(client.stats().active, 0);
@@ -129,7 +129,7 @@ async fn a_budget_in_a_redis_over_rest() {
         .budget(Budget::monthly("wasm", "100".parse().unwrap()).unwrap())
         .ledger(ledger.name("wasm-library").unwrap());
     let before = tracker.spend().await.unwrap().budgets.remove(0).spent;
-    let client = client(Provider::Anthropic).with_cost(tracker.clone());
+    let client = client(Provider::Anthropic).with_cost_tracker(tracker.clone());
     // As a promise, in which form an application hands it to JavaScript.
     let promise = future_to_promise(async move {
         let calls = (0..5).map(|_| client.chat(ask("tokens=5")));

@@ -288,9 +288,9 @@ function showPool({ now }) {
 
 function showAlerts(alerts) {
   const latest = alerts.slice(-3).reverse();
-  const items = latest.map(({ at, seen, advice }) => {
+  const items = latest.map(({ at, summary, hint }) => {
     const when = new Date(at * 1000).toLocaleTimeString();
-    return element("li", { text: `${when} ${seen}. ` }, element("strong", { text: `${advice[0].toUpperCase()}${advice.slice(1)}.` }));
+    return element("li", { text: `${when} ${summary}. ` }, element("strong", { text: `${hint[0].toUpperCase()}${hint.slice(1)}.` }));
   });
   const text = items.map(({ textContent }) => textContent).join();
   // Only news is for a screen reader to read out.
@@ -371,7 +371,7 @@ function showTimeline(recent) {
     const attempts = seen?.attempts > 1 ? ` · ${seen.attempts} tries` : "";
     const row = element("div", { className: "call" }, label, track, element("span", { className: "took", text: (failed ? `${failed === "budget_exceeded" ? "refused" : failed} ` : "") + took + attempts }));
     const browser = of ? `in the browser: waited ${ms(of.queued)}, ${of.connect ? `connected in ${ms(of.connect)}` : "reused a connection"}. ` : "";
-    row.title = browser + (seen ? `In the gateway: queued ${seen.queued_ms} ms, ${connection} connection${seen.connect_ms === null ? "" : ` in ${seen.connect_ms} ms`}, first token ${seen.first_event_ms} ms, total ${seen.total_ms} ms` : "");
+    row.title = browser + (seen ? `In the gateway: queued ${seen.queued_ms} ms, ${connection} connection${seen.connect_ms === null ? "" : ` in ${seen.connect_ms} ms`}, first token ${seen.time_to_first_token_ms} ms, total ${seen.total_ms} ms` : "");
     return row;
   });
   $("timeline").replaceChildren(...rows);

@@ -1,4 +1,4 @@
-import type { Refusal } from "./index.js";
+import type { BudgetExceeded } from "./index.js";
 
 /**
  * Budgets' books in a Durable Object, for Workers. All who use one by its name share its books:
@@ -23,7 +23,7 @@ import type { Refusal } from "./index.js";
 export declare class BudgetLedger {
   constructor(ctx: unknown, env: unknown);
   fetch?(request: Request): Response | Promise<Response>;
-  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Refusal | undefined;
+  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): BudgetExceeded | undefined;
   settle(id: string, amount: bigint): bigint[];
   state(budget: string): { spent: bigint; reserved: bigint };
 }

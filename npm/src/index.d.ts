@@ -88,7 +88,7 @@ export interface BudgetAlert {
   spent: string;
   limit: string;
   /** What to change. */
-  advice: string;
+  hint: string;
 }
 
 /** Where budgets' books are kept. Amounts are whole pico-dollars (10⁻¹² of a dollar). */
@@ -97,7 +97,7 @@ export interface Ledger {
    * Puts an amount aside in each of the budgets, or in none, and then says which has not enough left. Asked again with an `id`
    * that it has, it puts nothing more aside.
    */
-  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Promise<Refusal | null | undefined | void>;
+  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Promise<BudgetExceeded | null | undefined | void>;
   /**
    * Puts what a call came to in place of what was put aside for it, and gives what is then spent of each of its budgets this
    * month; nothing where it does not have the `id`.
@@ -106,7 +106,7 @@ export interface Ledger {
   state(budget: string): Promise<{ spent: bigint; reserved: bigint }>;
 }
 
-export interface Refusal {
+export interface BudgetExceeded {
   budget: string;
   spent: bigint;
   reserved: bigint;
@@ -144,7 +144,7 @@ export interface Spend {
 }
 
 /** How long a provider keeps a prompt prefix up to a mark (Anthropic). */
-export type Cache = "5m" | "1h";
+export type CacheTtl = "5m" | "1h";
 
 /** Bytes, an address, or base64 in a `data:` URL. */
 export type Media = Uint8Array | ArrayBuffer | Blob | URL | string;
@@ -152,7 +152,7 @@ export type Media = Uint8Array | ArrayBuffer | Blob | URL | string;
 export interface TextPart {
   type: "text";
   text: string;
-  cache?: Cache | undefined;
+  cacheControl?: CacheTtl | undefined;
 }
 
 export interface ImagePart {
@@ -160,7 +160,7 @@ export interface ImagePart {
   image: Media;
   /** Found from the first bytes where it is unset. */
   mediaType?: string | undefined;
-  cache?: Cache | undefined;
+  cacheControl?: CacheTtl | undefined;
 }
 
 export interface DocumentPart {
@@ -169,7 +169,7 @@ export interface DocumentPart {
   /** `"text/plain"` says that a string is the text itself. */
   mediaType?: string | undefined;
   title?: string | undefined;
-  cache?: Cache | undefined;
+  cacheControl?: CacheTtl | undefined;
 }
 
 export interface ToolUsePart {
@@ -187,7 +187,7 @@ export interface ToolResultPart {
   toolUseId: string;
   content: string | readonly (TextPart | ImagePart)[];
   isError?: boolean | undefined;
-  cache?: Cache | undefined;
+  cacheControl?: CacheTtl | undefined;
 }
 
 /** What the model thought. Send it back unchanged. */
@@ -224,7 +224,7 @@ export interface Tool<Name extends string = string, Input extends Schema = Schem
   /** What its arguments must be. */
   input: Input;
   strict?: boolean | undefined;
-  cache?: Cache | undefined;
+  cacheControl?: CacheTtl | undefined;
 }
 
 /** What is asked of a model. Only the fields that are set are sent. */
@@ -248,7 +248,7 @@ export interface ChatRequest<Output extends Schema = Schema, Tools extends reado
       }
     | undefined;
   /** Fields of the provider's own, added to the body as they are. */
-  extra?: Record<string, unknown> | undefined;
+  extraBody?: Record<string, unknown> | undefined;
   /** Keep the bytes of a streamed reply for `reply.raw`. */
   keepRaw?: boolean | undefined;
 }
@@ -307,7 +307,7 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
   /** What it cost, in dollars as an exact decimal; estimated where the model's price or the usage is not known. */
   cost: { usd: string; estimated: boolean } | undefined;
   attempts: number;
-  timing: { firstEventMs: number; totalMs: number };
+  timing: { timeToFirstTokenMs: number; totalMs: number };
   /** The provider's body as it came. */
   raw: string | undefined;
   /** The reply as the turn that the next request carries. */
@@ -317,7 +317,7 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
 }
 
 /** One piece of a streamed reply. */
-export type Event<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> =
+export type StreamEvent<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> =
   | { type: "start"; id: string; model: string }
   | { type: "text"; text: string }
   | { type: "reasoning"; text: string }
@@ -328,7 +328,7 @@ export type Event<Output = undefined, Tools extends readonly Tool[] = readonly T
 
 /** A reply being streamed: events to iterate over, once. Leaving the loop cancels the call. */
 export interface ReplyStream<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]>
-  extends AsyncIterable<Event<Output, Tools>> {
+  extends AsyncIterable<StreamEvent<Output, Tools>> {
   /** The whole reply, once it is there. */
   reply(): Promise<Reply<Output, Tools>>;
   /** The text alone, as bytes. */
@@ -425,7 +425,7 @@ export class ConnectError extends WarmlineError {
 /** One of the waits took longer than allowed. */
 export class TimeoutError extends WarmlineError {
   readonly kind: "timeout";
-  readonly which: "head" | "content" | "deadline";
+  readonly which: "response_headers" | "read" | "deadline";
 }
 /** The provider answered with an error status. */
 export class StatusError extends WarmlineError {

@@ -1,4 +1,4 @@
-import type { Ledger, Refusal } from "./index.js";
+import type { Ledger, BudgetExceeded } from "./index.js";
 
 /**
  * Budgets' books in a Redis that is reached over HTTP: the REST protocol that Upstash documents. Servers that use the Rust
@@ -19,7 +19,7 @@ export declare class RedisLedger implements Ledger {
     /** How long an answer is waited for: 5,000 where it is left out. */
     timeoutMs?: number | undefined;
   });
-  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Promise<Refusal | undefined>;
+  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Promise<BudgetExceeded | undefined>;
   settle(id: string, amount: bigint): Promise<bigint[]>;
   state(budget: string): Promise<{ spent: bigint; reserved: bigint }>;
 }

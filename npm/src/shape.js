@@ -15,9 +15,9 @@ const REQUEST = {
   toolChoice: (v) => ["tool_choice", v],
   parallelToolCalls: (v) => ["parallel_tool_calls", flag("parallelToolCalls", v)],
   // Functions have a name of their own.
-  output: (v) => ["output_schema", { name: (typeof v === "object" && v.jsonSchema && v.name) || "output", schema: jsonSchema("output", v) }],
+  output: (v) => ["response_format", { name: (typeof v === "object" && v.jsonSchema && v.name) || "output", schema: jsonSchema("output", v) }],
   reasoning: (v) => ["reasoning", { effort: v.effort, budget_tokens: v.budgetTokens }],
-  extra: (v) => ["extra", v],
+  extraBody: (v) => ["extra_body", v],
   keepRaw: (v) => ["keep_raw", flag("keepRaw", v)],
 };
 
@@ -81,14 +81,14 @@ async function toContent(name, content) {
 }
 
 async function toPart(name, part) {
-  const { type, cache } = part ?? {};
+  const { type, cacheControl: cache_control } = part ?? {};
   switch (type) {
     case "text":
-      return { type, text: text(`${name}.text`, part.text), cache };
+      return { type, text: text(`${name}.text`, part.text), cache_control };
     case "image":
-      return { type, source: await toSource(`${name}.image`, part.image, part.mediaType, "image/png"), cache };
+      return { type, source: await toSource(`${name}.image`, part.image, part.mediaType, "image/png"), cache_control };
     case "document":
-      return { type, source: await toSource(`${name}.document`, part.document, part.mediaType, "application/pdf"), title: part.title, cache };
+      return { type, source: await toSource(`${name}.document`, part.document, part.mediaType, "application/pdf"), title: part.title, cache_control };
     case "tool_use":
       return { type, id: part.id, name: part.name, arguments: part.argumentsText ?? JSON.stringify(part.arguments ?? {}) };
     case "tool_result":
@@ -97,7 +97,7 @@ async function toPart(name, part) {
         tool_use_id: text(`${name}.toolUseId`, part.toolUseId),
         content: await toContent(`${name}.content`, part.content),
         is_error: part.isError ?? false,
-        cache,
+        cache_control,
       };
     case "reasoning":
       return { type, text: part.text, signature: part.signature };
@@ -146,7 +146,7 @@ function toBase64(bytes) {
 function toTool(tool, i) {
   const name = text(`tools[${i}].name`, tool?.name);
   const schema = jsonSchema(`tools[${i}].input`, tool.input ?? fail(`tools[${i}].input is missing: a JSON schema or a validator`));
-  return { name, description: tool.description, input_schema: schema, strict: tool.strict, cache: tool.cache };
+  return { name, description: tool.description, input_schema: schema, strict: tool.strict, cache_control: tool.cacheControl };
 }
 
 /** A JSON schema as it is, or a validator's own (https://standardschema.dev/json-schema). */
@@ -211,11 +211,11 @@ export async function toReply(event, output) {
     requestId: core.request_id ?? undefined,
     cost: event.cost_usd === null ? undefined : { usd: event.cost_usd, estimated: event.cost_estimated },
     attempts: event.attempts,
-    timing: { firstEventMs: event.first_event_us / 1000, totalMs: event.total_us / 1000 },
+    timing: { timeToFirstTokenMs: event.time_to_first_token_us / 1000, totalMs: event.total_us / 1000 },
     raw: event.raw ?? undefined,
     message: { role: "assistant", content: core.content },
   };
-  for (const name of ["attempts", "cost_usd", "cost_estimated", "first_event_us", "total_us", "raw"]) delete event[name];
+  for (const name of ["attempts", "cost_usd", "cost_estimated", "time_to_first_token_us", "total_us", "raw"]) delete event[name];
   if (output !== undefined && event.reply.toolCalls.length === 0) event.reply.output = await validate(event.reply, output);
 }
 

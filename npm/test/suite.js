@@ -156,19 +156,20 @@ function sorted(value) {
 const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
 const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-function camelRequest({ output_schema, tools, ...request }) {
+function camelRequest({ response_format, tools, ...request }) {
   const result = {};
   for (const [name, value] of Object.entries(request)) result[camel(name)] = value;
   result.messages = request.messages.map((message) => ({ ...message, content: camelParts(message.content) }));
-  if (output_schema) result.output = { name: output_schema.name, jsonSchema: output_schema.schema };
-  if (tools) result.tools = tools.map(({ input_schema, ...tool }) => ({ ...tool, input: input_schema }));
+  if (response_format) result.output = { name: response_format.name, jsonSchema: response_format.schema };
+  if (tools) result.tools = tools.map(({ input_schema, cache_control, ...tool }) => ({ ...tool, input: input_schema, cacheControl: cache_control }));
   if (request.reasoning) result.reasoning = { effort: request.reasoning.effort, budgetTokens: request.reasoning.budget_tokens };
   return result;
 }
 
 function camelParts(content) {
   if (typeof content === "string") return content;
-  return content.map(({ source, tool_use_id, is_error, ...part }) => {
+  return content.map(({ source, tool_use_id, is_error, cache_control, ...part }) => {
+    if (cache_control) part.cacheControl = cache_control;
     if (source?.type === "base64") Object.assign(part, { [part.type]: bytesOf(source.data), mediaType: source.media_type });
     if (source?.type === "url") part[part.type] = new URL(source.url);
     if (source?.type === "text") Object.assign(part, { [part.type]: source.text, mediaType: "text/plain" });
@@ -346,7 +347,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal(budgets.map(({ name }) => name), ["all", "team"], "the budgets");
     equal([budgets[0].spent, budgets[0].reserved], [total, "0"], "the sums");
     equal([alerts[0].budget, alerts[0].percent, alerts[0].limit], ["all", 1, "0.01"], "the alert");
-    equal(alerts[0].advice, "raise it (LLM_BUDGET_LIMIT), or see by model what spends it", "its advice");
+    equal(alerts[0].hint, "raise it (LLM_BUDGET_LIMIT), or see by model what spends it", "its hint");
     reachable = false;
     const closed = await failure(llm.chat(ask));
     check(closed.kind === "connect" && closed.message.includes("no way there"), `${closed}`);
@@ -415,9 +416,9 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
 
   await test("waits are bounded", async () => {
     const head = await failure(make({ timeoutMs: 80, maxRetries: 0 }).chat(ask("delay=2000")));
-    equal([head.kind, head.which], ["timeout", "head"], "the error");
+    equal([head.kind, head.which], ["timeout", "response_headers"], "the error");
     const content = await failure(make({ timeoutMs: 400, maxRetries: 0 }).stream(ask("tokens=9&stall&after=2&pings")).reply());
-    equal([content.kind, content.which], ["timeout", "content"], "the error");
+    equal([content.kind, content.which], ["timeout", "read"], "the error");
     const deadline = await failure(make({ deadlineMs: 80 }).chat(ask("delay=2000")));
     equal([deadline.kind, deadline.which], ["timeout", "deadline"], "the error");
     await until((s) => s.active === 0);
@@ -490,8 +491,8 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     });
   }
 
-  const circular = { model: "m", messages: [{ role: "user", content: "x" }], extra: {} };
-  circular.extra.self = circular;
+  const circular = { model: "m", messages: [{ role: "user", content: "x" }], extraBody: {} };
+  circular.extraBody.self = circular;
   for (const [says, request] of [
     ["the request must be an object", undefined],
     ["messages is missing", {}],

@@ -1,6 +1,6 @@
 import { RedisLedger } from "warmline/redis";
 // Checked by `tsc --strict`: what must compile, and what must not.
-import { type Event, RateLimitError, type Reply, TimeoutError, Warmline, WarmlineError } from "warmline";
+import { type StreamEvent, RateLimitError, type Reply, TimeoutError, Warmline, WarmlineError } from "warmline";
 import { init } from "warmline/manual";
 import { z } from "zod";
 import * as v from "valibot";
@@ -54,7 +54,7 @@ export async function compiles(signal: AbortSignal) {
     await llm.chat("Hello");
   } catch (error) {
     if (error instanceof RateLimitError) error.retryAfterMs?.toFixed();
-    if (error instanceof TimeoutError && error.which === "head") error.attempts.toFixed();
+    if (error instanceof TimeoutError && error.which === "response_headers") error.attempts.toFixed();
     if (error instanceof WarmlineError && error.kind === "status") error.status?.toFixed();
   }
   await init(fetch("/warmline.wasm"));

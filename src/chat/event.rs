@@ -7,13 +7,13 @@ use super::reply::Reply;
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-/// use warmline::{Event, Request};
+/// use warmline::{StreamEvent, Request};
 ///
 /// let mut stream = client.stream(Request::new().user("Hello"));
 /// while let Some(event) = stream.next().await {
 ///     match event? {
-///         Event::Text { text } => print!("{text}"),
-///         Event::Done { reply } => println!("\n{} tokens", reply.usage.output_tokens),
+///         StreamEvent::Text { text } => print!("{text}"),
+///         StreamEvent::Done { reply } => println!("\n{} tokens", reply.usage.output_tokens),
 ///         _ => {}
 ///     }
 /// }
@@ -22,7 +22,7 @@ use super::reply::Reply;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Event {
+pub enum StreamEvent {
     /// The provider has begun to answer.
     Start {
         /// The provider's id of the reply.
@@ -71,7 +71,7 @@ pub enum Event {
     },
 }
 
-impl Event {
+impl StreamEvent {
     /// Whether this holds something that the model said, so that the call can no longer be retried.
     pub(crate) fn is_content(&self) -> bool {
         !matches!(self, Self::Start { .. })

@@ -4,9 +4,9 @@
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::Value;
 
-use super::message::{CacheTtl, Message, Part, Role, Source, ToolCall};
-use super::request::{Effort, OutputSchema, Reasoning, Request, Tool, ToolChoice};
-use crate::json::{Json, Reader, Stopped, whole_number as whole_number_of};
+use super::message::{CacheTtl, MediaSource, Message, Part, Role, ToolCall};
+use super::request::{Effort, Reasoning, Request, ResponseFormat, Tool, ToolChoice};
+use crate::json::{RawJson, Reader, Stopped, whole_number as whole_number_of};
 use crate::runtime;
 
 /// What is wrong is told to the reader, with its place.
@@ -136,7 +136,7 @@ fn word<T: Copy, const N: usize>(
     pick(json, at, &values.map(name)).map(|which| values[which])
 }
 
-fn cache(json: &mut Reader<'_>, at: &At<'_>) -> Read<CacheTtl> {
+fn cache_control(json: &mut Reader<'_>, at: &At<'_>) -> Read<CacheTtl> {
     let lifetimes = [CacheTtl::FiveMinutes, CacheTtl::OneHour];
     word(json, at, lifetimes, CacheTtl::name)
 }
@@ -149,8 +149,24 @@ fn content(json: &mut Reader<'_>, at: &At<'_>) -> Read<Vec<Part>> {
     }
 }
 
+impl Request {
+    /// A request from its JSON form, the one that serde writes.
+    ///
+    /// # Errors
+    /// `Config`, naming the place and what would be accepted.
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// let error = Request::from_json(r#"{"messages": [{"role": "usr"}]}"#).unwrap_err();
+    /// assert!(error.to_string().starts_with("messages[0].role is \"usr\""));
+    /// ```
+    pub fn from_json(text: &str) -> crate::Result<Self> {
+        request(text).map_err(crate::Error::config)
+    }
+}
+
 /// A request from its JSON form. What is wrong is named with its place.
-pub(crate) fn request(text: &str) -> Result<Request, String> {
+fn request(text: &str) -> Result<Request, String> {
     whole(text, read_request)
 }
 
@@ -182,9 +198,9 @@ fn read_request(json: &mut Reader<'_>, at: &At<'_>) -> Read<Request> {
             "tools" => request.tools = list(json, at, tool)?,
             "tool_choice" => request.tool_choice = Some(tool_choice(json, at)?),
             "parallel_tool_calls" => request.parallel_tool_calls = Some(flag(json, at)?),
-            "output_schema" => request.output_schema = Some(output_schema(json, at)?),
+            "response_format" => request.response_format = Some(response_format(json, at)?),
             "reasoning" => request.reasoning = Some(reasoning(json, at)?),
-            "extra" => request.extra = extra(json, at)?,
+            "extra_body" => request.extra_body = extra(json, at)?,
             "keep_raw" => request.keep_raw = flag(json, at)?,
             _ => return Ok(false),
         }
@@ -194,11 +210,11 @@ fn read_request(json: &mut Reader<'_>, at: &At<'_>) -> Read<Request> {
 }
 
 /// A null in it is sent: it may be one that the provider knows.
-fn extra(json: &mut Reader<'_>, at: &At<'_>) -> Read<Vec<(String, Json)>> {
+fn extra(json: &mut Reader<'_>, at: &At<'_>) -> Read<Vec<(String, RawJson)>> {
     let mut extra = Vec::new();
     enter(json, at)?;
     while let Some(name) = json.key()? {
-        extra.push((name.into_owned(), Json::read(json)?));
+        extra.push((name.into_owned(), RawJson::read(json)?));
     }
     Ok(extra)
 }
@@ -273,8 +289,8 @@ fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
             | ("reasoning", "signature")
             | ("redacted_reasoning", "data") => texts.add(key, json, at)?,
             ("image" | "document", "source") => from = Some(source(json, at)?),
-            ("text" | "image" | "document" | "tool_result", "cache") => {
-                mark = Some(cache(json, at)?);
+            ("text" | "image" | "document" | "tool_result", "cache_control") => {
+                mark = Some(cache_control(json, at)?);
             }
             ("tool_result", "content") => said = Some(content(json, at)?),
             ("tool_result", "is_error") => is_error = flag(json, at)?,
@@ -286,16 +302,16 @@ fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
     Ok(match kind {
         "text" => Part::Text {
             text: need("text")?,
-            cache: mark,
+            cache_control: mark,
         },
         "image" => Part::Image {
             source: at.need(json, "source", from)?,
-            cache: mark,
+            cache_control: mark,
         },
         "document" => Part::Document {
             source: at.need(json, "source", from)?,
             title: texts.take("title"),
-            cache: mark,
+            cache_control: mark,
         },
         "tool_use" => Part::ToolUse(ToolCall {
             id: need("id")?,
@@ -306,7 +322,7 @@ fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
             tool_use_id: need("tool_use_id")?,
             content: at.need(json, "content", said)?,
             is_error,
-            cache: mark,
+            cache_control: mark,
         },
         "reasoning" => Part::Reasoning {
             text: need("text")?,
@@ -318,7 +334,7 @@ fn part(json: &mut Reader<'_>, at: &At<'_>) -> Read<Part> {
     })
 }
 
-fn source(json: &mut Reader<'_>, at: &At<'_>) -> Read<Source> {
+fn source(json: &mut Reader<'_>, at: &At<'_>) -> Read<MediaSource> {
     let known = ["base64", "url", "text"];
     let kind = kind(json, at, &known)?;
     let mut texts = Texts::default();
@@ -334,12 +350,12 @@ fn source(json: &mut Reader<'_>, at: &At<'_>) -> Read<Source> {
     })?;
     let mut need = |name: &str| at.need(json, name, texts.take(name));
     Ok(match kind {
-        "base64" => Source::Base64 {
+        "base64" => MediaSource::Base64 {
             media_type: need("media_type")?,
             data: need("data")?,
         },
-        "url" => Source::Url { url: need("url")? },
-        _ => Source::Text {
+        "url" => MediaSource::Url { url: need("url")? },
+        _ => MediaSource::Text {
             text: need("text")?,
         },
     })
@@ -351,9 +367,9 @@ fn tool(json: &mut Reader<'_>, at: &At<'_>) -> Read<Tool> {
     object(json, at, &mut |key, json, at| {
         match key {
             "name" | "description" => texts.add(key, json, at)?,
-            "input_schema" => schema = Some(Json::read(json)?),
+            "input_schema" => schema = Some(RawJson::read(json)?),
             "strict" => strict = flag(json, at)?,
-            "cache" => mark = Some(cache(json, at)?),
+            "cache_control" => mark = Some(cache_control(json, at)?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -363,7 +379,7 @@ fn tool(json: &mut Reader<'_>, at: &At<'_>) -> Read<Tool> {
         description: texts.take("description").unwrap_or_default(),
         input_schema: at.need(json, "input_schema", schema)?,
         strict,
-        cache: mark,
+        cache_control: mark,
     })
 }
 
@@ -387,17 +403,17 @@ fn tool_choice(json: &mut Reader<'_>, at: &At<'_>) -> Read<ToolChoice> {
     at.need(json, "tool", name).map(ToolChoice::Tool)
 }
 
-fn output_schema(json: &mut Reader<'_>, at: &At<'_>) -> Read<OutputSchema> {
+fn response_format(json: &mut Reader<'_>, at: &At<'_>) -> Read<ResponseFormat> {
     let (mut name, mut schema) = (None, None);
     object(json, at, &mut |key, json, at| {
         match key {
             "name" => name = Some(string(json, at)?),
-            "schema" => schema = Some(Json::read(json)?),
+            "schema" => schema = Some(RawJson::read(json)?),
             _ => return Ok(false),
         }
         Ok(true)
     })?;
-    Ok(OutputSchema {
+    Ok(ResponseFormat {
         name: at.need(json, "name", name)?,
         schema: at.need(json, "schema", schema)?,
     })
@@ -467,7 +483,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let whole = json!({
-            "model": "m", "system": [{"type": "text", "text": "s", "cache": "1h"}],
+            "model": "m", "system": [{"type": "text", "text": "s", "cache_control": "1h"}],
             "messages": [
                 {"role": "user", "content": [
                     {"type": "text", "text": "t"},
@@ -482,10 +498,10 @@ mod tests {
                 ]},
             ],
             "max_tokens": 5, "temperature": 0.5, "top_p": 1.0, "stop_sequences": ["x"],
-            "tools": [{"name": "n", "description": "d", "input_schema": {}, "strict": true, "cache": "5m"}],
+            "tools": [{"name": "n", "description": "d", "input_schema": {}, "strict": true, "cache_control": "5m"}],
             "tool_choice": {"tool": "n"}, "parallel_tool_calls": false,
-            "output_schema": {"name": "o", "schema": {}}, "reasoning": {"effort": "xhigh"},
-            "extra": {"a": 1}, "keep_raw": true,
+            "response_format": {"name": "o", "schema": {}}, "reasoning": {"effort": "xhigh"},
+            "extra_body": {"a": 1}, "keep_raw": true,
         });
         let request: Request = serde_json::from_value(whole.clone()).unwrap();
         assert_eq!(serde_json::to_value(&request).unwrap(), whole);

@@ -38,10 +38,10 @@ impl Role {
 /// One turn of a conversation.
 ///
 /// ```
-/// use warmline::{Message, Part, Source};
+/// use warmline::{Message, Part, MediaSource};
 ///
 /// let turn = Message::user("What is on this picture?")
-///     .with(Part::image(Source::url("https://example.com/cat.png")));
+///     .with(Part::image(MediaSource::url("https://example.com/cat.png")));
 /// assert_eq!(turn.content.len(), 2);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -162,15 +162,15 @@ impl CacheTtl {
 /// Where an image or a document comes from.
 ///
 /// ```
-/// use warmline::Source;
+/// use warmline::MediaSource;
 ///
-/// let png = Source::base64("image/png", "iVBORw0KGgo=");
-/// assert!(matches!(png, Source::Base64 { .. }));
+/// let png = MediaSource::base64("image/png", "iVBORw0KGgo=");
+/// assert!(matches!(png, MediaSource::Base64 { .. }));
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Source {
+pub enum MediaSource {
     /// The bytes themselves, base64-encoded (RFC 4648 section 4, with padding).
     Base64 {
         /// The media type, such as `image/png` or `application/pdf`.
@@ -190,11 +190,11 @@ pub enum Source {
     },
 }
 
-impl Source {
+impl MediaSource {
     /// Bytes that are already base64-encoded.
     ///
     /// ```
-    /// let png = warmline::Source::base64("image/png", "iVBORw0KGgo=");
+    /// let png = warmline::MediaSource::base64("image/png", "iVBORw0KGgo=");
     /// ```
     pub fn base64(media_type: impl Into<String>, data: impl Into<String>) -> Self {
         Self::Base64 {
@@ -206,7 +206,7 @@ impl Source {
     /// An address that the provider fetches.
     ///
     /// ```
-    /// let cat = warmline::Source::url("https://example.com/cat.png");
+    /// let cat = warmline::MediaSource::url("https://example.com/cat.png");
     /// ```
     pub fn url(url: impl Into<String>) -> Self {
         Self::Url { url: url.into() }
@@ -230,26 +230,26 @@ pub enum Part {
         text: String,
         /// Asks the provider to keep the prompt up to here (Anthropic; others cache by themselves).
         #[serde(skip_serializing_if = "Option::is_none")]
-        cache: Option<CacheTtl>,
+        cache_control: Option<CacheTtl>,
     },
     /// An image.
     Image {
         /// Where it comes from.
-        source: Source,
+        source: MediaSource,
         /// As for text.
         #[serde(skip_serializing_if = "Option::is_none")]
-        cache: Option<CacheTtl>,
+        cache_control: Option<CacheTtl>,
     },
     /// A document, such as a PDF.
     Document {
         /// Where it comes from.
-        source: Source,
+        source: MediaSource,
         /// Its title, shown to the model.
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<String>,
         /// As for text.
         #[serde(skip_serializing_if = "Option::is_none")]
-        cache: Option<CacheTtl>,
+        cache_control: Option<CacheTtl>,
     },
     /// The model asks for a tool to be run.
     ToolUse(ToolCall),
@@ -264,7 +264,7 @@ pub enum Part {
         is_error: bool,
         /// As for text.
         #[serde(skip_serializing_if = "Option::is_none")]
-        cache: Option<CacheTtl>,
+        cache_control: Option<CacheTtl>,
     },
     /// What the model thought before it answered. Send it back unchanged in the next turn.
     Reasoning {
@@ -290,34 +290,34 @@ impl Part {
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text {
             text: text.into(),
-            cache: None,
+            cache_control: None,
         }
     }
 
     /// An image part.
     ///
     /// ```
-    /// # use warmline::{Part, Source};
-    /// let cat = Part::image(Source::url("https://example.com/cat.png"));
+    /// # use warmline::{Part, MediaSource};
+    /// let cat = Part::image(MediaSource::url("https://example.com/cat.png"));
     /// ```
-    pub fn image(source: Source) -> Self {
+    pub fn image(source: MediaSource) -> Self {
         Self::Image {
             source,
-            cache: None,
+            cache_control: None,
         }
     }
 
     /// A document part.
     ///
     /// ```
-    /// # use warmline::{Part, Source};
-    /// let paper = Part::document(Source::url("https://example.com/paper.pdf"));
+    /// # use warmline::{Part, MediaSource};
+    /// let paper = Part::document(MediaSource::url("https://example.com/paper.pdf"));
     /// ```
-    pub fn document(source: Source) -> Self {
+    pub fn document(source: MediaSource) -> Self {
         Self::Document {
             source,
             title: None,
-            cache: None,
+            cache_control: None,
         }
     }
 
@@ -331,7 +331,7 @@ impl Part {
             tool_use_id: tool_use_id.into(),
             content: vec![Self::text(text)],
             is_error: false,
-            cache: None,
+            cache_control: None,
         }
     }
 
@@ -340,15 +340,15 @@ impl Part {
     ///
     /// ```
     /// # use warmline::{CacheTtl, Part};
-    /// let long = Part::text("a long preamble").cached(CacheTtl::OneHour);
+    /// let long = Part::text("a long preamble").cache_control(CacheTtl::OneHour);
     /// ```
     #[must_use]
-    pub fn cached(mut self, ttl: CacheTtl) -> Self {
+    pub fn cache_control(mut self, ttl: CacheTtl) -> Self {
         match &mut self {
-            Self::Text { cache, .. }
-            | Self::Image { cache, .. }
-            | Self::Document { cache, .. }
-            | Self::ToolResult { cache, .. } => *cache = Some(ttl),
+            Self::Text { cache_control, .. }
+            | Self::Image { cache_control, .. }
+            | Self::Document { cache_control, .. }
+            | Self::ToolResult { cache_control, .. } => *cache_control = Some(ttl),
             Self::ToolUse(_) | Self::Reasoning { .. } | Self::RedactedReasoning { .. } => {}
         }
         self

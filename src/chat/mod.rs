@@ -1,14 +1,16 @@
 //! The provider-neutral vocabulary: what is asked, what comes back.
 
 mod event;
-pub(crate) mod json;
+mod json;
 mod message;
+mod provider;
 mod reply;
 mod request;
 mod usage;
 
-pub use event::Event;
-pub use message::{CacheTtl, Message, Part, Role, Source, ToolCall};
+pub use event::StreamEvent;
+pub use message::{CacheTtl, MediaSource, Message, Part, Role, ToolCall};
+pub use provider::Provider;
 pub use reply::{Reply, StopReason, Timing};
-pub use request::{Effort, OutputSchema, Reasoning, Request, Tool, ToolChoice};
+pub use request::{Effort, Reasoning, Request, ResponseFormat, Tool, ToolChoice};
 pub use usage::Usage;

@@ -128,7 +128,7 @@ impl Reply {
     }
 
     /// The text as a value of the caller's type, for a request with an
-    /// [`output_schema`](crate::Request::output_schema).
+    /// [`response_format`](crate::Request::response_format).
     ///
     /// # Errors
     /// `Decode` where the text does not fit `T`; it says why the model stopped, since a text cut at
@@ -245,7 +245,7 @@ impl From<StopReason> for String {
 ///
 /// ```no_run
 /// # fn demo(reply: warmline::Reply) {
-/// println!("{:?} to the first event", reply.timing.first_event);
+/// println!("{:?} to the first event", reply.timing.time_to_first_token);
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -256,7 +256,7 @@ pub struct Timing {
     /// Making a connection; none where a warm one was used, or where the runtime does not say.
     pub connect: Option<Duration>,
     /// From the start of the call to the first content of the reply (unary: to its head).
-    pub first_event: Duration,
+    pub time_to_first_token: Duration,
     /// From the start of the call to its end.
     pub total: Duration,
 }

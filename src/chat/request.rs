@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::message::{CacheTtl, Message, Part};
 use crate::runtime;
-use crate::{Error, Json, Result};
+use crate::{Error, RawJson, Result};
 
 /// What is asked of a model, in words that every provider's dialect can carry.
 ///
@@ -53,14 +53,14 @@ pub struct Request {
     pub parallel_tool_calls: Option<bool>,
     /// A JSON schema that the reply's text must fit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub output_schema: Option<OutputSchema>,
+    pub response_format: Option<ResponseFormat>,
     /// How much the model thinks before it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
     /// Fields of the provider's that this type does not name, added to the body as they are. One
     /// that it does name is replaced. In JSON an object.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_object")]
-    pub extra: Vec<(String, Json)>,
+    pub extra_body: Vec<(String, RawJson)>,
     /// Keep the bytes of a streamed reply for [`Reply::raw`](crate::Reply::raw); a unary reply's
     /// are always kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -163,12 +163,12 @@ impl Request {
         self
     }
 
-    /// Sets [`Request::output_schema`].
+    /// Sets [`Request::response_format`].
     ///
     /// ```
     /// # use warmline::Request;
     /// # use serde_json::json;
-    /// let request = Request::new().output_schema("city", json!({
+    /// let request = Request::new().response_format("city", json!({
     ///     "type": "object",
     ///     "properties": {"name": {"type": "string"}},
     ///     "required": ["name"],
@@ -176,8 +176,8 @@ impl Request {
     /// }));
     /// ```
     #[must_use]
-    pub fn output_schema(mut self, name: impl Into<String>, schema: impl Into<Json>) -> Self {
-        self.output_schema = Some(OutputSchema {
+    pub fn response_format(mut self, name: impl Into<String>, schema: impl Into<RawJson>) -> Self {
+        self.response_format = Some(ResponseFormat {
             name: name.into(),
             schema: schema.into(),
         });
@@ -199,39 +199,25 @@ impl Request {
         self
     }
 
-    /// Adds a provider's own field; see [`Request::extra`].
+    /// Adds a provider's own field; see [`Request::extra_body`].
     ///
     /// ```
     /// # use warmline::Request;
-    /// let request = Request::new().extra("service_tier", "flex");
-    /// assert_eq!(request.extra[0].1.as_str(), "\"flex\"");
+    /// let request = Request::new().extra_body("service_tier", "flex");
+    /// assert_eq!(request.extra_body[0].1.as_str(), "\"flex\"");
     /// ```
     #[must_use]
-    pub fn extra(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+    pub fn extra_body(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         let name = name.into();
-        self.extra.retain(|(known, _)| *known != name);
-        self.extra.push((name, value.into().into()));
+        self.extra_body.retain(|(known, _)| *known != name);
+        self.extra_body.push((name, value.into().into()));
         self
     }
 
-    /// A field of [`Request::extra`].
-    pub(crate) fn extra_field(&self, name: &str) -> Option<&Json> {
-        let mut extra = self.extra.iter();
+    /// A field of [`Request::extra_body`].
+    pub(crate) fn extra_body_field(&self, name: &str) -> Option<&RawJson> {
+        let mut extra = self.extra_body.iter();
         extra.find_map(|(known, value)| (known == name).then_some(value))
-    }
-
-    /// A request from its JSON form, the one that serde writes.
-    ///
-    /// # Errors
-    /// `Config`, naming the place and what would be accepted.
-    ///
-    /// ```
-    /// # use warmline::Request;
-    /// let error = Request::from_json(r#"{"messages": [{"role": "usr"}]}"#).unwrap_err();
-    /// assert!(error.to_string().starts_with("messages[0].role is \"usr\""));
-    /// ```
-    pub fn from_json(text: &str) -> Result<Self> {
-        super::json::request(text).map_err(Error::config)
     }
 
     /// What no provider would take, found before anything is sent.
@@ -260,7 +246,7 @@ impl Request {
     }
 }
 
-fn as_object<S: Serializer>(extra: &[(String, Json)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_object<S: Serializer>(extra: &[(String, RawJson)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(extra.iter().map(|(name, value)| (name, value)))
 }
 
@@ -294,13 +280,13 @@ pub struct Tool {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// The JSON schema of its arguments.
-    pub input_schema: Json,
+    pub input_schema: RawJson,
     /// Hold the model to the schema exactly, where the provider can.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
     /// As for [`Part::Text`]: caches the tools up to this one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache: Option<CacheTtl>,
+    pub cache_control: Option<CacheTtl>,
 }
 
 impl Tool {
@@ -314,14 +300,14 @@ impl Tool {
     pub fn new(
         name: impl Into<String>,
         description: impl Into<String>,
-        input_schema: impl Into<Json>,
+        input_schema: impl Into<RawJson>,
     ) -> Self {
         Self {
             name: name.into(),
             description: description.into(),
             input_schema: input_schema.into(),
             strict: false,
-            cache: None,
+            cache_control: None,
         }
     }
 }
@@ -352,14 +338,14 @@ pub enum ToolChoice {
 ///
 /// ```
 /// use serde_json::json;
-/// let shape = warmline::OutputSchema { name: "city".into(), schema: json!({"type": "object"}).into() };
+/// let shape = warmline::ResponseFormat { name: "city".into(), schema: json!({"type": "object"}).into() };
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct OutputSchema {
+pub struct ResponseFormat {
     /// A name for the shape; OpenAI shows it to the model.
     pub name: String,
     /// The JSON schema.
-    pub schema: Json,
+    pub schema: RawJson,
 }
 
 /// How much the model thinks before it answers. Set one of the two.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::{Client, Inner};
 use crate::json::quote;
+use crate::pool::Alerts;
+use crate::provider::{Endpoint, shown};
 use crate::retry::RetryBudget;
-use crate::runtime::Shareable;
-use crate::transport::{Alerts, Endpoint, Options, Proxy, Transport, Waits, shown};
+use crate::runtime::{MaybeSend, MaybeSync};
+use crate::transport::{Options, Proxy, Timeouts, Transport};
 use crate::{
     AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy,
 };
@@ -57,7 +59,7 @@ const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 #[non_exhaustive]
 pub enum HttpVersion {
     /// HTTP/1.1, as in httpx: a connection per call, so that each stream has its own flow control and
-    /// none is held up by a lost packet of another's.
+    /// none is buffered up by a lost packet of another's.
     #[default]
     Http1,
     /// HTTP/2 where the server has it (by ALPN; in clear text by prior knowledge): up to 100 calls
@@ -141,11 +143,11 @@ impl ClientBuilder {
     /// ```
     /// # use warmline::{Budget, Client, CostTracker, Provider};
     /// let tracker = CostTracker::new().budget(Budget::monthly("mine", "20".parse()?)?);
-    /// let builder = Client::builder(Provider::OpenAi).cost(tracker);
+    /// let builder = Client::builder(Provider::OpenAi).cost_tracker(tracker);
     /// # Ok::<(), warmline::Error>(())
     /// ```
     #[must_use]
-    pub fn cost(mut self, tracker: CostTracker) -> Self {
+    pub fn cost_tracker(mut self, tracker: CostTracker) -> Self {
         self.cost = tracker;
         self
     }
@@ -171,8 +173,11 @@ impl ClientBuilder {
     /// let builder = Client::builder(Provider::OpenAi).on_pool_alert(|alert| eprintln!("{alert}"));
     /// ```
     #[must_use]
-    pub fn on_pool_alert(mut self, call: impl Fn(&PoolAlert) + Shareable + 'static) -> Self {
-        self.alerts.tell = Some(Arc::new(call));
+    pub fn on_pool_alert(
+        mut self,
+        callback: impl Fn(&PoolAlert) + MaybeSend + MaybeSync + 'static,
+    ) -> Self {
+        self.alerts.callback = Some(Arc::new(callback));
         self
     }
 
@@ -361,7 +366,7 @@ impl ClientBuilder {
                 .unwrap_or(provider.default_base_url()),
         )?;
         let key = self.key.unwrap_or_default();
-        if key.trim().is_empty() && endpoint.official {
+        if key.trim().is_empty() && endpoint.is_first_party {
             return Err(Error::config(format!(
                 "no API key for {provider}: set {} or give the builder one",
                 provider.key_variable()
@@ -385,10 +390,10 @@ impl ClientBuilder {
         let options = Options {
             limits: self.limits,
             alerts: self.alerts,
-            waits: Waits {
+            timeouts: Timeouts {
                 pool: self.pool_timeout.unwrap_or(self.timeout),
                 connect: self.timeout,
-                head: self.timeout,
+                response_headers: self.timeout,
             },
             http2: self.http_version == HttpVersion::Http2,
             http2_ping: self.http2_ping,

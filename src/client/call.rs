@@ -7,13 +7,13 @@ use bytes::Bytes;
 use tracing::{Instrument, Span};
 
 use super::builder::header_name;
-use super::stream::Live;
+use super::stream::ActiveStream;
 use super::{Client, Inner};
-use crate::cost::{Ask, Outline, Reservation};
+use crate::cost::{CostEstimate, RequestFacts, Reservation};
 use crate::error::seconds;
 use crate::provider::{StreamDecoder, decode_error};
 use crate::runtime::{self, Instant};
-use crate::transport::{Body, Incoming};
+use crate::transport::{Body, HttpResponse};
 use crate::{CostTracker, Error, Provider, Reply, Request, Result, TimeoutKind, Timing, trace};
 
 /// As much of an error's body as is kept.
@@ -35,16 +35,16 @@ pub(super) struct Call {
     attempts: u32,
     timing: Timing,
     span: Span,
-    ask: Arc<Ask>,
+    estimate: Arc<CostEstimate>,
     /// Of the attempt under way.
     reservation: Option<Arc<Reservation>>,
 }
 
 /// What an attempt came to.
-pub(super) enum Answer {
-    Whole(Box<Reply>),
+pub(super) enum Outcome {
+    Reply(Box<Reply>),
     /// A stream that has content, or has ended without any.
-    Live(Box<Live>),
+    Stream(Box<ActiveStream>),
 }
 
 impl Call {
@@ -53,9 +53,9 @@ impl Call {
             provider, endpoint, ..
         } = &*client.inner;
         let model = request.model.as_deref().unwrap_or(&client.inner.model);
-        let body = provider.encode(request, model, stream, endpoint.official)?;
-        let outline = Outline::read(&body)?;
-        let mut call = Self::of(client, body, &outline, model, request)?;
+        let body = provider.encode(request, model, stream, endpoint.is_first_party)?;
+        let facts = RequestFacts::read(&body)?;
+        let mut call = Self::of(client, body, &facts, model, request)?;
         call.stream = stream;
         call.keep_raw = request.keep_raw;
         Ok(call)
@@ -71,26 +71,26 @@ impl Call {
         for (name, value) in headers {
             checked.push((header_name(&name, &value)?, value));
         }
-        let outline = Outline::read(&body)?;
-        let streams_openai = client.provider() == Provider::OpenAi && outline.stream;
-        let ask_usage = outline.ask_usage.clone().filter(|_| streams_openai);
-        let hides = ask_usage.is_some();
+        let facts = RequestFacts::read(&body)?;
+        let streams_openai = client.provider() == Provider::OpenAi && facts.stream;
+        let ask_usage = facts.ask_usage.clone().filter(|_| streams_openai);
+        let strip_usage = ask_usage.is_some();
         if let Some((place, usage)) = ask_usage {
             let (before, after) = (&body[..place.start], &body[place.end..]);
             body = [before, usage.as_bytes(), after].concat().into();
         }
-        let model = outline.model.as_deref().unwrap_or_default();
-        let mut call = Self::of(client, body, &outline, model, &Request::new())?;
+        let model = facts.model.as_deref().unwrap_or_default();
+        let mut call = Self::of(client, body, &facts, model, &Request::new())?;
         call.headers = checked;
         call.keep_raw = true;
-        Ok((call, hides))
+        Ok((call, strip_usage))
     }
 
     /// A call that sends a body. Of the request only what its span tells is looked at.
     fn of(
         client: &Client,
         body: Bytes,
-        outline: &Outline,
+        facts: &RequestFacts,
         model: &str,
         request: &Request,
     ) -> Result<Self> {
@@ -100,19 +100,19 @@ impl Call {
         } = client.clone();
         let span = trace::call(client.provider, model, request, &client.endpoint);
         let host = client.endpoint.host();
-        let ask = Ask::new(&cost, client.provider, host, model, outline, body.len())?;
+        let ask = CostEstimate::new(&cost, client.provider, host, model, facts, body.len())?;
         Ok(Self {
             client,
             cost,
             body,
             headers: Vec::new(),
-            stream: outline.stream,
+            stream: facts.stream,
             keep_raw: false,
             start: Instant::now(),
             attempts: 0,
             timing: Timing::default(),
             span,
-            ask: Arc::new(ask),
+            estimate: Arc::new(ask),
             reservation: None,
         })
     }
@@ -122,11 +122,11 @@ impl Call {
     }
 
     /// Tries until there is an answer, or no sense in trying.
-    pub(super) async fn run(self) -> Result<Answer> {
+    pub(super) async fn run(self) -> Result<Outcome> {
         runtime::within(self.within_deadline()).await
     }
 
-    async fn within_deadline(mut self) -> Result<Answer> {
+    async fn within_deadline(mut self) -> Result<Outcome> {
         self.start = Instant::now();
         let span = self.span.clone();
         let deadline = self.client.deadline;
@@ -146,9 +146,9 @@ impl Call {
         .await
     }
 
-    async fn attempts(&mut self) -> Result<Answer> {
+    async fn attempts(&mut self) -> Result<Outcome> {
         loop {
-            let reserved = Reservation::make(&self.cost, &self.ask).await;
+            let reserved = Reservation::make(&self.cost, &self.estimate).await;
             self.reservation = match reserved {
                 Ok(reservation) => Some(Arc::new(reservation)),
                 Err(error) => return Err(self.fail(error)),
@@ -172,7 +172,7 @@ impl Call {
             let delay = match decision {
                 Ok(delay) => delay,
                 Err(None) => return Err(self.fail(error)),
-                Err(Some(reason)) => return Err(self.fail(error.because(&reason))),
+                Err(Some(reason)) => return Err(self.fail(error.with_reason(&reason))),
             };
             if let Some(deadline) = self.client.deadline
                 && self.start.elapsed().saturating_add(delay) >= deadline
@@ -184,7 +184,7 @@ impl Call {
                     " leaves no time to try again",
                 ]
                 .concat();
-                return Err(self.fail(error.because(&reason)));
+                return Err(self.fail(error.with_reason(&reason)));
             }
             let error = error.redacted(&self.client.key);
             tracing::warn!(attempt = self.attempts, ?delay, %error, "trying again");
@@ -192,9 +192,9 @@ impl Call {
         }
     }
 
-    async fn attempt(&mut self) -> Result<Answer> {
+    async fn attempt(&mut self) -> Result<Outcome> {
         let client = self.client.clone();
-        let Incoming {
+        let HttpResponse {
             status,
             headers,
             mut body,
@@ -225,18 +225,18 @@ impl Call {
             && !content_type.starts_with("text/html")
         {
             let decoder = StreamDecoder::new(client.provider, &headers, self.keep_raw);
-            let mut live = Live::new(self.clone(), decoder, body);
-            live.begin().await?;
-            return Ok(Answer::Live(Box::new(live)));
+            let mut live = ActiveStream::new(self.clone(), decoder, body);
+            live.read_until_first_content().await?;
+            return Ok(Outcome::Stream(Box::new(live)));
         }
-        self.timing.first_event = self.start.elapsed();
+        self.timing.time_to_first_token = self.start.elapsed();
         let (whole, failed) = self.read(&mut body, MAX_BODY).await;
         if let Some(error) = failed {
             return Err(error);
         }
         let mut reply = client.provider.decode(&headers, whole)?;
         self.complete(&mut reply);
-        Ok(Answer::Whole(Box::new(reply)))
+        Ok(Outcome::Reply(Box::new(reply)))
     }
 
     /// The body as far as it comes, and why it came no further.
@@ -246,7 +246,7 @@ impl Call {
         let mut more = Vec::new();
         let failed = loop {
             let chunk = match runtime::timeout(timeout, body.chunk()).await {
-                None => break Some(Error::timeout(TimeoutKind::Content, timeout)),
+                None => break Some(Error::timeout(TimeoutKind::Read, timeout)),
                 Some(None) => break None,
                 Some(Some(Err(error))) => break Some(error),
                 Some(Some(Ok(chunk))) => chunk,
@@ -270,17 +270,17 @@ impl Call {
         (if more.is_empty() { whole } else { more.into() }, failed)
     }
 
-    pub(super) fn content_came(&mut self) {
-        if self.timing.first_event.is_zero() {
-            self.timing.first_event = self.start.elapsed();
+    pub(super) fn record_first_token(&mut self) {
+        if self.timing.time_to_first_token.is_zero() {
+            self.timing.time_to_first_token = self.start.elapsed();
         }
     }
 
     /// Adds what only the call knows.
     pub(super) fn complete(&mut self, reply: &mut Reply) {
         self.timing.total = self.start.elapsed();
-        if self.timing.first_event == Duration::ZERO {
-            self.timing.first_event = self.timing.total;
+        if self.timing.time_to_first_token == Duration::ZERO {
+            self.timing.time_to_first_token = self.timing.total;
         }
         reply.attempts = self.attempts;
         reply.timing = self.timing;

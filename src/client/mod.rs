@@ -2,7 +2,7 @@
 
 mod builder;
 mod call;
-mod pass;
+mod passthrough;
 mod stream;
 
 use std::fmt;
@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::builder::{ClientBuilder, HttpVersion};
-use self::call::{Answer, Call};
-pub use self::pass::Passage;
+use self::call::{Call, Outcome};
+pub use self::passthrough::PassthroughResponse;
 pub use self::stream::EventStream;
+use crate::provider::Endpoint;
 use crate::retry::RetryBudget;
-use crate::transport::{Endpoint, Transport};
+use crate::transport::Transport;
 use crate::{
     CostTracker, PoolStats, Provider, RateLimit, Reply, Request, Result, RetryPolicy, runtime,
 };
@@ -99,8 +100,8 @@ impl Client {
     pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
         let call = Call::new(self, &request.into(), false)?;
         match call.run().await? {
-            Answer::Whole(reply) => Ok(*reply),
-            Answer::Live(live) => live.into_reply().await,
+            Outcome::Reply(reply) => Ok(*reply),
+            Outcome::Stream(live) => live.into_reply().await,
         }
     }
 
@@ -111,11 +112,11 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-    /// use warmline::Event;
+    /// use warmline::StreamEvent;
     ///
     /// let mut stream = client.stream("Tell me a story.");
     /// while let Some(event) = stream.next().await {
-    ///     if let Event::Text { text } = event? {
+    ///     if let StreamEvent::Text { text } = event? {
     ///         print!("{text}");
     ///     }
     /// }
@@ -141,21 +142,21 @@ impl Client {
     ///
     /// ```no_run
     /// # fn demo(client: warmline::Client) {
-    /// let requests = client.rate_limits().into_iter().find(|limit| limit.of == "requests");
+    /// let requests = client.rate_limits().into_iter().find(|limit| limit.resource == "requests");
     /// # }
     /// ```
     pub fn rate_limits(&self) -> Vec<RateLimit> {
         self.inner.transport.rate_limits()
     }
 
-    /// What its calls cost, and the budgets to which they are held.
+    /// What its calls cost, and the budgets to which they are buffered.
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-    /// println!("${} this month", client.cost().spend().await?.total);
+    /// println!("${} this month", client.cost_tracker().spend().await?.total);
     /// # Ok(()) }
     /// ```
-    pub fn cost(&self) -> &CostTracker {
+    pub fn cost_tracker(&self) -> &CostTracker {
         &self.cost
     }
 
@@ -166,12 +167,12 @@ impl Client {
     /// use warmline::Budget;
     ///
     /// // Held to the client's budgets, and to the team's own besides, in the same ledger.
-    /// let team = client.cost().clone().budget(Budget::monthly("team-a", "20".parse()?)?);
-    /// let client = client.with_cost(team);
+    /// let team = client.cost_tracker().clone().budget(Budget::monthly("team-a", "20".parse()?)?);
+    /// let client = client.with_cost_tracker(team);
     /// # Ok(()) }
     /// ```
     #[must_use]
-    pub fn with_cost(&self, tracker: CostTracker) -> Self {
+    pub fn with_cost_tracker(&self, tracker: CostTracker) -> Self {
         Self {
             inner: self.inner.clone(),
             cost: tracker,

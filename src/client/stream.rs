@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use super::call::{Answer, Call};
+use super::call::{Call, Outcome};
 use crate::provider::StreamDecoder;
 use crate::runtime::{self, BoxFuture, Instant};
 use crate::transport::Body;
-use crate::{Error, Event, Part, Reply, Result, TimeoutKind};
+use crate::{Error, Part, Reply, Result, StreamEvent, TimeoutKind};
 
-/// The [`Event`]s of a reply as they arrive: a [`Stream`], made by [`Client::stream`](crate::Client::stream).
+/// The [`StreamEvent`]s of a reply as they arrive: a [`Stream`], made by [`Client::stream`](crate::Client::stream).
 ///
-/// It ends after [`Event::Done`] or after an error, and only so: one that just stops has been dropped.
+/// It ends after [`StreamEvent::Done`] or after an error, and only so: one that just stops has been dropped.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -29,10 +29,10 @@ pub struct EventStream(Phase);
 
 enum Phase {
     Failed(Error),
-    Starting(BoxFuture<'static, Result<Answer>>),
-    Live(Box<Live>),
+    Starting(BoxFuture<'static, Result<Outcome>>),
+    Active(Box<ActiveStream>),
     /// What is left of a reply that came whole although a stream was asked for.
-    Left(VecDeque<Event>),
+    Replay(VecDeque<StreamEvent>),
 }
 
 impl EventStream {
@@ -53,7 +53,7 @@ impl EventStream {
     /// }
     /// # Ok(()) }
     /// ```
-    pub async fn next(&mut self) -> Option<Result<Event>> {
+    pub async fn next(&mut self) -> Option<Result<StreamEvent>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
@@ -69,7 +69,7 @@ impl EventStream {
     /// ```
     pub async fn into_reply(mut self) -> Result<Reply> {
         while let Some(event) = self.next().await {
-            if let Event::Done { reply } = event? {
+            if let StreamEvent::Done { reply } = event? {
                 return Ok(*reply);
             }
         }
@@ -78,27 +78,30 @@ impl EventStream {
 }
 
 impl Stream for EventStream {
-    type Item = Result<Event>;
+    type Item = Result<StreamEvent>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
-        let end = || Phase::Left(VecDeque::new());
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<StreamEvent>>> {
+        let end = || Phase::Replay(VecDeque::new());
         loop {
             match &mut self.0 {
                 Phase::Starting(starting) => {
                     self.0 = match ready!(starting.as_mut().poll(cx)) {
-                        Ok(Answer::Live(live)) => Phase::Live(live),
-                        Ok(Answer::Whole(reply)) => Phase::Left(events_of(*reply)),
+                        Ok(Outcome::Stream(live)) => Phase::Active(live),
+                        Ok(Outcome::Reply(reply)) => Phase::Replay(events_of(*reply)),
                         Err(error) => Phase::Failed(error),
                     }
                 }
-                Phase::Live(live) => {
+                Phase::Active(live) => {
                     let event = ready!(live.poll_event(cx));
-                    if matches!(event, Err(_) | Ok(Event::Done { .. })) {
+                    if matches!(event, Err(_) | Ok(StreamEvent::Done { .. })) {
                         self.0 = end();
                     }
                     return Poll::Ready(Some(event));
                 }
-                Phase::Left(events) => return Poll::Ready(events.pop_front().map(Ok)),
+                Phase::Replay(events) => return Poll::Ready(events.pop_front().map(Ok)),
                 Phase::Failed(_) => {
                     if let Phase::Failed(error) = std::mem::replace(&mut self.0, end()) {
                         return Poll::Ready(Some(Err(error)));
@@ -114,34 +117,34 @@ impl fmt::Debug for EventStream {
         let phase = match &self.0 {
             Phase::Failed(_) => "failed",
             Phase::Starting(_) => "starting",
-            Phase::Live(_) => "live",
-            Phase::Left(_) => "ending",
+            Phase::Active(_) => "live",
+            Phase::Replay(_) => "ending",
         };
         f.debug_tuple("EventStream").field(&phase).finish()
     }
 }
 
 /// The events of a reply that came whole.
-fn events_of(reply: Reply) -> VecDeque<Event> {
-    let mut events = VecDeque::from([Event::Start {
+fn events_of(reply: Reply) -> VecDeque<StreamEvent> {
+    let mut events = VecDeque::from([StreamEvent::Start {
         id: reply.id.clone(),
         model: reply.model.clone(),
     }]);
     let mut index = 0;
     for part in &reply.content {
         match part {
-            Part::Text { text, .. } => events.push_back(Event::Text { text: text.clone() }),
+            Part::Text { text, .. } => events.push_back(StreamEvent::Text { text: text.clone() }),
             Part::Reasoning { text, .. } => {
-                events.push_back(Event::Reasoning { text: text.clone() })
+                events.push_back(StreamEvent::Reasoning { text: text.clone() })
             }
             Part::ToolUse(call) => {
                 let (id, name) = (call.id.clone(), call.name.clone());
-                events.push_back(Event::ToolCallStart { index, id, name });
-                events.push_back(Event::ToolCallDelta {
+                events.push_back(StreamEvent::ToolCallStart { index, id, name });
+                events.push_back(StreamEvent::ToolCallDelta {
                     index,
                     arguments: call.arguments.clone(),
                 });
-                events.push_back(Event::ToolCall {
+                events.push_back(StreamEvent::ToolCall {
                     index,
                     call: Box::new(call.clone()),
                 });
@@ -150,19 +153,19 @@ fn events_of(reply: Reply) -> VecDeque<Event> {
             _ => {}
         }
     }
-    events.push_back(Event::Done {
+    events.push_back(StreamEvent::Done {
         reply: Box::new(reply),
     });
     events
 }
 
 /// A response whose body is being decoded.
-pub(super) struct Live {
+pub(super) struct ActiveStream {
     call: Call,
     decoder: StreamDecoder,
     body: Option<Body>,
     /// Events that were seen before the stream was handed out.
-    held: VecDeque<Event>,
+    buffered: VecDeque<StreamEvent>,
     /// What ends the stream once the events before it are given out.
     failed: Option<Error>,
     /// Since when the caller has been waiting for content: its own pauses do not count.
@@ -171,14 +174,14 @@ pub(super) struct Live {
     timer: Pin<Box<runtime::Sleep>>,
 }
 
-impl Live {
+impl ActiveStream {
     pub(super) fn new(call: Call, decoder: StreamDecoder, body: Body) -> Self {
         let timer = Box::pin(runtime::sleep(call.client.timeout));
         Self {
             call,
             decoder,
             body: Some(body),
-            held: VecDeque::new(),
+            buffered: VecDeque::new(),
             failed: None,
             waiting_since: None,
             ending: false,
@@ -200,11 +203,11 @@ impl Live {
     }
 
     /// Reads up to the first content, so that a failure before it can still be retried.
-    pub(super) async fn begin(&mut self) -> Result<()> {
+    pub(super) async fn read_until_first_content(&mut self) -> Result<()> {
         loop {
             let event = poll_fn(|cx| self.poll_raw(cx)).await?;
             let content = event.is_content();
-            self.held.push_back(event);
+            self.buffered.push_back(event);
             if content {
                 return Ok(());
             }
@@ -213,25 +216,25 @@ impl Live {
 
     pub(super) async fn into_reply(mut self) -> Result<Reply> {
         loop {
-            if let Event::Done { reply } = poll_fn(|cx| self.poll_event(cx)).await? {
+            if let StreamEvent::Done { reply } = poll_fn(|cx| self.poll_event(cx)).await? {
                 return Ok(*reply);
             }
         }
     }
 
-    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
-        if let Some(event) = self.held.pop_front() {
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<StreamEvent>> {
+        if let Some(event) = self.buffered.pop_front() {
             return Poll::Ready(Ok(event));
         }
         self.poll_raw(cx).map_err(|error| self.call.fail(error))
     }
 
-    fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
+    fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<StreamEvent>> {
         loop {
             if let Some(event) = self.decoder.next() {
                 if event.is_content() {
                     self.waiting_since = None;
-                    self.call.content_came();
+                    self.call.record_first_token();
                 }
                 return Poll::Ready(Ok(event));
             }
@@ -239,7 +242,7 @@ impl Live {
                 ready!(self.poll_end(cx));
                 let mut reply = self.decoder.take_reply();
                 self.call.complete(&mut reply);
-                return Poll::Ready(Ok(Event::Done {
+                return Poll::Ready(Ok(StreamEvent::Done {
                     reply: Box::new(reply),
                 }));
             }
@@ -295,7 +298,7 @@ impl Live {
         let now = Instant::now();
         let timeout = self.call.client.timeout;
         let since = *self.waiting_since.get_or_insert(now);
-        let mut due = (since + timeout, TimeoutKind::Content, timeout);
+        let mut due = (since + timeout, TimeoutKind::Read, timeout);
         if let Some(deadline) = self.call.client.deadline
             && self.call.start + deadline < due.0
         {

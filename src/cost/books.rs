@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
 
-use super::{Budget, Refusal, Usd};
+use super::{Budget, BudgetExceeded, Usd};
 
 /// How long a reservation is held for a holder that may be gone. Longer than any call.
-const LEASE: Duration = Duration::from_secs(3600);
+const RESERVATION_TTL: Duration = Duration::from_secs(3600);
 
 /// A calendar month in UTC, counted from January of year 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +42,7 @@ pub(super) struct Account {
 
 /// A reservation that has not been settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Open {
+pub(super) struct OpenReservation {
     pub(super) month: Month,
     pub(super) budgets: Vec<String>,
     pub(super) amount: Usd,
@@ -50,9 +50,9 @@ pub(super) struct Open {
     pub(super) expires: u64,
 }
 
-impl Open {
+impl OpenReservation {
     pub(super) fn new(budgets: &[Budget], amount: Usd, now: SystemTime) -> Self {
-        let expires = now.checked_add(LEASE).unwrap_or(now);
+        let expires = now.checked_add(RESERVATION_TTL).unwrap_or(now);
         let expires = expires
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -67,15 +67,15 @@ impl Open {
 
 /// No operation takes longer the more reservations are open.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub(super) struct LedgerState {
     /// By month, then by the budget's name.
     pub(super) accounts: BTreeMap<Month, HashMap<String, Account>>,
-    pub(super) open: HashMap<u64, Open>,
+    pub(super) open: HashMap<u64, OpenReservation>,
     /// When each open reservation expires, and its number.
     ends: BTreeSet<(u64, u64)>,
 }
 
-impl Books {
+impl LedgerState {
     pub(super) fn account(&mut self, month: Month, budget: &str) -> &mut Account {
         let accounts = self.accounts.entry(month).or_default();
         accounts.entry(budget.to_owned()).or_default()
@@ -94,7 +94,7 @@ impl Books {
         budgets: &[Budget],
         amount: Usd,
         now: SystemTime,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, BudgetExceeded> {
         if self.open.contains_key(&id) {
             return Ok(false);
         }
@@ -105,7 +105,7 @@ impl Books {
                 .and_then(|taken| taken.checked_add(amount));
             if taken.is_none_or(|taken| taken > budget.limit) {
                 let budget = budget.clone();
-                return Err(Refusal {
+                return Err(BudgetExceeded {
                     budget,
                     spent,
                     reserved,
@@ -116,7 +116,7 @@ impl Books {
     }
 
     /// Opens a reservation that [`check`](Self::check) has let pass.
-    pub(super) fn open(&mut self, id: u64, open: Open) {
+    pub(super) fn open(&mut self, id: u64, open: OpenReservation) {
         for budget in &open.budgets {
             let account = self.account(open.month, budget);
             account.reserved = account.reserved + open.amount;
@@ -206,7 +206,7 @@ mod tests {
     fn spent_and_reserved_never_pass_a_limit_and_nothing_is_lost() {
         for seed in 0..3000 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let mut books = Books::default();
+            let mut books = LedgerState::default();
             let budgets = ["a", "b"]
                 .map(|name| Budget::monthly(name, Usd::from_pico(random.u64(1..2000))).unwrap());
             let mut now = 1_735_689_600 - random.u64(0..7200);
@@ -233,7 +233,7 @@ mod tests {
                         let used = random.usize(1..=2);
                         let amount = Usd::from_pico(random.u64(0..300));
                         if books.check(id, &budgets[..used], amount, at(now)) == Ok(true) {
-                            let open = Open::new(&budgets[..used], amount, at(now));
+                            let open = OpenReservation::new(&budgets[..used], amount, at(now));
                             live.push((id, open.month, used, amount));
                             books.open(id, open);
                         }
@@ -246,7 +246,7 @@ mod tests {
             }
             // After every lease nothing is put aside for ever, and each month has what was spent in it.
             let month = Month::of(at(now));
-            let end = at(now + LEASE.as_secs() + 1);
+            let end = at(now + RESERVATION_TTL.as_secs() + 1);
             books.expire(end);
             assert!(books.open.is_empty());
             truth.extend(

@@ -1,6 +1,6 @@
 //! What a call can cost at most, told before it is sent.
 
-use super::{CostTracker, Outline, Price, Usd};
+use super::{CostTracker, Price, RequestFacts, Usd};
 use crate::json::quote;
 use crate::{Error, Provider, Result};
 
@@ -12,28 +12,28 @@ const PREAMBLE: u64 = 2_000;
 
 /// What is about to be asked, as far as money goes.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct CostEstimate {
     pub(crate) provider: Provider,
     pub(crate) model: String,
     list: &'static str,
     price: Price,
-    /// The price is that of the dearest model, since this one's is not known.
+    /// The price is that of the most_expensive model, since this one's is not known.
     estimated: bool,
-    pub(crate) worst: Usd,
+    pub(crate) max_cost: Usd,
 }
 
-impl Ask {
+impl CostEstimate {
     pub(crate) fn new(
         tracker: &CostTracker,
         provider: Provider,
         host: &str,
         model: &str,
-        outline: &Outline,
+        facts: &RequestFacts,
         bytes: usize,
     ) -> Result<Self> {
         let list = list(provider, host);
         let known = tracker.price_of(list, model);
-        let price = match known.or_else(|| Price::dearest(list)) {
+        let price = match known.or_else(|| Price::most_expensive(list)) {
             Some(price) => price,
             None if tracker.has_budget() => {
                 return Err(Error::config(format!(
@@ -43,18 +43,18 @@ impl Ask {
             }
             None => Price::per_million(Usd::ZERO, Usd::ZERO),
         };
-        let input = input(provider, &price, outline, bytes, tracker.is_estimating());
+        let input = input(provider, &price, facts, bytes, tracker.is_estimating());
         // Anthropic writes its cache only where it is asked to; others as they like.
-        let may_write_cache = provider != Provider::Anthropic || outline.cached;
-        let output = output(provider, &price, outline);
-        let worst = price.worst(input, output, may_write_cache);
+        let may_write_cache = provider != Provider::Anthropic || facts.cached;
+        let output = output(provider, &price, facts);
+        let max_cost = price.max_cost(input, output, may_write_cache);
         Ok(Self {
             provider,
             model: model.to_owned(),
             list,
             price,
             estimated: known.is_none(),
-            worst,
+            max_cost,
         })
     }
 
@@ -92,16 +92,16 @@ fn list(provider: Provider, host: &str) -> &'static str {
 fn input(
     provider: Provider,
     price: &Price,
-    outline: &Outline,
+    facts: &RequestFacts,
     bytes: usize,
     estimate: bool,
 ) -> u64 {
     let most = price.max_input_tokens.unwrap_or(MOST_INPUT);
-    let (bytes, images) = (bytes as u64, outline.images);
+    let (bytes, images) = (bytes as u64, facts.images);
     if estimate {
-        return most.min(bytes / 3 + images * 1_600 + outline.documents * 10_000);
+        return most.min(bytes / 3 + images * 1_600 + facts.documents * 10_000);
     }
-    if outline.documents > 0 {
+    if facts.documents > 0 {
         return most;
     }
     let image = match provider {
@@ -114,7 +114,7 @@ fn input(
 }
 
 /// The most tokens that the model may write, thoughts included.
-fn output(provider: Provider, price: &Price, outline: &Outline) -> u64 {
+fn output(provider: Provider, price: &Price, facts: &RequestFacts) -> u64 {
     let unasked = || match provider {
         Provider::Anthropic => crate::provider::DEFAULT_MAX_TOKENS.into(),
         // A model that is in no list has no known limit, and its price is a guess: one that were put aside for all
@@ -126,12 +126,12 @@ fn output(provider: Provider, price: &Price, outline: &Outline) -> u64 {
     };
     let asked = match provider {
         // It knows no other name.
-        Provider::Anthropic => outline.max_tokens,
+        Provider::Anthropic => facts.max_tokens,
         // Of the older name and the newer one a server may know either.
-        Provider::OpenAi => outline.max_tokens.max(outline.max_completion_tokens),
+        Provider::OpenAi => facts.max_tokens.max(facts.max_completion_tokens),
     };
     // A name that only some servers know can let a model write more, but is not relied on for less.
-    let most = asked.unwrap_or_else(unasked).max(outline.other_limit);
-    most.saturating_add(outline.predicted)
-        .saturating_mul(outline.replies.max(1))
+    let most = asked.unwrap_or_else(unasked).max(facts.other_limit);
+    most.saturating_add(facts.predicted)
+        .saturating_mul(facts.replies.max(1))
 }

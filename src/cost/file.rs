@@ -16,9 +16,9 @@ use std::time::SystemTime;
 use same_file::Handle;
 
 use self::lines::{First, Header};
-use super::books::{Books, Open};
+use super::books::{LedgerState, OpenReservation};
 use super::reservation::random_id;
-use super::{Budget, Ledger, Refusal, Settled, Usd};
+use super::{Budget, BudgetExceeded, Ledger, Settlement, Usd};
 use crate::runtime::{self, BoxFuture};
 use crate::{Error, Result};
 
@@ -59,7 +59,7 @@ struct Log {
     lines: usize,
     /// How many there were when a rewrite failed.
     lines_at_failure: usize,
-    books: Books,
+    books: LedgerState,
     /// What has happened to the file, if it can no longer be used.
     lost: Option<&'static str>,
 }
@@ -141,7 +141,7 @@ impl Log {
             read,
             lines: 0,
             lines_at_failure: 0,
-            books: Books::default(),
+            books: LedgerState::default(),
             lost: None,
         }
     }
@@ -283,13 +283,13 @@ impl Ledger for FileLedger {
         id: u64,
         budgets: &'a [Budget],
         amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
+    ) -> BoxFuture<'a, Result<Result<(), BudgetExceeded>>> {
         let reserved = self.with(|log, now| {
             match log.books.check(id, budgets, amount, now) {
-                Err(refusal) => return Ok(Err(refusal)),
+                Err(denied) => return Ok(Err(denied)),
                 Ok(false) => {}
                 Ok(true) => {
-                    let open = Open::new(budgets, amount, now);
+                    let open = OpenReservation::new(budgets, amount, now);
                     log.append(&lines::reservation(id, &open), &self.path)?;
                     log.books.open(id, open);
                 }
@@ -299,8 +299,8 @@ impl Ledger for FileLedger {
         Box::pin(std::future::ready(reserved))
     }
 
-    fn settle(&self, id: u64, amount: Usd) -> Settled {
-        Settled::Now(self.with(|log, now| {
+    fn settle(&self, id: u64, amount: Usd) -> Settlement {
+        Settlement::Done(self.with(|log, now| {
             if !log.books.open.contains_key(&id) {
                 return Ok(Vec::new());
             }

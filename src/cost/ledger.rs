@@ -2,9 +2,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::Usd;
-use super::books::{Books, Open};
+use super::books::{LedgerState, OpenReservation};
 use crate::json::quote;
-use crate::runtime::{self, BoxFuture, Shareable};
+use crate::runtime::{self, BoxFuture, MaybeSend, MaybeSync};
 use crate::{Error, Result};
 
 /// A limit on what is spent in a calendar month (UTC), under a name that those who share it have in common.
@@ -55,12 +55,12 @@ pub(super) fn check_name(what: &str, name: String) -> Result<String> {
 /// Why a ledger put nothing aside: the first budget that has not enough left.
 ///
 /// ```
-/// # fn demo(refusal: warmline::Refusal) {
-/// println!("{} of {} are spent, {} reserved", refusal.spent, refusal.budget.limit, refusal.reserved);
+/// # fn demo(denied: warmline::BudgetExceeded) {
+/// println!("{} of {} are spent, {} reserved", denied.spent, denied.budget.limit, denied.reserved);
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct BudgetExceeded {
     /// The budget.
     pub budget: Budget,
     /// What is spent of it this month.
@@ -89,7 +89,7 @@ pub struct Refusal {
 /// assert!(ledger.reserve(3, &budgets, "0.6".parse()?).await?.is_ok());
 /// # Ok(()) }
 /// ```
-pub trait Ledger: Shareable {
+pub trait Ledger: MaybeSend + MaybeSync {
     /// Puts an amount aside in each of the budgets, or in none, under a number that the caller draws at random. One that is
     /// there by its number already is not put aside twice, so that who has heard no answer can ask again.
     ///
@@ -100,11 +100,11 @@ pub trait Ledger: Shareable {
         id: u64,
         budgets: &'a [Budget],
         amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<(), Refusal>>>;
+    ) -> BoxFuture<'a, Result<Result<(), BudgetExceeded>>>;
 
     /// Puts what a call came to in place of what was put aside for it. One that is not known, since it has expired or
     /// is settled, stays as it is.
-    fn settle(&self, id: u64, amount: Usd) -> Settled;
+    fn settle(&self, id: u64, amount: Usd) -> Settlement;
 
     /// What is spent of a budget this month, and what is put aside.
     ///
@@ -117,16 +117,16 @@ pub trait Ledger: Shareable {
 /// reservation was not known or of another month.
 ///
 /// ```
-/// use warmline::{Ledger, MemoryLedger, Settled, Usd};
+/// use warmline::{Ledger, MemoryLedger, Settlement, Usd};
 ///
-/// let Settled::Now(Ok(spent)) = MemoryLedger::default().settle(7, Usd::ZERO) else { panic!() };
+/// let Settlement::Done(Ok(spent)) = MemoryLedger::default().settle(7, Usd::ZERO) else { panic!() };
 /// assert!(spent.is_empty());
 /// ```
-pub enum Settled {
+pub enum Settlement {
     /// It is done, or has failed.
-    Now(Result<Vec<Usd>>),
+    Done(Result<Vec<Usd>>),
     /// A remote ledger has yet to answer; a thread in the background awaits it, so that the call's caller need not.
-    Later(BoxFuture<'static, Result<Vec<Usd>>>),
+    Pending(BoxFuture<'static, Result<Vec<Usd>>>),
 }
 
 /// The ledger of one process, which begins empty.
@@ -135,10 +135,10 @@ pub enum Settled {
 /// let ledger = warmline::MemoryLedger::default();
 /// ```
 #[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<Books>);
+pub struct MemoryLedger(Mutex<LedgerState>);
 
 impl MemoryLedger {
-    fn with<T>(&self, f: impl FnOnce(&mut Books, SystemTime) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut LedgerState, SystemTime) -> T) -> T {
         // Whoever panicked cannot have left a sum half made.
         let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = runtime::wall_clock();
@@ -153,19 +153,19 @@ impl Ledger for MemoryLedger {
         id: u64,
         budgets: &'a [Budget],
         amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
+    ) -> BoxFuture<'a, Result<Result<(), BudgetExceeded>>> {
         let reserved = self.with(|books, now| {
             if books.check(id, budgets, amount, now)? {
-                books.open(id, Open::new(budgets, amount, now));
+                books.open(id, OpenReservation::new(budgets, amount, now));
             }
             Ok(())
         });
         Box::pin(std::future::ready(Ok(reserved)))
     }
 
-    fn settle(&self, id: u64, amount: Usd) -> Settled {
+    fn settle(&self, id: u64, amount: Usd) -> Settlement {
         let spent = self.with(|books, now| books.settle(id, amount, now));
-        Settled::Now(Ok(spent.unwrap_or_default()))
+        Settlement::Done(Ok(spent.unwrap_or_default()))
     }
 
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {

@@ -2,24 +2,23 @@
 
 mod books;
 mod bound;
+mod facts;
 mod file;
 mod ledger;
 mod outbox;
-mod outline;
 mod price;
 pub(crate) mod redis;
 pub(crate) mod remote;
 mod reservation;
 mod totals;
 mod tracker;
-mod usd;
 
-pub(crate) use self::bound::Ask;
+pub(crate) use self::bound::CostEstimate;
+pub(crate) use self::facts::RequestFacts;
 pub use self::file::FileLedger;
-pub use self::ledger::{Budget, Ledger, MemoryLedger, Refusal, Settled};
-pub(crate) use self::outline::Outline;
-pub use self::price::{LongContext, Price};
+pub use self::ledger::{Budget, BudgetExceeded, Ledger, MemoryLedger, Settlement};
+pub use self::price::{Price, PriceTier};
 pub(crate) use self::reservation::Reservation;
 pub use self::totals::ModelSpend;
-pub use self::tracker::{BudgetAlert, BudgetSpend, Cost, CostTracker, Spend};
-pub use self::usd::Usd;
+pub use self::tracker::{BudgetAlert, BudgetSpend, CostTracker, Spend};
+use crate::usd::{Cost, Usd};

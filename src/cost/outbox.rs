@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use super::{Budget, Ledger, Refusal, Settled, Usd};
+use super::{Budget, BudgetExceeded, Ledger, Settlement, Usd};
 use crate::Result;
-use crate::runtime::{self, Shareable};
+use crate::runtime::{self, MaybeSend};
 
 /// How long the last of its holders waits for settlements on their way.
 const LAST_WAIT: Duration = Duration::from_secs(5);
@@ -24,17 +24,17 @@ struct Shared {
     /// Reservations of whose end the ledger has not heard.
     open: AtomicUsize,
     /// Ends that it could not be told.
-    late: Mutex<Vec<End>>,
+    undelivered: Mutex<Vec<PendingSettlement>>,
     retrying: AtomicBool,
     flushing: Mutex<Vec<Waker>>,
 }
 
 /// How a reservation ends.
-struct End {
+struct PendingSettlement {
     id: u64,
     amount: Usd,
     /// Where the ledger could not be reached to reserve it, the budgets that owe it.
-    owed_by: Option<Vec<Budget>>,
+    charge_to: Option<Vec<Budget>>,
 }
 
 impl Outbox {
@@ -42,7 +42,7 @@ impl Outbox {
         Self(Arc::new(Holder(Arc::new(Shared {
             ledger: Arc::new(ledger),
             open: AtomicUsize::new(0),
-            late: Mutex::default(),
+            undelivered: Mutex::default(),
             retrying: AtomicBool::new(false),
             flushing: Mutex::default(),
         }))))
@@ -57,7 +57,7 @@ impl Outbox {
         id: u64,
         budgets: &[Budget],
         amount: Usd,
-    ) -> Result<Result<(), Refusal>> {
+    ) -> Result<Result<(), BudgetExceeded>> {
         let shared = self.shared();
         let reserved = shared.ledger.reserve(id, budgets, amount).await?;
         if reserved.is_ok() {
@@ -69,38 +69,38 @@ impl Outbox {
     }
 
     /// A call goes ahead without a reservation; what it comes to will be owed.
-    pub(super) fn owe(&self) {
+    pub(super) fn proceed_unreserved(&self) {
         self.shared().open.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Undoes a reservation of which it is not known whether it was made.
-    pub(super) fn give_back(&self, id: u64) {
+    pub(super) fn release(&self, id: u64) {
         // If that fails too, its lease ends by itself.
-        if let Settled::Later(given_back) = self.shared().ledger.settle(id, Usd::ZERO) {
+        if let Settlement::Pending(given_back) = self.shared().ledger.settle(id, Usd::ZERO) {
             runtime::background(async move { drop(given_back.await) });
         }
     }
 
-    /// Ends a reservation, or with `owed_by` what was begun without one. `told` hears what is then spent of each budget.
+    /// Ends a reservation, or with `charge_to` what was begun without one. `told` hears what is then spent of each budget.
     pub(super) fn settle(
         &self,
         id: u64,
         amount: Usd,
-        owed_by: Option<&[Budget]>,
-        told: impl FnOnce(&[Usd]) + Shareable + 'static,
+        charge_to: Option<&[Budget]>,
+        told: impl FnOnce(&[Usd]) + MaybeSend + 'static,
     ) {
         let shared = self.shared();
-        let owed_by = owed_by.map(<[Budget]>::to_vec);
-        let end = End {
+        let charge_to = charge_to.map(<[Budget]>::to_vec);
+        let end = PendingSettlement {
             id,
             amount,
-            owed_by,
+            charge_to,
         };
-        let later = match end.owed_by {
+        let later = match end.charge_to {
             Some(_) => None,
             None => match shared.ledger.settle(id, amount) {
-                Settled::Now(spent) => return shared.arrived(end, spent, told),
-                Settled::Later(spent) => Some(spent),
+                Settlement::Done(spent) => return shared.arrived(end, spent, told),
+                Settlement::Pending(spent) => Some(spent),
             },
         };
         let (shared, mut end) = (shared.clone(), end);
@@ -119,14 +119,18 @@ impl Outbox {
 
     /// What the ledger has still to be told.
     pub(super) fn unsettled(&self) -> Usd {
-        self.shared().late().iter().map(|end| end.amount).sum()
+        self.shared()
+            .undelivered()
+            .iter()
+            .map(|end| end.amount)
+            .sum()
     }
 
     pub(super) async fn flush(&self) -> Result<()> {
         let shared = self.shared();
         loop {
-            shared.on_its_way().await;
-            if shared.late().is_empty() {
+            shared.drained().await;
+            if shared.undelivered().is_empty() {
                 return Ok(());
             }
             shared.retry().await?;
@@ -135,11 +139,18 @@ impl Outbox {
 }
 
 impl Shared {
-    fn late(&self) -> MutexGuard<'_, Vec<End>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    fn undelivered(&self) -> MutexGuard<'_, Vec<PendingSettlement>> {
+        self.undelivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn arrived(self: &Arc<Self>, end: End, spent: Result<Vec<Usd>>, told: impl FnOnce(&[Usd])) {
+    fn arrived(
+        self: &Arc<Self>,
+        end: PendingSettlement,
+        spent: Result<Vec<Usd>>,
+        told: impl FnOnce(&[Usd]),
+    ) {
         match spent {
             Ok(spent) => {
                 self.close();
@@ -147,7 +158,7 @@ impl Shared {
             }
             Err(error) => {
                 tracing::warn!(%error, "a call's cost has not reached its ledger yet");
-                self.late().push(end);
+                self.undelivered().push(end);
                 self.wake();
                 self.retry_later();
             }
@@ -166,11 +177,11 @@ impl Shared {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// Until every reservation is ended, or late.
-    async fn on_its_way(&self) {
+    /// Until every reservation is ended, or undelivered.
+    async fn drained(&self) {
         poll_fn(|cx| {
             let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.open.load(Ordering::Relaxed) <= self.late().len() {
+            match self.open.load(Ordering::Relaxed) <= self.undelivered().len() {
                 true => Poll::Ready(()),
                 false => {
                     flushing.push(cx.waker().clone());
@@ -183,27 +194,27 @@ impl Shared {
 
     /// Tells the ledger an end. What fails here can be done again: an end that was owed is by then one that is reserved, if it
     /// came so far, and to reserve or to settle twice is as once.
-    async fn tell(&self, end: &mut End) -> Result<Vec<Usd>> {
-        if let Some(budgets) = &mut end.owed_by {
+    async fn tell(&self, end: &mut PendingSettlement) -> Result<Vec<Usd>> {
+        if let Some(budgets) = &mut end.charge_to {
             // It is spent, whatever the limit.
             let most = Usd::from_pico(u64::MAX);
             budgets.iter_mut().for_each(|budget| budget.limit = most);
-            // A refusal is a sum that no number can hold.
+            // A denied is a sum that no number can hold.
             let _ = self.ledger.reserve(end.id, budgets, end.amount).await?;
-            end.owed_by = None;
+            end.charge_to = None;
         }
         match self.ledger.settle(end.id, end.amount) {
-            Settled::Now(spent) => spent,
-            Settled::Later(spent) => spent.await,
+            Settlement::Done(spent) => spent,
+            Settlement::Pending(spent) => spent.await,
         }
     }
 
-    /// Tells the ledger once more what is late, until it fails again.
+    /// Tells the ledger once more what is undelivered, until it fails again.
     async fn retry(&self) -> Result<()> {
         loop {
             // Nobody else tells it meanwhile.
-            let end = self.late().pop();
-            let mut telling = Telling { shared: self, end };
+            let end = self.undelivered().pop();
+            let mut telling = UndeliveredGuard { shared: self, end };
             let Some(end) = &mut telling.end else {
                 return Ok(());
             };
@@ -215,7 +226,7 @@ impl Shared {
 
     /// Tries again in the background, ever more slowly, and in the end not before the ledger is heard of again.
     fn retry_later(self: &Arc<Self>) {
-        if self.late().is_empty() || self.retrying.swap(true, Ordering::Relaxed) {
+        if self.undelivered().is_empty() || self.retrying.swap(true, Ordering::Relaxed) {
             return;
         }
         let shared = self.clone();
@@ -231,16 +242,16 @@ impl Shared {
     }
 }
 
-/// An end that is being told. It is late again where that fails, or whoever waited for it goes away.
-struct Telling<'a> {
+/// An end that is being told. It is undelivered again where that fails, or whoever waited for it goes away.
+struct UndeliveredGuard<'a> {
     shared: &'a Shared,
-    end: Option<End>,
+    end: Option<PendingSettlement>,
 }
 
-impl Drop for Telling<'_> {
+impl Drop for UndeliveredGuard<'_> {
     fn drop(&mut self) {
         if let Some(end) = self.end.take() {
-            self.shared.late().push(end);
+            self.shared.undelivered().push(end);
             self.shared.wake();
         }
     }
@@ -249,13 +260,13 @@ impl Drop for Telling<'_> {
 impl Drop for Holder {
     fn drop(&mut self) {
         let shared = self.0.clone();
-        if shared.open.load(Ordering::Relaxed) > shared.late().len() {
-            runtime::wait_for(async move { shared.on_its_way().await }, LAST_WAIT);
+        if shared.open.load(Ordering::Relaxed) > shared.undelivered().len() {
+            runtime::wait_for(async move { shared.drained().await }, LAST_WAIT);
         }
-        let late = self.0.late().len();
-        if late > 0 {
+        let undelivered = self.0.undelivered().len();
+        if undelivered > 0 {
             tracing::error!(
-                calls = late,
+                calls = undelivered,
                 "the ledger was never told what these cost; what they had put aside counts as spent"
             );
         }
@@ -269,7 +280,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::*;
-    use crate::cost::books::{Books, Month, Open};
+    use crate::cost::books::{LedgerState, Month, OpenReservation};
     use crate::runtime::BoxFuture;
     use crate::{Error, ErrorKind};
 
@@ -278,7 +289,7 @@ mod tests {
     struct Model(Arc<Mutex<World>>);
 
     struct World {
-        books: Books,
+        books: LedgerState,
         random: fastrand::Rng,
         /// How many of 100 messages are lost.
         lossy: u32,
@@ -332,13 +343,15 @@ mod tests {
             id: u64,
             budgets: &'a [Budget],
             amount: Usd,
-        ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
+        ) -> BoxFuture<'a, Result<Result<(), BudgetExceeded>>> {
             Box::pin(async move {
                 self.travel().await?;
                 let reserved = self.with(|world| {
                     let now = world.now();
                     if world.books.check(id, budgets, amount, now)? {
-                        world.books.open(id, Open::new(budgets, amount, now));
+                        world
+                            .books
+                            .open(id, OpenReservation::new(budgets, amount, now));
                     }
                     Ok(())
                 });
@@ -347,9 +360,9 @@ mod tests {
             })
         }
 
-        fn settle(&self, id: u64, amount: Usd) -> Settled {
+        fn settle(&self, id: u64, amount: Usd) -> Settlement {
             let model = self.clone();
-            Settled::Later(Box::pin(async move {
+            Settlement::Pending(Box::pin(async move {
                 model.travel().await?;
                 let spent = model.with(|world| {
                     let now = world.now();
@@ -394,11 +407,11 @@ mod tests {
             Some(Ok(Ok(()))) => false,
             Some(Ok(Err(_))) => return (Usd::ZERO, Usd::ZERO),
             Some(Err(_)) if fail_open => {
-                outbox.owe();
+                outbox.proceed_unreserved();
                 true
             }
             _ => {
-                outbox.give_back(id);
+                outbox.release(id);
                 // If that is lost too, its lease ends as spent.
                 return (Usd::ZERO, amount);
             }
@@ -430,7 +443,7 @@ mod tests {
         let lossy = random.u32(0..40);
         let calls = random.u64(1..40);
         let model = Model(Arc::new(Mutex::new(World {
-            books: Books::default(),
+            books: LedgerState::default(),
             random,
             lossy,
             begin: (begin, Instant::now()),

@@ -1,13 +1,15 @@
 use std::cmp::Ordering;
 
-use super::Usd;
-use crate::Usage;
+use crate::{Usage, Usd};
 
 /// One model a line, sorted: `list/model`, then in pico-dollars a token the price of input and of output; then, where
 /// they differ, those of `r`eading and `w`riting a cache, of writing it for an `h`our, of `t`hought; the most tokens in (`x`)
 /// and out (`y`); the `b`atch prices of input and output; and for each threshold of long context `>` its tokens and the
 /// prices of input, output, cache reads and cache writes above it (0 where the list has none).
-const TABLE: &str = crate::runtime::PRICES;
+const TABLE: &str = match crate::runtime::COMPACT {
+    false => include_str!("prices.txt"),
+    true => include_str!("prices-edge.txt"),
+};
 
 /// What a model costs, per token.
 ///
@@ -38,7 +40,7 @@ pub struct Price {
     /// Input and output in a batch, where the list has them. Nothing here makes batches; this is for those who do.
     pub batch: Option<(Usd, Usd)>,
     /// The prices of calls whose input is longer than a threshold, from the lowest.
-    pub long_context: [Option<LongContext>; 3],
+    pub tiers: [Option<PriceTier>; 3],
     /// The most tokens that it takes, where that is known.
     pub max_input_tokens: Option<u64>,
     /// The most tokens that it writes, where that is known.
@@ -49,11 +51,11 @@ pub struct Price {
 ///
 /// ```
 /// let price = warmline::Price::lookup("gemini", "gemini-2.5-pro").unwrap();
-/// assert_eq!(price.long_context[0].unwrap().above, 200_000);
+/// assert_eq!(price.tiers[0].unwrap().above, 200_000);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct LongContext {
+pub struct PriceTier {
     /// All input tokens of a call that this is for: more than this many.
     pub above: u64,
     /// As for [`Price::input`].
@@ -89,7 +91,7 @@ impl Price {
             cache_write_1h: input,
             reasoning: output,
             batch: None,
-            long_context: [None; 3],
+            tiers: [None; 3],
             max_input_tokens: None,
             max_output_tokens: None,
         }
@@ -119,9 +121,9 @@ impl Price {
         }
     }
 
-    /// The dearest rates that a list has, for a model that is not in it; none where there is no such list. `cargo xtask prices`
+    /// The most_expensive rates that a list has, for a model that is not in it; none where there is no such list. `cargo xtask prices`
     /// writes them under the name `*`.
-    pub(crate) fn dearest(list: &str) -> Option<Self> {
+    pub(crate) fn most_expensive(list: &str) -> Option<Self> {
         Self::read(line(list, "*")?)
     }
 
@@ -146,12 +148,8 @@ impl Price {
     }
 
     /// The most that a call with so many tokens can cost.
-    pub(crate) fn worst(&self, input: u64, output: u64, may_write_cache: bool) -> Usd {
-        let tiers = self
-            .long_context
-            .iter()
-            .flatten()
-            .map(|tier| tier.above + 1);
+    pub(crate) fn max_cost(&self, input: u64, output: u64, may_write_cache: bool) -> Usd {
+        let tiers = self.tiers.iter().flatten().map(|tier| tier.above + 1);
         let sizes = tiers.filter(|size| *size <= input).chain([0, input]);
         let costs = sizes.map(|size| {
             let rates = self.rates(size);
@@ -166,7 +164,7 @@ impl Price {
 
     /// The prices of a call with so many tokens in.
     fn rates(&self, input: u64) -> Self {
-        let mut tiers = self.long_context.iter().flatten();
+        let mut tiers = self.tiers.iter().flatten();
         let Some(tier) = tiers.rfind(|tier| input > tier.above) else {
             return *self;
         };
@@ -211,14 +209,14 @@ impl Price {
                 "y" => price.max_output_tokens = Some(first),
                 "b" => price.batch = Some((Usd::from_pico(first), usd()?)),
                 ">" => {
-                    let tier = LongContext {
+                    let tier = PriceTier {
                         above: first,
                         input: usd()?,
                         output: usd()?,
                         cache_read: usd()?,
                         cache_write: usd()?,
                     };
-                    let free = price.long_context.iter_mut().find(|tier| tier.is_none());
+                    let free = price.tiers.iter_mut().find(|tier| tier.is_none());
                     *free? = Some(tier);
                 }
                 _ => return None,
@@ -226,7 +224,7 @@ impl Price {
         }
         price.cache_write_1h = hour.unwrap_or(price.cache_write);
         price
-            .long_context
+            .tiers
             .sort_by_key(|tier| tier.map_or(u64::MAX, |tier| tier.above));
         Some(price)
     }
@@ -346,14 +344,14 @@ mod tests {
 
     #[test]
     fn the_dearest_is_as_dear_as_any() {
-        let dearest = Price::dearest("openai").unwrap();
+        let most_expensive = Price::most_expensive("openai").unwrap();
         for (_, model, price) in Price::all().filter(|(list, ..)| *list == "openai") {
             assert!(
-                dearest.input >= price.input && dearest.output >= price.output,
+                most_expensive.input >= price.input && most_expensive.output >= price.output,
                 "{model}"
             );
         }
-        assert_eq!(Price::dearest("nobody"), None);
+        assert_eq!(Price::most_expensive("nobody"), None);
     }
 
     #[test]
@@ -362,7 +360,7 @@ mod tests {
         for (list, model, price) in Price::all() {
             for _ in 0..50 {
                 let (input, output) = (random.u64(0..1_500_000), random.u64(0..100_000));
-                let worst = price.worst(input, output, true);
+                let max_cost = price.max_cost(input, output, true);
                 let read = random.u64(0..=input);
                 let write = random.u64(0..=input - read);
                 let usage = Usage {
@@ -374,7 +372,7 @@ mod tests {
                     reasoning_tokens: random.u64(0..=output),
                     input_includes_cache: false,
                 };
-                assert!(price.cost(&usage) <= worst, "{list}/{model} {usage:?}");
+                assert!(price.cost(&usage) <= max_cost, "{list}/{model} {usage:?}");
                 let inclusive = Usage {
                     input_tokens: input,
                     input_includes_cache: true,

@@ -1,17 +1,17 @@
 //! What the ledgers on other machines have in common: the words in which they are asked and answer.
 
-use super::{Budget, Ledger, Refusal, Settled, Usd};
+use super::{Budget, BudgetExceeded, Ledger, Settlement, Usd};
 use crate::json::quote;
-use crate::runtime::{BoxFuture, Shareable};
+use crate::runtime::{BoxFuture, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, Result, runtime};
 
 /// How the words get there and back.
-pub(crate) trait Remote: Shareable {
+pub(crate) trait LedgerTransport: MaybeSend + MaybeSync {
     /// Asks for one of `reserve`, `settle` and `state`. Amounts are whole pico-dollars.
-    fn ask(
+    fn call(
         &self,
         what: &'static str,
-        words: Vec<String>,
+        args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>>;
 }
 
@@ -36,26 +36,26 @@ fn foreign(word: &str) -> Error {
     )
 }
 
-impl<R: Remote> Ledger for R {
+impl<R: LedgerTransport> Ledger for R {
     fn reserve<'a>(
         &'a self,
         id: u64,
         budgets: &'a [Budget],
         amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<(), Refusal>>> {
-        let mut words = vec![id.to_string(), pico(amount)];
+    ) -> BoxFuture<'a, Result<Result<(), BudgetExceeded>>> {
+        let mut args = vec![id.to_string(), pico(amount)];
         for budget in budgets {
-            words.push(budget.name.clone());
-            words.push(pico(budget.limit));
+            args.push(budget.name.clone());
+            args.push(pico(budget.limit));
         }
-        let answer = runtime::within(self.ask("reserve", words));
+        let answer = runtime::within(self.call("reserve", args));
         Box::pin(async move {
             let answer = answer.await?;
             let Some(name) = answer.first() else {
                 return Ok(Ok(()));
             };
             let budget = budgets.iter().find(|budget| budget.name == *name);
-            Ok(Err(Refusal {
+            Ok(Err(BudgetExceeded {
                 budget: budget.ok_or_else(|| foreign(name))?.clone(),
                 spent: usd(answer.get(1))?,
                 reserved: usd(answer.get(2))?,
@@ -63,15 +63,15 @@ impl<R: Remote> Ledger for R {
         })
     }
 
-    fn settle(&self, id: u64, amount: Usd) -> Settled {
-        let answer = runtime::within(self.ask("settle", vec![id.to_string(), pico(amount)]));
-        Settled::Later(Box::pin(async move {
+    fn settle(&self, id: u64, amount: Usd) -> Settlement {
+        let answer = runtime::within(self.call("settle", vec![id.to_string(), pico(amount)]));
+        Settlement::Pending(Box::pin(async move {
             answer.await?.iter().map(|spent| usd(Some(spent))).collect()
         }))
     }
 
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        let answer = runtime::within(self.ask("state", vec![budget.to_owned()]));
+        let answer = runtime::within(self.call("state", vec![budget.to_owned()]));
         Box::pin(async move {
             let answer = answer.await?;
             Ok((usd(answer.first())?, usd(answer.get(1))?))

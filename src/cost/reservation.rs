@@ -1,23 +1,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Ask, Cost, CostTracker, Usd};
+use super::{Cost, CostEstimate, CostTracker, Usd};
 use crate::{ErrorKind, Reply, Result, runtime};
 
 /// What one attempt has put aside. Dropped without a word, as by a caller who cancels, it settles at what the attempt can
 /// have cost: all of it once something was sent, nothing before.
 pub(crate) struct Reservation {
     tracker: CostTracker,
-    ask: Arc<Ask>,
+    estimate: Arc<CostEstimate>,
     id: u64,
-    hold: Hold,
+    hold: ReservationState,
     sent: AtomicBool,
     settled: AtomicBool,
 }
 
 /// What the ledger holds for an attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(super) enum ReservationState {
     /// There is no budget.
     Nothing,
     /// It has been asked, and has not answered.
@@ -30,16 +30,16 @@ pub(super) enum Hold {
 impl Reservation {
     /// # Errors
     /// `BudgetExceeded`, or that the ledger cannot be reached.
-    pub(crate) async fn make(tracker: &CostTracker, ask: &Arc<Ask>) -> Result<Self> {
+    pub(crate) async fn make(tracker: &CostTracker, estimate: &Arc<CostEstimate>) -> Result<Self> {
         let mut reservation = Self {
             tracker: tracker.clone(),
-            ask: ask.clone(),
+            estimate: estimate.clone(),
             id: random_id(),
-            hold: Hold::Asked,
+            hold: ReservationState::Asked,
             sent: AtomicBool::new(false),
             settled: AtomicBool::new(false),
         };
-        let held = tracker.reserve(reservation.id, ask.worst).await;
+        let held = tracker.reserve(reservation.id, estimate.max_cost).await;
         match &held {
             Ok(hold) => reservation.hold = *hold,
             // A ledger that refuses holds nothing that is to be given back.
@@ -63,7 +63,7 @@ impl Reservation {
 
     /// The reply is whole; it is given its cost.
     pub(crate) fn settle(&self, reply: &mut Reply) {
-        let (price, estimated) = self.ask.price(&self.tracker, &reply.model);
+        let (price, estimated) = self.estimate.price(&self.tracker, &reply.model);
         let cost = match reply.usage_reported {
             true => Cost {
                 usd: price.cost(&reply.usage),
@@ -71,7 +71,7 @@ impl Reservation {
             },
             // It was billed, and nobody says how much.
             false => Cost {
-                usd: self.ask.worst,
+                usd: self.estimate.max_cost,
                 estimated: true,
             },
         };
@@ -83,7 +83,7 @@ impl Reservation {
 
     fn end(&self, cost: Cost, reply: Option<&Reply>) {
         self.tracker
-            .settle(&self.ask, self.id, self.hold, cost, reply);
+            .settle(&self.estimate, self.id, self.hold, cost, reply);
     }
 }
 
@@ -92,11 +92,11 @@ impl Drop for Reservation {
         if *self.settled.get_mut() {
             return;
         }
-        if self.hold == Hold::Asked {
-            return self.tracker.give_back(self.id);
+        if self.hold == ReservationState::Asked {
+            return self.tracker.release(self.id);
         }
         let usd = match *self.sent.get_mut() {
-            true => self.ask.worst,
+            true => self.estimate.max_cost,
             false => Usd::ZERO,
         };
         let estimated = usd != Usd::ZERO;

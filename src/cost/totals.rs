@@ -55,7 +55,7 @@ impl Totals {
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-/// for model in client.cost().spend().await?.models {
+/// for model in client.cost_tracker().spend().await?.models {
 ///     println!("{}: {} calls, ${}", model.model, model.calls, model.cost);
 /// }
 /// # Ok(()) }

@@ -5,29 +5,11 @@ use serde::Serialize;
 
 use super::books::Month;
 use super::outbox::Outbox;
-use super::reservation::Hold;
+use super::reservation::ReservationState;
 use super::totals::{ModelSpend, Totals};
-use super::{Ask, Budget, Ledger, MemoryLedger, Price, Refusal, Usd};
-use crate::runtime::{self, Shareable};
+use super::{Budget, BudgetExceeded, Cost, CostEstimate, Ledger, MemoryLedger, Price, Usd};
+use crate::runtime::{self, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, Reply, Result};
-
-/// What a call cost.
-///
-/// ```no_run
-/// # fn demo(reply: warmline::Reply) {
-/// if let Some(cost) = reply.cost {
-///     println!("${}", cost.usd);
-/// }
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Cost {
-    /// The amount.
-    pub usd: Usd,
-    /// The model's price is not known, and its provider's dearest was taken; or the provider did not say what was used, and
-    /// the most that it can have been was.
-    pub estimated: bool,
-}
 
 /// Follows what calls cost, and holds them to budgets. Cheap to clone; clones, and the clients that are built with them, share
 /// everything.
@@ -39,7 +21,7 @@ pub struct Cost {
 /// use warmline::{Budget, Client, CostTracker, Provider};
 ///
 /// let tracker = CostTracker::new().budget(Budget::monthly("mine", "50".parse()?)?);
-/// let client = Client::builder(Provider::Anthropic).api_key("k").cost(tracker.clone()).build()?;
+/// let client = Client::builder(Provider::Anthropic).api_key("k").cost_tracker(tracker.clone()).build()?;
 /// # Ok::<(), warmline::Error>(())
 /// ```
 #[derive(Clone)]
@@ -59,11 +41,11 @@ struct Settings {
     totals: Arc<Mutex<Totals>>,
 }
 
-trait OnAlert: Shareable {
+trait OnAlert: MaybeSend + MaybeSync {
     fn tell(&self, alert: &BudgetAlert);
 }
 
-impl<F: Fn(&BudgetAlert) + Shareable> OnAlert for F {
+impl<F: Fn(&BudgetAlert) + MaybeSend + MaybeSync> OnAlert for F {
     fn tell(&self, alert: &BudgetAlert) {
         self(alert);
     }
@@ -93,7 +75,7 @@ pub struct BudgetSpend {
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-/// println!("${} in {}", client.cost().spend().await?.total, "this month");
+/// println!("${} in {}", client.cost_tracker().spend().await?.total, "this month");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -133,9 +115,9 @@ impl BudgetAlert {
     /// What was seen.
     ///
     /// ```
-    /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.seen()));
+    /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.summary()));
     /// ```
-    pub fn seen(&self) -> String {
+    pub fn summary(&self) -> String {
         let Self {
             budget,
             percent,
@@ -148,9 +130,9 @@ impl BudgetAlert {
     /// What to change.
     ///
     /// ```
-    /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.advice()));
+    /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.hint()));
     /// ```
-    pub fn advice(&self) -> &'static str {
+    pub fn hint(&self) -> &'static str {
         if self.percent < 100 {
             "raise it (LLM_BUDGET_LIMIT), or see by model what spends it"
         } else {
@@ -161,7 +143,7 @@ impl BudgetAlert {
 
 impl fmt::Display for BudgetAlert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.seen(), self.advice())
+        write!(f, "{}: {}", self.summary(), self.hint())
     }
 }
 
@@ -255,7 +237,10 @@ impl CostTracker {
     /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{alert}"));
     /// ```
     #[must_use]
-    pub fn on_alert(mut self, call: impl Fn(&BudgetAlert) + Shareable + 'static) -> Self {
+    pub fn on_alert(
+        mut self,
+        call: impl Fn(&BudgetAlert) + MaybeSend + MaybeSync + 'static,
+    ) -> Self {
         self.set().on_alert = Some(Arc::new(call));
         self
     }
@@ -348,7 +333,7 @@ impl CostTracker {
     ///
     /// ```
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-    /// client.cost().flush().await
+    /// client.cost_tracker().flush().await
     /// # }
     /// ```
     pub async fn flush(&self) -> Result<()> {
@@ -357,22 +342,25 @@ impl CostTracker {
 
     /// # Errors
     /// `BudgetExceeded`, or that the ledger cannot be reached.
-    pub(super) async fn reserve(&self, id: u64, worst: Usd) -> Result<Hold> {
+    pub(super) async fn reserve(&self, id: u64, max_cost: Usd) -> Result<ReservationState> {
         if !self.has_budget() {
-            return Ok(Hold::Nothing);
+            return Ok(ReservationState::Nothing);
         }
-        let reserved = self.outbox.reserve(id, &self.settings.budgets, worst).await;
-        let Refusal {
+        let reserved = self
+            .outbox
+            .reserve(id, &self.settings.budgets, max_cost)
+            .await;
+        let BudgetExceeded {
             budget,
             spent,
             reserved,
         } = match reserved {
-            Ok(Ok(())) => return Ok(Hold::Reserved),
-            Ok(Err(refusal)) => refusal,
+            Ok(Ok(())) => return Ok(ReservationState::Reserved),
+            Ok(Err(denied)) => denied,
             Err(error) if self.settings.fail_open => {
                 tracing::warn!(%error, "a call goes ahead without its ledger, and owes what it costs");
-                self.outbox.owe();
-                return Ok(Hold::Owing);
+                self.outbox.proceed_unreserved();
+                return Ok(ReservationState::Owing);
             }
             Err(error) => return Err(error),
         };
@@ -387,30 +375,37 @@ impl CostTracker {
             " spent and $",
             &reserved.to_string(),
             " reserved, and this call can cost $",
-            &worst.to_string(),
+            &max_cost.to_string(),
             "; lower max_tokens, wait for calls under way, or raise the budget (LLM_BUDGET_LIMIT)",
         ];
         let kind = ErrorKind::BudgetExceeded {
             limit,
             spent,
             reserved,
-            needed: worst,
+            needed: max_cost,
         };
         Err(Error::new(kind, message.concat()))
     }
 
-    pub(super) fn give_back(&self, id: u64) {
-        self.outbox.give_back(id);
+    pub(super) fn release(&self, id: u64) {
+        self.outbox.release(id);
     }
 
     /// A reply, or the lack of one, and what it costs.
-    pub(super) fn settle(&self, ask: &Ask, id: u64, hold: Hold, cost: Cost, reply: Option<&Reply>) {
-        self.settings.count(ask, cost, reply);
-        let owed_by = (hold == Hold::Owing).then_some(&*self.settings.budgets);
-        if hold != Hold::Nothing {
+    pub(super) fn settle(
+        &self,
+        estimate: &CostEstimate,
+        id: u64,
+        hold: ReservationState,
+        cost: Cost,
+        reply: Option<&Reply>,
+    ) {
+        self.settings.count(estimate, cost, reply);
+        let charge_to = (hold == ReservationState::Owing).then_some(&*self.settings.budgets);
+        if hold != ReservationState::Nothing {
             let settings = self.settings.clone();
             let told = move |spent: &[Usd]| settings.alert(spent);
-            self.outbox.settle(id, cost.usd, owed_by, told);
+            self.outbox.settle(id, cost.usd, charge_to, told);
         }
     }
 }
@@ -428,9 +423,9 @@ impl Settings {
         f(month, &mut totals)
     }
 
-    fn count(&self, ask: &Ask, cost: Cost, reply: Option<&Reply>) {
+    fn count(&self, estimate: &CostEstimate, cost: Cost, reply: Option<&Reply>) {
         self.with_totals(|_, totals| {
-            let model = totals.of(ask.provider, &ask.model);
+            let model = totals.of(estimate.provider, &estimate.model);
             model.calls += 1;
             model.cost = model.cost + cost.usd;
             model.estimated |= cost.estimated;
@@ -480,7 +475,7 @@ impl Settings {
                 spent,
                 limit,
             };
-            tracing::warn!(budget = alert.budget, percent, %spent, %limit, advice = alert.advice(), "budget threshold passed");
+            tracing::warn!(budget = alert.budget, percent, %spent, %limit, hint = alert.hint(), "budget threshold passed");
             if let Some(call) = &self.on_alert {
                 call.tell(&alert);
             }

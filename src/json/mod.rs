@@ -3,66 +3,20 @@
 //! the text that it is.
 
 mod read;
+mod scan;
 mod value;
 mod write;
 
 pub(crate) use self::read::{Malformed, Reader, Stopped, is_object, whole_number};
-pub use self::value::Json;
-pub(crate) use self::write::Writer;
-
-/// How many bytes messages, spans and statistics show of a text that someone else chose.
-const SHOWN: usize = 256;
-
-/// A text as a JSON string: how messages quote what they name, since it shows what is not printable. Of a long one the
-/// start is shown.
-pub(crate) fn quote(text: &str) -> String {
-    let shown = shorten(text);
-    let mut json = Writer::default();
-    match shown.len() == text.len() {
-        true => json.text(shown),
-        false => json.text(&[shown, "…"].concat()),
-    }
-    json.into_text()
-}
-
-/// The start of a text, as much of it as is shown.
-pub(crate) fn shorten(text: &str) -> &str {
-    let end = text.floor_char_boundary(SHOWN);
-    text.get(..end).unwrap_or_default()
-}
-
-/// How many bytes at the start of `text` stand in a JSON string as they are: neither a quote, nor a backslash,
-/// nor a control character. Eight are looked at at once (see "Bit Twiddling Hacks", "haszero").
-fn plain(text: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    let (eights, rest) = text.as_chunks::<8>();
-    let mut at = 0;
-    for eight in eights {
-        let x = u64::from_le_bytes(*eight);
-        let (quote, backslash) = (x ^ (ONES * 0x22), x ^ (ONES * 0x5c));
-        let special = (x.wrapping_sub(ONES * 0x20) & !x)
-            | (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash);
-        if special & HIGH != 0 {
-            return at + (special & HIGH).trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    for byte in rest {
-        if matches!(byte, b'"' | b'\\' | 0..0x20) {
-            break;
-        }
-        at += 1;
-    }
-    at
-}
+pub use self::value::RawJson;
+pub(crate) use self::write::{Writer, quote, shorten};
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
+    use super::scan::unescaped_prefix_len;
     use super::*;
 
     fn read(text: &str) -> Result<&str, Malformed> {
@@ -98,7 +52,7 @@ mod tests {
         fn what_serde_json_writes_is_read(value in any_value()) {
             for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
                 prop_assert_eq!(read(&text).unwrap(), text.as_str());
-                let json: Json = text.parse().unwrap();
+                let json: RawJson = text.parse().unwrap();
                 prop_assert_eq!(serde_json::to_value(&json).unwrap(), value.clone());
                 prop_assert_eq!(serde_json::to_string(&json).unwrap(), text);
             }
@@ -132,7 +86,7 @@ mod tests {
         #[test]
         fn the_plain_start_of_a_text_is_found(text in any::<Vec<u8>>()) {
             let special = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
-            prop_assert_eq!(plain(&text), text.iter().position(special).unwrap_or(text.len()));
+            prop_assert_eq!(unescaped_prefix_len(&text), text.iter().position(special).unwrap_or(text.len()));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::plain;
+use super::scan::unescaped_prefix_len;
 
 /// As many as `serde_json` allows.
 const MAX_DEPTH: u8 = 127;
@@ -310,7 +310,7 @@ impl<'a> Reader<'a> {
     fn string(&mut self) -> Result<Cow<'a, str>> {
         self.at += 1;
         let from = self.at;
-        self.at += plain(self.rest());
+        self.at += unescaped_prefix_len(self.rest());
         if self.here() == Some(b'"') {
             let text = self.slice(from);
             self.at += 1;
@@ -331,7 +331,7 @@ impl<'a> Reader<'a> {
                 None => return self.expected("the end of a string"),
             }
             let from = self.at;
-            self.at += plain(self.rest());
+            self.at += unescaped_prefix_len(self.rest());
             text.push_str(self.slice(from));
         }
     }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Reader, Stopped, quote};
+use super::read::{Reader, Stopped};
+use super::write::quote;
 use crate::{Error, Result};
 
 /// A JSON value of any shape, such as a schema, kept as it was written.
@@ -17,21 +18,21 @@ use crate::{Error, Result};
 /// feature `preserve_order` is on.
 ///
 /// ```
-/// use warmline::Json;
+/// use warmline::RawJson;
 ///
-/// let schema: Json = r#"{"type": "object", "properties": {"why": {}, "verdict": {}}}"#.parse()?;
+/// let schema: RawJson = r#"{"type": "object", "properties": {"why": {}, "verdict": {}}}"#.parse()?;
 /// assert!(schema.as_str().ends_with(r#"{"why": {}, "verdict": {}}}"#));
-/// assert_eq!(Json::from(serde_json::json!([1, null])).as_str(), "[1,null]");
+/// assert_eq!(RawJson::from(serde_json::json!([1, null])).as_str(), "[1,null]");
 /// # Ok::<(), warmline::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Json(Box<str>);
+pub struct RawJson(Box<str>);
 
-impl Json {
+impl RawJson {
     /// Its text.
     ///
     /// ```
-    /// assert_eq!(warmline::Json::from(serde_json::json!("a")).as_str(), "\"a\"");
+    /// assert_eq!(warmline::RawJson::from(serde_json::json!("a")).as_str(), "\"a\"");
     /// ```
     pub fn as_str(&self) -> &str {
         &self.0
@@ -43,7 +44,7 @@ impl Json {
     }
 }
 
-impl FromStr for Json {
+impl FromStr for RawJson {
     type Err = Error;
 
     /// # Errors
@@ -58,25 +59,25 @@ impl FromStr for Json {
     }
 }
 
-impl From<serde_json::Value> for Json {
+impl From<serde_json::Value> for RawJson {
     fn from(value: serde_json::Value) -> Self {
         Self(value.to_string().into())
     }
 }
 
-impl fmt::Debug for Json {
+impl fmt::Debug for RawJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl fmt::Display for Json {
+impl fmt::Display for RawJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Serialize for Json {
+impl Serialize for RawJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw = RawValue::from_string(self.0.to_string());
         raw.map_err(serde::ser::Error::custom)?

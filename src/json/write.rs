@@ -1,6 +1,6 @@
 //! Writing.
 
-use super::plain;
+use super::scan::unescaped_prefix_len;
 use crate::runtime;
 
 /// A JSON text in the making. Commas come of themselves: one is due wherever the last byte ends a value.
@@ -58,7 +58,7 @@ impl Writer {
         let mut rest = text;
         loop {
             let (as_it_is, tail) = rest
-                .split_at_checked(plain(rest.as_bytes()))
+                .split_at_checked(unescaped_prefix_len(rest.as_bytes()))
                 .unwrap_or((rest, ""));
             self.0.push_str(as_it_is);
             let Some(byte) = tail.bytes().next() else {
@@ -113,4 +113,24 @@ impl Writer {
             false => self.raw("null"),
         }
     }
+}
+
+/// The number of bytes that messages, spans and statistics show of a text that someone else chose.
+const SHOWN: usize = 256;
+
+/// Returns the text as a JSON string, which shows unprintable characters. Only the start of a long text is kept.
+pub(crate) fn quote(text: &str) -> String {
+    let shown = shorten(text);
+    let mut json = Writer::default();
+    match shown.len() == text.len() {
+        true => json.text(shown),
+        false => json.text(&[shown, "…"].concat()),
+    }
+    json.into_text()
+}
+
+/// Returns the start of a text, at most 256 bytes.
+pub(crate) fn shorten(text: &str) -> &str {
+    let end = text.floor_char_boundary(SHOWN);
+    text.get(..end).unwrap_or_default()
 }

@@ -1,12 +1,16 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Something about a pool that should be changed.
+use crate::runtime::{MaybeSend, MaybeSync};
+
+/// A sign that a pool's limits do not fit its use.
 ///
-/// Each kind is told at most once a minute: as a `tracing` event, to [`ClientBuilder::on_pool_alert`](crate::ClientBuilder::on_pool_alert),
-/// and in the count of [`PoolStats::alerts`](crate::PoolStats::alerts).
+/// Each kind is reported at most once a minute: as a `tracing` event, to
+/// [`ClientBuilder::on_pool_alert`](crate::ClientBuilder::on_pool_alert), and in the count
+/// [`PoolStats::alerts`](crate::PoolStats::alerts).
 ///
 /// ```
 /// use warmline::{Client, Provider};
@@ -16,17 +20,17 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PoolAlert {
-    /// Which of those that there are.
+    /// The kind of alert.
     pub kind: PoolAlertKind,
     /// What was seen.
-    pub seen: String,
+    pub summary: String,
     /// What to change.
-    pub advice: String,
+    pub hint: String,
 }
 
 impl fmt::Display for PoolAlert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.seen, self.advice)
+        write!(f, "{}: {}", self.summary, self.hint)
     }
 }
 
@@ -79,7 +83,7 @@ impl PoolAlertKind {
 pub struct AlertThresholds {
     /// How long a call may wait for a connection: 1 s.
     pub wait: Duration,
-    /// How long the pool is watched before the shares are looked at: 10 s.
+    /// How long the pool is watched before the multiplexed are looked at: 10 s.
     pub window: Duration,
     /// For how much of a window all connections may be in use while calls wait, in percent: 80.
     pub exhausted_percent: u8,
@@ -97,3 +101,15 @@ impl Default for AlertThresholds {
         }
     }
 }
+
+/// Which alerts a pool raises, and who is called for them.
+#[derive(Clone, Default)]
+pub(crate) struct Alerts {
+    pub(crate) thresholds: AlertThresholds,
+    pub(crate) callback: Option<Arc<dyn OnPoolAlert>>,
+}
+
+/// A caller's callback for alerts.
+pub(crate) trait OnPoolAlert: Fn(&PoolAlert) + MaybeSend + MaybeSync {}
+
+impl<F: Fn(&PoolAlert) + MaybeSend + MaybeSync> OnPoolAlert for F {}

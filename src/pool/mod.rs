@@ -1,10 +1,23 @@
-//! How many connections there may be, and what is known of them. The gate that keeps to it stands with
-//! the connections, in the native transport: elsewhere they are the runtime's.
+//! The connection pool: its limits, its state, its statistics and its alerts. It is tested without sockets.
 
 mod alert;
 mod limits;
 mod stats;
 
-pub use alert::{AlertThresholds, PoolAlert, PoolAlertKind};
-pub use limits::Limits;
-pub use stats::{Histogram, PoolStats};
+pub(crate) use self::alert::Alerts;
+pub use self::alert::{AlertThresholds, PoolAlert, PoolAlertKind};
+pub use self::limits::Limits;
+pub use self::stats::{Histogram, PoolStats};
+
+// On WebAssembly the runtime owns the connections.
+crate::runtime::native_only! {
+    mod connection;
+    mod connections;
+    mod histogram;
+    mod monitor;
+    mod state;
+
+    pub(crate) use self::connection::Connection;
+    pub(crate) use self::connections::{Checkout, ConnectionPermit, Pool, PooledConnection, WeakPool};
+    pub(crate) use self::state::MAX_STREAMS_PER_CONNECTION;
+}

@@ -41,11 +41,11 @@ pub struct PoolStats {
     /// Calls that were served by a connection that was already open.
     pub reused: Option<u64>,
     /// Calls that found the pool exhausted and had to wait.
-    pub exhausted: Option<u64>,
+    pub acquire_waits: Option<u64>,
     /// How many [`PoolAlert`](crate::PoolAlert)s were given.
     pub alerts: Option<u64>,
     /// How long calls waited for a place, those that did not wait included.
-    pub wait: Histogram,
+    pub acquire_wait: Histogram,
     /// How long connections took to make: name resolution, TCP, TLS and proxy together.
     pub handshake: Option<Histogram>,
 }

@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 
-use super::assembly::Assembly;
-use super::{body, error, read_json, request_id};
+use super::accumulator::Accumulator;
+use super::error;
+use super::wire::{body, read_json, request_id};
+use crate::headers::ResponseHeaders;
 use crate::json::{Reader, Stopped, Writer, is_object};
-use crate::transport::Headers;
 use crate::{
-    CacheTtl, Error, Part, Provider, Reply, Request, Result, Source, StopReason, ToolCall,
+    CacheTtl, Error, MediaSource, Part, Provider, Reply, Request, Result, StopReason, ToolCall,
     ToolChoice, Usage,
 };
 
@@ -25,7 +26,12 @@ pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<Str
         body.field("max_tokens", |json| json.count(max_tokens.into()));
         match request.system.as_slice() {
             [] => {}
-            [Part::Text { text, cache: None }] => body.text("system", text),
+            [
+                Part::Text {
+                    text,
+                    cache_control: None,
+                },
+            ] => body.text("system", text),
             parts => body.field("system", |json| json.list(parts, block)),
         }
         body.field("messages", |json| {
@@ -33,7 +39,7 @@ pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<Str
                 json.object(|json| {
                     json.field("role", message.role.name());
                     // A thought without its signature came from another provider, and this one would refuse it.
-                    let foreign = |part: &&Part| {
+                    let malformed = |part: &&Part| {
                         matches!(
                             part,
                             Part::Reasoning {
@@ -42,7 +48,7 @@ pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<Str
                             }
                         )
                     };
-                    let content = message.content.iter().filter(|part| !foreign(part));
+                    let content = message.content.iter().filter(|part| !malformed(part));
                     json.key("content").list(content, block);
                 });
             });
@@ -78,13 +84,13 @@ pub(super) fn encode(request: &Request, model: &str, stream: bool) -> Result<Str
                 json.object(|json| json.field("type", "adaptive"))
             });
         }
-        if effort.is_some() || request.output_schema.is_some() {
+        if effort.is_some() || request.response_format.is_some() {
             body.field("output_config", |json| {
                 json.object(|json| {
                     if let Some(effort) = effort {
                         json.field("effort", effort.name());
                     }
-                    if let Some(shape) = &request.output_schema {
+                    if let Some(shape) = &request.response_format {
                         json.key("format").object(|json| {
                             json.field("type", "json_schema");
                             json.key("schema").raw(shape.schema.as_str());
@@ -112,27 +118,30 @@ fn block(json: &mut Writer, part: &Part) {
         );
         let mut mark = None;
         match part {
-            Part::Text { text, cache } => {
+            Part::Text {
+                text,
+                cache_control,
+            } => {
                 json.field("text", text);
-                mark = *cache;
+                mark = *cache_control;
             }
             Part::Image {
                 source: from,
-                cache,
+                cache_control,
             } => {
                 source(json, from);
-                mark = *cache;
+                mark = *cache_control;
             }
             Part::Document {
                 source: from,
                 title,
-                cache,
+                cache_control,
             } => {
                 source(json, from);
                 if let Some(title) = title {
                     json.field("title", title);
                 }
-                mark = *cache;
+                mark = *cache_control;
             }
             Part::ToolUse(call) => {
                 json.field("id", &call.id);
@@ -148,14 +157,14 @@ fn block(json: &mut Writer, part: &Part) {
                 tool_use_id,
                 content,
                 is_error,
-                cache,
+                cache_control,
             } => {
                 json.field("tool_use_id", tool_use_id);
                 json.key("content").list(content, block);
                 if *is_error {
                     json.key("is_error").flag(true);
                 }
-                mark = *cache;
+                mark = *cache_control;
             }
             Part::Reasoning { text, signature } => {
                 json.field("thinking", text);
@@ -167,15 +176,15 @@ fn block(json: &mut Writer, part: &Part) {
     });
 }
 
-fn source(json: &mut Writer, source: &Source) {
+fn source(json: &mut Writer, source: &MediaSource) {
     json.key("source").object(|json| {
         let (kind, fields) = match source {
-            Source::Base64 { media_type, data } => (
+            MediaSource::Base64 { media_type, data } => (
                 "base64",
                 [("media_type", media_type.as_str()), ("data", data)],
             ),
-            Source::Url { url } => ("url", [("url", url.as_str()), ("", "")]),
-            Source::Text { text } => ("text", [("media_type", "text/plain"), ("data", text)]),
+            MediaSource::Url { url } => ("url", [("url", url.as_str()), ("", "")]),
+            MediaSource::Text { text } => ("text", [("media_type", "text/plain"), ("data", text)]),
         };
         json.field("type", kind);
         for (name, value) in fields.into_iter().filter(|(name, _)| !name.is_empty()) {
@@ -206,13 +215,13 @@ fn tool(json: &mut Writer, tool: &crate::Tool) {
         if tool.strict {
             json.key("strict").flag(true);
         }
-        cache_control(json, tool.cache);
+        cache_control(json, tool.cache_control);
     });
 }
 
 /// The type of the choice, and the tool's name where one is chosen.
 fn tool_choice(request: &Request) -> Result<Option<(&'static str, Option<&str>)>> {
-    if request.tools.is_empty() && request.extra_field("tools").is_none() {
+    if request.tools.is_empty() && request.extra_body_field("tools").is_none() {
         return match request.tool_choice {
             Some(ToolChoice::Any | ToolChoice::Tool(_)) => Err(Error::config(
                 "tool_choice asks for a tool, and the request has no tools",
@@ -232,7 +241,7 @@ fn tool_choice(request: &Request) -> Result<Option<(&'static str, Option<&str>)>
 
 /// Reads the usage, and loosely. A stream reports it in parts, each cumulative: what a later one leaves out
 /// stays.
-fn lay_over(json: &mut Reader<'_>, usage: &mut Usage) -> Result<bool, Stopped> {
+fn merge_usage(json: &mut Reader<'_>, usage: &mut Usage) -> Result<bool, Stopped> {
     if json.peek() != Some(b'{') {
         return json.pass().map(|()| false);
     }
@@ -262,7 +271,7 @@ fn lay_over(json: &mut Reader<'_>, usage: &mut Usage) -> Result<bool, Stopped> {
     Ok(true)
 }
 
-pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
+pub(super) fn decode(headers: &ResponseHeaders, body: &[u8]) -> Result<Reply> {
     let mut reply = Reply::new(Provider::Anthropic);
     let (mut content, mut failed) = (false, false);
     read_json("the reply", body, |json| {
@@ -282,7 +291,7 @@ pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
                     reply.stop_reason = reason.map(StopReason::from);
                 }
                 "stop_sequence" => reply.stop_sequence = json.text()?.map(Cow::into_owned),
-                "usage" => reply.usage_reported = lay_over(json, &mut reply.usage)?,
+                "usage" => reply.usage_reported = merge_usage(json, &mut reply.usage)?,
                 "error" => failed = json.skip()? != "null",
                 _ => json.pass()?,
             }
@@ -291,7 +300,7 @@ pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
     })?;
     if failed {
         let id = request_id(headers);
-        return Err(error::error_inside(
+        return Err(error::embedded_error(
             Provider::Anthropic,
             body,
             id.as_deref(),
@@ -374,16 +383,16 @@ impl<'a> WireBlock<'a> {
 
 /// What a stream of this dialect must remember from one event to the next.
 #[derive(Debug, Default)]
-pub(super) struct Blocks {
+pub(super) struct StreamState {
     /// The tool call whose arguments are coming: blocks come one after another.
     open_call: Option<usize>,
 }
 
-impl Blocks {
-    pub(super) fn take(&mut self, assembly: &mut Assembly, data: &[u8]) -> Result<()> {
+impl StreamState {
+    pub(super) fn take(&mut self, accumulator: &mut Accumulator, data: &[u8]) -> Result<()> {
         let mut kind = Cow::default();
         let mut block = WireBlock::default();
-        let reply = &mut assembly.reply;
+        let reply = &mut accumulator.reply;
         let (mut id, mut model) = (Cow::default(), Cow::default());
         read_json("an event of the stream", data, |json| {
             json.object()?;
@@ -391,7 +400,7 @@ impl Blocks {
                 match &*key {
                     "type" => kind = json.text()?.unwrap_or_default(),
                     "delta" | "content_block" => block = WireBlock::read(json)?,
-                    "usage" => reply.usage_reported |= lay_over(json, &mut reply.usage)?,
+                    "usage" => reply.usage_reported |= merge_usage(json, &mut reply.usage)?,
                     "message" if json.peek() == Some(b'{') => {
                         json.object()?;
                         while let Some(key) = json.key()? {
@@ -399,7 +408,7 @@ impl Blocks {
                                 "id" => id = json.text()?.unwrap_or_default(),
                                 "model" => model = json.text()?.unwrap_or_default(),
                                 "usage" => {
-                                    reply.usage_reported |= lay_over(json, &mut reply.usage)?;
+                                    reply.usage_reported |= merge_usage(json, &mut reply.usage)?;
                                 }
                                 _ => json.pass()?,
                             }
@@ -412,28 +421,28 @@ impl Blocks {
         })?;
         match &*kind {
             "content_block_delta" => {
-                assembly.text(&block.text);
-                assembly.reasoning(&block.thinking);
-                assembly.signature(&block.signature);
+                accumulator.text(&block.text);
+                accumulator.reasoning(&block.thinking);
+                accumulator.signature(&block.signature);
                 if let Some(call) = self.open_call {
-                    assembly.tool_delta(call, &block.partial_json);
+                    accumulator.tool_delta(call, &block.partial_json);
                 }
             }
-            "content_block_start" => self.open(assembly, block),
-            "content_block_stop" => self.close(assembly),
-            "message_start" => assembly.start(&id, &model),
+            "content_block_start" => self.open(accumulator, block),
+            "content_block_stop" => self.close(accumulator),
+            "message_start" => accumulator.start(&id, &model),
             "message_delta" => {
                 if let Some(reason) = block.stop_reason {
-                    assembly.stop(&reason);
+                    accumulator.stop(&reason);
                 }
                 if let Some(sequence) = block.stop_sequence {
-                    assembly.reply.stop_sequence = Some(sequence.into_owned());
+                    accumulator.reply.stop_sequence = Some(sequence.into_owned());
                 }
             }
-            "message_stop" => assembly.end(),
+            "message_stop" => accumulator.end(),
             "error" => {
-                let id = assembly.reply.request_id.as_deref();
-                return Err(error::error_inside(Provider::Anthropic, data, id));
+                let id = accumulator.reply.request_id.as_deref();
+                return Err(error::embedded_error(Provider::Anthropic, data, id));
             }
             // `ping`, and whatever the provider adds next.
             _ => {}
@@ -441,33 +450,33 @@ impl Blocks {
         Ok(())
     }
 
-    fn open(&mut self, assembly: &mut Assembly, block: WireBlock<'_>) {
-        self.close(assembly);
-        assembly.open_part();
+    fn open(&mut self, accumulator: &mut Accumulator, block: WireBlock<'_>) {
+        self.close(accumulator);
+        accumulator.open_part();
         match &*block.kind {
-            "text" => assembly.text(&block.text),
+            "text" => accumulator.text(&block.text),
             "thinking" => {
-                assembly.reasoning(&block.thinking);
-                assembly.signature(&block.signature);
+                accumulator.reasoning(&block.thinking);
+                accumulator.signature(&block.signature);
             }
             "tool_use" => {
-                let call = assembly.tool_start(&block.id, &block.name);
+                let call = accumulator.tool_start(&block.id, &block.name);
                 self.open_call = Some(call);
                 // Empty here as a rule, since the arguments come as deltas.
                 if let Some(input) = block.input.filter(|input| *input != "{}") {
-                    assembly.tool_delta(call, input);
+                    accumulator.tool_delta(call, input);
                 }
             }
-            "redacted_thinking" => assembly.push(Part::RedactedReasoning {
+            "redacted_thinking" => accumulator.push(Part::RedactedReasoning {
                 data: block.data.into_owned(),
             }),
             _ => {}
         }
     }
 
-    fn close(&mut self, assembly: &mut Assembly) {
+    fn close(&mut self, accumulator: &mut Accumulator) {
         if let Some(call) = self.open_call.take() {
-            assembly.tool_end(call);
+            accumulator.tool_end(call);
         }
     }
 }

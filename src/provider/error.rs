@@ -2,23 +2,23 @@
 
 use std::time::SystemTime;
 
-use super::request_id;
+use super::wire::request_id;
 use crate::error::Details;
+use crate::headers::ResponseHeaders;
 use crate::json::{Reader, Stopped, quote};
-use crate::transport::Headers;
 use crate::{Error, ErrorKind, Provider, retry};
 
 /// An error response: status, headers and the (bounded) body, as far as it could be read.
 pub(crate) fn decode_error(
     provider: Provider,
     status: u16,
-    headers: &Headers,
+    headers: &ResponseHeaders,
     body: &[u8],
     now: SystemTime,
 ) -> Error {
     let text = String::from_utf8_lossy(body).into_owned();
-    let said = Said::read(&text).unwrap_or_default();
-    let message = said.message.clone().unwrap_or_else(|| {
+    let error_body = ErrorBody::read(&text).unwrap_or_default();
+    let message = error_body.message.clone().unwrap_or_else(|| {
         let text = text.trim();
         match text.char_indices().nth(300) {
             _ if text.is_empty() => "no error body".to_owned(),
@@ -28,7 +28,7 @@ pub(crate) fn decode_error(
     });
     let mut error = build(
         provider,
-        said,
+        error_body,
         message,
         Details {
             status: Some(status),
@@ -42,7 +42,7 @@ pub(crate) fn decode_error(
     if (300..400).contains(&status)
         && let Some(location) = headers.get("location")
     {
-        error = error.because(&format!(
+        error = error.with_reason(&format!(
             "redirects are not followed, so that the key goes nowhere else; set the base URL to {} if that is right",
             quote(location)
         ));
@@ -51,15 +51,15 @@ pub(crate) fn decode_error(
 }
 
 /// An error object that came inside a 200: an `error` event of a stream, or a whole body.
-pub(super) fn error_inside(provider: Provider, body: &[u8], headers_id: Option<&str>) -> Error {
+pub(super) fn embedded_error(provider: Provider, body: &[u8], headers_id: Option<&str>) -> Error {
     let text = String::from_utf8_lossy(body).into_owned();
-    let said = Said::read(&text).unwrap_or_default();
-    let message = said.message.clone().unwrap_or_else(|| text.clone());
+    let error_body = ErrorBody::read(&text).unwrap_or_default();
+    let message = error_body.message.clone().unwrap_or_else(|| text.clone());
     // The status that the same error would have had. 500 stands for what no table names: retried.
-    let status = said
+    let status = error_body
         .status
         .and_then(|status| u16::try_from(status).ok())
-        .unwrap_or(match said.error_type.as_deref().unwrap_or_default() {
+        .unwrap_or(match error_body.error_type.as_deref().unwrap_or_default() {
             "invalid_request_error" => 400,
             "authentication_error" => 401,
             "billing_error" => 402,
@@ -73,7 +73,7 @@ pub(super) fn error_inside(provider: Provider, body: &[u8], headers_id: Option<&
         });
     build(
         provider,
-        said,
+        error_body,
         message,
         Details {
             status: Some(status),
@@ -84,10 +84,18 @@ pub(super) fn error_inside(provider: Provider, body: &[u8], headers_id: Option<&
     )
 }
 
-fn build(provider: Provider, said: Said, message: String, mut details: Details) -> Error {
-    let quota = said.quota_spent();
+fn build(
+    provider: Provider,
+    error_body: ErrorBody,
+    message: String,
+    mut details: Details,
+) -> Error {
+    let quota = error_body.quota_spent();
     let status = details.status.unwrap_or_default();
-    let code = said.code.clone().or_else(|| said.error_type.clone());
+    let code = error_body
+        .code
+        .clone()
+        .or_else(|| error_body.error_type.clone());
     let label = code.as_deref().map(|c| format!(" {c}")).unwrap_or_default();
     let advice = match status {
         429 if !quota => "; slow down or raise the account's limits",
@@ -113,9 +121,9 @@ fn build(provider: Provider, said: Said, message: String, mut details: Details) 
     if quota {
         details.should_retry = Some(false);
     }
-    details.request_id = details.request_id.or(said.request_id);
-    details.error_type = said.error_type;
-    details.code = said.code;
+    details.request_id = details.request_id.or(error_body.request_id);
+    details.error_type = error_body.error_type;
+    details.code = error_body.code;
     Error::new(kind, text)
         .with_provider(provider)
         .with_details(details)
@@ -126,7 +134,7 @@ fn build(provider: Provider, said: Said, message: String, mut details: Details) 
 /// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`,
 /// `{"detail":…}` (FastAPI servers).
 #[derive(Default)]
-struct Said {
+struct ErrorBody {
     message: Option<String>,
     error_type: Option<String>,
     code: Option<String>,
@@ -141,39 +149,44 @@ fn word(json: &mut Reader<'_>) -> Result<Option<String>, Stopped> {
     Ok(Some(text.into_owned()).filter(|text| words && !text.is_empty()))
 }
 
-impl Said {
+impl ErrorBody {
     fn read(body: &str) -> Result<Self, Stopped> {
         let mut json = Reader::new(body);
-        let said = Self::object(&mut json)?;
-        json.end().map(|()| said)
+        let error_body = Self::object(&mut json)?;
+        json.end().map(|()| error_body)
     }
 
     fn object(json: &mut Reader<'_>) -> Result<Self, Stopped> {
-        let (mut said, mut inner, mut detail) = (Self::default(), None, None);
+        let (mut error_body, mut inner, mut detail) = (Self::default(), None, None);
         json.object()?;
         while let Some(key) = json.key()? {
             match &*key {
                 "error" if json.peek() == Some(b'{') => inner = Some(Self::object(json)?),
-                "error" => said.message = said.message.or(word(json)?),
-                "message" => said.message = word(json)?.or(said.message),
-                "type" => said.error_type = word(json)?.filter(|t| t != "error"),
-                "code" => said.code = word(json)?,
-                "status" => said.status = said.status.or(json.count()?),
-                "request_id" => said.request_id = word(json)?,
+                "error" => error_body.message = error_body.message.or(word(json)?),
+                "message" => error_body.message = word(json)?.or(error_body.message),
+                "type" => error_body.error_type = word(json)?.filter(|t| t != "error"),
+                "code" => error_body.code = word(json)?,
+                "status" => error_body.status = error_body.status.or(json.count()?),
+                "request_id" => error_body.request_id = word(json)?,
                 "detail" => detail = Some(json.value_text()?).filter(|detail| detail != "null"),
                 _ => json.pass()?,
             }
         }
-        let number = said.code.as_deref().and_then(|code| code.parse().ok());
-        said.status = number.or(said.status).filter(|n| (400..600).contains(n));
+        let number = error_body
+            .code
+            .as_deref()
+            .and_then(|code| code.parse().ok());
+        error_body.status = number
+            .or(error_body.status)
+            .filter(|n| (400..600).contains(n));
         if let Some(inner) = inner {
-            said = Self {
-                request_id: said.request_id,
+            error_body = Self {
+                request_id: error_body.request_id,
                 ..inner
             };
         }
-        said.message = said.message.or(detail.map(Into::into));
-        Ok(said)
+        error_body.message = error_body.message.or(detail.map(Into::into));
+        Ok(error_body)
     }
 
     /// Waiting does not bring a spent quota back, so it is not retried.
@@ -203,7 +216,7 @@ mod tests {
         let error = decode_error(
             Provider::OpenAi,
             502,
-            &Headers::default(),
+            &ResponseHeaders::default(),
             page.as_bytes(),
             SystemTime::UNIX_EPOCH,
         );
@@ -218,7 +231,7 @@ mod tests {
     #[test]
     fn a_redirect_says_where_it_points() {
         let to = || Some("https://elsewhere.example/v1".to_owned());
-        let headers = Headers::read(|name| to().filter(|_| name == "location"));
+        let headers = ResponseHeaders::read(|name| to().filter(|_| name == "location"));
         let error = decode_error(Provider::OpenAi, 308, &headers, b"", SystemTime::UNIX_EPOCH);
         assert!(
             error.to_string().contains("https://elsewhere.example/v1"),

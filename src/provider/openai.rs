@@ -4,12 +4,13 @@
 
 use std::borrow::Cow;
 
-use super::assembly::Assembly;
-use super::{Body, body, error, read_json, request_id};
+use super::accumulator::Accumulator;
+use super::error;
+use super::wire::{Body, body, read_json, request_id};
+use crate::headers::ResponseHeaders;
 use crate::json::{Reader, Stopped, Writer};
-use crate::transport::Headers;
 use crate::{
-    Error, Message, Part, Provider, Reply, Request, Result, Role, Source, StopReason, Tool,
+    Error, MediaSource, Message, Part, Provider, Reply, Request, Result, Role, StopReason, Tool,
     ToolCall, ToolChoice, Usage,
 };
 
@@ -17,9 +18,9 @@ pub(super) fn encode(
     request: &Request,
     model: &str,
     stream: bool,
-    official: bool,
+    is_first_party: bool,
 ) -> Result<String> {
-    check(request)?;
+    validate(request)?;
     Ok(body(request, |body| {
         body.text("model", model);
         body.field("messages", |json| {
@@ -27,7 +28,7 @@ pub(super) fn encode(
         });
         if let Some(tokens) = request.max_tokens {
             // OpenAI's own newer models refuse `max_tokens`; many other servers know nothing else.
-            let name = match official {
+            let name = match is_first_party {
                 true => "max_completion_tokens",
                 false => "max_tokens",
             };
@@ -37,7 +38,7 @@ pub(super) fn encode(
         body.float("top_p", request.top_p);
         body.texts("stop", &request.stop_sequences);
         tools(body, request);
-        if let Some(shape) = &request.output_schema {
+        if let Some(shape) = &request.response_format {
             body.field("response_format", |json| {
                 json.object(|json| {
                     json.field("type", "json_schema");
@@ -98,40 +99,40 @@ fn tool(json: &mut Writer, tool: &Tool) {
 }
 
 /// What this dialect cannot say, found before anything is written.
-fn check(request: &Request) -> Result<()> {
+fn validate(request: &Request) -> Result<()> {
     if request.reasoning.is_some_and(|r| r.budget_tokens.is_some()) {
         return Err(Error::config(
             "reasoning.budget_tokens has no counterpart in OpenAI's dialect: set reasoning.effort, or the server's \
-             own field in `extra`",
+             own field in `extra_body`",
         ));
     }
-    request.system.iter().try_for_each(can_be_said)?;
+    request.system.iter().try_for_each(ensure_supported)?;
     for message in &request.messages {
         for part in &message.content {
             match (message.role, part) {
                 (Role::User, Part::ToolResult { content, .. }) => {
-                    content.iter().try_for_each(can_be_said)?;
+                    content.iter().try_for_each(ensure_supported)?;
                 }
                 (
                     Role::Assistant,
                     Part::ToolUse(_) | Part::Reasoning { .. } | Part::RedactedReasoning { .. },
                 ) => {}
-                (_, part) => can_be_said(part)?,
+                (_, part) => ensure_supported(part)?,
             }
         }
     }
     Ok(())
 }
 
-fn can_be_said(part: &Part) -> Result<()> {
+fn ensure_supported(part: &Part) -> Result<()> {
     let advice = match part {
         Part::Text { .. } => return Ok(()),
         Part::Document {
-            source: Source::Url { .. },
+            source: MediaSource::Url { .. },
             ..
         } => ": give the document as base64 or text instead of a URL",
         Part::Image {
-            source: Source::Text { .. },
+            source: MediaSource::Text { .. },
             ..
         } => ": give the image as base64 or a URL",
         Part::Document { .. } | Part::Image { .. } => return Ok(()),
@@ -251,14 +252,14 @@ fn wire_part(json: &mut Writer, part: &Part) {
     json.object(|json| match part {
         Part::Text { text, .. }
         | Part::Document {
-            source: Source::Text { text },
+            source: MediaSource::Text { text },
             ..
         } => {
             json.field("type", "text");
             json.field("text", text);
         }
         Part::Document {
-            source: Source::Base64 { media_type, data },
+            source: MediaSource::Base64 { media_type, data },
             title,
             ..
         } => {
@@ -271,13 +272,15 @@ fn wire_part(json: &mut Writer, part: &Part) {
         Part::Image { source, .. } => {
             json.field("type", "image_url");
             json.key("image_url").object(|json| match source {
-                Source::Base64 { media_type, data } => {
+                MediaSource::Base64 { media_type, data } => {
                     json.field("url", &data_url(media_type, data))
                 }
-                Source::Url { url } | Source::Text { text: url } => json.field("url", url),
+                MediaSource::Url { url } | MediaSource::Text { text: url } => {
+                    json.field("url", url)
+                }
             });
         }
-        // What `check` has refused.
+        // What `validate` has refused.
         _ => {}
     });
 }
@@ -347,7 +350,7 @@ struct Said<'a> {
     content: Cow<'a, str>,
     refusal: Cow<'a, str>,
     thought: Cow<'a, str>,
-    tool_calls: Vec<WireCall<'a>>,
+    tool_calls: Vec<ToolCallDelta<'a>>,
 }
 
 impl<'a> Said<'a> {
@@ -371,7 +374,7 @@ impl<'a> Said<'a> {
                 "tool_calls" => {
                     let some = json.list_or_null()?;
                     while some && json.item()? {
-                        said.tool_calls.push(WireCall::read(json)?);
+                        said.tool_calls.push(ToolCallDelta::read(json)?);
                     }
                 }
                 _ => json.pass()?,
@@ -382,14 +385,14 @@ impl<'a> Said<'a> {
 }
 
 #[derive(Default)]
-struct WireCall<'a> {
+struct ToolCallDelta<'a> {
     index: Option<u64>,
     id: Cow<'a, str>,
     name: Cow<'a, str>,
     arguments: Cow<'a, str>,
 }
 
-impl<'a> WireCall<'a> {
+impl<'a> ToolCallDelta<'a> {
     fn read(json: &mut Reader<'a>) -> Result<Self, Stopped> {
         let mut call = Self::default();
         json.object()?;
@@ -478,11 +481,11 @@ fn text<'a>(json: &mut Reader<'a>) -> Result<Cow<'a, str>, Stopped> {
     Ok(whole.into())
 }
 
-pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
+pub(super) fn decode(headers: &ResponseHeaders, body: &[u8]) -> Result<Reply> {
     let wire = read_json("the reply", body, Completion::read)?;
     if wire.failed {
         let id = request_id(headers);
-        return Err(error::error_inside(Provider::OpenAi, body, id.as_deref()));
+        return Err(error::embedded_error(Provider::OpenAi, body, id.as_deref()));
     }
     let Some(Choice {
         said: Some(said),
@@ -526,48 +529,48 @@ pub(super) fn decode(headers: &Headers, body: &[u8]) -> Result<Reply> {
 
 /// The tool calls of a stream, by the server's numbering.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(super) struct StreamState {
     known: Vec<(Option<u64>, usize)>,
     refused: bool,
 }
 
-impl Calls {
-    pub(super) fn take(&mut self, assembly: &mut Assembly, data: &[u8]) -> Result<()> {
+impl StreamState {
+    pub(super) fn take(&mut self, accumulator: &mut Accumulator, data: &[u8]) -> Result<()> {
         if data == b"[DONE]" {
-            assembly.end();
+            accumulator.end();
             return Ok(());
         }
         let chunk = read_json("an event of the stream", data, Completion::read)?;
         if chunk.failed {
-            let id = assembly.reply.request_id.as_deref();
-            return Err(error::error_inside(Provider::OpenAi, data, id));
+            let id = accumulator.reply.request_id.as_deref();
+            return Err(error::embedded_error(Provider::OpenAi, data, id));
         }
         if let Some(usage) = chunk.usage {
-            assembly.reply.usage = usage;
-            assembly.reply.usage_reported = true;
+            accumulator.reply.usage = usage;
+            accumulator.reply.usage_reported = true;
         }
         // A chunk that brings only the usage has no choice in it.
         let Some(choice) = chunk.choice else {
             return Ok(());
         };
-        assembly.start(&chunk.id, &chunk.model);
+        accumulator.start(&chunk.id, &chunk.model);
         if let Some(said) = choice.said {
-            assembly.reasoning(&said.thought);
-            assembly.text(&said.content);
+            accumulator.reasoning(&said.thought);
+            accumulator.text(&said.content);
             self.refused |= !said.refusal.is_empty();
-            assembly.text(&said.refusal);
+            accumulator.text(&said.refusal);
             for call in said.tool_calls {
-                self.call(assembly, &call);
+                self.call(accumulator, &call);
             }
         }
         if let Some(reason) = choice.finish_reason {
-            assembly.stop(if self.refused { "refusal" } else { &reason });
-            assembly.end_tools();
+            accumulator.stop(if self.refused { "refusal" } else { &reason });
+            accumulator.end_tools();
         }
         Ok(())
     }
 
-    fn call(&mut self, assembly: &mut Assembly, call: &WireCall<'_>) {
+    fn call(&mut self, accumulator: &mut Accumulator, call: &ToolCallDelta<'_>) {
         // Servers that leave the index out send each call whole, or one after another.
         let known = match call.index {
             Some(_) => self.known.iter().find(|(theirs, _)| *theirs == call.index),
@@ -577,11 +580,11 @@ impl Calls {
         let index = match known {
             Some((_, ours)) => *ours,
             None => {
-                let ours = assembly.tool_start(&call.id, &call.name);
+                let ours = accumulator.tool_start(&call.id, &call.name);
                 self.known.push((call.index, ours));
                 ours
             }
         };
-        assembly.tool_delta(index, &call.arguments);
+        accumulator.tool_delta(index, &call.arguments);
     }
 }

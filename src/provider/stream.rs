@@ -1,47 +1,49 @@
 //! A streamed reply's bytes, to events.
 
-use super::assembly::Assembly;
-use super::{anthropic, openai, request_id};
-use crate::transport::Headers;
-use crate::{Error, ErrorKind, Event, Provider, Reply, Result, sse};
+use super::accumulator::Accumulator;
+use super::wire::request_id;
+use super::{anthropic, openai};
+use crate::framing::sse;
+use crate::headers::ResponseHeaders;
+use crate::{Error, ErrorKind, Provider, Reply, Result, StreamEvent};
 
 /// Takes chunks as they come and gives out events. Once [`StreamDecoder::ended`], the reply is whole.
 #[derive(Debug)]
 pub(crate) struct StreamDecoder {
     parser: sse::Parser,
     dialect: Dialect,
-    assembly: Assembly,
+    accumulator: Accumulator,
     raw: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
 enum Dialect {
-    Anthropic(anthropic::Blocks),
-    OpenAi(openai::Calls),
+    Anthropic(anthropic::StreamState),
+    OpenAi(openai::StreamState),
 }
 
 impl Dialect {
-    fn take(&mut self, assembly: &mut Assembly, event: &sse::Event<'_>) -> Result<()> {
+    fn take(&mut self, accumulator: &mut Accumulator, event: &sse::Event<'_>) -> Result<()> {
         match self {
-            _ if assembly.ended() => Ok(()),
-            Self::Anthropic(blocks) => blocks.take(assembly, event.data),
-            Self::OpenAi(calls) => calls.take(assembly, event.data),
+            _ if accumulator.ended() => Ok(()),
+            Self::Anthropic(blocks) => blocks.take(accumulator, event.data),
+            Self::OpenAi(calls) => calls.take(accumulator, event.data),
         }
     }
 }
 
 impl StreamDecoder {
-    pub(crate) fn new(provider: Provider, headers: &Headers, keep_raw: bool) -> Self {
-        let mut assembly = Assembly::new(provider);
-        assembly.reply.request_id = request_id(headers);
+    pub(crate) fn new(provider: Provider, headers: &ResponseHeaders, keep_raw: bool) -> Self {
+        let mut accumulator = Accumulator::new(provider);
+        accumulator.reply.request_id = request_id(headers);
         let dialect = match provider {
-            Provider::Anthropic => Dialect::Anthropic(anthropic::Blocks::default()),
-            Provider::OpenAi => Dialect::OpenAi(openai::Calls::default()),
+            Provider::Anthropic => Dialect::Anthropic(anthropic::StreamState::default()),
+            Provider::OpenAi => Dialect::OpenAi(openai::StreamState::default()),
         };
         Self {
             parser: sse::Parser::default(),
             dialect,
-            assembly,
+            accumulator,
             raw: keep_raw.then(Vec::new),
         }
     }
@@ -54,10 +56,10 @@ impl StreamDecoder {
         let Self {
             parser,
             dialect,
-            assembly,
+            accumulator,
             ..
         } = self;
-        parser.feed(chunk, |event| dialect.take(assembly, &event))
+        parser.feed(chunk, |event| dialect.take(accumulator, &event))
     }
 
     /// The bytes have ended: whole, or cut off?
@@ -65,15 +67,15 @@ impl StreamDecoder {
         let Self {
             parser,
             dialect,
-            assembly,
+            accumulator,
             ..
         } = self;
-        let last = parser.finish(|event| dialect.take(assembly, &event));
+        let last = parser.finish(|event| dialect.take(accumulator, &event));
         match last {
             _ if self.ended() => Ok(()),
             // Some servers leave the closing event out; what counts is that the model said it was done.
-            Ok(()) if self.assembly.reply.stop_reason.is_some() => {
-                self.assembly.end();
+            Ok(()) if self.accumulator.reply.stop_reason.is_some() => {
+                self.accumulator.end();
                 Ok(())
             }
             Err(error) if *error.kind() != ErrorKind::Decode => Err(error),
@@ -83,16 +85,16 @@ impl StreamDecoder {
         }
     }
 
-    pub(crate) fn next(&mut self) -> Option<Event> {
-        self.assembly.next()
+    pub(crate) fn next(&mut self) -> Option<StreamEvent> {
+        self.accumulator.next()
     }
 
     pub(crate) fn ended(&self) -> bool {
-        self.assembly.ended()
+        self.accumulator.ended()
     }
 
     pub(crate) fn request_id(&self) -> Option<&str> {
-        self.assembly.reply.request_id.as_deref()
+        self.accumulator.reply.request_id.as_deref()
     }
 
     /// The reply, put together; what it was taken from is done.
@@ -102,8 +104,8 @@ impl StreamDecoder {
     }
 
     pub(crate) fn take_reply(&mut self) -> Reply {
-        let empty = Reply::new(self.assembly.reply.provider);
-        let mut reply = std::mem::replace(&mut self.assembly.reply, empty);
+        let empty = Reply::new(self.accumulator.reply.provider);
+        let mut reply = std::mem::replace(&mut self.accumulator.reply, empty);
         reply.raw = self.raw.take().map(Into::into);
         reply
     }

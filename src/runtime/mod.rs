@@ -1,11 +1,20 @@
-//! What each target does in its own way: time, chance, floats as text, and whether futures cross threads.
+//! What differs between targets: time, randomness, floats as text, background work, and whether futures move between
+//! threads. Apart from `transport`, no other module knows the target.
+
+/// Items that exist on native targets only.
+macro_rules! native_only {
+    ($($item:item)*) => { $(#[cfg(not(target_family = "wasm"))] $item)* };
+}
+pub(crate) use native_only;
 
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
         mod wasm;
+        pub use wasm::{BoxFuture, MaybeSend, MaybeSync};
         pub(crate) use wasm::*;
     } else {
         mod native;
+        pub use native::{BoxFuture, MaybeSend, MaybeSync};
         pub(crate) use native::*;
     }
 }

@@ -10,8 +10,8 @@ use crate::{Error, Result};
 
 pub(crate) use tokio::time::{Instant, Sleep, sleep};
 
-/// The table of prices: all that are known.
-pub(crate) const PRICES: &str = include_str!("../cost/prices.txt");
+/// Whether a small binary matters more than complete tables.
+pub(crate) const COMPACT: bool = false;
 
 /// A number from 0 to 1.
 pub(crate) fn random() -> f64 {
@@ -94,10 +94,31 @@ pub(crate) fn wait_for(work: impl Future<Output = ()> + Send + 'static, at_most:
     let _ = wait.recv_timeout(at_most);
 }
 
-/// What this target asks of values that callers hand in.
-pub trait Shareable: Send + Sync {}
+/// `Send`, where futures may move between threads; nothing on WebAssembly, which has one thread.
+///
+/// Every type that fits implements it; there is nothing to implement by hand. See [`Ledger`](crate::Ledger) for its use.
+///
+/// ```
+/// fn spawnable(future: impl std::future::Future<Output = ()> + warmline::MaybeSend) {}
+/// spawnable(async {});
+/// ```
+pub trait MaybeSend: Send {}
 
-impl<T: Send + Sync + ?Sized> Shareable for T {}
+impl<T: Send + ?Sized> MaybeSend for T {}
 
-/// A future that can go wherever this target's futures must be able to go.
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// `Sync`, where values may be shared between threads; nothing on WebAssembly, which has one thread.
+///
+/// ```
+/// fn shareable(value: &(impl warmline::MaybeSync + ?Sized)) {}
+/// shareable("text");
+/// ```
+pub trait MaybeSync: Sync {}
+
+impl<T: Sync + ?Sized> MaybeSync for T {}
+
+/// A boxed future, which is `Send` where futures may move between threads: what the methods of [`Ledger`](crate::Ledger) return.
+///
+/// ```
+/// let ready: warmline::BoxFuture<'static, u8> = Box::pin(async { 7 });
+/// ```
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -36,8 +36,8 @@ extern "C" {
 /// waited for in parts.
 const LONGEST_MS: f64 = 2_147_483_647.0;
 
-/// The table of prices: those of the larger hosts, since each weighs.
-pub(crate) const PRICES: &str = include_str!("../cost/prices-edge.txt");
+/// Whether a small binary matters more than complete tables.
+pub(crate) const COMPACT: bool = true;
 
 /// A number from 0 to 1.
 pub(crate) fn random() -> f64 {
@@ -282,10 +282,15 @@ pub(crate) fn background(work: impl Future<Output = ()> + 'static) {
 /// There is no blocking here: what must not be lost is flushed.
 pub(crate) fn wait_for(_work: impl Future<Output = ()> + 'static, _at_most: Duration) {}
 
-/// What this target asks of values that callers hand in: nothing, since it has one thread.
-pub trait Shareable {}
+/// `Send`, where futures may move between threads; nothing on WebAssembly, which has one thread.
+pub trait MaybeSend {}
 
-impl<T: ?Sized> Shareable for T {}
+impl<T: ?Sized> MaybeSend for T {}
 
-/// A future that can go wherever this target's futures must be able to go.
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+/// `Sync`, where values may be shared between threads; nothing on WebAssembly, which has one thread.
+pub trait MaybeSync {}
+
+impl<T: ?Sized> MaybeSync for T {}
+
+/// A boxed future, which is `Send` where futures may move between threads: what the methods of [`Ledger`](crate::Ledger) return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;

@@ -15,18 +15,18 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 
-use super::Options;
-use super::dial::BoxIo;
-use super::gate::{Connection, Gate, SHARED_CALLS, Ticket, WeakGate};
+use super::connector::BoxIo;
+use super::options::Options;
+use crate::pool::{Connection, ConnectionPermit, MAX_STREAMS_PER_CONNECTION, Pool, WeakPool};
 use crate::runtime::Instant;
 
 /// The socket together with the right to have it: they end together, the socket first.
-struct Socket {
+struct PermitIo {
     io: BoxIo,
-    _ticket: Ticket<Conn>,
+    _permit: ConnectionPermit<Conn>,
 }
 
-impl Read for Socket {
+impl Read for PermitIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -36,7 +36,7 @@ impl Read for Socket {
     }
 }
 
-impl Write for Socket {
+impl Write for PermitIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -83,7 +83,7 @@ impl Connection for Conn {
     fn capacity(&self) -> usize {
         match self.sender {
             Sender::Http1(_) => 1,
-            Sender::Http2(_) => SHARED_CALLS,
+            Sender::Http2(_) => MAX_STREAMS_PER_CONNECTION,
         }
     }
 
@@ -116,8 +116,8 @@ impl Conn {
     /// The protocol's handshake, and a task that drives the connection until it closes.
     pub(super) async fn establish(
         io: BoxIo,
-        ticket: Ticket<Self>,
-        gate: &Gate<Self>,
+        permit: ConnectionPermit<Self>,
+        pool: &Pool<Self>,
         options: &Options,
         https: bool,
     ) -> hyper::Result<Self> {
@@ -125,12 +125,12 @@ impl Conn {
         let proxied = connected.is_proxied();
         // Over TLS the two sides agree by ALPN; in clear text the client has to know.
         let http2 = connected.is_negotiated_h2() || (options.http2 && !https && !proxied);
-        let id = ticket.id();
-        let socket = Socket {
+        let id = permit.id();
+        let socket = PermitIo {
             io,
-            _ticket: ticket,
+            _permit: permit,
         };
-        let expiry = (gate.downgrade(), id, options.limits.keepalive_expiry);
+        let expiry = (pool.downgrade(), id, options.limits.keepalive_expiry);
         let (sender, driver) = if http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.timer(TokioTimer::new()).adaptive_window(true);
@@ -182,13 +182,13 @@ impl Conn {
 
 /// Drives a connection until it closes, and closes it once it has been idle for the expiry: losing
 /// its last handle ends it in good order. Its errors reach the call that has it, if one has.
-async fn drive<D: Future>(driver: D, (gate, id, expiry): (WeakGate<Conn>, u64, Duration)) {
+async fn drive<D: Future>(driver: D, (pool, id, expiry): (WeakPool<Conn>, u64, Duration)) {
     tokio::pin!(driver);
     let mut look_at = Some(Instant::now() + expiry);
     while let Some(at) = look_at {
         tokio::select! {
             _ = &mut driver => return,
-            () = sleep_until(at) => look_at = Gate::expire(&gate, id),
+            () = sleep_until(at) => look_at = Pool::expire(&pool, id),
         }
     }
     driver.await;

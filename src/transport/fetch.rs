@@ -13,14 +13,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use wasm_bindgen::prelude::*;
 
-use super::{Endpoint, Headers, Incoming, Options};
-use crate::runtime::{Shareable, background, timeout};
+use super::options::Options;
+use super::response::HttpResponse;
+use crate::headers::ResponseHeaders;
+use crate::provider::Endpoint;
+use crate::runtime::{MaybeSend, MaybeSync, background, timeout};
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
 
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_name = fetch, catch)]
-    fn global_fetch(url: &JsValue, init: &Init) -> Result<JsValue, JsValue>;
+    fn global_fetch(url: &JsValue, init: &RequestInit) -> Result<JsValue, JsValue>;
 
     pub type Function;
     #[wasm_bindgen(method, catch, js_name = call)]
@@ -43,13 +46,13 @@ extern "C" {
 
     /// What `fetch` is given beside the address, and the headers in it.
     #[wasm_bindgen(js_name = Object)]
-    type Init;
+    type RequestInit;
     #[wasm_bindgen(constructor, js_class = "Object")]
-    fn new() -> Init;
+    fn new() -> RequestInit;
     #[wasm_bindgen(js_namespace = Object, js_name = assign)]
-    fn lay_over(init: &Init, common: &Init) -> Init;
+    fn lay_over(init: &RequestInit, common: &RequestInit) -> RequestInit;
     #[wasm_bindgen(js_namespace = Reflect, js_name = set)]
-    fn set(init: &Init, name: &str, value: &JsValue) -> bool;
+    fn set(init: &RequestInit, name: &str, value: &JsValue) -> bool;
 
     type Uint8Array;
     #[wasm_bindgen(constructor)]
@@ -196,8 +199,8 @@ pub(crate) struct Transport(Rc<Inner>);
 
 struct Inner {
     url: JsValue,
-    init: Init,
-    headers: Init,
+    init: RequestInit,
+    headers: RequestInit,
     fetch: Option<Function>,
     options: Options,
     active: Cell<usize>,
@@ -226,7 +229,7 @@ impl Transport {
         }
     }
 
-    /// Headers that are not asked for are not read.
+    /// ResponseHeaders that are not asked for are not read.
     pub(crate) fn rate_limits(&self) -> Vec<RateLimit> {
         Vec::new()
     }
@@ -242,22 +245,22 @@ impl Transport {
         body: &Bytes,
         more: &[(String, String)],
         _timing: &mut Timing,
-        sent: &(impl Fn() + Shareable),
-    ) -> Result<Incoming> {
+        sent: &(impl Fn() + MaybeSend + MaybeSync),
+    ) -> Result<HttpResponse<Body>> {
         sent();
         let call = Call::new(&self.0);
         let mut awaiter = Awaiter::new();
         awaiter.start(&self.fetch(body, more, &call).map_err(|e| unreachable(&e))?);
-        let at_most = self.0.options.waits.head;
+        let at_most = self.0.options.timeouts.response_headers;
         let response = timeout(at_most, poll_fn(|cx| awaiter.poll(cx)))
             .await
-            .ok_or_else(|| Error::timeout(TimeoutKind::Head, at_most))?
+            .ok_or_else(|| Error::timeout(TimeoutKind::ResponseHeaders, at_most))?
             .map_err(|e| unreachable(&e))?;
         let response: FetchResponse = response.unchecked_into();
         let theirs = response.headers();
         // A success has nothing to say of retries, and each header that is asked for costs as much as an event.
         let failed = !(200..300).contains(&response.status());
-        let headers = Headers::read(|name| {
+        let headers = ResponseHeaders::read(|name| {
             match failed || matches!(name, "content-type" | "request-id" | "x-request-id") {
                 true => theirs.get(name),
                 false => None,
@@ -270,7 +273,7 @@ impl Transport {
         };
         let reader = response.body().map(|body| body.reader()).transpose();
         let reader = reader.map_err(|e| unreachable(&e))?;
-        Ok(Incoming {
+        Ok(HttpResponse {
             status,
             headers,
             body: Body {
@@ -287,9 +290,9 @@ impl Transport {
         more: &[(String, String)],
         call: &Call,
     ) -> Result<Thenable, JsValue> {
-        let init = lay_over(&Init::new(), &self.0.init);
+        let init = lay_over(&RequestInit::new(), &self.0.init);
         if !more.is_empty() {
-            let headers = lay_over(&Init::new(), &self.0.headers);
+            let headers = lay_over(&RequestInit::new(), &self.0.headers);
             for (name, value) in more {
                 set(&headers, name, &value.as_str().into());
             }
@@ -305,8 +308,8 @@ impl Transport {
     }
 }
 
-fn headers_of(options: &Options) -> Init {
-    let headers = Init::new();
+fn headers_of(options: &Options) -> RequestInit {
+    let headers = RequestInit::new();
     for (name, value) in &options.headers {
         // A browser's preflight would have to allow it, and no provider's does.
         if name != "user-agent" {
@@ -317,8 +320,8 @@ fn headers_of(options: &Options) -> Init {
 }
 
 /// What every request's options have in common.
-fn common(headers: &Init) -> Init {
-    let init = Init::new();
+fn common(headers: &RequestInit) -> RequestInit {
+    let init = RequestInit::new();
     set(&init, "method", &"POST".into());
     set(&init, "headers", headers);
     set(&init, "redirect", &"manual".into());
@@ -347,7 +350,7 @@ impl Call {
     }
 
     /// The caller is done with it.
-    fn uncount(&mut self) {
+    fn release(&mut self) {
         if std::mem::take(&mut self.counted) {
             self.transport.active.set(self.transport.active.get() - 1);
         }
@@ -356,7 +359,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.uncount();
+        self.release();
         if !self.ended {
             self.controller.abort();
         }
@@ -433,7 +436,7 @@ impl Body {
     /// so that the runtime can keep the connection.
     pub(crate) fn finish(mut self) {
         const AT_MOST: Duration = Duration::from_secs(1);
-        self.call.uncount();
+        self.call.release();
         background(async move {
             let rest = async { while let Some(Ok(_)) = self.chunk().await {} };
             timeout(AT_MOST, rest).await;

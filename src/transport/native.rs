@@ -1,4 +1,4 @@
-//! The native transport: the gate, and connections that reqwest dials.
+//! The native transport: the pool, and connections that reqwest dials.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,10 +14,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::connection::Conn;
-use super::dial::Dialer;
-use super::gate::{Gate, Grant, Lease, Ticket};
-use super::{Endpoint, Headers, Incoming, Options, rate_limit};
-use crate::runtime::{Instant, Shareable};
+use super::connector::Connector;
+use super::options::Options;
+use super::rate_limit;
+use super::response::HttpResponse;
+use crate::headers::ResponseHeaders;
+use crate::pool::{Checkout, ConnectionPermit, Pool, PooledConnection};
+use crate::provider::Endpoint;
+use crate::runtime::{Instant, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
 
 /// Sends requests to one endpoint. Cheap to clone.
@@ -25,15 +29,15 @@ use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing}
 pub(crate) struct Transport(Arc<Inner>);
 
 struct Inner {
-    gate: Gate<Conn>,
-    dialer: Dialer,
+    pool: Pool<Conn>,
+    connector: Connector,
     options: Options,
     https: bool,
     headers: HeaderMap,
     host: HeaderValue,
     /// The target of HTTP/1.1 requests (RFC 9112 section 3.2.1); a plain proxy and HTTP/2 want it whole.
-    path: Uri,
-    whole: Uri,
+    origin_form: Uri,
+    absolute_form: Uri,
     rate_limits: Mutex<Vec<RateLimit>>,
 }
 
@@ -42,7 +46,7 @@ impl Transport {
         options.limits.validate()?;
         let unusable = |e: http::Error| Error::config("the base URL cannot be used").with_source(e);
         let uri = |text: &str| text.parse().map_err(|e: InvalidUri| unusable(e.into()));
-        let whole: Uri = uri(&endpoint.url)?;
+        let absolute_form: Uri = uri(&endpoint.url)?;
         let mut headers = HeaderMap::new();
         for (name, value) in &options.headers {
             let name = HeaderName::try_from(name).map_err(|e| unusable(e.into()))?;
@@ -52,17 +56,17 @@ impl Transport {
             headers.insert(name, value);
         }
         Ok(Self(Arc::new(Inner {
-            gate: Gate::new(
+            pool: Pool::new(
                 endpoint.authority(),
                 options.limits,
                 options.http2,
                 options.alerts.clone(),
             ),
-            dialer: Dialer::new(endpoint, &whole, &options)?,
+            connector: Connector::new(endpoint, &absolute_form, &options)?,
             https: endpoint.is_https(),
             host: HeaderValue::try_from(endpoint.authority()).map_err(|e| unusable(e.into()))?,
-            path: uri(endpoint.path())?,
-            whole,
+            origin_form: uri(endpoint.path())?,
+            absolute_form,
             headers,
             options,
             rate_limits: Mutex::default(),
@@ -70,7 +74,7 @@ impl Transport {
     }
 
     pub(crate) fn stats(&self) -> PoolStats {
-        self.0.gate.stats()
+        self.0.pool.stats()
     }
 
     pub(crate) fn rate_limits(&self) -> Vec<RateLimit> {
@@ -80,11 +84,11 @@ impl Transport {
     /// Opens up to `n` connections, as many as may be kept, and says how many were opened.
     pub(crate) async fn warm_up(&self, n: usize) -> Result<usize> {
         let mut dials = JoinSet::new();
-        for ticket in std::iter::from_fn(|| self.0.gate.ticket_ahead()).take(n) {
+        for permit in std::iter::from_fn(|| self.0.pool.reserve_for_warmup()).take(n) {
             let transport = self.clone();
             dials.spawn(async move {
-                let (lease, _) = transport.0.open(ticket).await?;
-                lease.done();
+                let (connection, _) = transport.0.open(permit).await?;
+                connection.done();
                 Ok::<_, Error>(())
             });
         }
@@ -103,21 +107,21 @@ impl Transport {
     pub(crate) async fn send(
         &self,
         body: &Bytes,
-        more: &[(String, String)],
+        extra_headers: &[(String, String)],
         timing: &mut Timing,
-        sent: &(impl Fn() + Shareable),
-    ) -> Result<Incoming> {
+        sent: &(impl Fn() + MaybeSend + MaybeSync),
+    ) -> Result<HttpResponse<Body>> {
         timing.queued = Duration::ZERO;
-        let (lease, warm) = self.0.connection(timing).await?;
+        let (connection, warm) = self.0.acquire(timing).await?;
         sent();
-        match self.0.exchange(lease, body, more).await {
+        match self.0.exchange(connection, body, extra_headers).await {
             // The server had closed a connection that was kept warm: no fault of the call's. Those that
             // were idle beside it are as old, so the one repetition takes none of them.
             Err(error) if warm && *error.kind() == ErrorKind::Connect => {
                 tracing::debug!(%error, "a warm connection had gone stale");
-                self.0.gate.close_idle();
-                let (lease, _) = self.0.connection(timing).await?;
-                self.0.exchange(lease, body, more).await
+                self.0.pool.close_idle();
+                let (connection, _) = self.0.acquire(timing).await?;
+                self.0.exchange(connection, body, extra_headers).await
             }
             result => result,
         }
@@ -126,45 +130,48 @@ impl Transport {
 
 impl Inner {
     /// A connection, and whether it was a warm one.
-    async fn connection(&self, timing: &mut Timing) -> Result<(Lease<Conn>, bool)> {
-        let (grant, waited) = self.gate.acquire(self.options.waits.pool).await.map_err(|waited| {
-            let limits = self.options.limits;
+    async fn acquire(&self, timing: &mut Timing) -> Result<(PooledConnection<Conn>, bool)> {
+        let (grant, waited) = self.pool.acquire(self.options.timeouts.pool).await.map_err(|waited| {
+            let max_connections = self.options.limits.max_connections;
             let message = format!(
                 "no connection came free in {waited:.1?}: all {} are in use; raise max_connections (LLM_MAX_CONNECTIONS) or make \
                  fewer calls at once",
-                limits.max_connections
+                max_connections
             );
-            Error::new(ErrorKind::PoolTimeout { limits, waited }, message)
+            Error::new(ErrorKind::PoolTimeout { max_connections, waited }, message)
         })?;
         timing.queued += waited;
         match grant {
-            Grant::Warm(lease) => {
+            Checkout::Idle(connection) => {
                 timing.connect = None;
-                Ok((lease, true))
+                Ok((connection, true))
             }
-            Grant::Cold(ticket) => {
-                let (lease, took) = self.open(ticket).await?;
+            Checkout::Connect(permit) => {
+                let (connection, took) = self.open(permit).await?;
                 timing.connect = Some(took);
-                Ok((lease, false))
+                Ok((connection, false))
             }
         }
     }
 
-    async fn open(&self, ticket: Ticket<Conn>) -> Result<(Lease<Conn>, Duration)> {
+    async fn open(
+        &self,
+        permit: ConnectionPermit<Conn>,
+    ) -> Result<(PooledConnection<Conn>, Duration)> {
         let start = Instant::now();
-        let id = ticket.id();
+        let id = permit.id();
         let opening = async {
-            let io = self.dialer.dial().await?;
-            Conn::establish(io, ticket, &self.gate, &self.options, self.https)
+            let io = self.connector.dial().await?;
+            Conn::establish(io, permit, &self.pool, &self.options, self.https)
                 .await
-                .map_err(broken)
+                .map_err(map_hyper_error)
         };
-        let at_most = self.options.waits.connect;
-        let conn = timeout(at_most, opening)
+        let limit = self.options.timeouts.connect;
+        let conn = timeout(limit, opening)
             .await
-            .map_err(|_| Error::timeout(TimeoutKind::Connect, at_most))??;
+            .map_err(|_| Error::timeout(TimeoutKind::Connect, limit))??;
         let took = start.elapsed();
-        Ok((self.gate.opened(id, conn, took), took))
+        Ok((self.pool.on_connected(id, conn, took), took))
     }
 
     fn rate_limits(&self) -> MutexGuard<'_, Vec<RateLimit>> {
@@ -175,31 +182,33 @@ impl Inner {
 
     async fn exchange(
         &self,
-        mut lease: Lease<Conn>,
+        mut connection: PooledConnection<Conn>,
         body: &Bytes,
-        more: &[(String, String)],
-    ) -> Result<Incoming> {
-        let Some(conn) = lease.conn() else {
+        extra_headers: &[(String, String)],
+    ) -> Result<HttpResponse<Body>> {
+        let Some(conn) = connection.conn() else {
             return Err(Error::new(ErrorKind::Connect, "the connection is gone"));
         };
-        let request = self.request(conn, body, more);
-        let at_most = self.options.waits.head;
-        let response = timeout(at_most, conn.exchange(request))
+        let request = self.request(conn, body, extra_headers);
+        let limit = self.options.timeouts.response_headers;
+        let response = timeout(limit, conn.exchange(request))
             .await
-            .map_err(|_| Error::timeout(TimeoutKind::Head, at_most))?
-            .map_err(broken)?;
+            .map_err(|_| Error::timeout(TimeoutKind::ResponseHeaders, limit))?
+            .map_err(map_hyper_error)?;
         let (head, incoming) = response.into_parts();
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
         rate_limit::note(&mut self.rate_limits(), headers);
         let mut body = Body {
             incoming,
-            lease: Some(lease),
+            connection: Some(connection),
         };
         body.free_if_ended();
-        Ok(Incoming {
+        Ok(HttpResponse {
             status: head.status.as_u16(),
-            headers: Headers::read(|name| Some(head.headers.get(name)?.to_str().ok()?.to_owned())),
+            headers: ResponseHeaders::read(|name| {
+                Some(head.headers.get(name)?.to_str().ok()?.to_owned())
+            }),
             body,
         })
     }
@@ -208,12 +217,12 @@ impl Inner {
         &self,
         conn: &Conn,
         body: &Bytes,
-        more: &[(String, String)],
+        extra_headers: &[(String, String)],
     ) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = http::Method::POST;
         *request.headers_mut() = self.headers.clone();
-        for (name, value) in more {
+        for (name, value) in extra_headers {
             // Both are known to be what HTTP allows.
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))
@@ -227,12 +236,12 @@ impl Inner {
                 .insert(header::HOST, self.host.clone());
         }
         *request.uri_mut() = if conn.is_http1() && !conn.proxied {
-            self.path.clone()
+            self.origin_form.clone()
         } else {
-            self.whole.clone()
+            self.absolute_form.clone()
         };
         if conn.proxied
-            && let Some(authorization) = &self.dialer.proxy_authorization
+            && let Some(authorization) = &self.connector.proxy_authorization
         {
             request
                 .headers_mut()
@@ -243,7 +252,7 @@ impl Inner {
 }
 
 /// What hyper says of a connection that failed before a response.
-fn broken(error: hyper::Error) -> Error {
+fn map_hyper_error(error: hyper::Error) -> Error {
     if error.is_parse() {
         return Error::decode("what the server sent is not HTTP").with_source(error);
     }
@@ -253,7 +262,7 @@ fn broken(error: hyper::Error) -> Error {
 /// A response's body. The connection is the call's until it has ended or is dropped.
 pub(crate) struct Body {
     incoming: hyper::body::Incoming,
-    lease: Option<Lease<Conn>>,
+    connection: Option<PooledConnection<Conn>>,
 }
 
 impl Body {
@@ -269,7 +278,7 @@ impl Body {
                     }
                 }
                 Some(Err(error)) => {
-                    self.lease = None;
+                    self.connection = None;
                     let error = Error::stream("the connection broke in the middle of the reply")
                         .with_source(error);
                     return Poll::Ready(Some(Err(error)));
@@ -290,7 +299,7 @@ impl Body {
     /// last chunk's mark, is read aside, so that the connection stays warm.
     pub(crate) fn finish(mut self) {
         const AT_MOST: Duration = Duration::from_secs(1);
-        if self.lease.is_some() {
+        if self.connection.is_some() {
             let rest = async move { while let Some(Ok(_)) = self.chunk().await {} };
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(timeout(AT_MOST, rest));
@@ -306,8 +315,8 @@ impl Body {
     }
 
     fn free(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.done();
+        if let Some(connection) = self.connection.take() {
+            connection.done();
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::json::shorten;
 /// ```no_run
 /// # fn demo(client: warmline::Client) {
 /// for limit in client.rate_limits() {
-///     println!("{} of {} {} left", limit.remaining, limit.limit, limit.of);
+///     println!("{} of {} {} left", limit.remaining, limit.limit, limit.resource);
 /// }
 /// # }
 /// ```
@@ -18,7 +18,7 @@ use crate::json::shorten;
 #[non_exhaustive]
 pub struct RateLimit {
     /// What is limited, in the provider's word: `requests`, `tokens`, `input-tokens`, `output-tokens`.
-    pub of: String,
+    pub resource: String,
     /// How much there may be.
     pub limit: u64,
     /// How much is left.
@@ -52,13 +52,13 @@ pub(crate) fn note<'a>(
             continue;
         }
         let of = shorten(of);
-        let at = known.iter().position(|limit| limit.of == of);
+        let at = known.iter().position(|limit| limit.resource == of);
         if at.is_none() && known.len() == MOST {
             continue;
         }
         let at = at.unwrap_or_else(|| {
             known.push(RateLimit {
-                of: of.to_owned(),
+                resource: of.to_owned(),
                 ..RateLimit::default()
             });
             known.len() - 1
@@ -108,7 +108,7 @@ mod tests {
             ],
         );
         let limit = |of: &str, limit, remaining, reset: &str| RateLimit {
-            of: of.to_owned(),
+            resource: of.to_owned(),
             limit,
             remaining,
             reset: Some(reset.to_owned()),
@@ -134,7 +134,7 @@ mod tests {
         let name = format!("anthropic-ratelimit-{long}-reset");
         noted(&mut known, &[(&name, &long), (&name, &long)]);
         assert_eq!(known.len(), 1);
-        assert_eq!(known[0].of, known[0].reset.clone().unwrap());
-        assert_eq!(known[0].of.len(), 256);
+        assert_eq!(known[0].resource, known[0].reset.clone().unwrap());
+        assert_eq!(known[0].resource.len(), 256);
     }
 }

@@ -1,22 +1,22 @@
 use wasm_bindgen::prelude::*;
 
-use crate::cost::remote::Remote;
+use crate::cost::remote::LedgerTransport;
 use crate::runtime::BoxFuture;
 use crate::transport::{Function, describe, settled};
 use crate::{Error, ErrorKind, Result};
 
-/// A ledger that JavaScript gives: a function of what is asked for and the words of it, which gives a promise of the answer's.
+/// A ledger that JavaScript gives: a function that takes the operation and its arguments and returns a promise of the answer.
 pub(super) struct JsLedger(pub(super) Function);
 
-impl Remote for JsLedger {
-    fn ask(
+impl LedgerTransport for JsLedger {
+    fn call(
         &self,
         what: &'static str,
-        words: Vec<String>,
+        args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>> {
-        let words = words.join(" ");
+        let args = args.join(" ");
         // At once, and not when it is first awaited: in Workers it is asked in the name of the request that is under way.
-        let asked = self.0.call2(&JsValue::NULL, &what.into(), &words.into());
+        let asked = self.0.call2(&JsValue::NULL, &what.into(), &args.into());
         Box::pin(async move {
             let answer = match asked {
                 Ok(promise) => settled(promise).await,

@@ -21,8 +21,8 @@ use crate::json::{Reader, Stopped, Writer};
 use crate::runtime::{BoxFuture, Task};
 use crate::transport::{Function, with_fetch};
 use crate::{
-    Budget, BudgetAlert, Client, CostTracker, Error, ErrorKind, Event, EventStream, Part, Price,
-    Provider, Reply, Request, Result, Spend, StopReason, ToolCall, Usage, Usd,
+    Budget, BudgetAlert, Client, CostTracker, Error, ErrorKind, EventStream, Part, Price, Provider,
+    Reply, Request, Result, Spend, StopReason, StreamEvent, ToolCall, Usage, Usd,
 };
 
 /// A client as the face describes it: an object of texts, numbers and flags. The face has checked the types; what is
@@ -62,7 +62,7 @@ fn build(config: &str, mut tracker: CostTracker) -> Result<Client> {
             _ => tracker = tracker.price(name, price(value)?),
         }
     }
-    builder.cost(tracker).build()
+    builder.cost_tracker(tracker).build()
 }
 
 /// Dollars per million tokens of input, output, cache read and cache write.
@@ -109,10 +109,10 @@ impl Core {
         let budget = || Budget::monthly(name, usd.parse()?);
         let tracker = self
             .0
-            .cost()
+            .cost_tracker()
             .clone()
             .budget(budget().map_err(|e| error(&e))?);
-        Ok(Core(self.0.with_cost(tracker)))
+        Ok(Core(self.0.with_cost_tracker(tracker)))
     }
 
     /// A call that begins when its first events are asked for.
@@ -130,7 +130,7 @@ impl Core {
 
     /// What was spent this month.
     pub fn spend(&self) -> Call {
-        let tracker = self.0.cost().clone();
+        let tracker = self.0.cost_tracker().clone();
         Call::new(Work::Text(Box::pin(async move {
             let spend = tracker.spend().await?;
             let mut json = Writer::default();
@@ -141,7 +141,7 @@ impl Core {
 
     /// Until the ledger knows of all that was spent.
     pub fn flush(&self) -> Call {
-        let tracker = self.0.cost().clone();
+        let tracker = self.0.cost_tracker().clone();
         Call::new(Work::Text(Box::pin(async move {
             tracker.flush().await.map(|()| String::new())
         })))
@@ -262,13 +262,13 @@ impl Shared {
 
 impl Work {
     /// All events that are there, at least one; none after the end. A failure after some waits its turn.
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Result<VecDeque<Event>>> {
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Result<VecDeque<StreamEvent>>> {
         let mut events = VecDeque::new();
         loop {
             let next = match self {
                 Self::Failed(error) => Poll::Ready(error.take().map(Err)),
                 Self::Unary(reply) => reply.as_mut().poll(cx).map(|reply| {
-                    Some(reply.map(|reply| Event::Done {
+                    Some(reply.map(|reply| StreamEvent::Done {
                         reply: Box::new(reply),
                     }))
                 }),
@@ -296,52 +296,52 @@ impl Work {
     }
 }
 
-fn list(events: &VecDeque<Event>) -> String {
+fn list(events: &VecDeque<StreamEvent>) -> String {
     let mut json = Writer::default();
     json.list(events, event);
     json.into_text()
 }
 
 /// An event in the JSON form that serde gives it natively; the vectors hold the two alike.
-fn event(json: &mut Writer, event: &Event) {
+fn event(json: &mut Writer, event: &StreamEvent) {
     json.object(|json| match event {
-        Event::Start { id, model } => {
+        StreamEvent::Start { id, model } => {
             json.field("type", "start");
             json.field("id", id);
             json.field("model", model);
         }
-        Event::Text { text } => {
+        StreamEvent::Text { text } => {
             json.field("type", "text");
             json.field("text", text);
         }
-        Event::Reasoning { text } => {
+        StreamEvent::Reasoning { text } => {
             json.field("type", "reasoning");
             json.field("text", text);
         }
-        Event::ToolCallStart { index, id, name } => {
+        StreamEvent::ToolCallStart { index, id, name } => {
             json.field("type", "tool_call_start");
             json.key("index").count(*index as u64);
             json.field("id", id);
             json.field("name", name);
         }
-        Event::ToolCallDelta { index, arguments } => {
+        StreamEvent::ToolCallDelta { index, arguments } => {
             json.field("type", "tool_call_delta");
             json.key("index").count(*index as u64);
             json.field("arguments", arguments);
         }
-        Event::ToolCall { index, call } => {
+        StreamEvent::ToolCall { index, call } => {
             json.field("type", "tool_call");
             json.key("index").count(*index as u64);
             tool_call(json, call);
         }
-        Event::Done { reply: whole } => {
+        StreamEvent::Done { reply: whole } => {
             json.field("type", "done");
             json.key("reply").object(|json| reply(json, whole));
             // What a reply's own JSON form leaves out.
             json.key("attempts").count(whole.attempts.into());
             let us = |duration: Duration| duration.as_micros() as u64;
-            json.key("first_event_us")
-                .count(us(whole.timing.first_event));
+            json.key("time_to_first_token_us")
+                .count(us(whole.timing.time_to_first_token));
             json.key("total_us").count(us(whole.timing.total));
             let cost = whole.cost.map(|cost| cost.usd.to_string());
             optional(json, "cost_usd", cost.as_deref());
@@ -426,7 +426,7 @@ fn alerted(alert: &BudgetAlert) -> String {
         json.key("percent").count(alert.percent.into());
         json.field("spent", &alert.spent.to_string());
         json.field("limit", &alert.limit.to_string());
-        json.field("advice", alert.advice());
+        json.field("hint", alert.hint());
     });
     json.into_text()
 }

@@ -25,7 +25,7 @@ pub fn client_of(url: &str, tracker: CostTracker) -> Client {
         base: std::time::Duration::ZERO,
         ..RetryPolicy::default()
     });
-    builder.cost(tracker).build().unwrap()
+    builder.cost_tracker(tracker).build().unwrap()
 }
 
 pub fn client(sim: &Sim, tracker: CostTracker) -> Client {
@@ -57,6 +57,12 @@ pub fn billed(sim: &Sim) -> Usd {
 }
 
 pub async fn state(client: &Client) -> (Usd, Usd) {
-    let budget = client.cost().spend().await.unwrap().budgets.remove(0);
+    let budget = client
+        .cost_tracker()
+        .spend()
+        .await
+        .unwrap()
+        .budgets
+        .remove(0);
     (budget.spent, budget.reserved)
 }

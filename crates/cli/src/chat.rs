@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use warmline::{Client, Error, Event, Reply, Request};
+use warmline::{Client, Error, Reply, Request, StreamEvent};
 
-use crate::environment::{self, Wanted};
+use crate::environment::{self, Overrides};
 use crate::report::{self, Failure};
 
 #[derive(Args, Default)]
@@ -52,14 +52,14 @@ impl Options {
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let prompt = prompt(options.prompt.as_deref())?;
-    let wanted = Wanted {
+    let overrides = Overrides {
         provider: options.provider,
         model: options.model,
         base_url: options.base_url,
         budget: options.budget,
     };
     // The simulated provider lives as long as the call.
-    let (client, _sim) = environment::client(wanted).await?;
+    let (client, _sim) = environment::client(overrides).await?;
     let mut request = Request::new().user(prompt);
     if let Some(system) = options.system {
         request = request.system(system);
@@ -134,7 +134,7 @@ async fn stream(client: &Client, request: Request, print: bool) -> Result<Option
             }
         })?;
         match event {
-            Event::Text { text } => {
+            StreamEvent::Text { text } => {
                 waiting.finish_and_clear();
                 ends_with_newline = text.ends_with('\n');
                 if print
@@ -147,7 +147,7 @@ async fn stream(client: &Client, request: Request, print: bool) -> Result<Option
                     return Ok(None);
                 }
             }
-            Event::Done { reply } => {
+            StreamEvent::Done { reply } => {
                 waiting.finish_and_clear();
                 if print && !ends_with_newline && gone(writeln!(stdout())) {
                     return Ok(None);

@@ -12,7 +12,7 @@ use crate::report::Failure;
 
 /// What the command line says about whom to call.
 #[derive(Default)]
-pub(crate) struct Wanted {
+pub(crate) struct Overrides {
     pub(crate) provider: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) base_url: Option<String>,
@@ -23,8 +23,8 @@ pub(crate) struct Wanted {
 const PACE: Duration = Duration::from_millis(15);
 
 /// A client of the provider that is named, or else of a simulated provider, which is returned with it.
-pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Failure> {
-    let variables = Variables::read(wanted)?;
+pub(crate) async fn client(overrides: Overrides) -> Result<(Client, Option<Sim>), Failure> {
+    let variables = Variables::read(overrides)?;
     if variables.name_a_provider() {
         return Ok((variables.builder(None)?.build()?, None));
     }
@@ -38,8 +38,8 @@ pub(crate) async fn client(wanted: Wanted) -> Result<(Client, Option<Sim>), Fail
 }
 
 /// A client's builder, of a provider that must be named.
-pub(crate) fn builder(wanted: Wanted) -> Result<ClientBuilder, Failure> {
-    let variables = Variables::read(wanted)?;
+pub(crate) fn builder(overrides: Overrides) -> Result<ClientBuilder, Failure> {
+    let variables = Variables::read(overrides)?;
     if variables.name_a_provider() {
         return variables.builder(None);
     }
@@ -51,11 +51,11 @@ pub(crate) fn builder(wanted: Wanted) -> Result<ClientBuilder, Failure> {
 /// A client of each provider that there is a key or an address for, all on one budget. With `simulate`, a client of each provider,
 /// simulated, whatever keys there are.
 pub(crate) async fn clients(
-    wanted: Wanted,
+    overrides: Overrides,
     simulate: bool,
     prepare: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> Result<(Vec<Client>, Option<Sim>), Failure> {
-    let mut variables = Variables::read(wanted)?;
+    let mut variables = Variables::read(overrides)?;
     let mut sim = None;
     if simulate {
         variables = variables.simulated();
@@ -75,7 +75,7 @@ pub(crate) async fn clients(
             builder = simulated(builder, sim);
         }
         if let Some(first) = clients.first() {
-            builder = builder.cost(first.cost().clone());
+            builder = builder.cost_tracker(first.cost_tracker().clone());
         }
         clients.push(prepare(builder).build()?);
     }
@@ -90,17 +90,17 @@ pub(crate) async fn clients(
 
 /// What is said by the command line, the environment and `.env`, in this order.
 struct Variables {
-    wanted: Wanted,
+    overrides: Overrides,
     file: HashMap<String, OsString>,
     /// Whether those that are for real calls only are left out.
     simulated: bool,
 }
 
 impl Variables {
-    fn read(wanted: Wanted) -> Result<Self, Failure> {
+    fn read(overrides: Overrides) -> Result<Self, Failure> {
         let file = dotenv::read()?;
         Ok(Self {
-            wanted,
+            overrides,
             file,
             simulated: false,
         })
@@ -120,10 +120,10 @@ impl Variables {
             return None;
         }
         let told = match name {
-            "LLM_PROVIDER" => self.wanted.provider.clone(),
-            "LLM_MODEL" => self.wanted.model.clone(),
-            "LLM_BUDGET_LIMIT" => self.wanted.budget.clone(),
-            "ANTHROPIC_BASE_URL" | "OPENAI_BASE_URL" => self.wanted.base_url.clone(),
+            "LLM_PROVIDER" => self.overrides.provider.clone(),
+            "LLM_MODEL" => self.overrides.model.clone(),
+            "LLM_BUDGET_LIMIT" => self.overrides.budget.clone(),
+            "ANTHROPIC_BASE_URL" | "OPENAI_BASE_URL" => self.overrides.base_url.clone(),
             _ => None,
         };
         let set = |value: &OsString| value.to_str().is_none_or(|text| !text.trim().is_empty());

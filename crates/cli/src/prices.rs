@@ -18,10 +18,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let wanted = options.model.as_deref().unwrap_or_default();
+    let overrides = options.model.as_deref().unwrap_or_default();
     let name = |list: &str, model: &str| format!("{list}/{model}");
     let mut found: Vec<_> = Price::all()
-        .filter(|(list, model, _)| name(list, model).contains(wanted))
+        .filter(|(list, model, _)| name(list, model).contains(overrides))
         .collect();
     if found.is_empty() {
         // A dated name, or one with a prefix.
@@ -34,12 +34,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             "xai",
             "mistral",
         ];
-        let priced = |list| Some((list, wanted, Price::lookup(list, wanted)?));
+        let priced = |list| Some((list, overrides, Price::lookup(list, overrides)?));
         found = lists.into_iter().filter_map(priced).collect();
     }
     if found.is_empty() {
         return Err(Failure::Config(format!(
-            "no model's name holds {wanted:?}: see all with `warmline prices`"
+            "no model's name holds {overrides:?}: see all with `warmline prices`"
         )));
     }
     let mut out = std::io::stdout().lock();

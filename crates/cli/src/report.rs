@@ -92,7 +92,7 @@ pub(crate) fn reply(reply: &Reply, pool: &PoolStats) -> Value {
         "timing_ms": {
             "queued": ms(reply.timing.queued),
             "connect": reply.timing.connect.map(ms),
-            "first_event": ms(reply.timing.first_event),
+            "first_event": ms(reply.timing.time_to_first_token),
             "total": ms(reply.timing.total),
         },
         "pool": pool,
@@ -122,7 +122,7 @@ pub(crate) fn summary(reply: &Reply, pool: &PoolStats) -> String {
         reply.model,
         reply.usage.total_input_tokens(),
         reply.usage.output_tokens,
-        timing.first_event,
+        timing.time_to_first_token,
         timing.total,
     )
 }

@@ -42,36 +42,39 @@ fn a_grid_is_measured_counted_and_drawn() {
     let (code, stdout, stderr) = outcome(command.arg(&plot));
     assert_eq!((code, stderr.as_str()), (0, ""));
     let found = object(&stdout);
-    let cells = found["cells"].as_array().unwrap();
-    assert_eq!(cells.len(), 12);
-    for cell in cells {
-        let in_flight = cell["load"]["in_flight"].as_u64().unwrap();
-        let most = in_flight.min(cell["connections"].as_u64().unwrap());
-        let opened = cell["sockets_opened"].as_u64().unwrap();
-        assert_eq!(cell["errors"], json!({}), "{cell}");
+    let measurements = found["measurements"].as_array().unwrap();
+    assert_eq!(measurements.len(), 12);
+    for measurement in measurements {
+        let in_flight = measurement["load"]["in_flight"].as_u64().unwrap();
+        let most = in_flight.min(measurement["connections"].as_u64().unwrap());
+        let opened = measurement["sockets_opened"].as_u64().unwrap();
+        assert_eq!(measurement["errors"], json!({}), "{measurement}");
         assert_eq!(
-            (&cell["calls"], &cell["total"]["count"]),
+            (&measurement["calls"], &measurement["total"]["count"]),
             (&json!(12), &json!(12))
         );
-        match cell["reuse"].as_str().unwrap() {
+        match measurement["reuse"].as_str().unwrap() {
             "warm" => assert_eq!(
-                (opened, &cell["connect"]["count"]),
+                (opened, &measurement["connect"]["count"]),
                 (most, &json!(0)),
-                "{cell}"
+                "{measurement}"
             ),
             "cold" => assert_eq!(
-                (opened, &cell["connect"]["count"]),
+                (opened, &measurement["connect"]["count"]),
                 (most, &json!(most)),
-                "{cell}"
+                "{measurement}"
             ),
             _ => assert_eq!(
-                (opened, &cell["connect"]["count"]),
+                (opened, &measurement["connect"]["count"]),
                 (12, &json!(12)),
-                "{cell}"
+                "{measurement}"
             ),
         }
-        assert!(cell["sockets_at_once"].as_u64().unwrap() <= cell["connections"].as_u64().unwrap());
-        assert!(cell["cpu_us_per_call"].as_f64().unwrap() > 0.0);
+        assert!(
+            measurement["sockets_at_once"].as_u64().unwrap()
+                <= measurement["connections"].as_u64().unwrap()
+        );
+        assert!(measurement["cpu_us_per_call"].as_f64().unwrap() > 0.0);
     }
     let chosen = &found["recommendation"];
     let reason = chosen["reason"].as_str().unwrap();
@@ -94,7 +97,7 @@ fn a_grid_is_measured_counted_and_drawn() {
     assert_eq!(
         svg.matches("<circle").count(),
         24,
-        "a point for each cell in each panel"
+        "a point for each measurement in each panel"
     );
 }
 
@@ -210,7 +213,7 @@ async fn a_server_is_measured_and_the_table_says_which_calls_failed_and_why() {
 
 #[test]
 fn the_claims_are_measured_in_one_run() {
-    let (code, stdout, stderr) = outcome(&mut warmline(&["load", "--seed-table", "--json"]));
+    let (code, stdout, stderr) = outcome(&mut warmline(&["load", "--check-claims", "--json"]));
     assert_eq!((code, stderr.as_str()), (0, ""));
     let found = object(&stdout);
     let rows = found["rows"].as_array().unwrap();

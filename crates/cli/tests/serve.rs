@@ -115,7 +115,7 @@ async fn the_stats_hold_alerts_with_what_to_change_and_what_is_left_of_rate_limi
         (&json!("long_wait"), &json!("anthropic"))
     );
     assert!(
-        alert["advice"]
+        alert["hint"]
             .as_str()
             .unwrap()
             .starts_with("raise max_connections (LLM_MAX_CONNECTIONS)")
@@ -136,7 +136,7 @@ async fn the_stats_hold_alerts_with_what_to_change_and_what_is_left_of_rate_limi
     let limits = &stats["providers"]["anthropic"]["rate_limits"];
     assert_eq!(
         *limits,
-        json!([{"of": "requests", "limit": 50, "remaining": 49, "reset": null}])
+        json!([{"resource": "requests", "limit": 50, "remaining": 49, "reset": null}])
     );
     let metrics = gateway.get("/metrics").await.text().await.unwrap();
     assert!(

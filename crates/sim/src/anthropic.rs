@@ -5,25 +5,25 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Prompt, count, hash};
 use crate::scenario::Scenario;
-use crate::serve::{Piece, Refusal};
+use crate::serve::{ApiError, Piece};
 use crate::stats::Books;
 
-fn invalid(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "invalid_request_error", message)
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(400, "invalid_request_error", message)
 }
 
-pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), ApiError> {
     let key = headers
         .get("x-api-key")
         .or_else(|| headers.get("authorization"))
         .and_then(|k| k.to_str().ok());
     match key {
-        None => Err(Refusal::new(
+        None => Err(ApiError::new(
             401,
             "authentication_error",
             "x-api-key header is required",
         )),
-        Some(key) if key.contains("invalid") => Err(Refusal::new(
+        Some(key) if key.contains("invalid") => Err(ApiError::new(
             401,
             "authentication_error",
             format!("invalid x-api-key: {key}"),
@@ -35,7 +35,7 @@ pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, Refusal> {
+pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, ApiError> {
     let Some(max_tokens) = body["max_tokens"].as_u64() else {
         return Err(invalid("max_tokens: Field required"));
     };
@@ -129,7 +129,7 @@ fn strings(value: &Value) -> Vec<String> {
         .collect()
 }
 
-fn check_turns(messages: &[Value]) -> Result<(), Refusal> {
+fn check_turns(messages: &[Value]) -> Result<(), ApiError> {
     let mut open_calls: Vec<String> = Vec::new();
     for (i, message) in messages.iter().enumerate() {
         let role = message["role"].as_str().unwrap_or_default();
@@ -362,16 +362,16 @@ pub(crate) fn pieces(answer: &Answer, scenario: &Scenario) -> Vec<Piece> {
     pieces
 }
 
-pub(crate) fn error_body(refusal: &Refusal, request_id: &str) -> Value {
+pub(crate) fn error_body(api_error: &ApiError, request_id: &str) -> Value {
     json!({
         "type": "error",
-        "error": {"type": refusal.kind, "message": refusal.message},
+        "error": {"type": api_error.kind, "message": api_error.message},
         "request_id": request_id,
     })
 }
 
-pub(crate) fn error_event(refusal: &Refusal, request_id: &str) -> String {
-    event("error", error_body(refusal, request_id)).text
+pub(crate) fn error_event(api_error: &ApiError, request_id: &str) -> String {
+    event("error", error_body(api_error, request_id)).text
 }
 
 /// The types of the documented errors (<https://docs.claude.com/en/api/errors>).

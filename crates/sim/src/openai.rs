@@ -5,36 +5,36 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Prompt, count, hash};
 use crate::scenario::Scenario;
-use crate::serve::{Piece, Refusal};
+use crate::serve::{ApiError, Piece};
 use crate::stats::Books;
 
-fn invalid(message: impl Into<String>) -> Refusal {
-    Refusal::new(400, "invalid_request_error", message)
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(400, "invalid_request_error", message)
 }
 
-pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), ApiError> {
     let key = headers
         .get("authorization")
         .and_then(|k| k.to_str().ok())
         .and_then(|k| k.strip_prefix("Bearer "));
     match key {
-        None => Err(Refusal::new(
+        None => Err(ApiError::new(
             401,
             "invalid_request_error",
             "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
         )),
         Some(key) if key.contains("invalid") => {
             let message = format!("Incorrect API key provided: {key}.");
-            Err(Refusal {
+            Err(ApiError {
                 code: Some("invalid_api_key".into()),
-                ..Refusal::new(401, "invalid_request_error", message)
+                ..ApiError::new(401, "invalid_request_error", message)
             })
         }
         Some(_) => Ok(()),
     }
 }
 
-pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, Refusal> {
+pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, ApiError> {
     if body["temperature"]
         .as_f64()
         .is_some_and(|t| !(0.0..=2.0).contains(&t))
@@ -133,7 +133,7 @@ fn text_of(content: &Value) -> String {
     }
 }
 
-fn check_turns(messages: &[Value]) -> Result<(), Refusal> {
+fn check_turns(messages: &[Value]) -> Result<(), ApiError> {
     let mut open_calls: Vec<String> = Vec::new();
     for (i, message) in messages.iter().enumerate() {
         let role = message["role"].as_str().unwrap_or_default();
@@ -311,12 +311,12 @@ pub(crate) fn pieces(answer: &Answer, scenario: &Scenario, include_usage: bool) 
     pieces
 }
 
-pub(crate) fn error_body(refusal: &Refusal) -> Value {
-    json!({"error": {"message": refusal.message, "type": refusal.kind, "param": null, "code": refusal.code}})
+pub(crate) fn error_body(api_error: &ApiError) -> Value {
+    json!({"error": {"message": api_error.message, "type": api_error.kind, "param": null, "code": api_error.code}})
 }
 
-pub(crate) fn error_event(refusal: &Refusal) -> String {
-    event(&error_body(refusal))
+pub(crate) fn error_event(api_error: &ApiError) -> String {
+    event(&error_body(api_error))
 }
 
 /// The types of the documented errors (<https://platform.openai.com/docs/guides/error-codes>).

@@ -34,14 +34,14 @@ pub(crate) struct Piece {
 }
 
 /// Why a request is not answered.
-pub(crate) struct Refusal {
+pub(crate) struct ApiError {
     pub(crate) status: u16,
     pub(crate) kind: String,
     pub(crate) code: Option<String>,
     pub(crate) message: String,
 }
 
-impl Refusal {
+impl ApiError {
     pub(crate) fn new(status: u16, kind: &str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -162,10 +162,10 @@ impl Dialect {
         }
     }
 
-    fn error_body(self, refusal: &Refusal, request_id: &str) -> Value {
+    fn error_body(self, api_error: &ApiError, request_id: &str) -> Value {
         match self {
-            Self::Anthropic => anthropic::error_body(refusal, request_id),
-            Self::OpenAi => openai::error_body(refusal),
+            Self::Anthropic => anthropic::error_body(api_error, request_id),
+            Self::OpenAi => openai::error_body(api_error),
         }
     }
 
@@ -237,9 +237,9 @@ impl Server {
         let (mut prompt, scenario) =
             match self.read(dialect, &head.method, head.uri.path(), &head.headers, &body) {
                 Ok(read) => read,
-                Err(refusal) => {
-                    let text = dialect.error_body(&refusal, &request_id).to_string();
-                    return Outcome::json(refusal.status, text).with([id_header]);
+                Err(api_error) => {
+                    let text = dialect.error_body(&api_error, &request_id).to_string();
+                    return Outcome::json(api_error.status, text).with([id_header]);
                 }
             };
         prompt.hash = hash(&body);
@@ -247,11 +247,11 @@ impl Server {
         let headers = std::iter::once(id_header).chain(scenario.headers.clone());
         self.break_head(&scenario);
         if let Some(status) = scenario.status {
-            let refusal = refusal(&scenario, dialect, status);
+            let api_error = api_error(&scenario, dialect, status);
             let text = scenario
                 .body
                 .clone()
-                .unwrap_or_else(|| dialect.error_body(&refusal, &request_id).to_string());
+                .unwrap_or_else(|| dialect.error_body(&api_error, &request_id).to_string());
             let mut outcome = Outcome::json(status, text);
             if let Some(content_type) = scenario.content_type {
                 outcome.headers[0].1 = content_type;
@@ -316,14 +316,14 @@ impl Server {
         path: &str,
         headers: &HeaderMap,
         body: &[u8],
-    ) -> Result<(Prompt, Scenario), Refusal> {
+    ) -> Result<(Prompt, Scenario), ApiError> {
         let known = matches!(
             path,
             "/v1/messages" | "/v1/chat/completions" | "/chat/completions"
         );
         if method != Method::POST || !known {
             let what = dialect.error_type(404);
-            return Err(Refusal::new(
+            return Err(ApiError::new(
                 404,
                 what,
                 format!("Invalid URL ({method} {path})"),
@@ -333,7 +333,7 @@ impl Server {
             Dialect::Anthropic => anthropic::check_key(headers)?,
             Dialect::OpenAi => openai::check_key(headers)?,
         }
-        let invalid = |message: String| Refusal::new(400, "invalid_request_error", message);
+        let invalid = |message: String| ApiError::new(400, "invalid_request_error", message);
         let json: Value = serde_json::from_slice(body).map_err(|e| {
             invalid(format!(
                 "We could not parse the JSON body of your request. ({e})"
@@ -408,9 +408,9 @@ impl Server {
     ) -> Vec<Step> {
         let tokens = tokens.max(1);
         if scenario.error_event {
-            let refusal = refusal(scenario, dialect, 500);
+            let api_error = api_error(scenario, dialect, 500);
             return vec![Step::data(
-                dialect.error_body(&refusal, request_id).to_string(),
+                dialect.error_body(&api_error, request_id).to_string(),
             )];
         }
         if scenario.garbage.is_some() {
@@ -489,10 +489,10 @@ impl Server {
     ) {
         steps.push(Step::Flush);
         if scenario.error_event {
-            let refusal = refusal(scenario, dialect, 529);
+            let api_error = api_error(scenario, dialect, 529);
             steps.push(Step::data(match dialect {
-                Dialect::Anthropic => anthropic::error_event(&refusal, request_id),
-                Dialect::OpenAi => openai::error_event(&refusal),
+                Dialect::Anthropic => anthropic::error_event(&api_error, request_id),
+                Dialect::OpenAi => openai::error_event(&api_error),
             }));
         } else if scenario.garbage.is_some() {
             steps.push(Step::data(
@@ -577,7 +577,7 @@ impl Drop for Holding<'_> {
 }
 
 /// The error that a scenario asks for, or the usual one of its status.
-fn refusal(scenario: &Scenario, dialect: Dialect, status: u16) -> Refusal {
+fn api_error(scenario: &Scenario, dialect: Dialect, status: u16) -> ApiError {
     let kind = scenario
         .error_type
         .clone()
@@ -589,7 +589,7 @@ fn refusal(scenario: &Scenario, dialect: Dialect, status: u16) -> Refusal {
             .unwrap_or("Overloaded");
         format!("{reason} (simulated)")
     });
-    Refusal {
+    ApiError {
         status,
         kind,
         code: scenario.code.clone(),

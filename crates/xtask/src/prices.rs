@@ -46,8 +46,8 @@ pub(crate) fn generate() -> Result {
         let of_provider = rows
             .iter()
             .filter(|(key, _)| key.split('/').next() == Some(provider));
-        let dearest = dearest(of_provider.map(|(_, row)| row.as_str()))?;
-        rows.insert(format!("{provider}/*"), dearest);
+        let most_expensive = most_expensive(of_provider.map(|(_, row)| row.as_str()))?;
+        rows.insert(format!("{provider}/*"), most_expensive);
     }
     let date = Command::new("date").args(["-u", "+%F"]).output()?.stdout;
     let date = String::from_utf8(date)?;
@@ -200,8 +200,8 @@ fn pico(value: &Value) -> Result<Option<u64>> {
     Ok(Some(digits.div_ceil(10u64.pow(places.unsigned_abs()))))
 }
 
-/// The dearest of each rate, with those of long contexts: what a model is priced at that is not in the list.
-fn dearest<'a>(rows: impl Iterator<Item = &'a str>) -> Result<String> {
+/// The most_expensive of each rate, with those of long contexts: what a model is priced at that is not in the list.
+fn most_expensive<'a>(rows: impl Iterator<Item = &'a str>) -> Result<String> {
     let mut most = [0u64; 6];
     for row in rows {
         let mut fields = row.split(' ');

@@ -10,7 +10,7 @@
 
 use std::time::SystemTime;
 
-use super::super::books::{Books, Month, Open};
+use super::super::books::{LedgerState, Month, OpenReservation};
 use crate::Usd;
 
 const MAGIC: &str = "warmline-ledger";
@@ -52,7 +52,7 @@ impl First {
         let Some(text) = line.strip_suffix(b"\n") else {
             return Self::Foreign;
         };
-        if apply(&mut Books::default(), text, SystemTime::UNIX_EPOCH).is_some() {
+        if apply(&mut LedgerState::default(), text, SystemTime::UNIX_EPOCH).is_some() {
             return Self::Change;
         }
         let text = String::from_utf8_lossy(text);
@@ -79,8 +79,8 @@ fn header(line: &[u8]) -> Option<Header> {
     Some(Header { id, generation })
 }
 
-pub(super) fn reservation(id: u64, open: &Open) -> String {
-    let Open {
+pub(super) fn reservation(id: u64, open: &OpenReservation) -> String {
+    let OpenReservation {
         month,
         budgets,
         amount,
@@ -99,7 +99,7 @@ pub(super) fn settlement(id: u64, amount: Usd) -> String {
 }
 
 /// All that the books hold.
-pub(super) fn sums(books: &Books) -> impl Iterator<Item = String> {
+pub(super) fn sums(books: &LedgerState) -> impl Iterator<Item = String> {
     let months = books.accounts.iter();
     let spent = months.flat_map(|(month, accounts)| {
         accounts.iter().map(|(name, account)| {
@@ -111,14 +111,14 @@ pub(super) fn sums(books: &Books) -> impl Iterator<Item = String> {
 }
 
 /// Makes the change that a line without its newline records; none if the line is damaged.
-pub(super) fn apply(books: &mut Books, line: &[u8], now: SystemTime) -> Option<()> {
+pub(super) fn apply(books: &mut LedgerState, line: &[u8], now: SystemTime) -> Option<()> {
     let mut fields = checked(line)?.split(' ');
     let kind = fields.next()?;
     let mut next = || fields.next();
     match kind {
         "R" => {
             let id = u64::from_str_radix(next()?, 16).ok()?;
-            let open = Open {
+            let open = OpenReservation {
                 month: Month(next()?.parse().ok()?),
                 expires: next()?.parse().ok()?,
                 amount: Usd::from_pico(next()?.parse().ok()?),

@@ -7,7 +7,7 @@ use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisError, Script};
 use tokio::sync::Mutex;
 
 use super::{NAME, keys, script};
-use crate::cost::remote::Remote;
+use crate::cost::remote::LedgerTransport;
 use crate::runtime::BoxFuture;
 use crate::{Error, ErrorKind, Result};
 
@@ -38,9 +38,9 @@ struct Server {
     settle: Script,
     state: Script,
     /// Used by calls, in whatever runtime they run.
-    asking: Mutex<Option<MultiplexedConnection>>,
+    foreground: Mutex<Option<MultiplexedConnection>>,
     /// Used in the background, so that settlements do not need that runtime.
-    telling: Mutex<Option<MultiplexedConnection>>,
+    background: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl RedisLedger {
@@ -70,8 +70,8 @@ impl RedisLedger {
                 reserve: Script::new(script("reserve")),
                 settle: Script::new(script("settle")),
                 state: Script::new(script("state")),
-                asking: Mutex::default(),
-                telling: Mutex::default(),
+                foreground: Mutex::default(),
+                background: Mutex::default(),
             }),
             keys: keys(NAME)?,
         })
@@ -93,14 +93,14 @@ impl RedisLedger {
 }
 
 impl Server {
-    async fn ask(&self, what: &str, keys: [String; 2], words: Vec<String>) -> Result<Vec<String>> {
+    async fn call(&self, what: &str, keys: [String; 2], args: Vec<String>) -> Result<Vec<String>> {
         let (line, script) = match what {
-            "reserve" => (&self.asking, &self.reserve),
-            "settle" => (&self.telling, &self.settle),
-            _ => (&self.asking, &self.state),
+            "reserve" => (&self.foreground, &self.reserve),
+            "settle" => (&self.background, &self.settle),
+            _ => (&self.foreground, &self.state),
         };
         let mut ready = script.prepare_invoke();
-        ready.key(&keys[..]).arg(words);
+        ready.key(&keys[..]).arg(args);
         loop {
             let (mut connection, fresh) = self.connection(line).await?;
             match ready.invoke_async(&mut connection).await {
@@ -148,14 +148,14 @@ impl Server {
     }
 }
 
-impl Remote for RedisLedger {
-    fn ask(
+impl LedgerTransport for RedisLedger {
+    fn call(
         &self,
         what: &'static str,
-        words: Vec<String>,
+        args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>> {
         let (server, keys) = (self.server.clone(), self.keys.clone());
-        Box::pin(async move { server.ask(what, keys, words).await })
+        Box::pin(async move { server.call(what, keys, args).await })
     }
 }
 

@@ -3,10 +3,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{NAME, keys, script};
-use crate::cost::remote::Remote;
+use crate::cost::remote::LedgerTransport;
 use crate::json::{Reader, Stopped, Writer, quote};
+use crate::pool::Alerts;
+use crate::provider::Endpoint;
 use crate::runtime::{self, BoxFuture};
-use crate::transport::{Alerts, Endpoint, Options, Proxy, Transport, Waits};
+use crate::transport::{Options, Proxy, Timeouts, Transport};
 use crate::{Error, ErrorKind, Limits, Result, Timing};
 
 /// How long each wait for it may take.
@@ -29,9 +31,9 @@ const MAX_BODY: usize = 64 << 10;
 pub struct RestLedger {
     endpoint: Endpoint,
     /// Used by calls, in whatever runtime they run.
-    asking: Transport,
+    foreground: Transport,
     /// Used in the background, so that settlements do not need that runtime.
-    telling: Transport,
+    background: Transport,
     keys: [String; 2],
 }
 
@@ -50,7 +52,7 @@ impl RestLedger {
 
     /// The same, through this proxy.
     pub(crate) fn through(proxy: Proxy, url: &str, token: &str) -> Result<Self> {
-        let endpoint = Endpoint::plain("ledger's URL", url, "https://example.upstash.io")?;
+        let endpoint = Endpoint::parse("ledger's URL", url, "https://example.upstash.io")?;
         if token.bytes().any(|b| !b.is_ascii_graphic()) {
             let message = "the ledger's token holds characters that no HTTP header can carry";
             return Err(Error::config(message));
@@ -58,10 +60,10 @@ impl RestLedger {
         let options = Options {
             limits: Limits::default(),
             alerts: Alerts::default(),
-            waits: Waits {
+            timeouts: Timeouts {
                 pool: AT_MOST,
                 connect: AT_MOST,
-                head: AT_MOST,
+                response_headers: AT_MOST,
             },
             http2: false,
             http2_ping: None,
@@ -73,8 +75,8 @@ impl RestLedger {
             ],
         };
         Ok(Self {
-            asking: Transport::new(&endpoint, options.clone())?,
-            telling: Transport::new(&endpoint, options)?,
+            foreground: Transport::new(&endpoint, options.clone())?,
+            background: Transport::new(&endpoint, options)?,
             endpoint,
             keys: keys(NAME)?,
         })
@@ -132,12 +134,12 @@ fn read(text: &str) -> std::result::Result<std::result::Result<Vec<String>, Stri
         match &*key {
             "error" => answer = Some(Err(json.value_text()?.into_owned())),
             "result" => {
-                let mut words = Vec::new();
+                let mut args = Vec::new();
                 json.list()?;
                 while json.item()? {
-                    words.push(json.value_text()?.into_owned());
+                    args.push(json.value_text()?.into_owned());
                 }
-                answer = Some(Ok(words));
+                answer = Some(Ok(args));
             }
             _ => json.pass()?,
         }
@@ -146,15 +148,15 @@ fn read(text: &str) -> std::result::Result<std::result::Result<Vec<String>, Stri
     answer.ok_or(Stopped)
 }
 
-impl Remote for RestLedger {
-    fn ask(
+impl LedgerTransport for RestLedger {
+    fn call(
         &self,
         what: &'static str,
-        words: Vec<String>,
+        args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>> {
         let transport = match what {
-            "settle" => self.telling.clone(),
-            _ => self.asking.clone(),
+            "settle" => self.background.clone(),
+            _ => self.foreground.clone(),
         };
         let origin = self.endpoint.origin().to_owned();
         let mut command = vec![
@@ -163,7 +165,7 @@ impl Remote for RestLedger {
             self.keys.len().to_string(),
         ];
         command.extend(self.keys.iter().cloned());
-        command.extend(words);
+        command.extend(args);
         let mut json = Writer::default();
         json.list(&command, |json, word| json.text(word));
         Box::pin(async move {

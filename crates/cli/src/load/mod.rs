@@ -1,21 +1,21 @@
 //! `warmline load`: what a pool of which size does under which load.
 
-mod cell;
+mod claims;
+mod measurement;
+mod plan;
 mod plot;
 mod recommend;
-mod seed;
+
 mod server;
 mod table;
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use clap::Args;
 use serde_json::json;
 
-use self::cell::{Load, Plan};
+use self::plan::{Load, Plan, Reuse};
 use self::server::Server;
 use crate::report::{self, Failure};
 
@@ -42,7 +42,7 @@ pub(crate) struct Options {
         default_value = "warm"
     )]
     reuse: Vec<Reuse>,
-    /// How many calls each cell of the grid makes. [default: 10 for each in flight, 5 s of a rate, and no fewer than 50]
+    /// How many calls each measurement of the grid makes. [default: 10 for each in flight, 5 s of a rate, and no fewer than 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     calls: Option<u32>,
     /// Wait for whole replies instead of streaming them.
@@ -52,7 +52,7 @@ pub(crate) struct Options {
     #[arg(long)]
     http2: bool,
     #[command(flatten)]
-    server: server::Whom,
+    server: server::TargetArgs,
     /// Print one JSON object instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -62,29 +62,7 @@ pub(crate) struct Options {
     /// Measure what this project claims of connection reuse, parallel calls and warm-up, as ratios in one run on a simulated network,
     /// instead of a grid.
     #[arg(long, conflicts_with_all = ["concurrency", "rate", "connections", "keepalive", "reuse", "calls", "no_stream", "http2", "provider", "live", "base_url", "model", "prompt", "tokens", "pace", "delay", "tls", "plot"])]
-    seed_table: bool,
-}
-
-/// Which connections the calls of a cell find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Reuse {
-    /// Opened before the first call.
-    Warm,
-    /// Opened by the calls that need them, and kept.
-    Cold,
-    /// Each call opens one, which is closed after it.
-    Off,
-}
-
-impl Reuse {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Warm => "warm",
-            Self::Cold => "cold",
-            Self::Off => "off",
-        }
-    }
+    check_claims: bool,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -96,8 +74,8 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    if options.seed_table {
-        return seed::run(options.json);
+    if options.check_claims {
+        return claims::run(options.json);
     }
     if let Some(file) = &options.plot {
         // Said now rather than after all has been measured; what is there is kept until there is a new one.
@@ -107,37 +85,42 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     let plans = plans(options);
     let server = Server::start(&options.server, options.http2)?;
-    let runtime = client_runtime()?;
-    let bar = progress(plans.iter().map(|plan| u64::from(plan.calls)).sum());
-    let mut cells = Vec::new();
+    let runtime = measurement::client_runtime()?;
+    let bar = measurement::progress(plans.iter().map(|plan| u64::from(plan.calls)).sum());
+    let mut measurements = Vec::new();
     for plan in plans {
         bar.set_message(plan.to_string());
-        cells.push(runtime.block_on(cell::measure(&server, plan, &bar))?);
+        measurements.push(runtime.block_on(measurement::measure(&server, plan, &bar))?);
     }
     bar.finish_and_clear();
     // Where nothing went well there is nothing to tell but why.
-    let error = match cells.iter().all(|cell| cell.total.count == 0) {
-        true => cells.iter_mut().find_map(|cell| cell.first_error.take()),
+    let error = match measurements
+        .iter()
+        .all(|measurement| measurement.total.count == 0)
+    {
+        true => measurements
+            .iter_mut()
+            .find_map(|measurement| measurement.first_error.take()),
         false => None,
     };
     if let Some(error) = error {
         return Err(error.into());
     }
-    let recommendation = recommend::recommend(&cells);
+    let recommendation = recommend::recommend(&measurements);
     if options.json {
         let of = json!({
-            "server": server.name, "stream": !options.no_stream, "http2": options.http2, "cells": cells, "recommendation": recommendation,
+            "server": server.name, "stream": !options.no_stream, "http2": options.http2, "measurements": measurements, "recommendation": recommendation,
         });
         report::json(&of);
     } else {
         println!("{}\n", server.name);
-        print!("{}", table::text(&cells));
+        print!("{}", table::text(&measurements));
         if let Some(recommendation) = &recommendation {
             println!("\n{}", recommendation.reason);
         }
     }
     if let Some(file) = &options.plot {
-        let svg = plot::svg(&cells, &server.name, recommendation.as_ref());
+        let svg = plot::svg(&measurements, &server.name, recommendation.as_ref());
         let wrong = |e: String| Failure::Other(format!("{} cannot be drawn: {e}", file.display()));
         let svg = svg.map_err(wrong)?;
         std::fs::write(file, svg).map_err(|e| wrong(e.to_string()))?;
@@ -145,7 +128,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The grid, one cell after the other.
+/// The grid, one measurement after the other.
 fn plans(options: &Options) -> Vec<Plan> {
     let loads: Vec<Load> = match (&options.rate[..], &options.concurrency[..]) {
         ([], []) => [1, 10, 40].map(Load::InFlight).to_vec(),
@@ -172,19 +155,4 @@ fn plans(options: &Options) -> Vec<Plan> {
         }
     }
     plans
-}
-
-/// One thread, this one: so its CPU time is that of the calls.
-fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::Other(format!("cannot start: {e}")))
-}
-
-/// Hidden where stderr is no terminal.
-fn progress(calls: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} calls, {eta} left: {msg}");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(calls).with_style(style)
 }

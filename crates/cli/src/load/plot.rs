@@ -4,8 +4,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::Reuse;
-use super::cell::{Cell, Load};
+use super::measurement::Measurement;
+use super::plan::{Load, Reuse};
 use super::recommend::Recommendation;
 use super::table::short;
 
@@ -26,41 +26,41 @@ const COLOURS: [RGBColor; 7] = [
 
 type Drawing<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What is drawn of a cell.
+/// What is drawn of a measurement.
 struct Panel {
     title: &'static str,
-    value: fn(&Cell) -> f64,
+    value: fn(&Measurement) -> f64,
 }
 
 const PANELS: [Panel; 2] = [
     Panel {
         title: "95 % of calls end within, ms",
-        value: |cell| cell.total.p95,
+        value: |measurement| measurement.total.p95,
     },
     Panel {
         title: "calls a second",
-        value: |cell| cell.calls_per_second,
+        value: |measurement| measurement.calls_per_second,
     },
 ];
 
 /// # Errors
 /// The drawing library's.
 pub(super) fn svg(
-    cells: &[Cell],
+    measurements: &[Measurement],
     server: &str,
     recommendation: Option<&Recommendation>,
 ) -> Result<String, String> {
     let mut reuses: Vec<Reuse> = Vec::new();
-    for cell in cells {
-        if !reuses.contains(&cell.plan.reuse) {
-            reuses.push(cell.plan.reuse);
+    for measurement in measurements {
+        if !reuses.contains(&measurement.plan.reuse) {
+            reuses.push(measurement.plan.reuse);
         }
     }
     let mut svg = String::new();
     let height = TITLE + ROW * reuses.len() as u32;
     {
         let all = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
-        draw(&all, cells, &reuses, server, recommendation).map_err(|e| e.to_string())?;
+        draw(&all, measurements, &reuses, server, recommendation).map_err(|e| e.to_string())?;
         all.present().map_err(|e| e.to_string())?;
     }
     Ok(svg)
@@ -68,7 +68,7 @@ pub(super) fn svg(
 
 fn draw(
     all: &Drawing<'_>,
-    cells: &[Cell],
+    measurements: &[Measurement],
     reuses: &[Reuse],
     server: &str,
     recommendation: Option<&Recommendation>,
@@ -86,9 +86,9 @@ fn draw(
     let areas = grid.split_evenly((reuses.len(), PANELS.len()));
     for (i, area) in areas.iter().enumerate() {
         let reuse = reuses[i / PANELS.len()];
-        let shown: Vec<&Cell> = cells
+        let shown: Vec<&Measurement> = measurements
             .iter()
-            .filter(|cell| cell.plan.reuse == reuse && cell.total.count > 0)
+            .filter(|measurement| measurement.plan.reuse == reuse && measurement.total.count > 0)
             .collect();
         // It is of the first kind of connections only.
         let chosen = recommendation.filter(|_| i < PANELS.len());
@@ -100,20 +100,23 @@ fn draw(
 
 fn panel(
     area: &Drawing<'_>,
-    cells: &[&Cell],
+    measurements: &[&Measurement],
     reuse: Reuse,
     &Panel { title, value }: &Panel,
     chosen: Option<u16>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let mut sizes: Vec<u16> = cells.iter().map(|cell| cell.plan.connections).collect();
+    let mut sizes: Vec<u16> = measurements
+        .iter()
+        .map(|measurement| measurement.plan.connections)
+        .collect();
     sizes.sort_unstable();
     sizes.dedup();
     let Some(last) = sizes.len().checked_sub(1) else {
         return Ok(());
     };
-    let most = cells
+    let most = measurements
         .iter()
-        .map(|cell| value(cell))
+        .map(|measurement| value(measurement))
         .fold(f64::MIN_POSITIVE, f64::max);
     // Sizes stand at equal distances, since they are mostly multiples of each other. On the right there is room for the lines' names.
     let (left, right) = (-0.3, last as f64 + 0.3 + 0.35 * (last as f64 + 1.0));
@@ -153,7 +156,7 @@ fn panel(
         chart.draw_series(LineSeries::new(up, BLACK.mix(0.15).stroke_width(8)))?;
     }
     let mut names = Vec::new();
-    for ((load, points), colour) in lines(cells, &sizes, value)
+    for ((load, points), colour) in lines(measurements, &sizes, value)
         .into_iter()
         .zip(COLOURS.iter().cycle())
     {
@@ -183,12 +186,18 @@ fn panel(
 }
 
 /// A line for each load, by the places of the pools' sizes.
-fn lines(cells: &[&Cell], sizes: &[u16], value: fn(&Cell) -> f64) -> Vec<(Load, Vec<(f64, f64)>)> {
+fn lines(
+    measurements: &[&Measurement],
+    sizes: &[u16],
+    value: fn(&Measurement) -> f64,
+) -> Vec<(Load, Vec<(f64, f64)>)> {
     let mut lines: Vec<(Load, Vec<(f64, f64)>)> = Vec::new();
-    for cell in cells {
-        let load = cell.plan.load;
-        let place = sizes.iter().position(|size| *size == cell.plan.connections);
-        let point = (place.unwrap_or_default() as f64, value(cell));
+    for measurement in measurements {
+        let load = measurement.plan.load;
+        let place = sizes
+            .iter()
+            .position(|size| *size == measurement.plan.connections);
+        let point = (place.unwrap_or_default() as f64, value(measurement));
         match lines.iter_mut().find(|(known, _)| *known == load) {
             Some((_, points)) => points.push(point),
             None => lines.push((load, vec![point])),

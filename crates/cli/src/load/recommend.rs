@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::cell::{Cell, Load};
+use super::measurement::Measurement;
+use super::plan::Load;
 
 /// A pool whose slow calls take so much longer than the best pool's is too small.
 const CLOSE: f64 = 1.15;
@@ -14,23 +15,30 @@ pub(super) struct Recommendation {
 }
 
 /// The smallest pool that is nearly as good as the best, under the heaviest load of the grid.
-pub(super) fn recommend(cells: &[Cell]) -> Option<Recommendation> {
-    let weight = |cell: &Cell| match cell.plan.load {
+pub(super) fn recommend(measurements: &[Measurement]) -> Option<Recommendation> {
+    let weight = |measurement: &Measurement| match measurement.plan.load {
         Load::InFlight(n) => f64::from(n),
         Load::PerSecond(rate) => rate,
     };
     // One kind of connections is enough to tell: the first that was asked for.
-    let reuse = cells.first()?.plan.reuse;
-    let heaviest = cells.iter().map(weight).fold(0.0, f64::max);
-    let mut pools: Vec<&Cell> = cells
+    let reuse = measurements.first()?.plan.reuse;
+    let heaviest = measurements.iter().map(weight).fold(0.0, f64::max);
+    let mut pools: Vec<&Measurement> = measurements
         .iter()
-        .filter(|cell| cell.plan.reuse == reuse && weight(cell) == heaviest && cell.total.count > 0)
+        .filter(|measurement| {
+            measurement.plan.reuse == reuse
+                && weight(measurement) == heaviest
+                && measurement.total.count > 0
+        })
         .collect();
-    pools.sort_by_key(|cell| cell.plan.connections);
-    let best = pools.iter().map(|cell| cell.total.p95).reduce(f64::min)?;
+    pools.sort_by_key(|measurement| measurement.plan.connections);
+    let best = pools
+        .iter()
+        .map(|measurement| measurement.total.p95)
+        .reduce(f64::min)?;
     let at = pools
         .iter()
-        .position(|cell| cell.total.p95 <= best * CLOSE)?;
+        .position(|measurement| measurement.total.p95 <= best * CLOSE)?;
     let chosen = pools[at];
     let (connections, total) = (chosen.plan.connections, chosen.total.p95);
     let load = chosen.plan.load;
@@ -65,8 +73,8 @@ pub(super) fn recommend(cells: &[Cell]) -> Option<Recommendation> {
     })
 }
 
-fn waiting(cell: &Cell) -> String {
-    let (share, longer) = match (cell.queued.p50, cell.queued.p95) {
+fn waiting(measurement: &Measurement) -> String {
+    let (share, longer) = match (measurement.queued.p50, measurement.queued.p95) {
         (half, _) if half >= 1.0 => ("half", half),
         (_, few) => ("5 %", few),
     };

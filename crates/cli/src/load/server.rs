@@ -6,11 +6,11 @@ use clap::Args;
 use warmline::{Client, ClientBuilder, HttpVersion, Provider, Request};
 use warmline_sim::{Config, Sim};
 
-use crate::environment::{self, Wanted};
+use crate::environment::{self, Overrides};
 use crate::report::Failure;
 
 #[derive(Args)]
-pub(crate) struct Whom {
+pub(crate) struct TargetArgs {
     /// `anthropic` or `openai`.
     #[arg(long)]
     provider: Option<String>,
@@ -51,13 +51,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(options: &Whom, http2: bool) -> Result<Self, Failure> {
+    pub(super) fn start(options: &TargetArgs, http2: bool) -> Result<Self, Failure> {
         let mut request = Request::new()
             .user(&*options.prompt)
             .max_tokens(options.tokens);
         request.model.clone_from(&options.model);
         let mut server = if options.live || options.base_url.is_some() {
-            let builder = environment::builder(Wanted {
+            let builder = environment::builder(Overrides {
                 provider: options.provider.clone(),
                 model: options.model.clone(),
                 base_url: options.base_url.clone(),

@@ -2,10 +2,14 @@
 
 use std::fmt::Write;
 
-use super::cell::{Cell, Load, Quantiles};
+use super::measurement::{Measurement, Quantiles};
+use super::plan::Load;
 
-pub(super) fn text(cells: &[Cell]) -> String {
-    let load = match cells.first().map(|cell| cell.plan.load) {
+pub(super) fn text(measurements: &[Measurement]) -> String {
+    let load = match measurements
+        .first()
+        .map(|measurement| measurement.plan.load)
+    {
         Some(Load::PerSecond(_)) => "a second",
         _ => "in flight",
     };
@@ -33,34 +37,35 @@ pub(super) fn text(cells: &[Cell]) -> String {
         "opened", "a call"
     );
     let mut messages = Vec::new();
-    for cell in cells {
-        let load = match cell.plan.load {
+    for measurement in measurements {
+        let load = match measurement.plan.load {
             Load::InFlight(n) => n.to_string(),
             Load::PerSecond(rate) => rate.to_string(),
         };
-        let (connections, keepalive) = (cell.plan.connections, cell.plan.keepalive);
+        let (connections, keepalive) = (measurement.plan.connections, measurement.plan.keepalive);
         let pool = match keepalive < connections {
             true => format!("{connections}/{keepalive}"),
             false => connections.to_string(),
         };
-        let errors: u32 = cell.errors.values().sum();
+        let errors: u32 = measurement.errors.values().sum();
         let _ = writeln!(
             text,
             "{load:>9} {pool:>5} {:>5} {:>8.1} {errors:>6} {:>7} {:>5.1} %   {}   {}   {}   {} {:>7.0}",
-            cell.plan.reuse.name(),
-            cell.calls_per_second,
-            cell.sockets_opened,
-            cell.reused_percent,
-            quantiles(&cell.queued),
-            quantiles(&cell.connect),
-            quantiles(&cell.first_event),
-            quantiles(&cell.total),
-            cell.cpu_us_per_call,
+            measurement.plan.reuse.name(),
+            measurement.calls_per_second,
+            measurement.sockets_opened,
+            measurement.reused_percent,
+            quantiles(&measurement.queued),
+            quantiles(&measurement.connect),
+            quantiles(&measurement.time_to_first_token),
+            quantiles(&measurement.total),
+            measurement.cpu_us_per_call,
         );
         messages.extend(
-            cell.error_messages
+            measurement
+                .error_messages
                 .iter()
-                .map(|message| (cell.plan, message)),
+                .map(|message| (measurement.plan, message)),
         );
     }
     for (plan, message) in messages {

@@ -30,25 +30,25 @@ impl Alerts {
         let (alerts, provider) = (self.clone(), builder.provider());
         builder.on_pool_alert(move |alert| {
             let about = json!({"provider": provider});
-            alerts.push(alert.kind.name(), about, &alert.seen, &alert.advice);
+            alerts.push(alert.kind.name(), about, &alert.summary, &alert.hint);
         })
     }
 
     pub(super) fn of_budgets(&self, client: &Client) -> Client {
         let alerts = self.clone();
-        client.with_cost(client.cost().clone().on_alert(move |alert| {
+        client.with_cost_tracker(client.cost_tracker().clone().on_alert(move |alert| {
             let about = json!({"budget": alert.budget, "percent": alert.percent});
-            alerts.push("budget", about, &alert.seen(), alert.advice());
+            alerts.push("budget", about, &alert.summary(), alert.hint());
         }))
     }
 
-    fn push(&self, kind: &'static str, mut alert: Value, seen: &str, advice: &str) {
+    fn push(&self, kind: &'static str, mut alert: Value, summary: &str, hint: &str) {
         self.counts.get_or_create(&Kind { kind }).inc();
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         alert["at"] = since.unwrap_or_default().as_secs_f64().into();
         alert["kind"] = kind.into();
-        alert["seen"] = seen.into();
-        alert["advice"] = advice.into();
+        alert["summary"] = summary.into();
+        alert["hint"] = hint.into();
         let mut latest = self.lock();
         if latest.len() == KEPT {
             latest.pop_front();

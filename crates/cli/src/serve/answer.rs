@@ -11,9 +11,9 @@ use axum::response::Response;
 use futures_core::Stream;
 use serde::Serialize;
 use serde_json::{Value, json};
-use warmline::{Error, ErrorKind, Passage, Provider};
+use warmline::{Error, ErrorKind, PassthroughResponse, Provider};
 
-use super::metrics::Started;
+use super::metrics::InFlight;
 
 /// Headers that a page may read.
 pub(super) const EXPOSED: [&str; 5] = [
@@ -35,15 +35,19 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
 
 /// A reply on its way. Dropped by a caller who goes away, it is aborted.
 pub(super) struct Answer {
-    passage: Passage,
+    response: PassthroughResponse,
     provider: Provider,
-    started: Option<Started>,
+    started: Option<InFlight>,
 }
 
 impl Answer {
-    pub(super) fn new(passage: Passage, provider: Provider, started: Started) -> Self {
+    pub(super) fn new(
+        response: PassthroughResponse,
+        provider: Provider,
+        started: InFlight,
+    ) -> Self {
         Self {
-            passage,
+            response,
             provider,
             started: Some(started),
         }
@@ -51,16 +55,16 @@ impl Answer {
 
     pub(super) async fn into_response(mut self) -> Response {
         let id = self
-            .passage
+            .response
             .request_id()
             .and_then(|id| HeaderValue::from_str(id).ok());
-        let attempts = self.passage.attempts();
+        let attempts = self.response.attempts();
         let id_header = id_header(self.provider);
-        let kind = match self.passage.streams() {
+        let kind = match self.response.is_stream() {
             true => "text/event-stream",
             false => "application/json",
         };
-        let body = match self.passage.streams() {
+        let body = match self.response.is_stream() {
             true => Body::from_stream(self),
             // It is all there, and goes with its length.
             false => {
@@ -87,10 +91,10 @@ impl Stream for Answer {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let chunk = match ready!(self.passage.poll_chunk(cx)) {
+        let chunk = match ready!(self.response.poll_chunk(cx)) {
             Some(Ok(bytes)) => Some(bytes),
             None => {
-                if let (Some(started), Some(reply)) = (self.started.take(), self.passage.reply()) {
+                if let (Some(started), Some(reply)) = (self.started.take(), self.response.reply()) {
                     started.done(reply);
                 }
                 None
@@ -108,7 +112,7 @@ impl Stream for Answer {
                         | ErrorKind::Decode
                 );
                 ours.then(|| {
-                    let body = Refusal::from(error).body(self.provider);
+                    let body = ApiError::from(error).body(self.provider);
                     let event = match self.provider {
                         Provider::Anthropic => "event: error\n",
                         _ => "",
@@ -129,7 +133,7 @@ fn id_header(provider: Provider) -> &'static str {
 }
 
 /// Why a call is not answered.
-pub(super) struct Refusal {
+pub(super) struct ApiError {
     status: StatusCode,
     /// A word for programs, of this gateway's own.
     code: &'static str,
@@ -137,7 +141,7 @@ pub(super) struct Refusal {
     error: Option<Error>,
 }
 
-impl Refusal {
+impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -198,7 +202,7 @@ impl Refusal {
     }
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let status = match error.kind() {
             ErrorKind::Config => 400,

@@ -33,24 +33,24 @@ const SECONDS: [f64; 14] = [
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Of {
+struct ProviderLabels {
     gen_ai_provider_name: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Tokens {
+struct TokenLabels {
     gen_ai_provider_name: &'static str,
     gen_ai_token_type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failed {
+struct ErrorLabels {
     gen_ai_provider_name: &'static str,
     error_type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct State {
+struct StateLabels {
     gen_ai_provider_name: &'static str,
     state: &'static str,
 }
@@ -60,28 +60,28 @@ pub(super) struct Metrics {
     shared: Arc<Shared>,
     alerts: Alerts,
     registry: Registry,
-    pool: Family<State, Gauge>,
-    pool_events: Family<State, Gauge>,
-    spent: Family<Budgeted, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    pool: Family<StateLabels, Gauge>,
+    pool_events: Family<StateLabels, Gauge>,
+    spent: Family<BudgetLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Budgeted {
+struct BudgetLabels {
     budget: String,
     state: &'static str,
 }
 
 struct Shared {
-    of: Vec<(Provider, Mutex<Seen>)>,
-    duration: Family<Of, Buckets>,
-    first: Family<Of, Buckets>,
-    tokens: Family<Tokens, Counter>,
-    failed: Family<Failed, Counter>,
-    retries: Family<Of, Counter>,
+    providers: Vec<(Provider, Mutex<ProviderStats>)>,
+    duration: Family<ProviderLabels, Buckets>,
+    first: Family<ProviderLabels, Buckets>,
+    tokens: Family<TokenLabels, Counter>,
+    failed: Family<ErrorLabels, Counter>,
+    retries: Family<ProviderLabels, Counter>,
 }
 
 /// One provider's calls.
-struct Seen {
+struct ProviderStats {
     calls: u64,
     under_way: u64,
     failures: u64,
@@ -89,7 +89,7 @@ struct Seen {
     retries: u64,
     /// In microseconds.
     queued: Option<Histogram<u64>>,
-    first_event: Option<Histogram<u64>>,
+    time_to_first_token: Option<Histogram<u64>>,
     total: Option<Histogram<u64>>,
     samples: VecDeque<Value>,
     /// The last calls that have ended, the latest last.
@@ -106,22 +106,22 @@ impl Metrics {
         };
         let buckets = || Buckets::new(SECONDS);
         let shared = Shared {
-            of: clients
+            providers: clients
                 .iter()
                 .map(|client| {
-                    let seen = Seen {
+                    let stats = ProviderStats {
                         calls: 0,
                         under_way: 0,
                         failures: 0,
                         abandoned: 0,
                         retries: 0,
                         queued: times(),
-                        first_event: times(),
+                        time_to_first_token: times(),
                         total: times(),
                         samples: VecDeque::new(),
                         recent: VecDeque::new(),
                     };
-                    (client.provider(), Mutex::new(seen))
+                    (client.provider(), Mutex::new(stats))
                 })
                 .collect(),
             duration: Family::new_with_constructor(buckets),
@@ -160,7 +160,7 @@ impl Metrics {
         );
         registry.register(
             "gen_ai_client_token_usage",
-            "Tokens that the provider has counted",
+            "TokenLabels that the provider has counted",
             shared.tokens.clone(),
         );
         registry.register(
@@ -192,16 +192,16 @@ impl Metrics {
         metrics
     }
 
-    pub(super) fn begin(&self, provider: Provider) -> Started {
-        let started = Started {
+    pub(super) fn begin(&self, provider: Provider) -> InFlight {
+        let started = InFlight {
             shared: self.shared.clone(),
             provider,
             at: SystemTime::now(),
             told: false,
         };
-        started.note(|seen| {
-            seen.calls += 1;
-            seen.under_way += 1;
+        started.note(|stats| {
+            stats.calls += 1;
+            stats.under_way += 1;
         });
         started
     }
@@ -224,14 +224,14 @@ impl Metrics {
                     opened,
                     ..
                 } = client.stats();
-                let Some(mut seen) = self.shared.seen(client.provider()) else {
+                let Some(mut stats) = self.shared.stats(client.provider()) else {
                     continue;
                 };
-                if seen.samples.len() == KEPT {
-                    seen.samples.pop_front();
+                if stats.samples.len() == KEPT {
+                    stats.samples.pop_front();
                 }
-                let calls = seen.calls;
-                seen.samples.push_back(json!({
+                let calls = stats.calls;
+                stats.samples.push_back(json!({
                     "at": at, "active": active, "waiting": waiting, "open": open, "idle": idle,
                     "connecting": connecting, "reused": reused, "opened": opened, "calls": calls,
                 }));
@@ -242,24 +242,24 @@ impl Metrics {
     pub(super) async fn stats(&self, clients: &[Client], samples: usize) -> Result<Value, Error> {
         let mut providers = serde_json::Map::new();
         for client in clients {
-            let Some(seen) = self.shared.seen(client.provider()) else {
+            let Some(stats) = self.shared.stats(client.provider()) else {
                 continue;
             };
             let pool = client.stats();
-            let skipped = seen.samples.len().saturating_sub(samples);
+            let skipped = stats.samples.len().saturating_sub(samples);
             let of = json!({
-                "pool": {"now": pool, "line": pool.to_string(), "over_time": seen.samples.iter().skip(skipped).collect::<Vec<_>>()},
-                "calls": {"total": seen.calls, "under_way": seen.under_way, "failed": seen.failures, "abandoned": seen.abandoned, "retries": seen.retries},
-                "latency_ms": {"queued": quantiles(&seen.queued), "first_event": quantiles(&seen.first_event), "total": quantiles(&seen.total)},
+                "pool": {"now": pool, "line": pool.to_string(), "over_time": stats.samples.iter().skip(skipped).collect::<Vec<_>>()},
+                "calls": {"total": stats.calls, "under_way": stats.under_way, "failed": stats.failures, "abandoned": stats.abandoned, "retries": stats.retries},
+                "latency_ms": {"queued": quantiles(&stats.queued), "time_to_first_token": quantiles(&stats.time_to_first_token), "total": quantiles(&stats.total)},
                 "rate_limits": client.rate_limits(),
-                "recent": seen.recent,
+                "recent": stats.recent,
             });
             providers.insert(client.provider().name().to_owned(), of);
         }
         let mut stats = json!({"uptime_s": self.begun.elapsed().as_secs(), "providers": providers, "alerts": self.alerts.latest()});
         // One tracker serves all.
         if let Some(client) = clients.first() {
-            let spend = client.cost().spend().await?;
+            let spend = client.cost_tracker().spend().await?;
             stats["spend"] = serde_json::to_value(spend).unwrap_or_default();
         }
         Ok(stats)
@@ -270,8 +270,8 @@ impl Metrics {
         for client in clients {
             let stats = client.stats();
             let name = client.provider().name();
-            let set = |family: &Family<State, Gauge>, state, value: Option<u64>| {
-                let labels = State {
+            let set = |family: &Family<StateLabels, Gauge>, state, value: Option<u64>| {
+                let labels = StateLabels {
                     gen_ai_provider_name: name,
                     state,
                 };
@@ -287,11 +287,11 @@ impl Metrics {
             set(&self.pool_events, "opened", stats.opened);
             set(&self.pool_events, "closed", stats.closed);
             set(&self.pool_events, "reused", stats.reused);
-            set(&self.pool_events, "exhausted", stats.exhausted);
+            set(&self.pool_events, "exhausted", stats.acquire_waits);
         }
         // A ledger that cannot be reached is no reason to show nothing; `/readyz` tells of it.
         if let Some(client) = clients.first()
-            && let Ok(spend) = client.cost().spend().await
+            && let Ok(spend) = client.cost_tracker().spend().await
         {
             for budget in spend.budgets {
                 for (state, usd) in [
@@ -299,7 +299,7 @@ impl Metrics {
                     ("spent", budget.spent),
                     ("reserved", budget.reserved),
                 ] {
-                    let labels = Budgeted {
+                    let labels = BudgetLabels {
                         budget: budget.name.clone(),
                         state,
                     };
@@ -319,13 +319,13 @@ impl Metrics {
 }
 
 impl Shared {
-    fn seen(&self, provider: Provider) -> Option<MutexGuard<'_, Seen>> {
-        let (_, seen) = self.of.iter().find(|(of, _)| *of == provider)?;
-        Some(seen.lock().unwrap_or_else(PoisonError::into_inner))
+    fn stats(&self, provider: Provider) -> Option<MutexGuard<'_, ProviderStats>> {
+        let (_, stats) = self.providers.iter().find(|(of, _)| *of == provider)?;
+        Some(stats.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Seen {
+impl ProviderStats {
     /// A call is under way no longer, and is kept for a while.
     fn ended(
         &mut self,
@@ -351,7 +351,7 @@ impl Seen {
             "failed": failed,
             "queued_ms": timing.map(|timing| ms(timing.queued)),
             "connect_ms": timing.and_then(|timing| timing.connect.map(ms)),
-            "first_event_ms": timing.map(|timing| ms(timing.first_event)),
+            "time_to_first_token_ms": timing.map(|timing| ms(timing.time_to_first_token)),
             "total_ms": timing.map(|timing| ms(timing.total)),
             "cost_usd": reply.and_then(|reply| reply.cost.map(|cost| cost.usd)),
         }));
@@ -378,22 +378,22 @@ fn quantiles(times: &Option<Histogram<u64>>) -> Value {
 }
 
 /// A call under way. One that is dropped was abandoned by its caller.
-pub(super) struct Started {
+pub(super) struct InFlight {
     shared: Arc<Shared>,
     provider: Provider,
     at: SystemTime,
     told: bool,
 }
 
-impl Started {
-    fn note(&self, change: impl FnOnce(&mut Seen)) {
-        if let Some(mut seen) = self.shared.seen(self.provider) {
-            change(&mut seen);
+impl InFlight {
+    fn note(&self, change: impl FnOnce(&mut ProviderStats)) {
+        if let Some(mut stats) = self.shared.stats(self.provider) {
+            change(&mut stats);
         }
     }
 
-    fn of(&self) -> Of {
-        Of {
+    fn labels(&self) -> ProviderLabels {
+        ProviderLabels {
             gen_ai_provider_name: self.provider.name(),
         }
     }
@@ -402,22 +402,22 @@ impl Started {
         let retries = u64::from(attempts.saturating_sub(1));
         self.shared
             .retries
-            .get_or_create(&self.of())
+            .get_or_create(&self.labels())
             .inc_by(retries);
-        self.note(|seen| seen.retries += retries);
+        self.note(|stats| stats.retries += retries);
     }
 
     pub(super) fn done(mut self, reply: &Reply) {
         self.told = true;
         self.retried(reply.attempts);
         let timing = reply.timing;
-        self.note(|seen| {
-            seen.ended(self.at, reply.attempts, None, Some(reply));
-            record(&mut seen.queued, timing.queued);
-            record(&mut seen.first_event, timing.first_event);
-            record(&mut seen.total, timing.total);
+        self.note(|stats| {
+            stats.ended(self.at, reply.attempts, None, Some(reply));
+            record(&mut stats.queued, timing.queued);
+            record(&mut stats.time_to_first_token, timing.time_to_first_token);
+            record(&mut stats.total, timing.total);
         });
-        let of = self.of();
+        let of = self.labels();
         self.shared
             .duration
             .get_or_create(&of)
@@ -425,12 +425,12 @@ impl Started {
         self.shared
             .first
             .get_or_create(&of)
-            .observe(timing.first_event.as_secs_f64());
+            .observe(timing.time_to_first_token.as_secs_f64());
         for (gen_ai_token_type, count) in [
             ("input", reply.usage.total_input_tokens()),
             ("output", reply.usage.output_tokens),
         ] {
-            let labels = Tokens {
+            let labels = TokenLabels {
                 gen_ai_provider_name: self.provider.name(),
                 gen_ai_token_type,
             };
@@ -442,14 +442,14 @@ impl Started {
         self.told = true;
         self.retried(error.attempts());
         self.fail(error.kind().name());
-        self.note(|seen| {
-            seen.failures += 1;
-            seen.ended(self.at, error.attempts(), Some(error.kind().name()), None);
+        self.note(|stats| {
+            stats.failures += 1;
+            stats.ended(self.at, error.attempts(), Some(error.kind().name()), None);
         });
     }
 
     fn fail(&self, error_type: &'static str) {
-        let labels = Failed {
+        let labels = ErrorLabels {
             gen_ai_provider_name: self.provider.name(),
             error_type,
         };
@@ -457,13 +457,13 @@ impl Started {
     }
 }
 
-impl Drop for Started {
+impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.told {
             self.fail("abandoned");
-            self.note(|seen| {
-                seen.ended(self.at, 1, Some("abandoned"), None);
-                seen.abandoned += 1;
+            self.note(|stats| {
+                stats.ended(self.at, 1, Some("abandoned"), None);
+                stats.abandoned += 1;
             });
         }
     }

@@ -2,7 +2,7 @@
 
 mod alerts;
 mod answer;
-mod caller;
+mod api_keys;
 mod metrics;
 mod origin;
 
@@ -28,11 +28,11 @@ use tower_http::services::ServeDir;
 use warmline::{AlertThresholds, Client, Provider};
 
 use self::alerts::Alerts;
-use self::answer::{Answer, Refusal};
-use self::caller::Callers;
+use self::answer::{Answer, ApiError};
+use self::api_keys::ApiKeys;
 use self::metrics::Metrics;
 use self::origin::{Guard, Origins};
-use crate::environment::{self, Wanted};
+use crate::environment::{self, Overrides};
 use crate::report::Failure;
 
 #[derive(Args)]
@@ -76,7 +76,7 @@ pub(crate) struct Options {
 /// What every request needs.
 struct Gateway {
     clients: Vec<Client>,
-    callers: Callers,
+    api_keys: ApiKeys,
     metrics: Metrics,
     /// Whether it has been told to end.
     ending: watch::Sender<bool>,
@@ -105,7 +105,7 @@ impl Gateway {
         response
     }
 
-    fn client(&self, provider: Provider) -> Result<&Client, Refusal> {
+    fn client(&self, provider: Provider) -> Result<&Client, ApiError> {
         let found = self
             .clients
             .iter()
@@ -114,7 +114,7 @@ impl Gateway {
             let key = provider.key_variable();
             let message =
                 format!("this gateway has no key for {provider}: set {key} where it runs");
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_configured", message)
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_configured", message)
         })
     }
 }
@@ -124,9 +124,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let cors = origins.cors();
     let guard = Guard::new(origins, options.host, &options.allow_host)?;
     let guard = options.keys.is_none().then_some(guard);
-    let wanted = Wanted {
+    let overrides = Overrides {
         budget: options.budget,
-        ..Wanted::default()
+        ..Overrides::default()
     };
     let alerts = Alerts::default();
     let thresholds = AlertThresholds {
@@ -134,19 +134,19 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ..AlertThresholds::default()
     };
     let prepare = |builder| alerts.of_pool(builder).alert_thresholds(thresholds);
-    let (clients, _sim) = environment::clients(wanted, options.simulate, prepare).await?;
+    let (clients, _sim) = environment::clients(overrides, options.simulate, prepare).await?;
     let clients: Vec<Client> = clients
         .iter()
         .map(|client| alerts.of_budgets(client))
         .collect();
-    let callers = match &options.keys {
-        Some(file) => Callers::read(file).map_err(Failure::Config)?,
-        None => Callers::default(),
+    let api_keys = match &options.keys {
+        Some(file) => ApiKeys::read(file).map_err(Failure::Config)?,
+        None => ApiKeys::default(),
     };
     let gateway = Arc::new(Gateway {
         metrics: Metrics::new(&clients, alerts),
         clients,
-        callers,
+        api_keys,
         ending: watch::Sender::new(false),
     });
     let app = router(gateway.clone(), options.max_body, options.site, guard).layer(cors);
@@ -170,7 +170,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let told = {
         let gateway = gateway.clone();
         async move {
-            told_to_end().await;
+            shutdown_signal().await;
             gateway.ending.send_replace(true);
         }
     };
@@ -180,7 +180,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     sampling.abort();
     served.map_err(|e| Failure::Other(format!("the gateway has failed: {e}")))?;
     for client in &gateway.clients {
-        client.cost().flush().await?;
+        client.cost_tracker().flush().await?;
     }
     Ok(())
 }
@@ -198,7 +198,7 @@ async fn listen(
 }
 
 /// Ctrl-C, or what a service manager sends.
-async fn told_to_end() {
+async fn shutdown_signal() {
     #[cfg(unix)]
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
@@ -258,7 +258,7 @@ async fn completions(State(gateway): State<Arc<Gateway>>, request: Request) -> R
 async fn pass(gateway: Arc<Gateway>, provider: Provider, request: Request) -> Response {
     match try_pass(gateway, provider, request).await {
         Ok(response) => response,
-        Err(refusal) => refusal.in_dialect(provider),
+        Err(api_error) => api_error.in_dialect(provider),
     }
 }
 
@@ -266,18 +266,18 @@ async fn try_pass(
     gateway: Arc<Gateway>,
     provider: Provider,
     request: Request,
-) -> Result<Response, Refusal> {
-    let budget = gateway.callers.admit(request.headers())?;
+) -> Result<Response, ApiError> {
+    let budget = gateway.api_keys.authenticate(request.headers())?;
     let client = gateway.client(provider)?;
     let client = match budget {
-        Some(budget) => client.with_cost(client.cost().clone().budget(budget)),
+        Some(budget) => client.with_cost_tracker(client.cost_tracker().clone().budget(budget)),
         None => client.clone(),
     };
-    let headers = passed_on(request.headers());
+    let headers = forwarded_headers(request.headers());
     let body = read(request).await?;
     let started = gateway.metrics.begin(provider);
-    match client.pass(body, headers).await {
-        Ok(passage) => Ok(Answer::new(passage, provider, started)
+    match client.passthrough(body, headers).await {
+        Ok(response) => Ok(Answer::new(response, provider, started)
             .into_response()
             .await),
         Err(error) => {
@@ -288,7 +288,7 @@ async fn try_pass(
 }
 
 /// What of a caller's headers is the provider's to read.
-fn passed_on(headers: &HeaderMap) -> Vec<(String, String)> {
+fn forwarded_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let names = ["anthropic-beta", "anthropic-version", "openai-beta"];
     let value = |name: &str| {
         let values = headers.get_all(name).iter();
@@ -298,7 +298,7 @@ fn passed_on(headers: &HeaderMap) -> Vec<(String, String)> {
     names.into_iter().filter_map(value).collect()
 }
 
-async fn read(request: Request) -> Result<Bytes, Refusal> {
+async fn read(request: Request) -> Result<Bytes, ApiError> {
     use axum::extract::FromRequest;
     use axum::response::IntoResponse;
     Bytes::from_request(request, &())
@@ -312,13 +312,13 @@ async fn read(request: Request) -> Result<Bytes, Refusal> {
                 }
                 _ => text,
             };
-            Refusal::new(status, "request", message)
+            ApiError::new(status, "request", message)
         })
 }
 
-/// What of the stats is wanted.
+/// What of the stats is overrides.
 #[derive(Deserialize)]
-struct Wish {
+struct StatsQuery {
     /// How many of the pools' last samples, of which there is one a second: all, where it is left out.
     samples: Option<usize>,
     /// So many milliseconds apart, for ever, as server-sent events; once, where it is left out.
@@ -327,26 +327,26 @@ struct Wish {
 
 async fn stats(
     State(gateway): State<Arc<Gateway>>,
-    wish: Result<Query<Wish>, QueryRejection>,
+    query: Result<Query<StatsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let wish = match wish {
-        Ok(Query(wish)) => wish,
+    let query = match query {
+        Ok(Query(query)) => query,
         Err(why) => {
-            let refusal = Refusal::new(StatusCode::BAD_REQUEST, "query", why.body_text());
-            return refusal.in_dialect(Provider::OpenAi);
+            let api_error = ApiError::new(StatusCode::BAD_REQUEST, "query", why.body_text());
+            return api_error.in_dialect(Provider::OpenAi);
         }
     };
-    if let Err(refusal) = gateway.callers.admit(&headers) {
-        return refusal.in_dialect(Provider::OpenAi);
+    if let Err(api_error) = gateway.api_keys.authenticate(&headers) {
+        return api_error.in_dialect(Provider::OpenAi);
     }
-    let samples = wish.samples.unwrap_or(usize::MAX);
-    if let Some(every) = wish.every {
+    let samples = query.samples.unwrap_or(usize::MAX);
+    if let Some(every) = query.every {
         return gateway.live(samples, Duration::from_millis(every.max(50)));
     }
     match gateway.metrics.stats(&gateway.clients, samples).await {
         Ok(stats) => answer::json(StatusCode::OK, &stats),
-        Err(error) => Refusal::from(error).in_dialect(Provider::OpenAi),
+        Err(error) => ApiError::from(error).in_dialect(Provider::OpenAi),
     }
 }
 
@@ -363,7 +363,7 @@ async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
 /// Whether calls can be taken: the ledger answers, without which they would fail.
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     for client in &gateway.clients {
-        if let Err(error) = client.cost().spend().await {
+        if let Err(error) = client.cost_tracker().spend().await {
             let mut response = Response::new(Body::from(format!("{error}\n")));
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             return response;
@@ -377,13 +377,13 @@ async fn unknown(request: Request) -> Response {
     let message = format!(
         "there is no {path}: there are POST /v1/messages, POST /v1/chat/completions, GET /v1/llm/stats, /metrics, /healthz and /readyz"
     );
-    Refusal::new(StatusCode::NOT_FOUND, "not_found", message).in_dialect(dialect_of(&path))
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", message).in_dialect(dialect_of(&path))
 }
 
 async fn wrong_method(request: Request) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let message = format!("{path} does not know {method}");
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", message).in_dialect(dialect_of(&path))
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", message).in_dialect(dialect_of(&path))
 }
 
 fn dialect_of(path: &str) -> Provider {

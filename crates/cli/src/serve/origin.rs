@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::answer::{self, Refusal};
+use super::answer::{self, ApiError};
 use crate::report::Failure;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -206,7 +206,7 @@ impl Guard {
     }
 
     /// Whether a request may go on: the host first, since a same-origin request can be trusted only if its host can.
-    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
         let authority = authority(uri, headers)?;
         if let Some(Authority { host, .. }) = &authority {
             let any = self.any_address && matches!(host, Host::Address(_));
@@ -242,7 +242,7 @@ impl Guard {
 
 /// What a request calls this server: the authority of an absolute-form or HTTP/2 target, else the `Host` header. There is neither in
 /// requests of HTTP/1.0 tools, which are accepted: browsers always send one.
-fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Option<Authority>, Refusal> {
+fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Option<Authority>, ApiError> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let header = hosts.next();
     if hosts.next().is_some() {
@@ -259,12 +259,12 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Option<Authority>, Refusa
     }
 }
 
-fn wrong_host(message: impl Into<String>) -> Refusal {
-    Refusal::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
+fn wrong_host(message: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
 }
 
-fn wrong_origin(message: impl Into<String>) -> Refusal {
-    Refusal::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
+fn wrong_origin(message: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
 }
 
 /// Answers requests that the guard refuses, in the dialect of their path.
@@ -275,7 +275,7 @@ pub(super) async fn check(
 ) -> Response {
     match guard.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.in_dialect(super::dialect_of(request.uri().path())),
+        Err(api_error) => api_error.in_dialect(super::dialect_of(request.uri().path())),
     }
 }
 

@@ -7,12 +7,12 @@ const BUCKETS: usize = 32;
 
 /// A [`Histogram`] that many write to at once.
 #[derive(Debug)]
-pub(crate) struct Recorder {
+pub(crate) struct AtomicHistogram {
     sum_us: AtomicU64,
     buckets: [AtomicU64; BUCKETS],
 }
 
-impl Default for Recorder {
+impl Default for AtomicHistogram {
     fn default() -> Self {
         Self {
             sum_us: AtomicU64::new(0),
@@ -21,7 +21,7 @@ impl Default for Recorder {
     }
 }
 
-impl Recorder {
+impl AtomicHistogram {
     pub(crate) fn record(&self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = (u64::BITS - us.leading_zeros()) as usize;
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_bounds_of_what_was_recorded() {
-        let recorder = Recorder::default();
+        let recorder = AtomicHistogram::default();
         for ms in 1..=100 {
             recorder.record(Duration::from_millis(ms));
         }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn no_wait_counts_as_none() {
-        let recorder = Recorder::default();
+        let recorder = AtomicHistogram::default();
         recorder.record(Duration::ZERO);
         assert_eq!(recorder.read().quantile(0.99), Duration::ZERO);
     }

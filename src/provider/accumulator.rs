@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use crate::{Event, Part, Provider, Reply, StopReason, ToolCall};
+use crate::{Part, Provider, Reply, StopReason, StreamEvent, ToolCall};
 
 #[derive(Debug)]
-pub(super) struct Assembly {
+pub(super) struct Accumulator {
     pub(super) reply: Reply,
-    events: VecDeque<Event>,
+    events: VecDeque<StreamEvent>,
     /// Where in the reply's content each tool call stands, and whether its end was told.
     tools: Vec<(usize, bool)>,
     /// The next piece opens a part of its own, even beside one of its kind.
@@ -16,7 +16,7 @@ pub(super) struct Assembly {
     ended: bool,
 }
 
-impl Assembly {
+impl Accumulator {
     pub(super) fn new(provider: Provider) -> Self {
         Self {
             reply: Reply::new(provider),
@@ -28,7 +28,7 @@ impl Assembly {
         }
     }
 
-    pub(super) fn next(&mut self) -> Option<Event> {
+    pub(super) fn next(&mut self) -> Option<StreamEvent> {
         self.events.pop_front()
     }
 
@@ -42,7 +42,7 @@ impl Assembly {
             self.started = true;
             id.clone_into(&mut self.reply.id);
             model.clone_into(&mut self.reply.model);
-            self.events.push_back(Event::Start {
+            self.events.push_back(StreamEvent::Start {
                 id: id.to_owned(),
                 model: model.to_owned(),
             });
@@ -61,7 +61,7 @@ impl Assembly {
             Some(Part::Text { text, .. }) if !self.fresh => text.push_str(piece),
             _ => self.push(Part::text(piece)),
         }
-        self.events.push_back(Event::Text {
+        self.events.push_back(StreamEvent::Text {
             text: piece.to_owned(),
         });
     }
@@ -71,7 +71,7 @@ impl Assembly {
             return;
         }
         self.reasoning_part(|text, _| text.push_str(piece));
-        self.events.push_back(Event::Reasoning {
+        self.events.push_back(StreamEvent::Reasoning {
             text: piece.to_owned(),
         });
     }
@@ -103,7 +103,7 @@ impl Assembly {
         let index = self.tools.len();
         self.tools.push((self.reply.content.len(), false));
         self.push(Part::ToolUse(ToolCall::new(id, name, "")));
-        self.events.push_back(Event::ToolCallStart {
+        self.events.push_back(StreamEvent::ToolCallStart {
             index,
             id: id.to_owned(),
             name: name.to_owned(),
@@ -117,7 +117,7 @@ impl Assembly {
         }
         if let Some(call) = self.tool(index) {
             call.arguments.push_str(piece);
-            self.events.push_back(Event::ToolCallDelta {
+            self.events.push_back(StreamEvent::ToolCallDelta {
                 index,
                 arguments: piece.to_owned(),
             });
@@ -142,7 +142,7 @@ impl Assembly {
                 "{}".clone_into(&mut call.arguments);
             }
             let call = Box::new(call.clone());
-            self.events.push_back(Event::ToolCall { index, call });
+            self.events.push_back(StreamEvent::ToolCall { index, call });
         }
     }
 

@@ -43,7 +43,7 @@ const READ: [&str; 19] = [
 
 /// See the module.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Outline {
+pub(crate) struct RequestFacts {
     pub(crate) model: Option<String>,
     pub(crate) stream: bool,
     /// What is to be written where in the body so that OpenAI's dialect tells a stream's usage. None where the body says itself
@@ -75,14 +75,14 @@ enum Place {
     Other,
 }
 
-impl Outline {
+impl RequestFacts {
     pub(crate) fn read(body: &[u8]) -> Result<Self> {
-        let mut outline = Self::default();
+        let mut facts = Self::default();
         let malformed = match Reader::of_bytes(body) {
             Ok(mut json) => {
-                let read = outline.top(&mut json).and_then(|()| json.end());
+                let read = facts.top(&mut json).and_then(|()| json.end());
                 if read.is_ok() {
-                    return Ok(outline);
+                    return Ok(facts);
                 }
                 let refusal = json.refusal();
                 if !refusal.is_empty() {
@@ -365,11 +365,11 @@ fn count(json: &mut Reader<'_>, name: &str) -> Result<Option<u64>, Stopped> {
 mod tests {
     use super::*;
 
-    fn read(body: &str) -> Outline {
-        Outline::read(body.as_bytes()).unwrap()
+    fn read(body: &str) -> RequestFacts {
+        RequestFacts::read(body.as_bytes()).unwrap()
     }
 
-    fn message(content: &str) -> Outline {
+    fn message(content: &str) -> RequestFacts {
         read(&format!(
             r#"{{"messages": [{{"role": "user", "content": {content}}}]}}"#
         ))
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn what_a_request_holds_is_seen_wherever_it_stands() {
-        let outline = read(
+        let facts = read(
             r#"{"model": "m", "stream": true, "max_tokens": 5, "max_completion_tokens": 7, "n": 2, "messages": [
                 {"role": "user", "content": [
                     {"type": "text", "text": "a \"type\": \"image\""},
@@ -386,7 +386,7 @@ mod tests {
                     {"type": "document", "source": {"type": "text", "data": "x"}},
                     {"source": {"type": "url", "url": "u"}, "type": "document"}]}]}"#,
         );
-        let expected = Outline {
+        let expected = RequestFacts {
             model: Some("m".into()),
             stream: true,
             ask_usage: Some((1..1, r#""stream_options":{"include_usage":true},"#)),
@@ -396,9 +396,9 @@ mod tests {
             images: 2,
             documents: 1,
             cached: true,
-            ..Outline::default()
+            ..RequestFacts::default()
         };
-        assert_eq!(outline, expected);
+        assert_eq!(facts, expected);
     }
 
     #[test]
@@ -508,12 +508,12 @@ mod tests {
                 "stream_options has include_usage twice: give it once",
             ),
         ] {
-            let error = Outline::read(body.as_bytes()).unwrap_err();
+            let error = RequestFacts::read(body.as_bytes()).unwrap_err();
             assert_eq!(error.message(), says, "{body}");
         }
         let fields: Vec<String> = (0..257).map(|i| format!("\"f{i}\":0")).collect();
         let of = |n: usize| format!("{{{}}}", fields[..n].join(","));
-        let error = Outline::read(of(257).as_bytes()).unwrap_err();
+        let error = RequestFacts::read(of(257).as_bytes()).unwrap_err();
         assert_eq!(error.message(), "the request has more than 256 fields");
         read(&of(256));
     }
@@ -523,7 +523,7 @@ mod tests {
         let named = |bytes: usize| format!(r#"{{"model": "{}"}}"#, "m".repeat(bytes));
         assert_eq!(read(&named(256)).model.unwrap().len(), 256);
         for bytes in [257, 5_000_000] {
-            let error = Outline::read(named(bytes).as_bytes()).unwrap_err();
+            let error = RequestFacts::read(named(bytes).as_bytes()).unwrap_err();
             let says = format!("…\" has {bytes} bytes: at most 256 are accepted");
             assert!(error.message().ends_with(&says), "{error}");
             assert!(error.message().len() < 400);
@@ -533,18 +533,15 @@ mod tests {
     #[test]
     fn numbers_equal_to_whole_ones_are_those_and_null_is_absence() {
         for number in ["60000", "6e4", "60000.0", "600000E-1"] {
-            let outline = read(&format!(r#"{{"max_tokens": {number}, "n": {number}}}"#));
-            assert_eq!(
-                (outline.max_tokens, outline.replies),
-                (Some(60_000), 60_000)
-            );
+            let facts = read(&format!(r#"{{"max_tokens": {number}, "n": {number}}}"#));
+            assert_eq!((facts.max_tokens, facts.replies), (Some(60_000), 60_000));
         }
         let nulls = read(
             r#"{"model": null, "stream": null, "max_tokens": null, "max_completion_tokens": null, "n": null, "n_predict": null, "prediction": null}"#,
         );
-        let nothing = Outline {
+        let nothing = RequestFacts {
             ask_usage: nulls.ask_usage.clone(),
-            ..Outline::default()
+            ..RequestFacts::default()
         };
         assert_eq!(nulls, nothing);
     }
@@ -555,11 +552,11 @@ mod tests {
             .iter()
             .filter(|n| n.contains("max_") || n.ends_with("predict"))
         {
-            let outline = read(&format!(r#"{{"{name}": 9, "max_tokens ": 1}}"#));
+            let facts = read(&format!(r#"{{"{name}": 9, "max_tokens ": 1}}"#));
             let limits = [
-                outline.max_tokens.unwrap_or(0),
-                outline.max_completion_tokens.unwrap_or(0),
-                outline.other_limit,
+                facts.max_tokens.unwrap_or(0),
+                facts.max_completion_tokens.unwrap_or(0),
+                facts.other_limit,
             ];
             assert_eq!(limits.iter().max(), Some(&9), "{name}");
         }
@@ -569,8 +566,8 @@ mod tests {
         );
         assert_eq!(read(r#"{"n": 2, "best_of": 5}"#).replies, 5);
         let predicted = r#"{"type": "content", "content": "x"}"#;
-        let outline = read(&format!(r#"{{"prediction":{predicted}}}"#));
-        assert_eq!(outline.predicted, predicted.len() as u64);
+        let facts = read(&format!(r#"{{"prediction":{predicted}}}"#));
+        assert_eq!(facts.predicted, predicted.len() as u64);
     }
 
     #[test]
@@ -622,20 +619,20 @@ mod tests {
                 0,
             ),
         ] {
-            let outline = message(content);
+            let facts = message(content);
             assert_eq!(
-                (outline.images, outline.documents),
+                (facts.images, facts.documents),
                 (images, documents),
                 "{content}"
             );
         }
         let schema =
             r#"{"properties": {"type": {"type": "string", "type": "string"}, "source": {}}}"#;
-        let outline = read(&format!(
+        let facts = read(&format!(
             r#"{{"tools": [{{"type": "custom", "input_schema": {schema}}}, {{"type": "function", "function": {{"parameters": {schema}}}}}],
                 "metadata": {{"type": "a", "type": "b"}}, "response_format": {{"type": "json_schema", "json_schema": {{"schema": {schema}}}}}}}"#
         ));
-        assert_eq!((outline.images, outline.documents), (0, 0));
+        assert_eq!((facts.images, facts.documents), (0, 0));
     }
 
     #[test]

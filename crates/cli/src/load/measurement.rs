@@ -1,65 +1,25 @@
-//! One cell of the grid: a load on a pool.
+//! One measurement of the grid: a load on a pool.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use hdrhistogram::Histogram;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use warmline::{Client, Error, ErrorKind, Limits, Reply, Request};
 
-use super::Reuse;
+use super::plan::{Load, Plan, Reuse};
 use super::server::Server;
 use crate::report::Failure;
 
-/// How calls follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Load {
-    InFlight(u32),
-    PerSecond(f64),
-}
-
-impl fmt::Display for Load {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InFlight(n) => write!(f, "{n} in flight"),
-            Self::PerSecond(rate) => write!(f, "{rate} a second"),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Plan {
-    pub(super) load: Load,
-    pub(super) connections: u16,
-    pub(super) keepalive: u16,
-    pub(super) reuse: Reuse,
-    pub(super) calls: u32,
-    pub(super) stream: bool,
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            load,
-            connections,
-            reuse,
-            ..
-        } = self;
-        write!(f, "{load} on {connections} connections, {}", reuse.name())
-    }
-}
-
 /// What came of it. Times are in milliseconds.
 #[derive(Debug, Serialize)]
-pub(super) struct Cell {
+pub(super) struct Measurement {
     #[serde(flatten)]
     pub(super) plan: Plan,
     pub(super) calls_per_second: f64,
@@ -67,7 +27,7 @@ pub(super) struct Cell {
     /// Of the calls that opened a connection.
     pub(super) connect: Quantiles,
     /// From the call's start; in an open loop, from when it should have started.
-    pub(super) first_event: Quantiles,
+    pub(super) time_to_first_token: Quantiles,
     pub(super) total: Quantiles,
     pub(super) sockets_opened: u64,
     pub(super) sockets_at_once: usize,
@@ -125,7 +85,7 @@ pub(super) async fn measure(
     server: &Server,
     plan: Plan,
     bar: &ProgressBar,
-) -> Result<Cell, Failure> {
+) -> Result<Measurement, Failure> {
     let client = client(server, plan).await?;
     let request = server.request();
     let before = client.stats().opened.unwrap_or_default();
@@ -157,14 +117,14 @@ pub(super) async fn measure(
         }
     }
     let calls = f64::from(plan.calls);
-    Ok(Cell {
+    Ok(Measurement {
         calls_per_second: replies.len() as f64 / took.as_secs_f64(),
         queued: Quantiles::of(replies.iter().map(|(timing, _)| timing.queued)),
         connect: Quantiles::of(replies.iter().filter_map(|(timing, _)| timing.connect)),
-        first_event: Quantiles::of(
+        time_to_first_token: Quantiles::of(
             replies
                 .iter()
-                .map(|(timing, late)| timing.first_event + *late),
+                .map(|(timing, late)| timing.time_to_first_token + *late),
         ),
         total: Quantiles::of(replies.iter().map(|(timing, late)| timing.total + *late)),
         sockets_opened: opened,
@@ -191,11 +151,11 @@ async fn client(server: &Server, plan: Plan) -> Result<Client, Failure> {
     let client = server.client().limits(limits).build()?;
     if plan.reuse == Reuse::Warm {
         // More than are ever used at once would only be opened for nothing.
-        let wanted = match plan.load {
+        let overrides = match plan.load {
             Load::InFlight(n) => plan.connections.min(u16::try_from(n).unwrap_or(u16::MAX)),
             Load::PerSecond(_) => plan.connections,
         };
-        client.warm_up(wanted.into()).await?;
+        client.warm_up(overrides.into()).await?;
     }
     Ok(client)
 }
@@ -256,4 +216,19 @@ async fn open_loop(
         });
     }
     calls.join_all().await
+}
+
+/// A runtime on this thread alone, whose CPU time is then that of the calls.
+pub(super) fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::Other(format!("cannot start: {e}")))
+}
+
+/// A progress bar, hidden if stderr is not a terminal.
+pub(super) fn progress(calls: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} calls, {eta} left: {msg}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(calls).with_style(style)
 }

@@ -1,45 +1,46 @@
-//! Sees from the pool's own changes when something should be told. It has no timer: a pool in which nothing happens has
-//! nothing to tell but a long wait, which the caller who waits tells itself.
+//! Decides from the pool's changes of state when to raise an alert. It has no timer: while nothing changes, the only alert that
+//! can be due is a long wait, which the waiting caller raises itself.
 
 use std::mem;
 use std::time::Duration;
 
+use super::alert::{AlertThresholds, PoolAlert, PoolAlertKind};
+use super::limits::Limits;
 use crate::runtime::Instant;
-use crate::{AlertThresholds, Limits, PoolAlert, PoolAlertKind};
 
-/// How long a kind is not told again.
-const QUIET: Duration = Duration::from_secs(60);
+/// The shortest time between two alerts of the same kind.
+const COOLDOWN: Duration = Duration::from_secs(60);
 
-/// Fewer handshakes than this in a window are no pattern.
-const FEW: u64 = 10;
+/// The fewest reopened connections in a window that count as a pattern.
+const MIN_SAMPLES: u64 = 10;
 
-/// Why a connection could not be kept.
+/// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Cause {
-    /// More were idle than are kept.
-    Spare,
-    /// It was idle for the expiry.
+pub(super) enum CloseReason {
+    /// More connections were idle than the limit allows.
+    MaxIdle,
+    /// It was idle for `keepalive_expiry`.
     Expired,
-    /// The other side has closed it.
+    /// The server closed it.
     Server,
-    /// Its reply was dropped before its end, or broke.
+    /// Its reply was dropped before its end, or the connection failed.
     Broken,
 }
 
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct AlertMonitor {
     thresholds: AlertThresholds,
     limits: Limits,
-    /// What holds since the last change.
+    /// When the pool last changed, and its state since then.
     since: Instant,
     exhausted: bool,
     waiting: usize,
     window: Window,
-    /// The shortest that the queue was in the window before.
-    before: usize,
-    /// Connections that were closed and that none has replaced, by cause.
+    /// The shortest length of the queue in the previous window.
+    previous_shortest: usize,
+    /// Closed connections that no new one has replaced yet, by reason.
     closed: [u64; 4],
-    told: [Option<Instant>; 4],
+    notified: [Option<Instant>; 4],
 }
 
 #[derive(Debug)]
@@ -49,7 +50,7 @@ struct Window {
     shortest: usize,
     waited: bool,
     calls: u64,
-    /// Calls that opened a connection in place of one that was closed, by its cause.
+    /// Calls that opened a connection to replace a closed one, by the reason why it was closed.
     reopened: [u64; 4],
 }
 
@@ -66,7 +67,7 @@ impl Window {
     }
 }
 
-impl Watch {
+impl AlertMonitor {
     pub(super) fn new(thresholds: AlertThresholds, limits: Limits) -> Self {
         let now = Instant::now();
         Self {
@@ -76,23 +77,23 @@ impl Watch {
             exhausted: false,
             waiting: 0,
             window: Window::new(now, 0),
-            before: 0,
+            previous_shortest: 0,
             closed: [0; 4],
-            told: [None; 4],
+            notified: [None; 4],
         }
     }
 
-    pub(super) fn closed(&mut self, cause: Cause) {
-        self.closed[cause as usize] += 1;
+    pub(super) fn on_close(&mut self, reason: CloseReason) {
+        self.closed[reason as usize] += 1;
     }
 
-    /// A call got a warm connection.
-    pub(super) fn reused(&mut self) {
+    /// A call was assigned an idle connection.
+    pub(super) fn on_reuse(&mut self) {
         self.window.calls += 1;
     }
 
-    /// A call opens one.
-    pub(super) fn opens(&mut self) {
+    /// A call is opening a connection.
+    pub(super) fn on_connect(&mut self) {
         self.window.calls += 1;
         let most = (0..self.closed.len()).max_by_key(|cause| self.closed[*cause]);
         if let Some(cause) = most.filter(|cause| self.closed[*cause] > 0) {
@@ -101,8 +102,8 @@ impl Watch {
         }
     }
 
-    /// Takes in how the pool is from now on, and says what should be told.
-    pub(super) fn changed(&mut self, exhausted: bool, waiting: usize) -> Vec<PoolAlert> {
+    /// Records the pool's state from now on, and returns the alerts that are due.
+    pub(super) fn on_change(&mut self, exhausted: bool, waiting: usize) -> Vec<PoolAlert> {
         let now = Instant::now();
         if self.exhausted {
             self.window.exhausted += now - self.since;
@@ -111,8 +112,8 @@ impl Watch {
         let mut alerts = Vec::new();
         if now - self.window.begun >= self.thresholds.window {
             let ended = mem::replace(&mut self.window, Window::new(now, self.waiting));
-            self.judge(&ended, now, &mut alerts);
-            self.before = ended.shortest;
+            self.evaluate(&ended, now, &mut alerts);
+            self.previous_shortest = ended.shortest;
         }
         self.window.shortest = self.window.shortest.min(waiting);
         self.window.waited |= waiting > 0;
@@ -120,7 +121,7 @@ impl Watch {
         alerts
     }
 
-    fn judge(&mut self, window: &Window, now: Instant, alerts: &mut Vec<PoolAlert>) {
+    fn evaluate(&mut self, window: &Window, now: Instant, alerts: &mut Vec<PoolAlert>) {
         let Limits {
             max_connections,
             max_keepalive_connections,
@@ -130,22 +131,22 @@ impl Watch {
         let percent = percent(window.exhausted.as_micros(), took.as_micros());
         if window.waited
             && percent >= self.thresholds.exhausted_percent
-            && self.is_news(PoolAlertKind::Exhausted, now)
+            && self.should_notify(PoolAlertKind::Exhausted, now)
         {
             alerts.push(PoolAlert {
                 kind: PoolAlertKind::Exhausted,
-                seen: format!("all {max_connections} connections were in use for {percent} % of {took:.1?}, and calls waited"),
-                advice: more_connections(),
+                summary: format!("all {max_connections} connections were in use for {percent} % of {took:.1?}, and calls waited"),
+                hint: more_connections(),
             });
         }
-        if window.shortest > self.before && self.is_news(PoolAlertKind::QueueGrowing, now) {
+        if window.shortest > self.previous_shortest && self.should_notify(PoolAlertKind::QueueGrowing, now) {
             alerts.push(PoolAlert {
                 kind: PoolAlertKind::QueueGrowing,
-                seen: format!(
+                summary: format!(
                     "at its shortest the queue was {} in {took:.1?}, after {}",
-                    window.shortest, self.before
+                    window.shortest, self.previous_shortest
                 ),
-                advice: format!(
+                hint: format!(
                     "calls come faster than {max_connections} connections can serve them: {}",
                     more_connections()
                 ),
@@ -153,54 +154,55 @@ impl Watch {
         }
         let reopened: u64 = window.reopened.iter().sum();
         let percent = self::percent(reopened.into(), window.calls.into());
-        if reopened >= FEW
+        if reopened >= MIN_SAMPLES
             && percent >= self.thresholds.handshake_percent
-            && self.is_news(PoolAlertKind::HandshakesRising, now)
+            && self.should_notify(PoolAlertKind::HandshakesRising, now)
         {
-            let most = [Cause::Spare, Cause::Expired, Cause::Server, Cause::Broken]
+            let most = [CloseReason::MaxIdle, CloseReason::Expired, CloseReason::Server, CloseReason::Broken]
                 .into_iter()
                 .max_by_key(|cause| window.reopened[*cause as usize]);
-            let advice = match most {
-                Some(Cause::Spare) => format!(
+            let hint = match most {
+                Some(CloseReason::MaxIdle) => format!(
                     "no more than {max_keepalive_connections} idle ones are kept: raise max_keepalive_connections (LLM_MAX_KEEPALIVE)"
                 ),
-                Some(Cause::Expired) => format!(
+                Some(CloseReason::Expired) => format!(
                     "idle ones are closed after {keepalive_expiry:?}: raise keepalive_expiry (LLM_KEEPALIVE_EXPIRY)"
                 ),
-                Some(Cause::Server) => "the server, or a proxy before it, closes them: see what it does with idle connections, or use HTTP/2 with \
+                Some(CloseReason::Server) => "the server, or a proxy before it, closes them: see what it does with idle connections, or use HTTP/2 with \
                      http2_ping_interval"
                     .to_owned(),
                 _ => "replies are dropped before their end, or break: read them to their end where they can be".to_owned(),
             };
             alerts.push(PoolAlert {
                 kind: PoolAlertKind::HandshakesRising,
-                seen: format!("{reopened} of {} calls in {took:.1?} opened a connection in place of one that was closed", window.calls),
-                advice,
+                summary: format!("{reopened} of {} calls in {took:.1?} opened a connection in place of one that was closed", window.calls),
+                hint,
             });
         }
     }
 
-    /// A call has waited for so long, and waits on.
+    /// Records that a call has waited for this long and is still waiting.
     pub(super) fn long_wait(&mut self, waited: Duration) -> Option<PoolAlert> {
         let kind = PoolAlertKind::LongWait;
-        self.is_news(kind, Instant::now()).then(|| PoolAlert {
+        self.should_notify(kind, Instant::now()).then(|| PoolAlert {
             kind,
-            seen: format!(
+            summary: format!(
                 "a call has waited {waited:.1?} for a connection, of which there may be {}; {} wait now",
                 self.limits.max_connections, self.waiting
             ),
-            advice: more_connections(),
+            hint: more_connections(),
         })
     }
 
-    /// Whether it is to be told, which it then is; asked before anything is put into words, since a thousand may wait.
-    fn is_news(&mut self, kind: PoolAlertKind, now: Instant) -> bool {
-        let told = &mut self.told[kind as usize];
-        let news = told.is_none_or(|told| now - told >= QUIET);
-        if news {
-            *told = Some(now);
+    /// Whether an alert of this kind is due, and if so, starts its cooldown. Called before the alert's text is made, because
+    /// a thousand callers may be waiting.
+    fn should_notify(&mut self, kind: PoolAlertKind, now: Instant) -> bool {
+        let notified = &mut self.notified[kind as usize];
+        let due = notified.is_none_or(|last| now - last >= COOLDOWN);
+        if due {
+            *notified = Some(now);
         }
-        news
+        due
     }
 }
 
@@ -218,8 +220,8 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(10);
 
-    fn watch() -> Watch {
-        Watch::new(AlertThresholds::default(), Limits::default())
+    fn monitor() -> AlertMonitor {
+        AlertMonitor::new(AlertThresholds::default(), Limits::default())
     }
 
     fn kinds(alerts: &[PoolAlert]) -> Vec<PoolAlertKind> {
@@ -229,21 +231,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn full_use_is_no_alert_as_long_as_nobody_waits() {
         for (waiting, expected) in [(0, vec![]), (1, vec![PoolAlertKind::Exhausted])] {
-            let mut watch = watch();
-            assert!(watch.changed(true, waiting).is_empty());
+            let mut monitor = monitor();
+            assert!(monitor.on_change(true, waiting).is_empty());
             tokio::time::advance(WINDOW * 85 / 100).await;
-            assert!(watch.changed(false, 0).is_empty());
+            assert!(monitor.on_change(false, 0).is_empty());
             tokio::time::advance(WINDOW * 15 / 100).await;
-            let alerts = watch.changed(false, 0);
+            let alerts = monitor.on_change(false, 0);
             assert_eq!(kinds(&alerts), expected);
             if let Some(alert) = alerts.first() {
                 assert_eq!(
-                    alert.seen,
+                    alert.summary,
                     "all 10 connections were in use for 85 % of 10.0s, and calls waited"
                 );
                 assert!(
                     alert
-                        .advice
+                        .hint
                         .starts_with("raise max_connections (LLM_MAX_CONNECTIONS)")
                 );
             }
@@ -252,63 +254,63 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_that_drains_is_no_growing_queue_and_a_longer_shortest_one_is() {
-        let mut watch = watch();
+        let mut monitor = monitor();
         // Each burst is worked off.
         for _ in 0..3 {
-            watch.changed(true, 50);
+            monitor.on_change(true, 50);
             tokio::time::advance(WINDOW / 2).await;
-            assert!(watch.changed(false, 0).is_empty());
+            assert!(monitor.on_change(false, 0).is_empty());
             tokio::time::advance(WINDOW / 2).await;
         }
         let mut queue = 0;
         let mut grown = Vec::new();
         for _ in 0..8 {
             queue += 4;
-            watch.changed(false, queue);
+            monitor.on_change(false, queue);
             tokio::time::advance(WINDOW / 4).await;
-            grown.extend(watch.changed(false, queue - 1));
+            grown.extend(monitor.on_change(false, queue - 1));
         }
         assert_eq!(kinds(&grown), [PoolAlertKind::QueueGrowing]);
-        assert!(grown[0].seen.ends_with(", after 0"), "{}", grown[0].seen);
+        assert!(grown[0].summary.ends_with(", after 0"), "{}", grown[0].summary);
     }
 
     #[tokio::test(start_paused = true)]
     async fn handshakes_are_told_with_why_the_connections_were_not_kept() {
-        for (cause, advice) in [
-            (Cause::Spare, "LLM_MAX_KEEPALIVE"),
-            (Cause::Expired, "LLM_KEEPALIVE_EXPIRY"),
-            (Cause::Server, "the server, or a proxy"),
-            (Cause::Broken, "read them to their end"),
+        for (cause, hint) in [
+            (CloseReason::MaxIdle, "LLM_MAX_KEEPALIVE"),
+            (CloseReason::Expired, "LLM_KEEPALIVE_EXPIRY"),
+            (CloseReason::Server, "the server, or a proxy"),
+            (CloseReason::Broken, "read them to their end"),
         ] {
-            let mut watch = watch();
+            let mut monitor = monitor();
             // Those that make the pool as large as it is are none too many.
-            (0..50).for_each(|_| watch.opens());
+            (0..50).for_each(|_| monitor.on_connect());
             tokio::time::advance(WINDOW).await;
-            assert!(watch.changed(false, 0).is_empty());
+            assert!(monitor.on_change(false, 0).is_empty());
             for _ in 0..12 {
-                watch.closed(cause);
-                watch.opens();
+                monitor.on_close(cause);
+                monitor.on_connect();
             }
-            (0..12).for_each(|_| watch.reused());
+            (0..12).for_each(|_| monitor.on_reuse());
             tokio::time::advance(WINDOW).await;
-            let alerts = watch.changed(false, 0);
+            let alerts = monitor.on_change(false, 0);
             assert_eq!(kinds(&alerts), [PoolAlertKind::HandshakesRising]);
             assert!(
-                alerts[0].seen.starts_with("12 of 24 calls"),
+                alerts[0].summary.starts_with("12 of 24 calls"),
                 "{}",
                 alerts[0]
             );
-            assert!(alerts[0].advice.contains(advice), "{}", alerts[0]);
+            assert!(alerts[0].hint.contains(hint), "{}", alerts[0]);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_kind_is_told_once_a_minute() {
-        let mut watch = watch();
+        let mut monitor = monitor();
         let second = Duration::from_secs(1);
-        assert!(watch.long_wait(second).is_some());
-        assert!(watch.long_wait(second).is_none());
-        tokio::time::advance(QUIET).await;
-        assert!(watch.long_wait(second).is_some());
+        assert!(monitor.long_wait(second).is_some());
+        assert!(monitor.long_wait(second).is_none());
+        tokio::time::advance(COOLDOWN).await;
+        assert!(monitor.long_wait(second).is_some());
     }
 }

@@ -10,17 +10,17 @@ pub(crate) struct Endpoint {
     scheme: usize,
     origin: usize,
     /// The provider itself is there, rather than a server that speaks like it.
-    pub(crate) official: bool,
+    pub(crate) is_first_party: bool,
 }
 
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 impl Endpoint {
     /// The provider's path below a base URL.
     pub(crate) fn new(provider: Provider, base: &str) -> Result<Self> {
-        let mut endpoint = Self::plain("base URL", base, provider.default_base_url())?;
+        let mut endpoint = Self::parse("base URL", base, provider.default_base_url())?;
         let host = endpoint.host();
         let of = |domain: &str| host == domain || host.ends_with(&[".", domain].concat());
-        endpoint.official = match provider {
+        endpoint.is_first_party = match provider {
             Provider::Anthropic => of("anthropic.com"),
             Provider::OpenAi => of("openai.com") || of("openai.azure.com"),
         };
@@ -32,8 +32,8 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// An address as it is, without a slash at its end. Errors say `what` it is, and what it should look `like`.
-    pub(crate) fn plain(what: &str, base: &str, like: &str) -> Result<Self> {
+    /// An address as it is, without a slash at its end. Errors say `what` it is, and an `example` of it.
+    pub(crate) fn parse(what: &str, base: &str, example: &str) -> Result<Self> {
         let wrong = |why: &str| {
             let given = quote(&shown(base));
             Error::config(
@@ -45,7 +45,7 @@ impl Endpoint {
                     " ",
                     why,
                     ": it should look like \"",
-                    like,
+                    example,
                     "\"",
                 ]
                 .concat(),
@@ -82,7 +82,7 @@ impl Endpoint {
             url: [scheme, "://", authority, path.trim_end_matches('/')].concat(),
             scheme: scheme.len(),
             origin: scheme.len() + "://".len() + authority.len(),
-            official: false,
+            is_first_party: false,
         })
     }
 
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn base_urls_lead_to_the_providers_paths() {
-        for (provider, base, expected, official) in [
+        for (provider, base, expected, is_first_party) in [
             (
                 Provider::Anthropic,
                 "https://api.anthropic.com",
@@ -205,8 +205,8 @@ mod tests {
         ] {
             let endpoint = Endpoint::new(provider, base).unwrap();
             assert_eq!(
-                (endpoint.url.as_str(), endpoint.official),
-                (expected, official)
+                (endpoint.url.as_str(), endpoint.is_first_party),
+                (expected, is_first_party)
             );
         }
     }

@@ -4,7 +4,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::json::quote;
-use crate::{Error, Result};
 
 /// The decimal places of a dollar that are kept.
 const PLACES: usize = 12;
@@ -130,9 +129,9 @@ impl fmt::Debug for Usd {
 }
 
 impl FromStr for Usd {
-    type Err = Error;
+    type Err = ParseUsdError;
 
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> Result<Self, ParseUsdError> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let pico = || {
@@ -146,14 +145,30 @@ impl FromStr for Usd {
             let whole = dollars.checked_mul(10u64.pow(PLACES as u32))?;
             whole.checked_add(fraction.parse().ok()?)
         };
-        pico().map(Self).ok_or_else(|| {
-            let text = quote(text);
-            Error::config(format!(
-                "{text} is no amount of dollars: give a decimal such as 50 or 0.25, at most 18 million and with at most 12 places"
-            ))
-        })
+        pico().map(Self).ok_or_else(|| ParseUsdError(quote(text)))
     }
 }
+
+/// The error of parsing a [`Usd`]. It converts into an [`Error`](crate::Error) of kind `Config`.
+///
+/// ```
+/// let error = "ten".parse::<warmline::Usd>().unwrap_err();
+/// assert!(error.to_string().starts_with("\"ten\" is not an amount in dollars"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseUsdError(String);
+
+impl fmt::Display for ParseUsdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is not an amount in dollars: give a decimal such as 50 or 0.25, at most 18 million and with at most 12 decimal places",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for ParseUsdError {}
 
 impl Serialize for Usd {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -166,6 +181,24 @@ impl<'de> Deserialize<'de> for Usd {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
+}
+
+/// What a call cost.
+///
+/// ```no_run
+/// # fn demo(reply: warmline::Reply) {
+/// if let Some(cost) = reply.cost {
+///     println!("${}", cost.usd);
+/// }
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// The amount.
+    pub usd: Usd,
+    /// Whether the amount is an upper bound: the model has no known price, so its provider's highest was used, or the provider
+    /// did not report the usage.
+    pub estimated: bool,
 }
 
 #[cfg(test)]
@@ -208,7 +241,10 @@ mod tests {
             "18446744.073709551616",
         ] {
             let error = text.parse::<Usd>().unwrap_err().to_string();
-            assert!(error.contains("is no amount of dollars"), "{text}: {error}");
+            assert!(
+                error.contains("is not an amount in dollars"),
+                "{text}: {error}"
+            );
         }
     }
 }

@@ -6,30 +6,31 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::call::{Answer, Call};
-use super::stream::Live;
+use super::call::{Call, Outcome};
+use super::stream::ActiveStream;
 use super::{Client, Result};
+use crate::framing::sse;
 use crate::json::{Reader, Stopped};
-use crate::{Error, Event, Reply, sse};
+use crate::{Error, Reply, StreamEvent};
 
 /// A reply in its provider's dialect, byte for byte as it comes. Dropped before its end, it is aborted.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
 /// let body = r#"{"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hi"}], "stream": true}"#;
-/// let mut reply = client.pass(body, []).await?;
+/// let mut reply = client.passthrough(body, []).await?;
 /// while let Some(bytes) = reply.chunk().await {
 ///     print!("{}", String::from_utf8_lossy(&bytes?));
 /// }
 /// # Ok(()) }
 /// ```
-pub struct Passage {
-    streams: bool,
+pub struct PassthroughResponse {
+    is_stream: bool,
     request_id: Option<String>,
     attempts: u32,
     /// What is to be given before more is read.
     ready: VecDeque<Bytes>,
-    live: Option<Box<Live>>,
+    live: Option<Box<ActiveStream>>,
     failed: Option<Error>,
     reply: Option<Reply>,
     events: Events,
@@ -54,18 +55,18 @@ impl Client {
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
     /// let body = r#"{"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}"#;
-    /// let reply = client.pass(body, [("anthropic-beta".into(), "context-1m-2025-08-07".into())]).await?;
-    /// assert!(!reply.streams());
+    /// let reply = client.passthrough(body, [("anthropic-beta".into(), "context-1m-2025-08-07".into())]).await?;
+    /// assert!(!reply.is_stream());
     /// # Ok(()) }
     /// ```
-    pub async fn pass(
+    pub async fn passthrough(
         &self,
         body: impl Into<Bytes>,
         headers: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Passage> {
-        let (call, hides) = Call::raw(self, body.into(), headers.into_iter().collect())?;
-        let mut passage = Passage {
-            streams: false,
+    ) -> Result<PassthroughResponse> {
+        let (call, strip_usage) = Call::raw(self, body.into(), headers.into_iter().collect())?;
+        let mut response = PassthroughResponse {
+            is_stream: false,
             request_id: None,
             attempts: 0,
             ready: VecDeque::new(),
@@ -74,43 +75,43 @@ impl Client {
             reply: None,
             events: Events {
                 splitter: sse::Splitter::default(),
-                hides,
+                strip_usage,
             },
         };
         match call.run().await? {
-            Answer::Whole(reply) => {
-                passage.ready.extend(reply.raw_bytes());
-                passage.request_id.clone_from(&reply.request_id);
-                passage.attempts = reply.attempts;
-                passage.reply = Some(*reply);
+            Outcome::Reply(reply) => {
+                response.ready.extend(reply.raw_bytes());
+                response.request_id.clone_from(&reply.request_id);
+                response.attempts = reply.attempts;
+                response.reply = Some(*reply);
             }
-            Answer::Live(live) => {
-                passage.streams = true;
-                passage.request_id = live.request_id().map(str::to_owned);
-                passage.attempts = live.attempts();
-                passage.live = Some(live);
+            Outcome::Stream(live) => {
+                response.is_stream = true;
+                response.request_id = live.request_id().map(str::to_owned);
+                response.attempts = live.attempts();
+                response.live = Some(live);
             }
         }
-        Ok(passage)
+        Ok(response)
     }
 }
 
-impl Passage {
+impl PassthroughResponse {
     /// Whether server-sent events come, rather than one JSON object.
     ///
     /// ```no_run
-    /// # fn demo(reply: warmline::Passage) {
-    /// let content_type = if reply.streams() { "text/event-stream" } else { "application/json" };
+    /// # fn demo(reply: warmline::PassthroughResponse) {
+    /// let content_type = if reply.is_stream() { "text/event-stream" } else { "application/json" };
     /// # }
     /// ```
-    pub fn streams(&self) -> bool {
-        self.streams
+    pub fn is_stream(&self) -> bool {
+        self.is_stream
     }
 
     /// The provider's id of the request.
     ///
     /// ```no_run
-    /// # fn demo(reply: warmline::Passage) {
+    /// # fn demo(reply: warmline::PassthroughResponse) {
     /// println!("{:?}", reply.request_id());
     /// # }
     /// ```
@@ -121,7 +122,7 @@ impl Passage {
     /// How many attempts it took.
     ///
     /// ```no_run
-    /// # fn demo(reply: warmline::Passage) {
+    /// # fn demo(reply: warmline::PassthroughResponse) {
     /// println!("{} attempts", reply.attempts());
     /// # }
     /// ```
@@ -132,7 +133,7 @@ impl Passage {
     /// What the bytes said, once the last is given.
     ///
     /// ```no_run
-    /// # fn demo(reply: warmline::Passage) {
+    /// # fn demo(reply: warmline::PassthroughResponse) {
     /// println!("{:?}", reply.reply().and_then(|reply| reply.cost));
     /// # }
     /// ```
@@ -148,7 +149,7 @@ impl Passage {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// [`Passage::chunk`], for a body that is polled.
+    /// [`PassthroughResponse::chunk`], for a body that is polled.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
@@ -163,10 +164,12 @@ impl Passage {
             let event = live.poll_event(cx);
             let came = match &event {
                 // What came last is with the reply.
-                Poll::Ready(Ok(Event::Done { reply })) => reply.raw_bytes().unwrap_or_default(),
+                Poll::Ready(Ok(StreamEvent::Done { reply })) => {
+                    reply.raw_bytes().unwrap_or_default()
+                }
                 _ => live.take_raw().into(),
             };
-            let done = matches!(event, Poll::Ready(Ok(Event::Done { .. })));
+            let done = matches!(event, Poll::Ready(Ok(StreamEvent::Done { .. })));
             let ended = done || matches!(event, Poll::Ready(Err(_)));
             match self.events.whole(&came, done) {
                 Ok(events) => self.ready.extend(events),
@@ -180,7 +183,7 @@ impl Passage {
                 self.live = None;
             }
             match event {
-                Poll::Ready(Ok(Event::Done { reply })) => self.reply = Some(*reply),
+                Poll::Ready(Ok(StreamEvent::Done { reply })) => self.reply = Some(*reply),
                 Poll::Ready(Err(error)) => self.failed = Some(error),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if self.ready.is_empty() => return Poll::Pending,
@@ -194,15 +197,18 @@ impl Passage {
 struct Events {
     splitter: sse::Splitter,
     /// Without the event that tells only the usage, since the caller did not ask for it.
-    hides: bool,
+    strip_usage: bool,
 }
 
 impl Events {
     fn whole(&mut self, came: &[u8], done: bool) -> Result<Option<Bytes>> {
-        let Self { splitter, hides } = self;
+        let Self {
+            splitter,
+            strip_usage,
+        } = self;
         let mut kept = Vec::new();
         let mut keep = |event: &[u8]| {
-            if !(*hides && tells_only_usage(event)) {
+            if !(*strip_usage && tells_only_usage(event)) {
                 kept.extend_from_slice(event);
             }
         };
@@ -279,12 +285,12 @@ mod tests {
             let mut kept = events.to_vec();
             kept.remove(2);
             let kept: String = kept.iter().map(event).collect();
-            for hides in [false, true] {
+            for strip_usage in [false, true] {
                 for cut in 0..came.len() {
                     let mut passed = Vec::new();
                     let mut splitter = Events {
                         splitter: sse::Splitter::default(),
-                        hides,
+                        strip_usage,
                     };
                     let (one, two) = came.split_at(cut);
                     for (part, done) in [(one, false), (two, true)] {
@@ -293,9 +299,9 @@ mod tests {
                     }
                     let passed = String::from_utf8(passed).unwrap();
                     // The LF of a CR LF that was cut in two ends no line of its own, and may go or stay.
-                    let expected = if hides { &kept } else { &came };
+                    let expected = if strip_usage { &kept } else { &came };
                     let same = passed == *expected
-                        || (hides && passed.replacen("\r\n\n", "\r\n", 1) == *expected);
+                        || (strip_usage && passed.replacen("\r\n\n", "\r\n", 1) == *expected);
                     assert!(same, "{cut}: {passed:?}");
                 }
             }

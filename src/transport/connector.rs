@@ -18,7 +18,9 @@ use hyper_util::client::proxy::matcher::Matcher;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Endpoint, Options, Proxy, ProxyVariables, scheme};
+use super::options::Options;
+use super::proxy::{Proxy, ProxyVariables};
+use crate::provider::{Endpoint, scheme};
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
@@ -35,25 +37,25 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 tokio::task_local! {
     /// What the dialling task gets in place of a response.
-    static DIALED: Cell<Option<BoxIo>>;
+    static CAPTURED: Cell<Option<BoxIo>>;
 }
 
 #[derive(Clone)]
-struct TakeOut<S>(S);
+struct CaptureConnector<S>(S);
 
-/// The layer itself: `TakeOut` around nothing yet.
+/// The layer itself: `CaptureConnector` around nothing yet.
 #[derive(Clone)]
-struct TakeOutLayer;
+struct CaptureLayer;
 
-impl<S> Layer<S> for TakeOutLayer {
-    type Service = TakeOut<S>;
+impl<S> Layer<S> for CaptureLayer {
+    type Service = CaptureConnector<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TakeOut(inner)
+        CaptureConnector(inner)
     }
 }
 
-impl<S, Target> Service<Target> for TakeOut<S>
+impl<S, Target> Service<Target> for CaptureConnector<S>
 where
     S: Service<Target, Error = BoxError>,
     S::Response: Io + 'static,
@@ -71,7 +73,7 @@ where
         let connecting = self.0.call(target);
         Box::pin(async move {
             let io: BoxIo = Box::new(connecting.await?);
-            DIALED.with(|dialed| dialed.set(Some(io)));
+            CAPTURED.with(|dialed| dialed.set(Some(io)));
             Err("the connection was taken out".into())
         })
     }
@@ -79,20 +81,20 @@ where
 
 /// Opens connections to one origin.
 #[derive(Clone)]
-pub(super) struct Dialer {
+pub(super) struct Connector {
     client: reqwest::Client,
     origin: String,
     /// What a plain-HTTP proxy wants in every request, since there is no tunnel to it.
     pub(super) proxy_authorization: Option<http::HeaderValue>,
 }
 
-impl Dialer {
+impl Connector {
     pub(super) fn new(endpoint: &Endpoint, target: &http::Uri, options: &Options) -> Result<Self> {
         let mut builder = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(60))
-            .connector_layer(TakeOutLayer);
+            .connector_layer(CaptureLayer);
         if !options.http2 {
             builder = builder.http1_only();
         }
@@ -134,12 +136,12 @@ impl Dialer {
     pub(super) async fn dial(&self) -> Result<BoxIo> {
         let dialling = async {
             let answer = self.client.get(&self.origin).send().await;
-            DIALED.with(Cell::take).ok_or_else(|| match answer {
+            CAPTURED.with(Cell::take).ok_or_else(|| match answer {
                 Err(error) => root_cause(&error),
                 Ok(_) => "reqwest answered without the connection being seen".to_owned(),
             })
         };
-        DIALED
+        CAPTURED
             .scope(Cell::new(None), dialling)
             .await
             .map_err(|cause| {

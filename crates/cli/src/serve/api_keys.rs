@@ -6,11 +6,11 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use warmline::{Budget, Usd};
 
-use super::answer::Refusal;
+use super::answer::ApiError;
 
 /// Nobody is asked who they are where there are no keys.
 #[derive(Default)]
-pub(super) struct Callers(Option<Vec<Caller>>);
+pub(super) struct ApiKeys(Option<Vec<Caller>>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,7 +20,7 @@ struct Caller {
     budget: Option<Usd>,
 }
 
-impl Callers {
+impl ApiKeys {
     pub(super) fn read(file: &Path) -> Result<Self, String> {
         let wrong = |why: String| format!("the keys in {}: {why}", file.display());
         let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
@@ -55,17 +55,19 @@ impl Callers {
     }
 
     /// The budget that a caller has besides the gateway's.
-    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Option<Budget>, Refusal> {
+    pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Budget>, ApiError> {
         let Some(callers) = &self.0 else {
             return Ok(None);
         };
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let given = header("x-api-key").or(bearer).unwrap_or_default();
-        let found = callers.iter().find(|caller| same(&caller.key, given));
+        let found = callers
+            .iter()
+            .find(|caller| constant_time_eq(&caller.key, given));
         let Some(caller) = found else {
             let message = "this gateway does not know the key: give one of its own, as x-api-key or bearer token";
-            return Err(Refusal::new(
+            return Err(ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "authentication",
                 message,
@@ -82,7 +84,7 @@ impl Callers {
 }
 
 /// In a time that does not tell how much of a key was right.
-fn same(key: &str, given: &str) -> bool {
+fn constant_time_eq(key: &str, given: &str) -> bool {
     let differ = key
         .bytes()
         .zip(given.bytes())

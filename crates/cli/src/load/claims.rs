@@ -8,9 +8,9 @@ use serde_json::json;
 use warmline::{Provider, Request};
 use warmline_sim::Config;
 
-use super::cell::{Cell, Load, Plan, measure};
+use super::measurement::{Measurement, client_runtime, measure, progress};
+use super::plan::{Load, Plan, Reuse};
 use super::server::Server;
-use super::{Reuse, client_runtime, progress};
 use crate::report::{self, Failure};
 
 /// As far away as a provider's nearest data centre.
@@ -92,12 +92,13 @@ async fn rows(short: &Server, long: &Server, bar: &ProgressBar) -> Result<Vec<Ro
         let cold = measure(short, plan(1, 10, Reuse::Cold, 1), bar).await?;
         let warm = measure(short, plan(1, 10, Reuse::Warm, 1), bar).await?;
         handshakes += warm.connect.count;
-        firsts[0].push(cold.first_event.p50);
-        firsts[1].push(warm.first_event.p50);
+        firsts[0].push(cold.time_to_first_token.p50);
+        firsts[1].push(warm.time_to_first_token.p50);
     }
     let [cold_first, warm_first] = firsts.map(median);
 
-    let spent = |cell: &Cell| connecting(cell) / f64::from(cell.plan.calls);
+    let spent =
+        |measurement: &Measurement| connecting(measurement) / f64::from(measurement.plan.calls);
     let (without, with) = (connecting(&each), connecting(&kept));
     Ok(vec![
         Row {
@@ -164,11 +165,12 @@ async fn rows(short: &Server, long: &Server, bar: &ProgressBar) -> Result<Vec<Ro
 }
 
 /// How long its calls spent on connections, in milliseconds.
-fn connecting(cell: &Cell) -> f64 {
-    cell.connect.mean * cell.connect.count as f64 + cell.queued.mean * cell.queued.count as f64
+fn connecting(measurement: &Measurement) -> f64 {
+    measurement.connect.mean * measurement.connect.count as f64
+        + measurement.queued.mean * measurement.queued.count as f64
 }
 
-fn rates(one: &Cell, other: &Cell) -> String {
+fn rates(one: &Measurement, other: &Measurement) -> String {
     format!(
         "{:.1} and {:.1} calls a second",
         one.calls_per_second, other.calls_per_second

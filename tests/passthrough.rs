@@ -5,12 +5,12 @@ mod common;
 
 use common::{builder, sim};
 use serde_json::{Value, json};
-use warmline::{Budget, Client, CostTracker, Passage, Provider, Usd};
+use warmline::{Budget, Client, CostTracker, PassthroughResponse, Provider, Usd};
 use warmline_sim::Sim;
 
-async fn all(passage: &mut Passage) -> (Vec<u8>, Option<warmline::Error>) {
+async fn all(response: &mut PassthroughResponse) -> (Vec<u8>, Option<warmline::Error>) {
     let mut bytes = Vec::new();
-    while let Some(chunk) = passage.chunk().await {
+    while let Some(chunk) = response.chunk().await {
         match chunk {
             Ok(chunk) => bytes.extend_from_slice(&chunk),
             Err(error) => return (bytes, Some(error)),
@@ -29,7 +29,7 @@ fn client(sim: &Sim, provider: Provider) -> Client {
     };
     let budget = Budget::monthly("pass", "10".parse().unwrap()).unwrap();
     client
-        .cost(CostTracker::new().budget(budget))
+        .cost_tracker(CostTracker::new().budget(budget))
         .build()
         .unwrap()
 }
@@ -100,9 +100,9 @@ async fn a_reply_is_the_providers_own_to_the_byte_and_is_paid_for() {
                 continue;
             }
             let body = body("tokens=12", more.clone());
-            let mut passage = client.pass(body.clone(), []).await.unwrap();
-            assert_eq!(passage.streams(), more.get("stream").is_some());
-            let (bytes, error) = all(&mut passage).await;
+            let mut response = client.passthrough(body.clone(), []).await.unwrap();
+            assert_eq!(response.is_stream(), more.get("stream").is_some());
+            let (bytes, error) = all(&mut response).await;
             assert!(error.is_none(), "{error:?}");
             let theirs = directly(&sim, provider, body).await;
             assert_eq!(
@@ -110,13 +110,13 @@ async fn a_reply_is_the_providers_own_to_the_byte_and_is_paid_for() {
                 alike(&theirs),
                 "{provider} {more}"
             );
-            let reply = passage.reply().unwrap();
+            let reply = response.reply().unwrap();
             assert!(
                 reply.usage_reported && reply.cost.unwrap().usd > Usd::ZERO,
                 "{provider} {more}"
             );
         }
-        let spend = client.cost().spend().await.unwrap();
+        let spend = client.cost_tracker().spend().await.unwrap();
         assert_eq!(
             (spend.budgets[0].spent, spend.budgets[0].reserved),
             (spend.total, Usd::ZERO)
@@ -137,8 +137,8 @@ async fn a_stream_with_crlf_loses_only_the_usage_that_its_caller_did_not_ask_for
         json!({"stream": true, "stream_options": {"include_usage": true}}),
     ] {
         let body = body("tokens=12&crlf", more);
-        let mut passage = client.pass(body.clone(), []).await.unwrap();
-        let (bytes, error) = all(&mut passage).await;
+        let mut response = client.passthrough(body.clone(), []).await.unwrap();
+        let (bytes, error) = all(&mut response).await;
         assert!(error.is_none(), "{error:?}");
         let (ours, theirs) = (
             alike(std::str::from_utf8(&bytes).unwrap()),
@@ -146,7 +146,7 @@ async fn a_stream_with_crlf_loses_only_the_usage_that_its_caller_did_not_ask_for
         );
         assert_eq!(ours, theirs, "{body}");
         assert!(bytes.ends_with(b"data: [DONE]\r\n\r\n"), "{ours}");
-        assert!(passage.reply().unwrap().usage_reported, "{body}");
+        assert!(response.reply().unwrap().usage_reported, "{body}");
     }
 }
 
@@ -158,22 +158,22 @@ async fn what_fails_before_content_is_tried_again_and_what_fails_later_is_told_a
         "status=503&times=1&retry-after-ms=1&tokens=3",
         json!({"stream": true}),
     );
-    let mut passage = client.pass(again, []).await.unwrap();
-    assert_eq!(passage.attempts(), 2);
-    assert!(all(&mut passage).await.1.is_none());
+    let mut response = client.passthrough(again, []).await.unwrap();
+    assert_eq!(response.attempts(), 2);
+    assert!(all(&mut response).await.1.is_none());
     let cut = body(
         "tokens=10&fault=close&at=event&after=4",
         json!({"stream": true}),
     );
-    let mut passage = client.pass(cut, []).await.unwrap();
-    let (bytes, error) = all(&mut passage).await;
+    let mut response = client.passthrough(cut, []).await.unwrap();
+    let (bytes, error) = all(&mut response).await;
     assert!(
         String::from_utf8(bytes)
             .unwrap()
             .contains("content_block_delta")
     );
     assert_eq!(error.unwrap().kind().name(), "stream");
-    assert!(passage.chunk().await.is_none());
+    assert!(response.chunk().await.is_none());
 }
 
 #[tokio::test]
@@ -186,12 +186,12 @@ async fn what_cannot_be_passed_is_refused_before_anything_is_sent() {
         ("{}", ("a", "b\n"), "the header \"a\" has a value"),
     ] {
         let headers = [(header.0.to_owned(), header.1.to_owned())];
-        let error = client.pass(body, headers).await.err().unwrap();
+        let error = client.passthrough(body, headers).await.err().unwrap();
         assert!(error.to_string().contains(says), "{error}");
     }
     assert_eq!(sim.stats().requests, 0);
     // What the provider refuses is its own answer.
-    let error = client.pass("{}", []).await.err().unwrap();
+    let error = client.passthrough("{}", []).await.err().unwrap();
     assert_eq!(error.status(), Some(400));
     assert!(error.body().unwrap().starts_with('{'), "{error}");
 }

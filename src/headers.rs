@@ -1,9 +1,9 @@
 /// The response headers that mean something to a client. Browsers show no others without the server's
 /// leave, so nothing may hang on others.
 #[derive(Debug, Default)]
-pub(crate) struct Headers(Vec<(&'static str, String)>);
+pub(crate) struct ResponseHeaders(Vec<(&'static str, String)>);
 
-impl Headers {
+impl ResponseHeaders {
     const READ: [&'static str; 7] = [
         "content-type",
         "request-id",

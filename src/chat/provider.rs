@@ -1,0 +1,46 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The API that a client speaks.
+///
+/// Servers that speak OpenAI's (vLLM, Ollama, Groq, DeepSeek, OpenRouter, …) are reached with
+/// [`Provider::OpenAi`] and their [`base_url`](crate::ClientBuilder::base_url).
+///
+/// ```
+/// use warmline::Provider;
+///
+/// assert_eq!("anthropic".parse::<Provider>()?, Provider::Anthropic);
+/// let error = "antropic".parse::<Provider>().unwrap_err();
+/// assert!(error.to_string().contains("\"antropic\""));
+/// # Ok::<(), warmline::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Provider {
+    /// Anthropic's Messages API (<https://docs.claude.com/en/api/messages>).
+    Anthropic,
+    /// OpenAI's Chat Completions API (<https://platform.openai.com/docs/api-reference/chat>).
+    OpenAi,
+}
+
+impl Provider {
+    /// The name in the environment, in JSON and in traces.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Provider::OpenAi.name(), "openai");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::OpenAi => "openai",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

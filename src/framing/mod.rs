@@ -1,0 +1,3 @@
+//! Framing: bytes to frames, incrementally.
+
+pub(crate) mod sse;
