@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::error::seconds;
-use crate::headers::ResponseHeaders;
 use crate::runtime;
-use crate::{Error, ErrorKind, TimeoutKind};
+use crate::{Error, ErrorKind, TimeoutKind, headers};
+use http::HeaderMap;
 
 /// How failed calls are tried again.
 ///
@@ -163,8 +163,8 @@ impl Default for RetryBudget {
 
 /// How long the provider asks to wait: `retry-after-ms`, else `retry-after` in seconds or as an HTTP
 /// date (RFC 9110 section 10.2.3). None for what cannot be read.
-pub(crate) fn retry_after(headers: &ResponseHeaders, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).map(str::trim);
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers::text(headers, name).map(str::trim);
     if let Some(ms) = text("retry-after-ms").and_then(decimal) {
         return Some(ms / 1000);
     }
@@ -188,8 +188,8 @@ fn decimal(text: &str) -> Option<Duration> {
     Some(Duration::new(whole.parse().ok()?, nanos))
 }
 
-pub(crate) fn should_retry(headers: &ResponseHeaders) -> Option<bool> {
-    match headers.get("x-should-retry")? {
+pub(crate) fn should_retry(headers: &HeaderMap) -> Option<bool> {
+    match headers::text(headers, "x-should-retry")? {
         "true" => Some(true),
         "false" => Some(false),
         _ => None,
@@ -198,6 +198,8 @@ pub(crate) fn should_retry(headers: &ResponseHeaders) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
     use crate::Provider;
     use crate::provider::decode_error;
@@ -208,11 +210,11 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
     }
 
-    fn headers(pairs: &[(&'static str, &str)]) -> ResponseHeaders {
-        ResponseHeaders::read(|name| {
-            let found = pairs.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        })
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
     }
 
     fn answer(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Error {

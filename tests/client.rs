@@ -221,10 +221,8 @@ async fn what_compatible_servers_do_differently_is_met() {
             )
         );
     }
-    let raw = Request {
-        keep_raw: true,
-        ..Request::new().user("hi").model("m?tokens=1")
-    };
+    let mut raw = Request::new().user("hi").model("m?tokens=1");
+    raw.keep_raw = true;
     let reply = client.stream(raw).into_reply().await.unwrap();
     assert!(reply.raw().unwrap().ends_with(b"data: [DONE]\n\n"));
 }
@@ -429,10 +427,7 @@ async fn bad_requests_are_named_and_nothing_is_sent() {
     let sim = sim().await;
     let client = client(&sim);
     let mut budget = Request::new().user("x");
-    budget.reasoning = Some(warmline::Reasoning {
-        budget_tokens: Some(1024),
-        effort: None,
-    });
+    budget = budget.reasoning_budget(1024);
     for (shown, request) in [
         ("no messages", Request::new()),
         ("messages[0] is empty", Request::new().user("  ")),

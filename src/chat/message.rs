@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 ///
 /// assert_eq!(Message::user("hi").role, Role::User);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Role {
@@ -90,6 +90,24 @@ impl Message {
         }
     }
 
+    /// The results of several tool calls, as the one user turn that carries them back.
+    ///
+    /// ```
+    /// use warmline::{Message, Part};
+    ///
+    /// let turn = Message::tool_results([
+    ///     Part::tool_result("toolu_1", "21 °C"),
+    ///     Part::tool_error("toolu_2", "no such city"),
+    /// ]);
+    /// assert_eq!(turn.content.len(), 2);
+    /// ```
+    pub fn tool_results(results: impl IntoIterator<Item = Part>) -> Self {
+        Self {
+            role: Role::User,
+            content: results.into_iter().collect(),
+        }
+    }
+
     /// The same turn with one part more.
     ///
     /// ```
@@ -123,7 +141,7 @@ pub(crate) fn join_text(parts: &[Part]) -> String {
 /// use std::time::Duration;
 /// assert_eq!(warmline::CacheTtl::FiveMinutes.duration(), Duration::from_secs(300));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CacheTtl {
     /// Five minutes, the provider's default.
     #[serde(rename = "5m")]
@@ -167,7 +185,7 @@ impl CacheTtl {
 /// let png = MediaSource::base64("image/png", "iVBORw0KGgo=");
 /// assert!(matches!(png, MediaSource::Base64 { .. }));
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MediaSource {
@@ -260,7 +278,7 @@ pub enum Part {
         /// Text and images.
         content: Vec<Part>,
         /// The tool failed, and `content` says how.
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
         /// As for text.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -335,6 +353,23 @@ impl Part {
         }
     }
 
+    /// The failure of a tool call, in text.
+    ///
+    /// ```
+    /// use warmline::Part;
+    ///
+    /// let part = Part::tool_error("toolu_1", "no such city");
+    /// assert!(matches!(part, Part::ToolResult { is_error: true, .. }));
+    /// ```
+    pub fn tool_error(tool_use_id: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::ToolResult {
+            tool_use_id: tool_use_id.into(),
+            content: vec![Self::text(text)],
+            is_error: true,
+            cache_control: None,
+        }
+    }
+
     /// The same part with a mark that asks the provider to cache the prompt up to and including it.
     /// Parts that cannot carry one come back as they were.
     ///
@@ -389,7 +424,7 @@ impl Part {
 /// assert_eq!(arguments["city"], "Bern");
 /// # Ok::<(), warmline::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// The provider's id of this call; the result names it.
     pub id: String,

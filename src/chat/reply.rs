@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::message::{Message, Part, Role, ToolCall, join_text};
@@ -17,7 +18,7 @@ use crate::{Cost, Error, Provider, Result};
 /// println!("{} ({} tokens)", reply.text(), reply.usage.output_tokens);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reply {
     /// The provider's id of the reply.
@@ -40,7 +41,7 @@ pub struct Reply {
     /// The provider's id of the HTTP request; quote it to the provider's support.
     pub request_id: Option<String>,
     /// How many requests were sent for this reply, retries included.
-    #[serde(skip)]
+    #[serde(skip, default = "one")]
     pub attempts: u32,
     /// Where the time went.
     #[serde(skip)]
@@ -48,12 +49,25 @@ pub struct Reply {
     /// What it cost; see [`CostTracker`](crate::CostTracker).
     #[serde(skip)]
     pub cost: Option<Cost>,
+    /// The response's headers. On WebAssembly only those that the client reads: `content-type`, `request-id` and
+    /// `x-request-id`. Not part of the JSON form.
+    #[serde(skip)]
+    pub headers: HeaderMap,
     #[serde(skip)]
     pub(crate) raw: Option<Bytes>,
 }
 
 impl Reply {
-    pub(crate) fn new(provider: Provider) -> Self {
+    /// An empty reply of one attempt, to fill in: for tests, and for code that stands in for a client.
+    ///
+    /// ```
+    /// use warmline::{Part, Provider, Reply};
+    ///
+    /// let mut reply = Reply::new(Provider::Anthropic);
+    /// reply.content.push(Part::text("Hello"));
+    /// assert_eq!(reply.text(), "Hello");
+    /// ```
+    pub fn new(provider: Provider) -> Self {
         Self {
             id: String::new(),
             model: String::new(),
@@ -67,6 +81,7 @@ impl Reply {
             attempts: 1,
             timing: Timing::default(),
             cost: None,
+            headers: HeaderMap::new(),
             raw: None,
         }
     }
@@ -171,6 +186,11 @@ impl Reply {
     pub(crate) fn raw_bytes(&self) -> Option<Bytes> {
         self.raw.clone()
     }
+}
+
+/// The attempts of a reply that does not say.
+fn one() -> u32 {
+    1
 }
 
 /// Why a model stopped, in Anthropic's words

@@ -21,6 +21,7 @@ use crate::{Error, RawJson, Result};
 /// assert_eq!(request.messages, [Message::user("Why is the sky blue?")]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Request {
     /// The model; the client's own where unset.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +150,30 @@ impl Request {
         self
     }
 
+    /// Sets [`Request::top_p`].
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// assert_eq!(Request::new().top_p(0.9).top_p, Some(0.9));
+    /// ```
+    #[must_use]
+    pub fn top_p(mut self, top_p: f64) -> Self {
+        self.top_p = Some(top_p);
+        self
+    }
+
+    /// Adds a stop sequence: text that ends the reply when the model writes it.
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// assert_eq!(Request::new().stop("END").stop_sequences, ["END"]);
+    /// ```
+    #[must_use]
+    pub fn stop(mut self, sequence: impl Into<String>) -> Self {
+        self.stop_sequences.push(sequence.into());
+        self
+    }
+
     /// Adds a tool.
     ///
     /// ```
@@ -160,6 +185,32 @@ impl Request {
     #[must_use]
     pub fn tool(mut self, tool: Tool) -> Self {
         self.tools.push(tool);
+        self
+    }
+
+    /// Adds several tools.
+    ///
+    /// ```
+    /// # use serde_json::json;
+    /// # use warmline::{Request, Tool};
+    /// let tools = ["now", "today"].map(|name| Tool::new(name, "", json!({"type": "object"})));
+    /// assert_eq!(Request::new().tools(tools).tools.len(), 2);
+    /// ```
+    #[must_use]
+    pub fn tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
+        self.tools.extend(tools);
+        self
+    }
+
+    /// Sets [`Request::tool_choice`].
+    ///
+    /// ```
+    /// # use warmline::{Request, ToolChoice};
+    /// let request = Request::new().user("Weather in Bern?").tool_choice(ToolChoice::Any);
+    /// ```
+    #[must_use]
+    pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
+        self.tool_choice = Some(choice);
         self
     }
 
@@ -195,6 +246,21 @@ impl Request {
         self.reasoning = Some(Reasoning {
             effort: Some(effort),
             budget_tokens: None,
+        });
+        self
+    }
+
+    /// Limits how many tokens the model may think with; see [`Reasoning::budget_tokens`].
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// let request = Request::new().user("Prove it.").max_tokens(4096).reasoning_budget(2048);
+    /// ```
+    #[must_use]
+    pub fn reasoning_budget(mut self, tokens: u32) -> Self {
+        self.reasoning = Some(Reasoning {
+            effort: None,
+            budget_tokens: Some(tokens),
         });
         self
     }
@@ -273,6 +339,7 @@ fn in_range(name: &str, value: Option<f64>, max: u8) -> Result<()> {
 /// }));
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Tool {
     /// Its name, by which the model asks.
     pub name: String,
@@ -317,8 +384,7 @@ impl Tool {
 /// ```
 /// use warmline::{Request, ToolChoice};
 ///
-/// let mut request = Request::new().user("Weather in Bern?");
-/// request.tool_choice = Some(ToolChoice::Tool("weather".into()));
+/// let request = Request::new().user("Weather in Bern?").tool_choice(ToolChoice::Tool("weather".into()));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -338,9 +404,11 @@ pub enum ToolChoice {
 ///
 /// ```
 /// use serde_json::json;
-/// let shape = warmline::ResponseFormat { name: "city".into(), schema: json!({"type": "object"}).into() };
+/// let request = warmline::Request::new().user("Where?").response_format("city", json!({"type": "object"}));
+/// assert_eq!(request.response_format.unwrap().name, "city");
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ResponseFormat {
     /// A name for the shape; OpenAI shows it to the model.
     pub name: String,
@@ -351,12 +419,13 @@ pub struct ResponseFormat {
 /// How much the model thinks before it answers. Set one of the two.
 ///
 /// ```
-/// use warmline::{Reasoning, Request};
+/// use warmline::{Effort, Request};
 ///
-/// let mut request = Request::new().user("Prove it.").max_tokens(4096);
-/// request.reasoning = Some(Reasoning { budget_tokens: Some(2048), ..Default::default() });
+/// let request = Request::new().user("Prove it.").effort(Effort::High);
+/// assert_eq!(request.reasoning.unwrap().effort, Some(Effort::High));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Reasoning {
     /// In words, for models that decide themselves how long to think.
     #[serde(skip_serializing_if = "Option::is_none")]

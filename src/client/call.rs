@@ -14,7 +14,9 @@ use crate::error::seconds;
 use crate::provider::{StreamDecoder, decode_error};
 use crate::runtime::{self, Instant};
 use crate::transport::{Body, HttpResponse};
-use crate::{CostTracker, Error, Provider, Reply, Request, Result, TimeoutKind, Timing, trace};
+use crate::{
+    CostTracker, Error, Provider, Reply, Request, Result, TimeoutKind, Timing, headers, trace,
+};
 
 /// As much of an error's body as is kept.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -219,12 +221,12 @@ impl Call {
             let now = runtime::wall_clock();
             return Err(decode_error(client.provider, status, &headers, &kept, now));
         }
-        let content_type = headers.get("content-type").unwrap_or_default();
+        let content_type = headers::text(&headers, "content-type").unwrap_or_default();
         if self.stream
             && !content_type.starts_with("application/json")
             && !content_type.starts_with("text/html")
         {
-            let decoder = StreamDecoder::new(client.provider, &headers, self.keep_raw);
+            let decoder = StreamDecoder::new(client.provider, headers, self.keep_raw);
             let mut live = ActiveStream::new(self.clone(), decoder, body);
             live.read_until_first_content().await?;
             return Ok(Outcome::Stream(Box::new(live)));
@@ -234,7 +236,7 @@ impl Call {
         if let Some(error) = failed {
             return Err(error);
         }
-        let mut reply = client.provider.decode(&headers, whole)?;
+        let mut reply = client.provider.decode(headers, whole)?;
         self.complete(&mut reply);
         Ok(Outcome::Reply(Box::new(reply)))
     }

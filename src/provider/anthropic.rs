@@ -6,12 +6,12 @@ use std::borrow::Cow;
 use super::accumulator::Accumulator;
 use super::error;
 use super::wire::{body, read_json, request_id};
-use crate::headers::ResponseHeaders;
 use crate::json::{Reader, Stopped, Writer, is_object};
 use crate::{
     CacheTtl, Error, MediaSource, Part, Provider, Reply, Request, Result, StopReason, ToolCall,
     ToolChoice, Usage,
 };
+use http::HeaderMap;
 
 /// What is sent where the caller set none, since the API demands one.
 pub(crate) const DEFAULT_MAX_TOKENS: u32 = 4096;
@@ -271,7 +271,7 @@ fn merge_usage(json: &mut Reader<'_>, usage: &mut Usage) -> Result<bool, Stopped
     Ok(true)
 }
 
-pub(super) fn decode(headers: &ResponseHeaders, body: &[u8]) -> Result<Reply> {
+pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
     let mut reply = Reply::new(Provider::Anthropic);
     let (mut content, mut failed) = (false, false);
     read_json("the reply", body, |json| {

@@ -4,15 +4,15 @@ use std::time::SystemTime;
 
 use super::wire::request_id;
 use crate::error::Details;
-use crate::headers::ResponseHeaders;
 use crate::json::{Reader, Stopped, quote};
-use crate::{Error, ErrorKind, Provider, retry};
+use crate::{Error, ErrorKind, Provider, headers, retry};
+use http::HeaderMap;
 
 /// An error response: status, headers and the (bounded) body, as far as it could be read.
 pub(crate) fn decode_error(
     provider: Provider,
     status: u16,
-    headers: &ResponseHeaders,
+    headers: &HeaderMap,
     body: &[u8],
     now: SystemTime,
 ) -> Error {
@@ -40,7 +40,7 @@ pub(crate) fn decode_error(
         },
     );
     if (300..400).contains(&status)
-        && let Some(location) = headers.get("location")
+        && let Some(location) = headers::text(headers, "location")
     {
         error = error.with_reason(&format!(
             "redirects are not followed, so that the key goes nowhere else; set the base URL to {} if that is right",
@@ -208,6 +208,8 @@ impl ErrorBody {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderValue, header};
+
     use super::*;
 
     #[test]
@@ -216,7 +218,7 @@ mod tests {
         let error = decode_error(
             Provider::OpenAi,
             502,
-            &ResponseHeaders::default(),
+            &HeaderMap::default(),
             page.as_bytes(),
             SystemTime::UNIX_EPOCH,
         );
@@ -230,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_redirect_says_where_it_points() {
-        let to = || Some("https://elsewhere.example/v1".to_owned());
-        let headers = ResponseHeaders::read(|name| to().filter(|_| name == "location"));
+        let to = HeaderValue::from_static("https://elsewhere.example/v1");
+        let headers = HeaderMap::from_iter([(header::LOCATION, to)]);
         let error = decode_error(Provider::OpenAi, 308, &headers, b"", SystemTime::UNIX_EPOCH);
         assert!(
             error.to_string().contains("https://elsewhere.example/v1"),

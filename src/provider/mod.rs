@@ -18,9 +18,9 @@ pub(crate) use self::anthropic::DEFAULT_MAX_TOKENS;
 pub(crate) use self::endpoint::{Endpoint, scheme, shown};
 pub(crate) use self::error::decode_error;
 pub(crate) use self::stream::StreamDecoder;
-use crate::headers::ResponseHeaders;
 use crate::json::quote;
 use crate::{Error, Provider, Reply, Request, Result};
+use http::HeaderMap;
 
 impl Provider {
     /// Where its API lives when nothing else is said.
@@ -115,12 +115,13 @@ impl Provider {
     }
 
     /// A whole reply that was not streamed.
-    pub(crate) fn decode(self, headers: &ResponseHeaders, body: Bytes) -> Result<Reply> {
+    pub(crate) fn decode(self, headers: HeaderMap, body: Bytes) -> Result<Reply> {
         let mut reply = match self {
-            Self::Anthropic => anthropic::decode(headers, &body),
-            Self::OpenAi => openai::decode(headers, &body),
+            Self::Anthropic => anthropic::decode(&headers, &body),
+            Self::OpenAi => openai::decode(&headers, &body),
         }?;
-        reply.request_id = wire::request_id(headers);
+        reply.request_id = wire::request_id(&headers);
+        reply.headers = headers;
         reply.raw = Some(body);
         Ok(reply)
     }

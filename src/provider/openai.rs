@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use super::accumulator::Accumulator;
 use super::error;
 use super::wire::{Body, body, read_json, request_id};
-use crate::headers::ResponseHeaders;
 use crate::json::{Reader, Stopped, Writer};
 use crate::{
     Error, MediaSource, Message, Part, Provider, Reply, Request, Result, Role, StopReason, Tool,
     ToolCall, ToolChoice, Usage,
 };
+use http::HeaderMap;
 
 pub(super) fn encode(
     request: &Request,
@@ -481,7 +481,7 @@ fn text<'a>(json: &mut Reader<'a>) -> Result<Cow<'a, str>, Stopped> {
     Ok(whole.into())
 }
 
-pub(super) fn decode(headers: &ResponseHeaders, body: &[u8]) -> Result<Reply> {
+pub(super) fn decode(headers: &HeaderMap, body: &[u8]) -> Result<Reply> {
     let wire = read_json("the reply", body, Completion::read)?;
     if wire.failed {
         let id = request_id(headers);

@@ -4,8 +4,8 @@ use super::accumulator::Accumulator;
 use super::wire::request_id;
 use super::{anthropic, openai};
 use crate::framing::sse;
-use crate::headers::ResponseHeaders;
 use crate::{Error, ErrorKind, Provider, Reply, Result, StreamEvent};
+use http::HeaderMap;
 
 /// Takes chunks as they come and gives out events. Once [`StreamDecoder::ended`], the reply is whole.
 #[derive(Debug)]
@@ -33,9 +33,10 @@ impl Dialect {
 }
 
 impl StreamDecoder {
-    pub(crate) fn new(provider: Provider, headers: &ResponseHeaders, keep_raw: bool) -> Self {
+    pub(crate) fn new(provider: Provider, headers: HeaderMap, keep_raw: bool) -> Self {
         let mut accumulator = Accumulator::new(provider);
-        accumulator.reply.request_id = request_id(headers);
+        accumulator.reply.request_id = request_id(&headers);
+        accumulator.reply.headers = headers;
         let dialect = match provider {
             Provider::Anthropic => Dialect::Anthropic(anthropic::StreamState::default()),
             Provider::OpenAi => Dialect::OpenAi(openai::StreamState::default()),

@@ -1,15 +1,14 @@
 //! What the dialects share when they read and write JSON.
 
-use crate::headers::ResponseHeaders;
 use crate::json::{Malformed, Reader, Stopped, Writer, quote};
-use crate::{Error, Request, Result};
+use crate::{Error, Request, Result, headers};
+use http::HeaderMap;
 
 /// Both providers' header; proxies and compatible servers use either.
-pub(crate) fn request_id(headers: &ResponseHeaders) -> Option<String> {
-    let id = headers
-        .get("request-id")
-        .or_else(|| headers.get("x-request-id"));
-    id.map(str::to_owned)
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers::text(headers, "request-id");
+    id.or_else(|| headers::text(headers, "x-request-id"))
+        .map(str::to_owned)
 }
 
 /// A request's body in the making.

@@ -15,10 +15,10 @@ use wasm_bindgen::prelude::*;
 
 use super::options::Options;
 use super::response::HttpResponse;
-use crate::headers::ResponseHeaders;
 use crate::provider::Endpoint;
 use crate::runtime::{MaybeSend, MaybeSync, background, timeout};
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
+use http::HeaderName;
 
 #[wasm_bindgen]
 extern "C" {
@@ -180,6 +180,16 @@ pub(crate) async fn settled(promise: JsValue) -> Result<JsValue, JsValue> {
     poll_fn(|cx| awaiter.poll(cx)).await
 }
 
+/// The response headers that are read. A browser shows others only where the server allows it.
+const HEADERS: [&str; 3] = ["content-type", "request-id", "x-request-id"];
+/// Those that are read from an error response too.
+const ERROR_HEADERS: [&str; 4] = [
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "location",
+];
+
 thread_local! {
     static FETCH: RefCell<Option<Function>> = const { RefCell::new(None) };
 }
@@ -229,7 +239,7 @@ impl Transport {
         }
     }
 
-    /// ResponseHeaders that are not asked for are not read.
+    /// Headers that are not asked for are not read.
     pub(crate) fn rate_limits(&self) -> Vec<RateLimit> {
         Vec::new()
     }
@@ -258,14 +268,16 @@ impl Transport {
             .map_err(|e| unreachable(&e))?;
         let response: FetchResponse = response.unchecked_into();
         let theirs = response.headers();
-        // A success has nothing to say of retries, and each header that is asked for costs as much as an event.
+        // Each header that is read costs as much as an event, so the ones about errors are read for errors only.
         let failed = !(200..300).contains(&response.status());
-        let headers = ResponseHeaders::read(|name| {
-            match failed || matches!(name, "content-type" | "request-id" | "x-request-id") {
-                true => theirs.get(name),
-                false => None,
-            }
+        let names = HEADERS
+            .iter()
+            .chain(failed.then_some(&ERROR_HEADERS).into_iter().flatten());
+        let headers = names.filter_map(|name| {
+            let value = theirs.get(name)?.parse().ok()?;
+            Some((HeaderName::from_static(name), value))
         });
+        let headers = headers.collect();
         // Browsers hide what a redirect says; its status is 0 there.
         let status = match response.status() {
             0 => 307,

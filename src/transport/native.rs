@@ -18,7 +18,6 @@ use super::connector::Connector;
 use super::options::Options;
 use super::rate_limit;
 use super::response::HttpResponse;
-use crate::headers::ResponseHeaders;
 use crate::pool::{Checkout, ConnectionPermit, Pool, PooledConnection};
 use crate::provider::Endpoint;
 use crate::runtime::{Instant, MaybeSend, MaybeSync};
@@ -206,9 +205,7 @@ impl Inner {
         body.free_if_ended();
         Ok(HttpResponse {
             status: head.status.as_u16(),
-            headers: ResponseHeaders::read(|name| {
-                Some(head.headers.get(name)?.to_str().ok()?.to_owned())
-            }),
+            headers: head.headers,
             body,
         })
     }

@@ -1,0 +1,364 @@
+//! The one error type.
+
+mod json;
+mod kind;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+pub(crate) use self::kind::seconds;
+pub use self::kind::{ErrorKind, TimeoutKind};
+use crate::Provider;
+use crate::usd::ParseUsdError;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong with a call, how often it was tried, and what the caller can do.
+///
+/// Match on [`Error::kind`]; the methods give the details whatever the kind. An API key never
+/// appears in one, in `Debug` or `Display`, even where the provider echoed it.
+///
+/// ```
+/// use warmline::{Client, ErrorKind, Provider};
+///
+/// let error = Client::builder(Provider::Anthropic).build().unwrap_err();
+/// assert!(matches!(error.kind(), ErrorKind::Config));
+/// assert!(error.to_string().contains("ANTHROPIC_API_KEY"));
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    provider: Option<Provider>,
+    attempts: u32,
+    details: Details,
+    source: Option<Source>,
+}
+
+/// What a provider said about a failure; empty where it said nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Details {
+    pub(crate) status: Option<u16>,
+    pub(crate) error_type: Option<String>,
+    pub(crate) code: Option<String>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+    /// The `x-should-retry` header.
+    pub(crate) should_retry: Option<bool>,
+    pub(crate) body: Option<String>,
+}
+
+impl Error {
+    /// An error, for tests, ledgers and code that stands in for a client. It has no attempts and no details.
+    ///
+    /// ```
+    /// use warmline::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Overloaded, "try later");
+    /// assert_eq!(error.message(), "try later");
+    /// ```
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            provider: None,
+            attempts: 0,
+            details: Details::default(),
+            source: None,
+        }))
+    }
+
+    pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    pub(crate) fn decode(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Decode, message)
+    }
+
+    pub(crate) fn stream(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Stream, message)
+    }
+
+    pub(crate) fn timeout(which: TimeoutKind, after: Duration) -> Self {
+        let (what, advice) = match which {
+            TimeoutKind::Connect => ("no connection", "is the address right and reachable?"),
+            TimeoutKind::ResponseHeaders => (
+                "no response head",
+                "raise `timeout` (LLM_TIMEOUT) if the model is slow to start, or stream",
+            ),
+            TimeoutKind::Read => (
+                "no further content",
+                "the stream stalled; raise `timeout` (LLM_TIMEOUT) if the model pauses that long",
+            ),
+            TimeoutKind::Deadline => ("not done", "raise `deadline` or lower `max_retries`"),
+        };
+        Self::new(
+            ErrorKind::Timeout { which },
+            [what, " within ", &seconds(after), "; ", advice].concat(),
+        )
+    }
+
+    /// A call that its caller cancelled, for programs that turn a signal into an error.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().kind().name(), "cancelled");
+    /// ```
+    pub fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled, "cancelled by the caller")
+    }
+
+    /// Sets the cause, which `Display` appends.
+    ///
+    /// ```
+    /// use warmline::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Connect, "no connection").with_source("refused");
+    /// assert_eq!(error.to_string(), "no connection: refused");
+    /// ```
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn with_provider(mut self, provider: Provider) -> Self {
+        self.0.provider = Some(provider);
+        self
+    }
+
+    /// Sets [`Error::attempts`].
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().with_attempts(2).attempts(), 2);
+    /// ```
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
+    pub(crate) fn with_details(mut self, details: Details) -> Self {
+        self.0.details = details;
+        self
+    }
+
+    pub(crate) fn with_request_id(mut self, id: Option<&str>) -> Self {
+        if self.0.details.request_id.is_none() {
+            self.0.details.request_id = id.map(str::to_owned);
+        }
+        self
+    }
+
+    /// Adds why the call was not tried again.
+    pub(crate) fn with_reason(mut self, reason: &str) -> Self {
+        self.0.message = format!("{}; {reason}", self.0.message).into();
+        self
+    }
+
+    /// Takes the key out, where a provider has echoed it.
+    pub(crate) fn redacted(mut self, key: &str) -> Self {
+        // Shorter "keys" are stand-ins for local servers, and would match by chance.
+        if key.len() < 8 {
+            return self;
+        }
+        // By bytes: std's search for strings is large for what is rarely done, and WebAssembly pays for it.
+        let clean = |text: &mut String| {
+            let mut from = 0;
+            let found = |text: &str, from| {
+                let mut windows = text.as_bytes().get(from..)?.windows(key.len());
+                Some(from + windows.position(|window| window == key.as_bytes())?)
+            };
+            while let Some(at) = found(text, from) {
+                text.replace_range(at..at + key.len(), "[redacted]");
+                from = at + "[redacted]".len();
+            }
+        };
+        clean(self.0.message.to_mut());
+        let Details {
+            error_type,
+            code,
+            body,
+            ..
+        } = &mut self.0.details;
+        [error_type, code, body]
+            .into_iter()
+            .flatten()
+            .for_each(clean);
+        if let ErrorKind::Status { message, code, .. } = &mut self.0.kind {
+            clean(message);
+            code.iter_mut().for_each(clean);
+        }
+        self
+    }
+
+    /// The chain of causes as text.
+    fn cause(&self) -> Option<String> {
+        let mut source: &dyn std::error::Error = self.0.source.as_deref()?;
+        let mut cause = source.to_string();
+        while let Some(next) = source.source() {
+            cause = [&cause, ": ", &next.to_string()].concat();
+            source = next;
+        }
+        Some(cause)
+    }
+
+    pub(crate) fn details(&self) -> &Details {
+        &self.0.details
+    }
+
+    /// What kind of failure this is.
+    ///
+    /// ```
+    /// # use warmline::{Error, ErrorKind};
+    /// assert_eq!(*Error::cancelled().kind(), ErrorKind::Cancelled);
+    /// ```
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// What happened, without the attempts and the request id that `Display` adds.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().message(), "cancelled by the caller");
+    /// ```
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The HTTP status, where the provider answered with one.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().status(), None);
+    /// ```
+    pub fn status(&self) -> Option<u16> {
+        self.0.details.status
+    }
+
+    /// The provider's error code (OpenAI's `code`, such as `insufficient_quota`), else its type
+    /// (Anthropic's `overloaded_error`).
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().code(), None);
+    /// ```
+    pub fn code(&self) -> Option<&str> {
+        self.0.details.code.as_deref().or(self.error_type())
+    }
+
+    /// The provider's error type, such as `rate_limit_error`.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().error_type(), None);
+    /// ```
+    pub fn error_type(&self) -> Option<&str> {
+        self.0.details.error_type.as_deref()
+    }
+
+    /// The provider's id for the last attempt; quote it to the provider's support.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().request_id(), None);
+    /// ```
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.details.request_id.as_deref()
+    }
+
+    /// How long the provider asks to wait before the next try.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().retry_after(), None);
+    /// ```
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.details.retry_after
+    }
+
+    /// The provider's error body as it came, at most 64 KiB of it.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().body(), None);
+    /// ```
+    pub fn body(&self) -> Option<&str> {
+        self.0.details.body.as_deref()
+    }
+
+    /// How many requests were sent or tried for this call, retries included; 0 where nothing was.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Error::cancelled().attempts(), 0);
+    /// ```
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(provider) = self.0.provider {
+            write!(f, "{provider}: ")?;
+        }
+        f.write_str(&self.0.message)?;
+        if let Some(cause) = self.cause() {
+            write!(f, ": {cause}")?;
+        }
+        if self.0.attempts > 1 {
+            write!(f, " (after {} attempts)", self.0.attempts)?;
+        }
+        if let Some(id) = self.request_id() {
+            write!(f, " [request {id}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("attempts", &self.0.attempts)
+            .field("details", &self.0.details)
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl From<ParseUsdError> for Error {
+    fn from(error: ParseUsdError) -> Self {
+        Self::config(error.to_string())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|s| s as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_taken_out_wherever_it_stands_and_whatever_it_is() {
+        for (key, message, shown) in [
+            (
+                "sk-12345",
+                "sk-12345 and ésk-12345é",
+                "[redacted] and é[redacted]é",
+            ),
+            ("redacted", "redactedredacted", "[redacted][redacted]"),
+            ("sk-12345", "sk-1234", "sk-1234"),
+        ] {
+            let error = Error::config(message).redacted(key);
+            assert_eq!(error.message(), shown);
+        }
+    }
+}
