@@ -1,6 +1,6 @@
 //! The sums behind a ledger: what is spent and put aside, by budget and month. Pure, and the same for all that keep it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use super::{Budget, BudgetExceeded, Usd};
@@ -70,9 +70,12 @@ impl OpenReservation {
 pub(super) struct LedgerState {
     /// By month, then by the budget's name.
     pub(super) accounts: BTreeMap<Month, HashMap<String, Account>>,
-    pub(super) open: HashMap<u64, OpenReservation>,
-    /// When each open reservation expires, and its number.
-    ends: BTreeSet<(u64, u64)>,
+    /// By number: which in turn it was opened, and the reservation.
+    open: HashMap<u64, (u64, OpenReservation)>,
+    /// The numbers by when they expire and which in turn they were opened, so that new ones come last.
+    ends: BTreeMap<(u64, u64), u64>,
+    /// How many were ever opened.
+    opened: u64,
 }
 
 impl LedgerState {
@@ -95,7 +98,7 @@ impl LedgerState {
         amount: Usd,
         now: SystemTime,
     ) -> Result<bool, BudgetExceeded> {
-        if self.open.contains_key(&id) {
+        if self.is_open(id) {
             return Ok(false);
         }
         for budget in budgets {
@@ -121,8 +124,9 @@ impl LedgerState {
             let account = self.account(open.month, budget);
             account.reserved = account.reserved + open.amount;
         }
-        self.ends.insert((open.expires, id));
-        self.open.insert(id, open);
+        self.opened += 1;
+        self.ends.insert((open.expires, self.opened), id);
+        self.open.insert(id, (self.opened, open));
     }
 
     /// What is then spent this month of each of the reservation's budgets, which is nothing for one of another month;
@@ -133,8 +137,8 @@ impl LedgerState {
 
     /// Without an amount, all that was reserved is spent.
     fn end(&mut self, id: u64, amount: Option<Usd>, now: SystemTime) -> Option<Vec<Usd>> {
-        let open = self.open.remove(&id)?;
-        self.ends.remove(&(open.expires, id));
+        let (turn, open) = self.open.remove(&id)?;
+        self.ends.remove(&(open.expires, turn));
         let mut spent = Vec::new();
         for budget in &open.budgets {
             let account = self.account(open.month, budget);
@@ -154,20 +158,31 @@ impl LedgerState {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
-        while let Some(&(expires, id)) = self.ends.first()
+        while let Some((&(expires, _), &id)) = self.ends.first_key_value()
             && expires <= seconds
         {
             self.end(id, None, now);
         }
         // All leases are equally long, so none of the others is of an earlier month.
-        let oldest = self.ends.first().and_then(|(_, id)| self.open.get(id));
-        let oldest = oldest.map_or(Month::of(now), |open| open.month.min(Month::of(now)));
+        let first = self.ends.values().next().and_then(|id| self.open.get(id));
+        let this = Month::of(now);
+        let oldest = first.map_or(this, |(_, open)| open.month.min(this));
         self.accounts.retain(|month, _| *month >= oldest);
     }
 
     pub(super) fn state(&self, budget: &str, now: SystemTime) -> (Usd, Usd) {
         let account = self.sums(Month::of(now), budget);
         (account.spent, account.reserved)
+    }
+
+    pub(super) fn is_open(&self, id: u64) -> bool {
+        self.open.contains_key(&id)
+    }
+
+    /// Every open reservation and its number, the first to expire first.
+    pub(super) fn all_open(&self) -> impl Iterator<Item = (u64, &OpenReservation)> {
+        let ids = self.ends.values();
+        ids.filter_map(|id| self.open.get(id).map(|(_, open)| (*id, open)))
     }
 
     /// How many accounts and open reservations there are.

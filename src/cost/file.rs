@@ -224,12 +224,11 @@ impl Log {
             }
         }
         self.books.expire(now);
-        if self.lines > self.lines_at_failure + LONG + 2 * self.books.len() {
-            if let Err(error) = self.rewrite(path) {
-                // The log can still be used as it is.
-                self.lines_at_failure = self.lines;
-                tracing::warn!(%error, "the ledger {} cannot be rewritten and grows", path.display());
-            }
+        let long = self.lines > self.lines_at_failure + LONG + 2 * self.books.len();
+        if long && let Err(error) = self.rewrite(path) {
+            // The log can still be used as it is.
+            self.lines_at_failure = self.lines;
+            tracing::warn!(%error, "the ledger {} cannot be rewritten and grows", path.display());
         }
         Ok(())
     }
@@ -301,7 +300,7 @@ impl Ledger for FileLedger {
 
     fn settle(&self, id: u64, amount: Usd) -> Settlement {
         Settlement::Done(self.with(|log, now| {
-            if !log.books.open.contains_key(&id) {
+            if !log.books.is_open(id) {
                 return Ok(Vec::new());
             }
             log.append(&lines::settlement(id, amount), &self.path)?;

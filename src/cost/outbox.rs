@@ -480,7 +480,7 @@ mod tests {
             );
         }
         sleep(Duration::from_secs(3601)).await;
-        let (now, open) = model.with(|world| (world.now(), world.books.open.len()));
+        let (now, open) = model.with(|world| (world.now(), world.books.all_open().count()));
         assert_eq!(open, 0, "seed {seed}");
         let (spent, reserved) = model.state("shared");
         assert_eq!(reserved, Usd::ZERO, "seed {seed}");

@@ -107,7 +107,7 @@ pub(super) fn sums(books: &LedgerState) -> impl Iterator<Item = String> {
             line(&format!("T {} {name} {spent}", month.0))
         })
     });
-    spent.chain(books.open.iter().map(|(id, open)| reservation(*id, open)))
+    spent.chain(books.all_open().map(|(id, open)| reservation(id, open)))
 }
 
 /// Makes the change that a line without its newline records; none if the line is damaged.
