@@ -306,3 +306,18 @@ async fn a_long_log_is_replaced_by_its_sums_under_all_who_have_it_open() {
     settle(&other, kept, "0.5");
     assert_eq!(one.state("a").await.unwrap(), (usd("120.5"), Usd::ZERO));
 }
+
+#[tokio::test]
+async fn a_log_is_not_replaced_by_sums_that_are_hardly_shorter() {
+    let (_folder, path) = scratch();
+    let ledger = FileLedger::open(&path).unwrap();
+    for id in 0..20_000 {
+        let reserved = ledger.reserve(id, &budget(), Usd::from_pico(1)).await;
+        reserved.unwrap().unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.len() > 1 << 20);
+    // Each rewrite is another generation.
+    let generation = text.lines().next().unwrap().split(' ').nth(3);
+    assert_eq!(generation, Some("0"));
+}
