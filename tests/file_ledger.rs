@@ -311,7 +311,7 @@ async fn a_long_log_is_replaced_by_its_sums_under_all_who_have_it_open() {
 async fn a_log_is_not_replaced_by_sums_that_are_hardly_shorter() {
     let (_folder, path) = scratch();
     let ledger = FileLedger::open(&path).unwrap();
-    for id in 0..20_000 {
+    for id in 0..40_000 {
         let reserved = ledger.reserve(id, &budget(), Usd::from_pico(1)).await;
         reserved.unwrap().unwrap();
     }
