@@ -6,7 +6,9 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::{Result, npm, open, root, run as run_command, setup};
+use crate::setup::Need;
+use crate::workspace::{Result, binary, open, root, run as run_command};
+use crate::{npm, setup};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -24,6 +26,14 @@ pub(crate) struct Options {
     only_build: bool,
 }
 
+impl Options {
+    /// A browser is needed only where the page is driven in one.
+    pub(crate) fn needs(&self) -> Vec<Need> {
+        let browser = self.pictures.as_ref().map(|_| Need::Browser);
+        Need::FOR_NPM.into_iter().chain(browser).collect()
+    }
+}
+
 pub(crate) fn run(options: &Options) -> Result {
     let site = site()?;
     if options.only_build {
@@ -34,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Result {
         let mut drive = driven(&site)?;
         return run_command(drive.arg(std::path::absolute(folder)?));
     }
-    let gateway = setup::binary("warmline-cli", "warmline")?;
+    let gateway = binary("warmline-cli", "warmline")?;
     let mut gateway = Command::new(gateway);
     gateway
         .args([
@@ -71,7 +81,7 @@ pub(crate) fn driven(site: &Path) -> Result<Command> {
     let tools = root().join("npm");
     let mut drive = Command::new("node");
     drive.arg(tools.join("test/demo.mjs")).arg(&tools);
-    drive.arg(setup::binary("warmline-cli", "warmline")?);
+    drive.arg(binary("warmline-cli", "warmline")?);
     drive.arg(setup::browser()?).arg(site);
     Ok(drive)
 }

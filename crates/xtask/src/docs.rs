@@ -6,7 +6,8 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::{Result, cargo, open, root, run as run_command, setup};
+use crate::setup;
+use crate::workspace::{Result, cargo, open, root, run as run_command};
 
 #[derive(Args)]
 pub(crate) struct Options {

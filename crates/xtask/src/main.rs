@@ -1,19 +1,27 @@
-//! `cargo xtask …`: what the project does to itself.
+//! `cargo xtask …`: the project's own tasks.
 
+mod compiler;
+mod count;
 mod demo;
 mod docs;
+mod imports;
+mod lock;
+mod measure;
 mod npm;
 mod prices;
 mod runtimes;
 mod setup;
 mod size;
+mod suites;
 mod test;
+mod workspace;
 
-use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::setup::Need;
+use crate::workspace::Result;
 
 /// The project's own tasks.
 #[derive(Parser)]
@@ -25,33 +33,31 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Check the format and the lints, then run every test, and count them all together.
-    Test,
-    /// Make this machine ready for everything but Rust itself, and say what that took.
-    Setup,
+    /// Run every check and every test, or the suites that are named, and count them all together.
+    Test(test::Options),
+    /// Install what the tasks need besides Rust.
+    Setup(setup::Options),
     /// Build the npm package into pkg/, as wasm-pack.toml says.
     Npm,
     /// Start the demo: the page in www/, the gateway behind it, and a simulated provider, all on this machine.
     Demo(demo::Options),
     /// Build the book in docs/ into target/book, with the crate's reference, and open it.
     Docs(docs::Options),
-    /// Say how large the npm package is, and what in it weighs most.
+    /// Print the size of the npm package, and of what is largest in it.
     Size,
-    /// Make the price tables in src/cost/ anew from the public list, and say where the cross-check disagrees.
+    /// Make the price tables in src/cost/ from the public list, and print where the cross-check disagrees.
     Prices,
 }
 
-type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
-
 fn main() -> ExitCode {
-    let done = match Options::parse().task {
-        Task::Test => return test::run(),
-        Task::Setup => setup::everything(),
-        Task::Npm => npm::build().map(drop),
-        Task::Demo(options) => demo::run(&options),
-        Task::Docs(options) => docs::run(&options),
-        Task::Size => size::report(),
-        Task::Prices => prices::generate(),
+    let task = Options::parse().task;
+    let done = match &task {
+        Task::Test(options) => match test::run(options) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Task::Setup(options) => setup::run(options),
+        task => setup::require(&task.needs()).and_then(|()| task.run()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,39 +68,25 @@ fn main() -> ExitCode {
     }
 }
 
-/// The project's folder.
-fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
-}
-
-/// The cargo that runs this task.
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-}
-
-/// Runs a command to its end; one that fails is an error that shows it.
-fn run(command: &mut Command) -> Result {
-    let status = command
-        .status()
-        .map_err(|e| format!("{command:?} cannot be run: {e}"))?;
-    if !status.success() {
-        return Err(format!("{command:?} failed: {status}").into());
+impl Task {
+    /// What a task other than `test` and `setup` needs besides Rust.
+    fn needs(&self) -> Vec<Need> {
+        match self {
+            Self::Npm | Self::Size => Need::FOR_NPM.to_vec(),
+            Self::Demo(options) => options.needs(),
+            Self::Docs(_) => vec![Need::MdBook],
+            Self::Test(_) | Self::Setup(_) | Self::Prices => Vec::new(),
+        }
     }
-    Ok(())
-}
 
-/// Opens an address or a file as this machine does; whether it can is its own business.
-fn open(what: &str) {
-    let program = match std::env::consts::OS {
-        "macos" => "open",
-        "windows" => "explorer",
-        _ => "xdg-open",
-    };
-    let mut command = Command::new(program);
-    let quiet = command
-        .arg(what)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let _ = quiet.spawn();
+    fn run(&self) -> Result {
+        match self {
+            Self::Npm => npm::build().map(drop),
+            Self::Demo(options) => demo::run(options),
+            Self::Docs(options) => docs::run(options),
+            Self::Size => size::report(),
+            Self::Prices => prices::generate(),
+            Self::Test(_) | Self::Setup(_) => Ok(()),
+        }
+    }
 }

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::setup::{Compiler, TARGET, npm_packages, wasm_bindgen_version};
-use crate::size::Sizes;
-use crate::{Result, root, run};
+use crate::compiler::{Compiler, TARGET};
+use crate::lock::wasm_bindgen_version;
+use crate::measure::Sizes;
+use crate::workspace::{Result, root, run};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +79,6 @@ pub(crate) fn build() -> Result<PathBuf> {
 /// The package whatever its size.
 pub(crate) fn make(plan: &Plan) -> Result<PathBuf> {
     let package = root().join("pkg");
-    npm_packages()?;
     let module = compile(&plan.build)?;
     if package.exists() {
         fs::remove_dir_all(&package)?;

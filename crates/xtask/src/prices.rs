@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Map, Value};
 
-use crate::{Result, root, run};
+use crate::workspace::{Result, root, run};
 
 /// Whose prices are taken, and of which the edge build has room for.
 const PROVIDERS: [(&str, bool); 11] = [

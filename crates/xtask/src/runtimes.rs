@@ -1,13 +1,134 @@
-//! The npm package on every runtime it names: packed, installed into a scratch project, and run against
+//! The npm package on every runtime that it names: packed, installed into a scratch project, and run against
 //! the simulated provider.
 
+use std::cell::OnceCell;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::{Result, demo, npm, root, run, setup};
+use crate::count::Count;
+use crate::workspace::{Result, binary, root, run};
+use crate::{demo, npm, setup};
+
+/// What several suites share. Each part is made when a suite first asks for it.
+#[derive(Default)]
+pub(crate) struct Fixtures {
+    project: OnceCell<std::result::Result<PathBuf, String>>,
+    simulator: OnceCell<std::result::Result<Simulator, String>>,
+}
+
+impl Fixtures {
+    /// A project with the npm package installed from its archive, and with the tests beside it.
+    fn project(&self) -> Result<&Path> {
+        let project = self
+            .project
+            .get_or_init(|| prepare().map_err(|e| e.to_string()));
+        Ok(project.as_deref().map_err(Clone::clone)?)
+    }
+
+    pub(crate) fn simulator(&self) -> Result<&Simulator> {
+        let simulator = self
+            .simulator
+            .get_or_init(|| Simulator::start().map_err(|e| e.to_string()));
+        Ok(simulator.as_ref().map_err(Clone::clone)?)
+    }
+}
+
+fn prepare() -> Result<PathBuf> {
+    npm::build()?;
+    let folder = root().join("target/npm-test");
+    run(Command::new("node")
+        .arg(tools().join("test/prepare.mjs"))
+        .arg(&folder))?;
+    Ok(folder)
+}
+
+/// The folder of the development packages.
+fn tools() -> PathBuf {
+    root().join("npm")
+}
+
+fn tool(name: &str) -> PathBuf {
+    tools().join("node_modules/.bin").join(name)
+}
+
+/// The package's types and manifest.
+pub(crate) fn package(fixtures: &Fixtures) -> Result<Count> {
+    let folder = fixtures.project()?;
+    let mut count = Count::default();
+    for (program, arguments) in [
+        ("tsc", &["--project", "tsconfig.json"][..]),
+        ("publint", &["--strict", "node_modules/warmline"]),
+        (
+            "attw",
+            &["--profile", "esm-only", "--quiet", "warmline.tgz"],
+        ),
+    ] {
+        let checked = run(Command::new(tool(program))
+            .args(arguments)
+            .current_dir(folder));
+        if let Err(error) = &checked {
+            println!("{error}");
+        }
+        count += Count::one(checked.is_ok());
+    }
+    Ok(count)
+}
+
+pub(crate) fn node(fixtures: &Fixtures) -> Result<Count> {
+    suite(fixtures, Command::new("node"))
+}
+
+pub(crate) fn bun(fixtures: &Fixtures) -> Result<Count> {
+    suite(fixtures, Command::new(tool("bun")))
+}
+
+pub(crate) fn deno(fixtures: &Fixtures) -> Result<Count> {
+    let mut deno = Command::new(tool("deno"));
+    deno.args(["run", "--allow-read", "--allow-net", "--allow-env"]);
+    suite(fixtures, deno)
+}
+
+/// The suite of `npm/test/suite.js` in a runtime that runs a file.
+fn suite(fixtures: &Fixtures, mut runtime: Command) -> Result<Count> {
+    runtime.args(["node.js", &fixtures.simulator()?.url, "vectors.json"]);
+    outcomes(fixtures, runtime)
+}
+
+/// A script of `npm/test`, which is given the development packages and the simulator.
+pub(crate) fn script(fixtures: &Fixtures, name: &str) -> Result<Count> {
+    outcomes(fixtures, script_command(fixtures, name)?)
+}
+
+/// A script that drives a browser.
+pub(crate) fn in_browser(fixtures: &Fixtures, name: &str) -> Result<Count> {
+    let mut command = script_command(fixtures, name)?;
+    command.arg(setup::browser()?);
+    outcomes(fixtures, command)
+}
+
+/// A script that runs the command `warmline`, and knows the simulator's Redis.
+pub(crate) fn with_command(fixtures: &Fixtures, name: &str) -> Result<Count> {
+    let mut command = script_command(fixtures, name)?;
+    command.arg(binary("warmline-cli", "warmline")?);
+    command.envs(fixtures.simulator()?.addresses.clone());
+    outcomes(fixtures, command)
+}
+
+fn script_command(fixtures: &Fixtures, name: &str) -> Result<Command> {
+    let mut command = Command::new("node");
+    command
+        .arg(name)
+        .arg(tools())
+        .arg(&fixtures.simulator()?.url);
+    Ok(command)
+}
+
+pub(crate) fn demo_page(fixtures: &Fixtures) -> Result<Count> {
+    outcomes(fixtures, demo::driven(&demo::site()?)?)
+}
 
 /// One test's outcome, as `npm/test/suite.js` gives it.
 #[derive(Deserialize)]
@@ -16,147 +137,73 @@ struct Outcome {
     error: Option<String>,
 }
 
-/// Runs the suite everywhere; `each` is told the runtime and how many tests passed and failed.
-pub(crate) fn test(mut each: impl FnMut(&str, usize, usize)) -> Result {
-    npm::build()?;
-    let folder = root().join("target/npm-test");
-    let tools = root().join("npm");
-    let chromium = setup::browser()?;
-    run(Command::new("node")
-        .arg(tools.join("test/prepare.mjs"))
-        .arg(&folder))?;
-    let tool = |name: &str| tools.join("node_modules/.bin").join(name);
-    for (name, program, arguments) in [
-        ("types", "tsc", &["--project", "tsconfig.json"][..]),
-        ("publint", "publint", &["--strict", "node_modules/warmline"]),
-        (
-            "are the types wrong",
-            "attw",
-            &["--profile", "esm-only", "--quiet", "warmline.tgz"],
-        ),
-    ] {
-        let passed = run(Command::new(tool(program))
-            .args(arguments)
-            .current_dir(&folder))
-        .is_ok();
-        each(name, usize::from(passed), usize::from(!passed));
-    }
-    let simulator = Simulator::start()?;
-    let (sim, vectors) = (simulator.url.as_str(), "vectors.json");
-    let with_tools = |script: &str| {
-        let mut command = Command::new("node");
-        command.arg(script).arg(&tools).arg(sim);
-        command
-    };
-    let mut node = Command::new("node");
-    node.args(["node.js", sim, vectors]);
-    let mut bun = Command::new(tool("bun"));
-    bun.args(["node.js", sim, vectors]);
-    let mut deno = Command::new(tool("deno"));
-    deno.args([
-        "run",
-        "--allow-read",
-        "--allow-net",
-        "--allow-env",
-        "node.js",
-        sim,
-        vectors,
-    ]);
-    let mut browser = with_tools("browser.mjs");
-    browser.arg(&chromium);
-    let mut examples = with_tools("examples.mjs");
-    examples.arg(&chromium);
-    let native = setup::binary("warmline-cli", "warmline")?;
-    let mut serve = with_tools("serve.mjs");
-    serve.arg(&native);
-    let mut ledgers = with_tools("ledgers.mjs");
-    ledgers.arg(&native);
-    ledgers.envs(
-        simulator
-            .addresses
-            .iter()
-            .map(|(name, value)| (name, value)),
-    );
-    for (name, mut command) in [
-        ("Node", node),
-        ("Bun", bun),
-        ("Deno", deno),
-        ("workerd", with_tools("workerd.mjs")),
-        ("edge-runtime", with_tools("edge.mjs")),
-        ("Chromium", browser),
-        ("the examples", examples),
-        ("ledgers", ledgers),
-        ("the gateway", serve),
-        ("the demo page", demo::driven(&demo::site()?)?),
-    ] {
-        let (passed, failed) = suite(name, &mut command, &folder);
-        each(name, passed, failed);
-    }
-    Ok(())
-}
-
-/// Runs one runtime's suite; one that gives no results has failed as a whole.
-fn suite(name: &str, command: &mut Command, folder: &Path) -> (usize, usize) {
+/// Runs a command in the project. Its last line has the outcomes as JSON; it is an error if there are none.
+fn outcomes(fixtures: &Fixtures, mut command: Command) -> Result<Count> {
+    command
+        .current_dir(fixtures.project()?)
+        .stderr(Stdio::inherit());
     let output = command
-        .current_dir(folder)
-        .stderr(Stdio::inherit())
-        .output();
-    let outcomes: Option<Vec<Outcome>> = output.ok().and_then(|output| {
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let last = text.trim_end().lines().last().unwrap_or_default();
-        serde_json::from_str(last).ok()
-    });
-    let Some(outcomes) = outcomes.filter(|outcomes| !outcomes.is_empty()) else {
-        println!("{name}: no results from {command:?}");
-        return (0, 1);
-    };
-    let mut failed = 0;
-    for Outcome { name: test, error } in &outcomes {
+        .output()
+        .map_err(|e| format!("{command:?} cannot be run: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text.trim_end().lines().last().unwrap_or_default();
+    let outcomes: Vec<Outcome> = serde_json::from_str(last)
+        .map_err(|_| format!("no outcomes from {command:?}, but {:?}", shown(last)))?;
+    let mut count = Count::default();
+    for Outcome { name, error } in &outcomes {
         if let Some(error) = error {
-            failed += 1;
-            println!("{name}: {test}: {error}");
+            println!("{name}: {error}");
         }
+        count += Count::one(error.is_none());
     }
-    (outcomes.len() - failed, failed)
+    Ok(count)
 }
 
-/// The simulated provider as a program, for as long as this lives.
+/// As much of a line as fits into a message.
+fn shown(line: &str) -> String {
+    line.chars().take(200).collect()
+}
+
+/// The simulated provider as a program, which runs for as long as this lives.
 pub(crate) struct Simulator {
     child: Child,
     pub(crate) url: String,
-    /// All that it serves, by the variables that name it.
+    /// Everything that it serves, by the variables that name it.
     pub(crate) addresses: Vec<(String, String)>,
-    /// Kept open: what it goes on to print must find a reader.
+    /// Kept open, because a program that prints to a closed pipe ends.
     _stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Simulator {
-    pub(crate) fn start() -> Result<Self> {
-        let mut child = Command::new(setup::binary("warmline-sim", "warmline-sim")?)
+    fn start() -> Result<Self> {
+        let mut child = Command::new(binary("warmline-sim", "warmline-sim")?)
             .args(["--redis", "--until-stdin-ends"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut stdout = child.stdout.take().map(BufReader::new);
-        let mut addresses = Vec::new();
-        if let Some(stdout) = &mut stdout {
+        let stdout = child.stdout.take().map(BufReader::new);
+        let mut simulator = Self {
+            child,
+            url: String::new(),
+            addresses: Vec::new(),
+            _stdout: stdout,
+        };
+        if let Some(stdout) = &mut simulator._stdout {
             for line in stdout.by_ref().lines() {
                 match line?.split_once('=') {
-                    Some((name, value)) => addresses.push((name.to_owned(), value.to_owned())),
+                    Some((name, value)) => simulator
+                        .addresses
+                        .push((name.to_owned(), value.to_owned())),
                     None => break,
                 }
             }
         }
-        let (_, url) = addresses
+        let (_, url) = simulator
+            .addresses
             .first()
-            .ok_or("the simulator did not say where it is")?
-            .clone();
-        Ok(Self {
-            child,
-            url,
-            addresses,
-            _stdout: stdout,
-        })
+            .ok_or("the simulator did not print its address")?;
+        simulator.url = url.clone();
+        Ok(simulator)
     }
 }
 

@@ -1,275 +1,485 @@
-//! What the tasks need beside Rust: a standard library for WebAssembly, npm's packages, a browser. Each is
-//! looked for first, and only what is missing is fetched.
+//! `cargo xtask setup`: what the tasks need besides Rust. Nothing else in the project installs anything: a task
+//! says what it needs, and what is missing is installed here, all at once, before the task begins.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use serde::Deserialize;
+use clap::Args;
 
-use crate::{Result, cargo, root, run};
+use crate::compiler::{Compiler, TARGET, has_target};
+use crate::lock::wasm_bindgen_version;
+use crate::workspace::{Result, cargo, root, run as run_command};
 
-pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+/// Debian's Rust with the source of the standard library, for machines on which rustup cannot fetch the target.
+const DEBIAN_RUST: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
-pub(crate) fn everything() -> Result {
-    let compiler = Compiler::find()?;
-    println!("WebAssembly: {}", compiler.description());
-    npm_packages()?;
-    println!(
-        "npm packages: {}",
-        root().join("npm/node_modules").display()
-    );
-    println!("browser: {}", browser()?.display());
-    println!("Redis: {}", redis()?.display());
-    Ok(())
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Report what is there and what is missing, and install nothing.
+    #[arg(long)]
+    check: bool,
 }
 
-/// A Rust that can build for WebAssembly.
-pub(crate) enum Compiler {
-    /// The one at hand, with the target's standard library from rustup.
-    Rustup,
-    /// Debian's, which builds the standard library from its source.
-    Debian { linker: PathBuf },
+/// Something that tasks need. The order is that of installing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    WebAssembly,
+    Browser,
+    BrowserDriver,
+    Redis,
+    Node,
+    NpmPackages,
+    MdBook,
+    WasmTestRunner,
 }
 
-impl Compiler {
-    pub(crate) fn find() -> Result<Self> {
-        if has_target() {
-            return Ok(Self::Rustup);
-        }
-        println!("xtask: rustup target add {TARGET}");
-        let added = Command::new("rustup")
-            .args(["target", "add", TARGET])
-            .stderr(Stdio::null())
-            .status();
-        if added.is_ok_and(|status| status.success()) && has_target() {
-            return Ok(Self::Rustup);
-        }
-        println!(
-            "xtask: rustup cannot fetch it here; using Debian's Rust, which builds it from source"
-        );
-        let (rustc, source) = (
-            Path::new("/usr/bin/rustc"),
-            Path::new("/usr/lib/rustlib/src"),
-        );
-        if !(rustc.exists() && source.exists()) {
-            apt_install(&["rustc-web", "cargo-web", "rust-web-src"])?;
-        }
-        Ok(Self::Debian { linker: linker()? })
-    }
+/// How something that is missing is installed.
+enum Install {
+    /// The target's standard library, by rustup or else from Debian.
+    Target,
+    /// A package of the operating system, where that is Debian or one like it.
+    System(&'static str),
+    NpmPackages,
+    Cargo(CargoProgram),
+    /// Not by this program: what to do instead.
+    ByHand(&'static str),
+}
 
-    fn description(&self) -> String {
+impl Need {
+    const ALL: [Self; 8] = [
+        Self::WebAssembly,
+        Self::Browser,
+        Self::BrowserDriver,
+        Self::Redis,
+        Self::Node,
+        Self::NpmPackages,
+        Self::MdBook,
+        Self::WasmTestRunner,
+    ];
+    /// To build the npm package.
+    pub(crate) const FOR_NPM: [Self; 3] = [Self::WebAssembly, Self::Node, Self::NpmPackages];
+    /// To test it against the simulator.
+    pub(crate) const FOR_NPM_TESTS: [Self; 4] = [
+        Self::WebAssembly,
+        Self::Node,
+        Self::NpmPackages,
+        Self::Redis,
+    ];
+    /// To test it in a browser.
+    pub(crate) const FOR_BROWSER_TESTS: [Self; 5] = [
+        Self::WebAssembly,
+        Self::Node,
+        Self::NpmPackages,
+        Self::Redis,
+        Self::Browser,
+    ];
+
+    fn name(self) -> &'static str {
         match self {
-            Self::Rustup => format!("the toolchain at hand, with {TARGET}"),
-            Self::Debian { linker } => {
-                format!(
-                    "Debian's Rust with -Zbuild-std, linked by {}",
-                    linker.display()
-                )
-            }
+            Self::WebAssembly => "a Rust compiler for WebAssembly",
+            Self::Browser => "Chromium or Chrome",
+            Self::BrowserDriver => "chromedriver",
+            Self::Redis => "redis-server",
+            Self::Node => "Node 20 or newer",
+            Self::NpmPackages => "the npm packages of npm/package-lock.json",
+            Self::MdBook => "mdbook",
+            Self::WasmTestRunner => "wasm-bindgen-test-runner",
         }
     }
 
-    /// `cargo SUBCOMMAND` for WebAssembly, its artifacts under `target/wasm`.
-    pub(crate) fn cargo(&self, subcommand: &str) -> Command {
-        let mut command = match self {
-            Self::Rustup => cargo(),
-            Self::Debian { .. } => Command::new("/usr/bin/cargo"),
+    /// Where it is, or why it cannot be used.
+    fn find(self) -> Result<String> {
+        let path = match self {
+            Self::WebAssembly => return Ok(Compiler::find()?.description()),
+            Self::Node => return node(),
+            Self::Browser => browser()?,
+            Self::BrowserDriver => browser_driver()?,
+            Self::Redis => program(&["redis-server"])?,
+            Self::NpmPackages => npm_packages()?,
+            Self::MdBook => mdbook()?,
+            Self::WasmTestRunner => wasm_test_runner()?,
         };
-        command
-            .current_dir(root())
-            .arg(subcommand)
-            .args(["--target", TARGET]);
-        command.args(["--target-dir", "target/wasm"]);
-        if let Self::Debian { linker } = self {
-            command.arg("-Zbuild-std=std,panic_abort");
-            command
-                .env("RUSTC_BOOTSTRAP", "1")
-                .env("RUSTC", "/usr/bin/rustc");
-            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
-            // Those of the toolchain that runs this task would lead Debian's astray.
-            for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTDOC", "RUSTC_WRAPPER"] {
-                command.env_remove(name);
+        Ok(path.display().to_string())
+    }
+
+    fn install(self) -> Result<Install> {
+        Ok(match self {
+            Self::WebAssembly => Install::Target,
+            Self::Browser => Install::System("chromium"),
+            Self::BrowserDriver => Install::System("chromium-driver"),
+            Self::Redis => Install::System("redis-server"),
+            Self::Node => Install::ByHand("install it from https://nodejs.org/en/download"),
+            Self::NpmPackages => Install::NpmPackages,
+            Self::MdBook => Install::Cargo(CargoProgram::mdbook()),
+            Self::WasmTestRunner => Install::Cargo(CargoProgram::wasm_test_runner()?),
+        })
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result {
+    if !options.check {
+        require(&Need::ALL)?;
+    }
+    let mut missing = Vec::new();
+    for need in Need::ALL {
+        match need.find() {
+            Ok(place) => println!("{}: {place}", need.name()),
+            Err(why) => {
+                println!("{}: missing: {why}", need.name());
+                missing.push(need);
             }
         }
-        command
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("`cargo xtask setup` installs what is missing:");
+    for line in plan(&missing)? {
+        println!("  {line}");
+    }
+    Err("something is missing".into())
+}
+
+/// As [`prepare`], for a task that cannot begin without any of it.
+pub(crate) fn require(needs: &[Need]) -> Result {
+    let unmet = prepare(needs)?;
+    match unmet.is_empty() {
+        true => Ok(()),
+        false => Err(unmet.into_values().collect::<Vec<_>>().join("\n").into()),
     }
 }
 
-fn has_target() -> bool {
-    let mut rustc = Command::new("rustc");
-    let Ok(output) = rustc
-        .args(["--print", "target-libdir", "--target", TARGET])
-        .output()
-    else {
-        return false;
+/// Prints what is missing and the commands that install it, and runs them. Gives back what is missing after
+/// that, each with the reason and what to do.
+pub(crate) fn prepare(needs: &[Need]) -> Result<BTreeMap<Need, String>> {
+    let needs: BTreeSet<Need> = needs.iter().copied().collect();
+    let missing: Vec<Need> = needs
+        .into_iter()
+        .filter(|need| need.find().is_err())
+        .collect();
+    if missing.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    println!("== setup");
+    for need in &missing {
+        println!("{} is missing", need.name());
+    }
+    println!("What is missing is installed now:");
+    for line in plan(&missing)? {
+        println!("  {line}");
+    }
+    let failed = install(&missing)?;
+    let mut unmet = BTreeMap::new();
+    for need in missing {
+        if let Err(why) = need.find() {
+            let why = failed
+                .get(&need)
+                .cloned()
+                .unwrap_or_else(|| why.to_string());
+            unmet.insert(need, format!("{} is missing: {why}", need.name()));
+        }
+    }
+    Ok(unmet)
+}
+
+/// The command lines that install these, and advice on what no command can.
+fn plan(missing: &[Need]) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    let packages = system_packages(missing)?;
+    for need in missing {
+        match need.install()? {
+            Install::Target => {
+                lines.push(shown(&rustup()));
+                lines.push(format!(
+                    "{}  (only if rustup cannot fetch it)",
+                    shown(&apt_get(&DEBIAN_RUST))
+                ));
+            }
+            Install::System(_) => {}
+            Install::NpmPackages => lines.push(format!("{}  (in npm/)", shown(&npm_ci()))),
+            Install::Cargo(program) => lines.push(shown(&program.install())),
+            Install::ByHand(advice) => lines.push(format!("{}: {advice}", need.name())),
+        }
+    }
+    if !packages.is_empty() {
+        lines.insert(0, shown(&apt_get(&packages)));
+    }
+    Ok(lines)
+}
+
+/// Installs these as [`plan`] says, as far as it goes. Gives back what failed, and why.
+fn install(missing: &[Need]) -> Result<BTreeMap<Need, String>> {
+    let mut failed = BTreeMap::new();
+    let packages = system_packages(missing)?;
+    let of_the_system = match packages.is_empty() {
+        true => Ok(()),
+        false => apt_install(&packages).map_err(|e| e.to_string()),
     };
-    output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists()
+    for need in missing {
+        let installed = match need.install()? {
+            Install::Target => install_target(),
+            Install::System(_) => of_the_system.clone().map_err(Into::into),
+            Install::NpmPackages => run_command(&mut npm_ci()),
+            Install::Cargo(program) => run_command(&mut program.install()),
+            Install::ByHand(advice) => Err(advice.into()),
+        };
+        if let Err(error) = installed {
+            failed.insert(*need, error.to_string());
+        }
+    }
+    Ok(failed)
 }
 
-/// rustup's own `rust-lld`, which every toolchain has.
-fn linker() -> Result<PathBuf> {
-    let output = Command::new("rustc")
-        .args(["--print", "target-libdir"])
-        .output()?;
-    let libraries = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    let lld = libraries.with_file_name("bin").join("rust-lld");
-    if lld.exists() {
-        Ok(lld)
-    } else {
-        Err(format!("no linker for {TARGET} at {}", lld.display()).into())
+fn system_packages(missing: &[Need]) -> Result<Vec<&'static str>> {
+    let mut packages = Vec::new();
+    for need in missing {
+        if let Install::System(package) = need.install()? {
+            packages.push(package);
+        }
     }
+    Ok(packages)
+}
+
+/// A command as one would type it.
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn rustup() -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["target", "add", TARGET]);
+    command
+}
+
+fn install_target() -> Result {
+    if run_command(rustup().stderr(Stdio::null())).is_ok() && has_target() {
+        return Ok(());
+    }
+    println!(
+        "rustup cannot fetch {TARGET}; Debian's Rust, which builds it from source, is installed instead"
+    );
+    apt_install(&DEBIAN_RUST)
+}
+
+fn apt() -> Command {
+    let is_root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout.starts_with(b"0\n"));
+    if is_root || program(&["sudo"]).is_err() {
+        return Command::new("apt-get");
+    }
+    let mut command = Command::new("sudo");
+    command.arg("apt-get");
+    command
+}
+
+fn apt_get(packages: &[&str]) -> Command {
+    let mut command = apt();
+    command
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(packages);
+    command
 }
 
 fn apt_install(packages: &[&str]) -> Result {
-    println!("xtask: apt-get install {}", packages.join(" "));
-    let quiet = |command: &mut Command| {
-        run(command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdout(Stdio::null()))
-    };
-    // A list that cannot be renewed may still be good enough.
-    let _ = quiet(Command::new("apt-get").arg("update"));
-    quiet(
-        Command::new("apt-get")
-            .args(["install", "-y", "--no-install-recommends"])
-            .args(packages),
-    )
-}
-
-/// What `npm/package-lock.json` names, exactly.
-pub(crate) fn npm_packages() -> Result {
-    let folder = root().join("npm");
-    let changed =
-        |name: &str| std::fs::metadata(folder.join(name)).and_then(|meta| meta.modified());
-    let installed = changed("node_modules/.package-lock.json");
-    if installed
-        .is_ok_and(|installed| changed("package-lock.json").is_ok_and(|lock| lock <= installed))
-    {
-        return Ok(());
-    }
-    println!("xtask: npm ci");
-    run(Command::new("npm")
-        .args(["ci", "--no-audit", "--no-fund", "--silent"])
-        .current_dir(&folder))
-}
-
-/// The program that runs Rust's tests in WebAssembly, in the version of `wasm-bindgen` that the lock file pins.
-pub(crate) fn wasm_test_runner() -> Result<PathBuf> {
-    let version = wasm_bindgen_version()?;
-    cargo_installed(
-        "wasm-bindgen-cli",
-        &version,
-        &[],
-        "wasm-bindgen-test-runner",
-    )
-}
-
-/// The version of `wasm-bindgen` that the lock file pins. The crate that writes its glue must have the same version.
-pub(crate) fn wasm_bindgen_version() -> Result<String> {
-    same_wasm_bindgen(&std::fs::read_to_string(root().join("Cargo.lock"))?)
-}
-
-fn same_wasm_bindgen(lock: &str) -> Result<String> {
-    let lock: Lock = toml::from_str(lock).map_err(|e| format!("Cargo.lock cannot be read: {e}"))?;
-    let version = |name: &str| -> Result<&str> {
-        let package = lock.package.iter().find(|package| package.name == name);
-        let package = package.ok_or_else(|| format!("Cargo.lock has no package `{name}`"))?;
-        Ok(&package.version)
-    };
-    let (library, support) = (
-        version("wasm-bindgen")?,
-        version("wasm-bindgen-cli-support")?,
-    );
-    if library != support {
+    if program(&["apt-get"]).is_err() {
         return Err(format!(
-            "Cargo.lock has wasm-bindgen {library} and wasm-bindgen-cli-support {support}: they must have the same version; \
-             run `cargo update -p wasm-bindgen-cli-support --precise {library}`"
+            "this system has no apt-get; install {} with its own package manager, and run the command again",
+            packages.join(" and ")
         )
         .into());
     }
-    Ok(library.to_owned())
+    let quiet = |mut command: Command| {
+        run_command(
+            command
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .stdout(Stdio::null()),
+        )
+    };
+    let mut update = apt();
+    update.arg("update");
+    // A list that cannot be renewed may still be good enough.
+    let _ = quiet(update);
+    quiet(apt_get(packages))
 }
 
-/// The part of Cargo.lock that is read here.
-#[derive(Deserialize)]
-struct Lock {
-    package: Vec<LockedPackage>,
+fn npm_ci() -> Command {
+    let mut command = Command::new("npm");
+    command
+        .args(["ci", "--no-audit", "--no-fund", "--silent"])
+        .current_dir(root().join("npm"));
+    command
 }
 
-#[derive(Deserialize)]
-struct LockedPackage {
-    name: String,
-    version: String,
-}
-
-/// What makes a book of docs/.
-pub(crate) fn mdbook() -> Result<PathBuf> {
-    let without_server = ["--no-default-features", "--features", "search"];
-    cargo_installed("mdbook", "0.5.4", &without_server, "mdbook")
-}
-
-/// A program of a crate, of exactly this version.
-fn cargo_installed(package: &str, version: &str, how: &[&str], name: &str) -> Result<PathBuf> {
-    let folder = root()
-        .join("target/tools")
-        .join(format!("{package}-{version}"));
-    let program = folder.join("bin").join(name);
-    if !program.exists() {
-        println!("xtask: cargo install {package} {version}, for target/tools");
-        let mut install = cargo();
-        install.args(["install", package, "--quiet", "--version", version]);
-        run(install.args(how).arg("--root").arg(&folder))?;
+/// The version of Node.
+fn node() -> Result<String> {
+    let output = Command::new("node")
+        .arg("--version")
+        .output()
+        .map_err(|e| format!("node: {e}"))?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major = version
+        .trim_start_matches('v')
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    match major {
+        Some(20u32..) => Ok(version),
+        _ => Err(format!("node is {version:?}").into()),
     }
-    Ok(program)
 }
 
-/// A Chromium or Chrome that is installed, else Debian's.
+/// The folder with exactly what `npm/package-lock.json` names.
+fn npm_packages() -> Result<PathBuf> {
+    let folder = root().join("npm");
+    let changed =
+        |name: &str| std::fs::metadata(folder.join(name)).and_then(|meta| meta.modified());
+    let locked = changed("package-lock.json")?;
+    match changed("node_modules/.package-lock.json") {
+        Ok(installed) if locked <= installed => Ok(folder.join("node_modules")),
+        Ok(_) => Err("npm/package-lock.json has changed since they were installed".into()),
+        Err(_) => Err("npm/node_modules is not complete".into()),
+    }
+}
+
+/// A program of a crate, in exactly one version, in the folder `target/tools`.
+struct CargoProgram {
+    package: &'static str,
+    version: String,
+    options: &'static [&'static str],
+    name: &'static str,
+}
+
+impl CargoProgram {
+    /// Makes a book of docs/.
+    fn mdbook() -> Self {
+        Self {
+            package: "mdbook",
+            version: "0.5.4".to_owned(),
+            options: &["--no-default-features", "--features", "search"],
+            name: "mdbook",
+        }
+    }
+
+    /// Runs Rust's tests in WebAssembly. Its version is that of the `wasm-bindgen` in the lock file.
+    fn wasm_test_runner() -> Result<Self> {
+        Ok(Self {
+            package: "wasm-bindgen-cli",
+            version: wasm_bindgen_version()?,
+            options: &[],
+            name: "wasm-bindgen-test-runner",
+        })
+    }
+
+    fn folder(&self) -> PathBuf {
+        root()
+            .join("target/tools")
+            .join(format!("{}-{}", self.package, self.version))
+    }
+
+    fn find(&self) -> Result<PathBuf> {
+        let program = self.folder().join("bin").join(self.name);
+        let program = program.with_extension(std::env::consts::EXE_EXTENSION);
+        match program.exists() {
+            true => Ok(program),
+            false => Err(format!("{} is not in target/tools", self.name).into()),
+        }
+    }
+
+    fn install(&self) -> Command {
+        let mut install = cargo();
+        install.args([
+            "install",
+            self.package,
+            "--quiet",
+            "--version",
+            &self.version,
+        ]);
+        install.args(self.options).arg("--root").arg(self.folder());
+        install
+    }
+}
+
+/// The program that makes a book of docs/.
+pub(crate) fn mdbook() -> Result<PathBuf> {
+    CargoProgram::mdbook().find()
+}
+
+/// The program that runs Rust's tests in WebAssembly.
+pub(crate) fn wasm_test_runner() -> Result<PathBuf> {
+    CargoProgram::wasm_test_runner()?.find()
+}
+
 pub(crate) fn browser() -> Result<PathBuf> {
-    let names = [
+    program(&[
         "chromium",
         "chromium-browser",
         "google-chrome",
         "google-chrome-stable",
-    ];
-    program(&names, "chromium")
+    ])
 }
 
-/// What drives it from outside.
-pub(crate) fn driver() -> Result<PathBuf> {
-    program(&["chromedriver"], "chromium-driver")
+/// The program through which tests drive the browser.
+pub(crate) fn browser_driver() -> Result<PathBuf> {
+    program(&["chromedriver"])
 }
 
-/// What the tests of shared ledgers start.
-pub(crate) fn redis() -> Result<PathBuf> {
-    program(&["redis-server"], "redis-server")
+/// The first program of one of these names on the path.
+fn program(names: &[&str]) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut files = names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .map(|file| file.with_extension(std::env::consts::EXE_EXTENSION));
+    let found = files.find(|file| file.exists());
+    found.ok_or_else(|| format!("there is no {} on the path", names.join(" or ")).into())
 }
 
-/// A program of the workspace's own, built.
-pub(crate) fn binary(package: &str, name: &str) -> Result<PathBuf> {
-    run(cargo()
-        .args(["build", "--quiet", "--package", package, "--bin", name])
-        .current_dir(root()))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let program = target.join("debug").join(name);
-    Ok(program.with_extension(std::env::consts::EXE_EXTENSION))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A program that is installed under one of these names, else from Debian's package.
-fn program(names: &[&str], package: &str) -> Result<PathBuf> {
-    let find = || {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        let mut files = names
-            .iter()
-            .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-        files.find(|file| file.exists())
-    };
-    if let Some(found) = find() {
-        return Ok(found);
+    #[test]
+    fn the_plan_has_one_command_for_all_system_packages_and_the_others_after_it() {
+        let missing = [
+            Need::Browser,
+            Need::Redis,
+            Need::Node,
+            Need::NpmPackages,
+            Need::MdBook,
+        ];
+        let lines = plan(&missing).unwrap();
+        assert_eq!(lines.len(), 4, "{lines:#?}");
+        assert!(
+            lines[0].ends_with("apt-get install -y --no-install-recommends chromium redis-server"),
+            "{lines:#?}"
+        );
+        assert!(
+            lines[1].starts_with("Node 20 or newer: install it from https://nodejs.org"),
+            "{lines:#?}"
+        );
+        assert!(lines[2].starts_with("npm ci "), "{lines:#?}");
+        assert!(
+            lines[3].contains("install mdbook --quiet --version 0.5.4 --no-default-features"),
+            "{lines:#?}"
+        );
     }
-    apt_install(&[package])?;
-    find().ok_or_else(|| format!("{package} was installed and cannot be found").into())
+
+    #[test]
+    fn a_program_that_is_missing_is_named() {
+        let error = program(&["no-such-program", "nor-this"])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "there is no no-such-program or nor-this on the path");
+        assert!(program(&["cargo"]).is_ok());
+    }
 }
 
 #[cfg(test)]

@@ -1,220 +1,139 @@
-//! `cargo xtask test`: every check and every suite, with one closing count.
+//! `cargo xtask test`: runs the suites that are named, or all of them, and prints one closing count.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitCode, Stdio};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use crate::runtimes::Simulator;
-use crate::setup::{self, Compiler};
-use crate::{docs, run as run_command, runtimes};
+use clap::Args;
 
-/// What has been counted so far.
-#[derive(Default)]
-struct Count {
-    passed: usize,
-    failed: usize,
-    skipped: usize,
+use crate::count::Count;
+use crate::runtimes::Fixtures;
+use crate::setup::{self, Need};
+use crate::suites::{Group, SUITES, Suite};
+use crate::workspace::Result;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The suites or groups of suites to run. All run if none is named.
+    #[arg(value_name = "SUITE")]
+    names: Vec<String>,
+    /// List the suites, and run none.
+    #[arg(long)]
+    list: bool,
 }
 
-pub(crate) fn run() -> ExitCode {
-    let mut count = Count::default();
-    let redis = setup::redis().map_err(|e| println!("Redis: {e}"));
-    count.passed_or_failed("Redis to test with", redis.is_ok());
-    count.check("format", &["fmt", "--all", "--check"]);
-    count.check(
-        "lints",
-        &[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    );
-    count.check(
-        "documentation",
-        &["doc", "--workspace", "--no-deps", "--quiet"],
-    );
-    count.suite(
-        "unit and integration tests",
-        // Benches are built by the lints and run by themselves: they take minutes.
-        &[
-            "test",
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--examples",
-            "--no-fail-fast",
-        ],
-    );
-    count.suite(
-        "documentation tests",
-        &["test", "--workspace", "--doc", "--no-fail-fast"],
-    );
-    // Changes that are not committed are packaged too. The build of the package shares `target` with those before.
-    count.check(
-        "the package of the crate",
-        &[
-            "package",
-            "--package",
-            "warmline",
-            "--allow-dirty",
-            "--quiet",
-        ],
-    );
-    println!("== the book");
-    let book = docs::build().map_err(|e| println!("{e}"));
-    count.passed_or_failed("the book", book.is_ok());
-    count.webassembly_library();
-    count.runtimes();
-    let Count {
-        passed,
-        failed,
-        skipped,
-    } = count;
-    let skipped = if skipped > 0 {
-        format!(", {skipped} skipped")
-    } else {
-        String::new()
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let suites = select(&options.names)?;
+    if options.list {
+        print!("{}", list(&suites));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let unmet = setup::prepare(&needs(&suites))?;
+    let total = run_each(&suites, &unmet);
+    println!("{total}");
+    Ok(match total.failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// The suites of these names, each once and in the order of the table.
+fn select(names: &[String]) -> Result<Vec<&'static Suite>> {
+    for name in names {
+        let is_known =
+            Group::of_name(name).is_some() || SUITES.iter().any(|suite| suite.name == name);
+        if !is_known {
+            let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
+            return Err(format!(
+                "there is no suite {name:?}. The groups are {} and {}; the suites are {}.",
+                Group::Core.name(),
+                Group::Ecosystem.name(),
+                known.join(", ")
+            )
+            .into());
+        }
+    }
+    let wanted = |suite: &&Suite| {
+        names.is_empty()
+            || names
+                .iter()
+                .any(|name| name == suite.name || name == suite.group.name())
     };
-    println!("{passed} passed, {failed} failed{skipped}");
-    if failed == 0 && passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    Ok(SUITES.iter().filter(wanted).collect())
+}
+
+fn list(suites: &[&Suite]) -> String {
+    let lines = suites.iter().map(|suite| {
+        format!(
+            "{:<14} {:<10} {}\n",
+            suite.name,
+            suite.group.name(),
+            suite.about
+        )
+    });
+    lines.collect()
+}
+
+fn needs(suites: &[&Suite]) -> Vec<Need> {
+    suites
+        .iter()
+        .flat_map(|suite| suite.needs)
+        .copied()
+        .collect()
+}
+
+/// Runs suite by suite. One whose needs are not met fails and does not run.
+fn run_each(suites: &[&Suite], unmet: &BTreeMap<Need, String>) -> Count {
+    let fixtures = Fixtures::default();
+    let mut results = Vec::new();
+    for suite in suites {
+        println!("== {}: {}", suite.name, suite.about);
+        let begun = Instant::now();
+        let why: Vec<&String> = suite
+            .needs
+            .iter()
+            .filter_map(|need| unmet.get(need))
+            .collect();
+        let outcome = match why.first() {
+            None => (suite.run)(&fixtures),
+            Some(why) => Err(why.as_str().into()),
+        };
+        let count = concluded(suite.name, outcome);
+        results.push((suite.name, count, begun.elapsed()));
+    }
+    let mut total = Count::default();
+    println!("== summary");
+    for (name, count, took) in results {
+        println!("{}", summary(name, count, took));
+        total += count;
+    }
+    total
+}
+
+/// The count of a suite that has ended. One with an error has failed, and so has one in which nothing ran.
+fn concluded(name: &str, outcome: Result<Count>) -> Count {
+    match outcome {
+        Ok(Count {
+            passed: 0,
+            failed: 0,
+            skipped,
+        }) => {
+            println!("{name}: FAILED: nothing ran");
+            Count {
+                skipped,
+                ..Count::one(false)
+            }
+        }
+        Ok(count) => count,
+        Err(error) => {
+            println!("{name}: FAILED: {error}");
+            Count::one(false)
+        }
     }
 }
 
-impl Count {
-    /// A command that passes or fails as a whole.
-    fn check(&mut self, name: &str, arguments: &[&str]) {
-        println!("== {name}: cargo {}", arguments.join(" "));
-        let passed = cargo(arguments).status();
-        self.passed_or_failed(name, passed.is_ok_and(|status| status.success()));
-    }
-
-    /// The crate as a library for WebAssembly, without the face for JavaScript.
-    fn webassembly_library(&mut self) {
-        println!("== the crate as a library for WebAssembly");
-        let checked = Compiler::find().and_then(|compiler| {
-            let mut cargo = compiler.cargo("check");
-            cargo.args([
-                "--package",
-                "warmline",
-                "--lib",
-                "--no-default-features",
-                "--quiet",
-            ]);
-            run_command(cargo.env("RUSTFLAGS", "-D warnings"))
-        });
-        if let Err(error) = &checked {
-            println!("{error}");
-        }
-        self.passed_or_failed("the WebAssembly library", checked.is_ok());
-        for in_browser in [false, true] {
-            let name = if in_browser { "Chromium" } else { "Node" };
-            println!("== the crate as a library for WebAssembly, tested in {name}");
-            let passed_before = self.passed;
-            if let Err(error) = self.webassembly_tests(in_browser) {
-                println!("{error}");
-                self.passed_or_failed("the WebAssembly library's tests", false);
-            } else if self.passed == passed_before {
-                self.passed_or_failed("the WebAssembly library's tests", false);
-            }
-        }
-    }
-
-    fn webassembly_tests(&mut self, in_browser: bool) -> crate::Result {
-        let simulator = Simulator::start()?;
-        let mut cargo = Compiler::find()?.cargo("test");
-        cargo.args(["--package", "warmline", "--test", "wasm"]);
-        cargo.arg("--no-default-features");
-        cargo.env("WARMLINE_SIM", &simulator.url);
-        cargo.envs(simulator.addresses.clone());
-        let runner = setup::wasm_test_runner()?;
-        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);
-        if in_browser {
-            setup::browser()?;
-            cargo.env("WASM_BINDGEN_USE_BROWSER", "1");
-            cargo.env("CHROMEDRIVER", setup::driver()?);
-        }
-        self.follow(cargo)?;
-        Ok(())
-    }
-
-    fn passed_or_failed(&mut self, name: &str, passed: bool) {
-        *(if passed {
-            &mut self.passed
-        } else {
-            &mut self.failed
-        }) += 1;
-        println!("{name}: {}", if passed { "ok" } else { "FAILED" });
-    }
-
-    /// The npm package on every runtime.
-    fn runtimes(&mut self) {
-        println!("== the npm package, on every runtime");
-        let tested = runtimes::test(|name, passed, failed| {
-            println!("{name}: {passed} passed, {failed} failed");
-            self.passed += passed;
-            self.failed += failed;
-        });
-        if let Err(error) = tested {
-            println!("the npm package: FAILED: {error}");
-            self.failed += 1;
-        }
-    }
-
-    /// A command that prints libtest's closing lines, which are added up.
-    fn suite(&mut self, name: &str, arguments: &[&str]) {
-        println!("== {name}: cargo {}", arguments.join(" "));
-        let (passed_before, failed_before) = (self.passed, self.failed);
-        let succeeded = self.follow(cargo(arguments)).is_ok_and(|success| success);
-        // A suite that did not even build, or in which nothing ran, has not passed.
-        if (!succeeded && self.failed == failed_before)
-            || (succeeded && self.passed == passed_before)
-        {
-            println!("{name}: FAILED without a count");
-            self.failed += 1;
-        }
-    }
-
-    fn follow(&mut self, mut command: Command) -> std::io::Result<bool> {
-        let mut child = command.stdout(Stdio::piped()).spawn()?;
-        if let Some(stdout) = child.stdout.take() {
-            for line in BufReader::new(stdout).lines() {
-                let line = line?;
-                self.read(&line);
-                println!("{line}");
-            }
-        }
-        Ok(child.wait()?.success())
-    }
-
-    /// `test result: ok. 5 passed; 0 failed; 1 ignored; …`
-    fn read(&mut self, line: &str) {
-        let Some(result) = line.strip_prefix("test result: ") else {
-            return;
-        };
-        let words: Vec<&str> = result.split([' ', ';']).collect();
-        let before = |word: &str| -> usize {
-            let at = words.iter().position(|w| *w == word).unwrap_or_default();
-            at.checked_sub(1)
-                .and_then(|at| words[at].parse().ok())
-                .unwrap_or_default()
-        };
-        self.passed += before("passed");
-        self.failed += before("failed");
-        self.skipped += before("ignored");
-    }
-}
-
-fn cargo(arguments: &[&str]) -> Command {
-    let mut command = crate::cargo();
-    command.args(arguments).env("RUSTDOCFLAGS", "-D warnings");
-    command
+fn summary(name: &str, count: Count, took: Duration) -> String {
+    format!("{name:<14} {:>7.1} s  {count}", took.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -222,14 +141,86 @@ mod tests {
     use super::*;
     use crate::root;
 
+    fn names(wanted: &[&str]) -> Result<Vec<&'static str>> {
+        let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        Ok(select(&wanted)?.iter().map(|suite| suite.name).collect())
+    }
+
     #[test]
-    fn closing_lines_are_added_up() {
-        let mut count = Count::default();
-        count.read("test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s");
-        count
-            .read("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out");
-        count.read("test some::name ... ok");
-        assert_eq!((count.passed, count.failed, count.skipped), (7, 3, 1));
+    fn suites_are_selected_by_name_and_by_group_each_once() {
+        assert_eq!(
+            names(&["lints", "format", "lints"]).unwrap(),
+            ["format", "lints"]
+        );
+        let (core, ecosystem) = (
+            names(&["core", "format"]).unwrap(),
+            names(&["ecosystem"]).unwrap(),
+        );
+        assert!(core.contains(&"imports") && ecosystem.contains(&"workerd"));
+        let all = names(&[]).unwrap();
+        assert_eq!(all.len(), core.len() + ecosystem.len());
+        assert_eq!(all.len(), SUITES.len());
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_names() {
+        let error = names(&["format", "formats"]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("there is no suite \"formats\""),
+            "{error}"
+        );
+        for name in names(&[]).unwrap().into_iter().chain(["core", "ecosystem"]) {
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_suite_has_the_name_of_another_or_of_a_group() {
+        let mut names: Vec<&str> = SUITES
+            .iter()
+            .map(|suite| suite.name)
+            .chain(["core", "ecosystem"])
+            .collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_suite_in_which_nothing_ran_has_failed() {
+        let passed = Count {
+            passed: 2,
+            ..Count::default()
+        };
+        assert_eq!(concluded("a", Ok(passed)), passed);
+        assert_eq!(concluded("a", Ok(Count::default())).failed, 1);
+        let skipped = Count {
+            skipped: 3,
+            ..Count::default()
+        };
+        assert_eq!(
+            concluded("a", Ok(skipped)),
+            Count {
+                failed: 1,
+                ..skipped
+            }
+        );
+        assert_eq!(concluded("a", Err("no".into())).failed, 1);
+    }
+
+    #[test]
+    fn a_suite_whose_needs_are_not_met_fails_without_being_run() {
+        let suite = Suite {
+            name: "a",
+            group: Group::Core,
+            about: "",
+            needs: &[Need::Redis],
+            run: |_| Ok(Count::one(true)),
+        };
+        let unmet = BTreeMap::from([(Need::Redis, "there is no redis-server".to_owned())]);
+        assert_eq!(run_each(&[&suite], &unmet), Count::one(false));
+        assert_eq!(run_each(&[&suite], &BTreeMap::new()), Count::one(true));
     }
 
     #[test]
