@@ -2,7 +2,7 @@
 //! says what it needs, and what is missing is installed here, all at once, before the task begins.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::Args;
@@ -241,9 +241,11 @@ fn system_packages(missing: &[Need]) -> Result<Vec<&'static str>> {
     Ok(packages)
 }
 
-/// A command as one would type it.
+/// A command as one types it.
 fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    // Cargo is known by its whole path.
+    let program = Path::new(command.get_program()).file_stem();
+    let words = program.into_iter().chain(command.get_args());
     words
         .map(|word| word.to_string_lossy())
         .collect::<Vec<_>>()

@@ -130,13 +130,13 @@ fn conditions(tokens: TokenStream, found: &mut Vec<(usize, &'static str)>) {
                 found.push((line, "target_family"))
             }
             TokenTree::Ident(name) if name == "target_arch" => found.push((line, "target_arch")),
-            TokenTree::Ident(name) if name == "feature" => {
-                if tokens
-                    .get(i + 2)
-                    .is_some_and(|value| value.to_string() == "\"js\"")
-                {
-                    found.push((line, "feature = \"js\""));
-                }
+            TokenTree::Ident(name)
+                if name == "feature"
+                    && tokens
+                        .get(i + 2)
+                        .is_some_and(|value| value.to_string() == "\"js\"") =>
+            {
+                found.push((line, "feature = \"js\""));
             }
             _ => {}
         }
