@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use warmline::{
     Budget, BudgetExceeded, FileLedger, Ledger, MemoryLedger, RestLedger, Settlement, Usd,
 };
-use warmline_sim::{Bridge, RedisServer, Sim};
+use warmline_sim::{RedisRestServer, RedisServer, Sim};
 #[cfg(feature = "redis")]
 use {
     common::money::state,
@@ -85,22 +85,22 @@ async fn every_ledger_conforms() {
     let folder = tempfile::tempdir().unwrap();
     conforms(FileLedger::open(folder.path().join("spend.log")).unwrap()).await;
     let redis = RedisServer::start().await.unwrap();
-    let bridge = Bridge::start(&redis.url).await.unwrap();
-    conforms(rest(&bridge)).await;
+    let server = RedisRestServer::start(&redis.url).await.unwrap();
+    conforms(rest(&server)).await;
     #[cfg(feature = "redis")]
     conforms(RedisLedger::open(&redis.url).unwrap()).await;
 }
 
-fn rest(bridge: &Bridge) -> RestLedger {
-    RestLedger::new(&bridge.url, &bridge.token).unwrap()
+fn rest(server: &RedisRestServer) -> RestLedger {
+    RestLedger::new(&server.url, &server.token).unwrap()
 }
 
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn both_ways_into_a_redis_lead_to_the_same_books() {
     let redis = RedisServer::start().await.unwrap();
-    let bridge = Bridge::start(&redis.url).await.unwrap();
-    let (direct, rest) = (RedisLedger::open(&redis.url).unwrap(), rest(&bridge));
+    let server = RedisRestServer::start(&redis.url).await.unwrap();
+    let (direct, rest) = (RedisLedger::open(&redis.url).unwrap(), rest(&server));
     let budget = [Budget::monthly("shared", usd("1")).unwrap()];
     direct
         .reserve(1, &budget, usd("0.6"))
@@ -125,9 +125,9 @@ async fn both_ways_into_a_redis_lead_to_the_same_books() {
 #[tokio::test]
 async fn a_ledger_that_answers_wrongly_says_so_and_nothing_is_sent() {
     let redis = RedisServer::start().await.unwrap();
-    let bridge = Bridge::start(&redis.url).await.unwrap();
+    let server = RedisRestServer::start(&redis.url).await.unwrap();
     let (sim, elsewhere) = (sim().await, sim().await);
-    let wrong = RestLedger::new(&bridge.url, "wrong-token").unwrap();
+    let wrong = RestLedger::new(&server.url, "wrong-token").unwrap();
     // What answers there is no ledger at all.
     let nowhere = RestLedger::new(&elsewhere.url(), "token").unwrap();
     for (ledger, says) in [(wrong, "WRONGPASS"), (nowhere, "Invalid URL")] {

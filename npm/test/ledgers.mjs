@@ -89,7 +89,7 @@ await test("the Durable Object reads as many rows however many reservations are 
   equal(await read(100), await read(10), "rows");
 });
 
-await test("the bridge answers the official client of the protocol", async () => {
+await test("the REST server of the simulator answers the official client", async () => {
   const { Redis } = require("@upstash/redis");
   const redis = new Redis({ url, token, enableTelemetry: false });
   equal(await redis.set("key", "Grüezi"), "OK", "set");

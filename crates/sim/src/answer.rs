@@ -1,4 +1,4 @@
-//! What the simulated model says: a function of what it is asked.
+//! The answer of the simulated model, which depends on the request alone.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 
 use crate::scenario::Scenario;
 
-/// A request, in words that both dialects share.
+/// A request, independent of the dialect.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Prompt {
     pub(crate) model: String,
-    /// The last thing that the user said.
+    /// The last text of the user.
     pub(crate) text: String,
-    /// What came back from tools, where the last turn brings that.
+    /// The results of tools in the last turn.
     pub(crate) tool_results: Vec<String>,
     pub(crate) images: usize,
     pub(crate) documents: usize,
-    /// Name and argument schema.
+    /// The name and the argument schema of each tool.
     pub(crate) tools: Vec<(String, Value)>,
     pub(crate) must_use_tool: bool,
     pub(crate) may_use_tools: bool,
@@ -41,9 +41,9 @@ pub(crate) struct Answer {
     pub(crate) reasoning: Vec<String>,
     /// The text, token by token.
     pub(crate) text: Vec<String>,
-    /// Id, name and arguments.
+    /// The id, the name and the arguments of each tool call.
     pub(crate) calls: Vec<(String, String, String)>,
-    /// In Anthropic's words.
+    /// One of Anthropic's values.
     pub(crate) stop_reason: &'static str,
     pub(crate) stop_sequence: Option<String>,
     pub(crate) prompt: Prompt,
@@ -67,7 +67,7 @@ pub(crate) fn hash(of: impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// About as many tokens as a real tokenizer would find.
+/// About as many tokens as a real tokenizer counts.
 pub(crate) fn count(text: &str) -> u64 {
     (text.len() as u64).div_ceil(4)
 }
@@ -149,7 +149,7 @@ fn plain(prompt: &Prompt) -> String {
     text
 }
 
-/// Asks for each tool that the prompt allows, once: not again after the results.
+/// Calls each tool that the prompt allows, and none if the last turn has results.
 fn calls(prompt: &Prompt) -> Vec<(String, String, String)> {
     let asks = prompt.may_use_tools && (prompt.must_use_tool || prompt.tool_results.is_empty());
     if !asks {
@@ -173,7 +173,7 @@ fn calls(prompt: &Prompt) -> Vec<(String, String, String)> {
         .collect()
 }
 
-/// A value that fits a JSON schema, with `text` wherever a string may be.
+/// A value that is valid for a JSON schema, with `text` for every string.
 fn example(schema: &Value, text: &str, depth: usize) -> Value {
     if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {
         return first.clone();
@@ -209,7 +209,7 @@ fn example(schema: &Value, text: &str, depth: usize) -> Value {
     }
 }
 
-/// Words with the spaces after them, which serve as tokens.
+/// The words, each with the space after it. A word is a token.
 fn words(text: &str) -> Vec<String> {
     text.split_inclusive(' ').map(str::to_owned).collect()
 }

@@ -1,12 +1,12 @@
-//! Anthropic's dialect from the server's side: <https://docs.claude.com/en/api/messages>.
+//! The server's side of Anthropic's dialect: <https://docs.claude.com/en/api/messages>.
 
 use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Prompt, count, hash};
+use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
-use crate::serve::{ApiError, Piece};
-use crate::stats::Books;
+use crate::stats::Counters;
 
 fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(400, "invalid_request_error", message)
@@ -35,7 +35,7 @@ pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, ApiError> {
+pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError> {
     let Some(max_tokens) = body["max_tokens"].as_u64() else {
         return Err(invalid("max_tokens: Field required"));
     };
@@ -100,7 +100,7 @@ pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, ApiError> {
             _ => {}
         }
     }
-    count_tokens(body, &mut prompt, books);
+    count_tokens(body, &mut prompt, counters);
     Ok(prompt)
 }
 
@@ -198,8 +198,9 @@ fn signature(thought: &str) -> String {
     format!("sig_{:016x}", hash(thought))
 }
 
-/// Everything up to the last mark is written to the cache once and read from it after that.
-fn count_tokens(body: &Value, prompt: &mut Prompt, books: &Books) {
+/// Counts input tokens. The first request writes everything up to the last `cache_control` to the cache, and
+/// later ones read it from there.
+fn count_tokens(body: &Value, prompt: &mut Prompt, counters: &Counters) {
     let mut parts: Vec<Value> = body["tools"].as_array().cloned().unwrap_or_default();
     parts.extend(blocks(&body["system"]));
     for message in body["messages"].as_array().into_iter().flatten() {
@@ -213,7 +214,7 @@ fn count_tokens(body: &Value, prompt: &mut Prompt, books: &Books) {
     let (prefix, rest) = parts.split_at(marked);
     prompt.input_tokens = size(rest);
     if marked > 0 {
-        match books.is_cached(hash(Value::from(prefix).to_string())) {
+        match counters.is_cached(hash(Value::from(prefix).to_string())) {
             true => prompt.cached_tokens = size(prefix),
             false => prompt.cache_written_tokens = size(prefix),
         }
@@ -374,7 +375,7 @@ pub(crate) fn error_event(api_error: &ApiError, request_id: &str) -> String {
     event("error", error_body(api_error, request_id)).text
 }
 
-/// The types of the documented errors (<https://docs.claude.com/en/api/errors>).
+/// The type of the error that the documentation gives to a status (<https://docs.claude.com/en/api/errors>).
 pub(crate) fn error_type(status: u16) -> &'static str {
     match status {
         400 => "invalid_request_error",

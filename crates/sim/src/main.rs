@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Parser;
-use warmline_sim::{Bridge, Config, RedisServer, Sim};
+use warmline_sim::{Config, RedisRestServer, RedisServer, Sim};
 
 /// A simulated LLM provider that speaks Anthropic's and OpenAI's dialects on loopback.
 #[derive(Parser)]
@@ -17,10 +17,10 @@ struct Options {
     /// The port; 0 lets the system choose.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Speak TLS, with a certificate made now; the authority to trust is printed.
+    /// Speak TLS, with a certificate that is made at the start. The authority to trust is printed.
     #[arg(long)]
     tls: bool,
-    /// Start a redis-server too, and a bridge that speaks the REST protocol for it.
+    /// Start a redis-server too, and a server that speaks the REST protocol for it.
     #[arg(long)]
     redis: bool,
     /// Also end when standard input does, and so with the program that started this one, even if that is killed.
@@ -51,12 +51,13 @@ async fn main() -> Result<()> {
     };
     let mut ledgers = String::new();
     if let Some(redis) = &redis {
-        let bridge = Bridge::start(&redis.url).await?;
+        let rest = RedisRestServer::start(&redis.url).await?;
         ledgers = format!(
             "REDIS_URL={}\nUPSTASH_REDIS_REST_URL={}\nUPSTASH_REDIS_REST_TOKEN={}\n",
-            redis.url, bridge.url, bridge.token
+            redis.url, rest.url, rest.token
         );
     }
+    // All at once, because some programs read only the first line.
     let addresses = format!(
         "ANTHROPIC_BASE_URL={}\nOPENAI_BASE_URL={}\n{}counts: {}/sim/stats\n{}",
         sim.anthropic_url(),

@@ -1,12 +1,12 @@
-//! OpenAI's dialect from the server's side: <https://platform.openai.com/docs/api-reference/chat>.
+//! The server's side of OpenAI's dialect: <https://platform.openai.com/docs/api-reference/chat>.
 
 use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Prompt, count, hash};
+use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
-use crate::serve::{ApiError, Piece};
-use crate::stats::Books;
+use crate::stats::Counters;
 
 fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(400, "invalid_request_error", message)
@@ -34,7 +34,7 @@ pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, ApiError> {
+pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError> {
     if body["temperature"]
         .as_f64()
         .is_some_and(|t| !(0.0..=2.0).contains(&t))
@@ -113,9 +113,9 @@ pub(crate) fn read(body: &Value, books: &Books) -> Result<Prompt, ApiError> {
     }
     let all = Value::from(messages.clone()).to_string();
     prompt.input_tokens = count(&all) + count(&body["tools"].to_string());
-    // OpenAI caches by itself, prefixes of at least 1,024 tokens, in steps of 128.
+    // OpenAI caches without being asked: prefixes of at least 1,024 tokens, in steps of 128.
     let prefix: String = all.chars().take(1024 * 4).collect();
-    if prompt.input_tokens >= 1024 && books.is_cached(hash(prefix)) {
+    if prompt.input_tokens >= 1024 && counters.is_cached(hash(prefix)) {
         prompt.cached_tokens = prompt.input_tokens / 128 * 128;
     }
     Ok(prompt)
@@ -319,7 +319,7 @@ pub(crate) fn error_event(api_error: &ApiError) -> String {
     event(&error_body(api_error))
 }
 
-/// The types of the documented errors (<https://platform.openai.com/docs/guides/error-codes>).
+/// The type of the error that the documentation gives to a status (<https://platform.openai.com/docs/guides/error-codes>).
 pub(crate) fn error_type(status: u16) -> &'static str {
     match status {
         400 | 401 | 403 | 404 | 413 => "invalid_request_error",

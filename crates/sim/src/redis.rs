@@ -1,4 +1,4 @@
-//! A real redis-server for as long as a test needs it, and a bridge to it that speaks the REST protocol.
+//! A redis-server for tests, and a server that speaks the REST protocol for it.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -16,20 +16,20 @@ use redis::io::tcp::TcpSettings;
 use redis::{IntoConnectionInfo, Value as Answer};
 use serde_json::{Value, json};
 
-/// A `redis-server` on loopback that keeps nothing. It is killed when this is dropped, and when the process ends in whatever way.
+/// A `redis-server` on loopback that writes nothing to disk. It is killed when this is dropped, and when the process ends in any way.
 pub struct RedisServer {
     /// The shell that guards it.
     child: Child,
     port: u16,
-    /// Its address as a URL.
+    /// The server's URL.
     pub url: String,
 }
 
 impl RedisServer {
-    /// Starts one, on a port that was free a moment ago.
+    /// Starts a server on a free port.
     ///
     /// # Errors
-    /// That there is no `redis-server` on the path, or that it does not come up.
+    /// If there is no `redis-server` on the path, or it does not answer within five seconds.
     pub async fn start() -> io::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
@@ -37,11 +37,11 @@ impl RedisServer {
         let child = spawn(port)?;
         let url = format!("redis://127.0.0.1:{port}");
         let mut server = Self { child, port, url };
-        server.up().await.map(|()| server)
+        server.wait_until_up().await.map(|()| server)
     }
 
-    /// Until it answers.
-    async fn up(&mut self) -> io::Result<()> {
+    /// Waits until it answers.
+    async fn wait_until_up(&mut self) -> io::Result<()> {
         let mut why = io::Error::from(io::ErrorKind::TimedOut);
         for _ in 0..1000 {
             if let Some(status) = self.child.try_wait()? {
@@ -58,20 +58,20 @@ impl RedisServer {
         Err(why)
     }
 
-    /// Starts it again at the same address. It has forgotten everything.
+    /// Starts it again at the same address, without its data.
     ///
     /// # Errors
-    /// That it does not come up.
+    /// If it does not answer within five seconds.
     pub async fn restart(&mut self) -> io::Result<()> {
         self.kill()?;
         self.child = spawn(self.port)?;
-        self.up().await
+        self.wait_until_up().await
     }
 
-    /// Runs a command and gives its answer as text; nothing for none.
+    /// Runs a command. Gives back its answer as text, which is empty for nil.
     ///
     /// # Errors
-    /// What Redis answers.
+    /// If Redis cannot be reached, or answers with an error.
     pub async fn command(&self, words: &[&str]) -> io::Result<String> {
         let client = redis::Client::open(&*self.url).map_err(io::Error::other)?;
         let connection = client.get_multiplexed_async_connection().await;
@@ -85,10 +85,10 @@ impl RedisServer {
         Ok(answer.unwrap_or_default())
     }
 
-    /// Ends it at once, as a failing machine would.
+    /// Kills it, as when its machine fails.
     ///
     /// # Errors
-    /// The system's.
+    /// If the system cannot kill it.
     pub fn kill(&mut self) -> io::Result<()> {
         // Waiting closes its standard input.
         self.child.wait().map(drop)
@@ -125,20 +125,22 @@ impl Drop for RedisServer {
     }
 }
 
-/// Speaks the REST protocol of Upstash (<https://upstash.com/docs/redis/features/restapi>) for a Redis: a command as a JSON list is
-/// posted to `/`, a list of them to `/pipeline`. It lasts as long as its runtime.
-pub struct Bridge {
-    /// Where it listens.
+/// A server that speaks the REST protocol of [Upstash](https://upstash.com/docs/redis/features/restapi) for a Redis.
+///
+/// A client posts a command as a JSON list to `/`, or a list of commands to `/pipeline`. The server runs until
+/// its tokio runtime ends.
+pub struct RedisRestServer {
+    /// The server's URL.
     pub url: String,
-    /// The token that it wants.
+    /// The token that clients must send.
     pub token: String,
 }
 
-impl Bridge {
-    /// Starts one on a port that the system chooses.
+impl RedisRestServer {
+    /// Starts a server on a free port, for the Redis at this URL.
     ///
     /// # Errors
-    /// That Redis cannot be reached, or nothing can be listened on.
+    /// If Redis cannot be reached, or no port can be bound.
     pub async fn start(redis: &str) -> io::Result<Self> {
         let info = redis.into_connection_info().map_err(io::Error::other)?;
         let tcp = TcpSettings::default().set_nodelay(true);
@@ -147,8 +149,8 @@ impl Bridge {
         let connection = connection.map_err(io::Error::other)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = tokio::net::TcpListener::bind(address).await?;
-        let token = "bridge-token".to_owned();
-        let bridge = Self {
+        let token = "redis-rest-token".to_owned();
+        let server = Self {
             url: format!("http://{}", listener.local_addr()?),
             token: token.clone(),
         };
@@ -159,11 +161,11 @@ impl Bridge {
                 let (connection, token) = (connection.clone(), token.clone());
                 let service =
                     service_fn(move |request| serve(request, connection.clone(), token.clone()));
-                let server = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(server.serve_connection(TokioIo::new(socket), service));
+                let http = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(http.serve_connection(TokioIo::new(socket), service));
             }
         });
-        Ok(bridge)
+        Ok(server)
     }
 }
 
@@ -181,10 +183,10 @@ async fn serve(
     let encoded = header("upstash-encoding") == Some("base64");
     let allowed = header("authorization") == Some(&format!("Bearer {token}"));
     let pipeline = request.uri().path().trim_end_matches('/') == "/pipeline";
-    let asks_first = request.method() == Method::OPTIONS;
+    let is_preflight = request.method() == Method::OPTIONS;
     let body = request.into_body().collect().await?.to_bytes();
-    // A browser asks first, without the token.
-    let (status, answer) = if asks_first {
+    // The preflight request of a browser has no token.
+    let (status, answer) = if is_preflight {
         (StatusCode::OK, Value::Null)
     } else if !allowed {
         (
@@ -246,7 +248,7 @@ fn json_of(answer: Answer, encoded: bool) -> Value {
     match answer {
         Answer::Nil => Value::Null,
         Answer::Int(number) => number.into(),
-        // Not encoded, whatever was asked for.
+        // Never encoded, as by Upstash.
         Answer::Okay => "OK".into(),
         Answer::SimpleString(text) => text.into(),
         Answer::BulkString(bytes) if encoded => base64(&bytes).into(),

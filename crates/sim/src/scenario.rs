@@ -1,4 +1,4 @@
-//! What goes wrong, and how fast it goes: told by the request itself.
+//! Scenarios: faults and timing that a request asks for.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,33 +6,35 @@ use std::time::Duration;
 /// The header that carries a [`Scenario`].
 pub const HEADER: &str = "x-sim-scenario";
 
-/// How one request is answered. Written like the query of a URL, in the header [`HEADER`] or after a
-/// `?` in the model's name: `claude-sonnet-4-5?status=429&retry-after=1&times=2`.
+/// How one request is answered.
+///
+/// A request has it in the header [`HEADER`], or after a `?` in the model's name, in the form of a URL's query:
+/// `claude-sonnet-4-5?status=429&retry-after=1&times=2`.
 ///
 /// | key | meaning |
 /// | --- | --- |
-/// | `times=N` | only the first N requests with this very scenario; later ones are answered as usual |
+/// | `times=N` | applies to the first N requests with this scenario; later ones have no fault |
 /// | `status=N` | an error status with the dialect's error body |
-/// | `type=…`, `code=…`, `message=…` | what that body says |
-/// | `body=…` | that body, as it is |
-/// | `header.NAME=…` | a header more; `retry-after`, `retry-after-ms`, `x-should-retry` and `location` need no `header.` |
-/// | `delay=MS` | the head comes this late |
-/// | `hold` | the head comes when `Sim::release` lets it |
-/// | `pace=MS` | so long per token |
+/// | `type=…`, `code=…`, `message=…` | the fields of that body |
+/// | `body=…` | the whole body |
+/// | `header.NAME=…` | an additional header; `retry-after`, `retry-after-ms`, `x-should-retry` and `location` need no `header.` |
+/// | `delay=MS` | the head is sent after so many milliseconds |
+/// | `hold` | the head is sent after `Sim::release` |
+/// | `pace=MS` | each token takes so many milliseconds |
 /// | `tokens=N` | a text of N tokens |
-/// | `flush` | each event in a packet of its own |
-/// | `fault=reset`, `fault=close` | the connection is reset or closed; `at` says where |
-/// | `at=head`, `mid-head`, `body`, `event` | before the head; amid it; amid the body after `after` events; amid an event |
-/// | `after=N` | after N pieces of content, for `at`, `stall`, `error-event`, `garbage` |
-/// | `stall` | no more content comes, nor an end |
-/// | `pings` | while it stalls, a ping every 10 ms |
-/// | `error-event` | an error object inside the 200 |
+/// | `flush` | each event is sent in its own packet |
+/// | `fault=reset`, `fault=close` | the connection is reset or closed at the place `at` |
+/// | `at=head`, `mid-head`, `body`, `event` | before the head; in the head; between events of the body; in an event |
+/// | `after=N` | `at`, `stall`, `error-event` and `garbage` come after N pieces of content |
+/// | `stall` | the body neither continues nor ends |
+/// | `pings` | with `stall`: a ping every 10 ms |
+/// | `error-event` | an error object in a response with status 200 |
 /// | `garbage=head`, `body`, `event` | bytes that are not HTTP, not JSON |
-/// | `huge=BYTES` | one piece of content of this size |
+/// | `huge=BYTES` | one piece of content of so many bytes |
 /// | `content-type=…` | another content type |
-/// | `no-usage`, `no-done`, `crlf`, `json-only` | what compatible servers do differently |
-/// | `lenient` | odd JSON is read as the most lenient servers do: numbers in strings, names in any case, the largest of many limits |
-/// | `idle-close=MS` | the connection is closed when it has been idle for so long |
+/// | `no-usage`, `no-done`, `crlf`, `json-only` | differences of servers that are compatible with OpenAI |
+/// | `lenient` | odd JSON is read as by the most lenient servers: numbers in strings, names in any case, the largest of several limits |
+/// | `idle-close=MS` | the connection is closed after so many idle milliseconds |
 ///
 /// ```
 /// use warmline_sim::Scenario;
@@ -76,23 +78,23 @@ pub struct Scenario {
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// By RST: what was on its way is lost.
+    /// By RST. Bytes that were sent may be lost.
     Reset,
-    /// By FIN, too early.
+    /// By FIN, before the response is complete.
     Close,
 }
 
-/// Where in the response something happens.
+/// A place in the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum At {
-    /// Before anything of the response.
+    /// Before the first byte.
     #[default]
     Head,
-    /// Amid the head.
+    /// In the head.
     MidHead,
-    /// Between two events of the body, or after its first bytes.
+    /// Between two events of the body, or in the middle of a body without events.
     Body,
-    /// Amid an event.
+    /// In an event.
     Event,
 }
 
@@ -145,7 +147,7 @@ impl FromStr for Scenario {
                 "json-only" => scenario.json_only = true,
                 "lenient" => scenario.lenient = true,
                 "idle-close" => scenario.idle_close = Some(ms()?),
-                // Tells two requests' `times` apart.
+                // Makes two scenarios different, so that their `times` are counted apart.
                 "id" => {}
                 other => match other.strip_prefix("header.") {
                     Some(name) => scenario.headers.push((name.to_owned(), value)),

@@ -1,4 +1,4 @@
-//! What the server saw.
+//! What the server counts.
 
 use std::collections::HashMap;
 use std::net::TcpStream;
@@ -15,90 +15,93 @@ use tokio::sync::{Notify, Semaphore};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// Sockets open now: accepted, and not closed by either side.
+    /// The sockets that are open now: accepted, and closed by neither side.
     pub open: usize,
-    /// The most that were open when one was accepted, that one included.
+    /// The most sockets that were open when one was accepted, including that one.
     pub peak: usize,
-    /// Sockets accepted.
+    /// The sockets accepted so far.
     pub total: usize,
-    /// Of these, those on which a TLS handshake was completed.
+    /// Those of them that completed a TLS handshake.
     pub tls: usize,
-    /// TLS handshakes that resumed a session.
+    /// The TLS handshakes that resumed a session.
     pub tls_resumed: usize,
-    /// Requests read.
+    /// The requests read so far.
     pub requests: usize,
-    /// Requests per connection, in the order in which they were accepted.
+    /// The requests of each connection, in the order in which the connections were accepted.
     pub requests_per_connection: Vec<usize>,
-    /// Requests whose response has not ended.
+    /// The requests whose response has not ended.
     pub active: usize,
-    /// Requests that a `hold` keeps waiting.
+    /// The requests that a scenario with `hold` keeps waiting.
     pub holding: usize,
-    /// Responses whose client went away before they ended.
+    /// The responses whose client left before they ended.
     pub aborted: usize,
-    /// Input tokens of the requests that were answered.
+    /// The input tokens of the requests that were answered.
     pub input_tokens: u64,
-    /// Output tokens sent.
+    /// The output tokens sent.
     pub output_tokens: u64,
 }
 
+/// The counters of a running simulator, and what it remembers of requests.
 #[derive(Debug)]
-pub(crate) struct Books {
-    page: Mutex<Page>,
+pub(crate) struct Counters {
+    inner: Mutex<Inner>,
     changed: Notify,
+    /// A permit lets one held request go on.
     pub(crate) held: Semaphore,
 }
 
 #[derive(Debug, Default)]
-struct Page {
+struct Inner {
     stats: Stats,
     sockets: HashMap<usize, Open>,
-    /// How often each scenario with `times` was asked for.
+    /// How many requests each scenario with `times` has had.
     asked: HashMap<String, u64>,
-    /// Prompt prefixes that were marked to be cached.
+    /// The hashes of the prompt prefixes that are cached.
     cached: std::collections::HashSet<u64>,
 }
 
 #[derive(Debug)]
 struct Open {
-    /// A second handle to the socket, to ask whether the client has closed it.
+    /// A second handle to the socket, to find out whether the client has closed it.
     socket: TcpStream,
-    close: Arc<Closing>,
+    close: Arc<CloseSignal>,
 }
 
-/// How a connection is told to close.
+/// Tells a connection to close.
 #[derive(Debug, Default)]
-pub(crate) struct Closing {
-    /// In good order, once it is idle.
+pub(crate) struct CloseSignal {
+    /// As soon as it is idle.
     pub(crate) gracefully: Notify,
     pub(crate) at_once: Notify,
 }
 
-impl Default for Books {
+impl Default for Counters {
     fn default() -> Self {
         Self {
-            page: Mutex::default(),
+            inner: Mutex::default(),
             changed: Notify::new(),
             held: Semaphore::new(0),
         }
     }
 }
 
-impl Books {
-    fn page(&self) -> MutexGuard<'_, Page> {
-        self.page.lock().unwrap_or_else(PoisonError::into_inner)
+impl Counters {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn note<T>(&self, change: impl FnOnce(&mut Stats) -> T) -> T {
-        let result = change(&mut self.page().stats);
+    /// Changes the counts and wakes those that wait for them.
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Stats) -> T) -> T {
+        let result = change(&mut self.lock().stats);
         self.changed.notify_waiters();
         result
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let page = self.page();
+        let inner = self.lock();
         Stats {
-            open: page.open(),
-            ..page.stats.clone()
+            open: inner.open(),
+            ..inner.stats.clone()
         }
     }
 
@@ -110,7 +113,7 @@ impl Books {
                 if expected(&stats) {
                     return stats;
                 }
-                // A client's close is seen by looking; there is no event for one that is not read from.
+                // No event tells that a client has closed a socket that is not read from, so this looks again.
                 let _ = tokio::time::timeout(Duration::from_millis(5), changed).await;
             }
         };
@@ -124,70 +127,70 @@ impl Books {
         }
     }
 
-    /// Writes a new socket down. The kernel's word on the others is asked, so that one that its client
-    /// closed first does not count, although this side has not got round to reading its end.
-    pub(crate) fn accepted(&self, socket: TcpStream) -> (usize, Arc<Closing>) {
-        let mut page = self.page();
-        let id = page.stats.total;
-        let close = Arc::new(Closing::default());
-        page.sockets.insert(
+    /// Counts a new socket. `peak` counts the other sockets as the kernel knows them: one that its client has
+    /// closed does not count, even if this side has not read that far.
+    pub(crate) fn accepted(&self, socket: TcpStream) -> (usize, Arc<CloseSignal>) {
+        let mut inner = self.lock();
+        let id = inner.stats.total;
+        let close = Arc::new(CloseSignal::default());
+        inner.sockets.insert(
             id,
             Open {
                 socket,
                 close: close.clone(),
             },
         );
-        page.stats.total += 1;
-        page.stats.requests_per_connection.push(0);
-        page.stats.peak = page.stats.peak.max(page.open());
-        drop(page);
+        inner.stats.total += 1;
+        inner.stats.requests_per_connection.push(0);
+        inner.stats.peak = inner.stats.peak.max(inner.open());
+        drop(inner);
         self.changed.notify_waiters();
         (id, close)
     }
 
     pub(crate) fn closed(&self, id: usize) {
-        let gone = self.page().sockets.remove(&id);
+        let gone = self.lock().sockets.remove(&id);
         drop(gone);
         self.changed.notify_waiters();
     }
 
-    /// Makes the socket end by RST.
+    /// Makes the socket end with RST.
     pub(crate) fn reset(&self, id: usize) {
-        if let Some(open) = self.page().sockets.get(&id) {
+        if let Some(open) = self.lock().sockets.get(&id) {
             let _ = socket2::SockRef::from(&open.socket).set_linger(Some(Duration::ZERO));
         }
     }
 
     pub(crate) fn close_idle(&self) {
-        self.page()
+        self.lock()
             .sockets
             .values()
             .for_each(|open| open.close.gracefully.notify_one());
     }
 
     pub(crate) fn close_all(&self) {
-        self.page()
+        self.lock()
             .sockets
             .values()
             .for_each(|open| open.close.at_once.notify_one());
     }
 
-    /// Whether a scenario still holds, which `times` limits.
-    pub(crate) fn still(&self, scenario: &str, times: Option<u64>) -> bool {
+    /// Counts a request with a scenario. Gives back whether the scenario applies to it, which `times` limits.
+    pub(crate) fn still_applies(&self, scenario: &str, times: Option<u64>) -> bool {
         let Some(times) = times else { return true };
-        let mut page = self.page();
-        let asked = page.asked.entry(scenario.to_owned()).or_default();
+        let mut inner = self.lock();
+        let asked = inner.asked.entry(scenario.to_owned()).or_default();
         *asked += 1;
         *asked <= times
     }
 
-    /// Whether a prompt prefix was seen before; it is from now on.
+    /// Caches a prompt prefix. Gives back whether it was cached before.
     pub(crate) fn is_cached(&self, prefix: u64) -> bool {
-        !self.page().cached.insert(prefix)
+        !self.lock().cached.insert(prefix)
     }
 }
 
-impl Page {
+impl Inner {
     fn open(&self) -> usize {
         self.sockets
             .values()
@@ -196,8 +199,8 @@ impl Page {
     }
 }
 
-/// Asks the kernel, without waiting. On Linux it tells of a close even where there is still something to
-/// read before it; elsewhere a close is seen only once all before it has been read.
+/// Asks the kernel, without waiting. Linux reports a close even if there are unread bytes before it; on other
+/// systems a close is visible only when everything before it has been read.
 #[cfg(target_os = "linux")]
 fn closed_by_client(socket: &TcpStream) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,4 +1,4 @@
-//! A certificate of the moment.
+//! A TLS certificate that is made at the start.
 
 use std::io::{Error, Result};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// An acceptor for loopback names, and the authority (PEM) to trust for it.
+/// An acceptor for the names of loopback, and the certificate of the authority to trust, in PEM.
 pub(crate) fn acceptor() -> Result<(TlsAcceptor, String)> {
     let names = ["localhost", "127.0.0.1", "::1"]
         .map(str::to_owned)

@@ -1,4 +1,4 @@
-//! The simulator's count of sockets, on which the pool's tests stand.
+//! The simulator's count of sockets, which the pool's tests rely on.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
