@@ -3,6 +3,9 @@
 //! `cargo bench --bench overhead` prints a table. The simulated provider runs in a process of its own, so
 //! that the CPU time of this one is the client's. Rounds of the contestants alternate, and a ratio is
 //! the median of the rounds' ratios, so that a noisy machine moves all of them alike.
+#![allow(unreachable_pub)]
+
+mod common;
 
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader, Write};
@@ -10,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::median;
 use cpu_time::ProcessTime;
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, Full};
@@ -256,11 +260,6 @@ where
         );
     }
     Ok(start.elapsed() / u32::try_from(calls)?)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// The median times of the rounds, and the medians of their ratios to the first contestant's.

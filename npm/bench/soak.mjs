@@ -1,37 +1,18 @@
 // A soak of `warmline serve`: `node npm/bench/soak.mjs [CALLS]`, 50,000 where nothing is said. Streamed calls with faults among them, by
 // callers of whom some go away. The gateway's memory and sockets are watched, and its counts held against the simulator's.
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
 import { resolve } from "node:path";
 import { Agent, request } from "node:http";
+import { serve } from "../test/outcomes.mjs";
+import { root, startSimulator } from "./measure.mjs";
 
 const calls = Number(process.argv[2] ?? 50_000);
-const target = resolve(import.meta.dirname, "../../target/release");
 
-async function start(program, args, env, pattern, stream) {
-  const child = spawn(resolve(target, program), args, { env: { PATH: process.env.PATH, ...env }, stdio: ["ignore", "pipe", "pipe"] });
-  const found = [];
-  for await (const line of createInterface({ input: child[stream] })) {
-    const match = pattern.exec(line);
-    if (match) found.push(match[1]);
-    if (found.length) break;
-  }
-  child.stdout.resume();
-  child.stderr.resume();
-  return { child, address: found[0] };
-}
-
-const sim = await start("warmline-sim", [], {}, /^ANTHROPIC_BASE_URL=(.*)/, "stdout");
-const gateway = await start(
-  "warmline",
-  ["serve", "--port", "0"],
-  { ANTHROPIC_API_KEY: "sk-ant-soak-0001", ANTHROPIC_BASE_URL: sim.address, LLM_BUDGET_LIMIT: "none", RUST_LOG: "off" },
-  /listening on (\S+),/,
-  "stderr",
-);
+const { sim, stop } = await startSimulator();
+const env = { PATH: process.env.PATH, ANTHROPIC_API_KEY: "sk-ant-soak-0001", ANTHROPIC_BASE_URL: sim, LLM_BUDGET_LIMIT: "none", RUST_LOG: "off" };
+const { gateway, url: address } = await serve(resolve(root, "target/release/warmline"), [], { env });
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
-const url = new URL("/v1/messages", gateway.address);
+const url = new URL("/v1/messages", address);
 
 // What each call meets, in turn: mostly nothing.
 const plain = "tokens=20";
@@ -63,9 +44,9 @@ function call(i) {
   });
 }
 
-const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${gateway.child.pid}/status`, "utf8"))[1]) / 1024;
+const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${gateway.pid}/status`, "utf8"))[1]) / 1024;
 const json = async (address) => (await fetch(address)).json();
-const stats = () => json(new URL("/v1/llm/stats?samples=0", gateway.address));
+const stats = () => json(new URL("/v1/llm/stats?samples=0", address));
 
 let next = 0;
 const began = performance.now();
@@ -89,7 +70,7 @@ for (let i = 0; i < 100; i++) {
   if (!of.calls.under_way) break;
   await new Promise((later) => setTimeout(later, 50));
 }
-const counted = await json(`${sim.address}/sim/stats`);
+const counted = await json(`${sim}/sim/stats`);
 console.log(`${calls} calls in ${took.toFixed(1)} s`, outcomes);
 console.log("the gateway:", of.calls, "the simulator:", { requests: counted.requests, peak: counted.peak });
 const wrong = [];
@@ -98,9 +79,9 @@ if (of.calls.total + of.calls.retries !== counted.requests) wrong.push("calls an
 if (of.calls.abandoned !== outcomes.left) wrong.push("those who left are not those that were abandoned");
 if (counted.peak > of.pool.now.limits.max_connections) wrong.push("more sockets than there may be");
 if (outcomes["cut without a word"] || outcomes.broke || outcomes["no answer"]) wrong.push("callers were left without an answer");
-gateway.child.kill("SIGTERM");
-const code = await new Promise((ended) => gateway.child.once("exit", ended));
+gateway.kill("SIGTERM");
+const code = await new Promise((ended) => gateway.once("exit", ended));
 if (code !== 0) wrong.push(`the gateway ended with ${code}`);
-sim.child.kill();
+stop();
 console.log(wrong.length ? `WRONG: ${wrong.join("; ")}` : "everything adds up");
 process.exit(wrong.length ? 1 : 0);

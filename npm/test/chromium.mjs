@@ -5,6 +5,11 @@ import { extname, join } from "node:path";
 
 const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };
 
+const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+/** Starts a Chromium that sends nothing of its own and needs no sandbox of the system. */
+export const launch = (chromium, executablePath) => chromium.launch({ executablePath, args });
+
 /** Opens a page of a folder, hands it to `visit`, and closes everything. */
 export async function visitPage({ chromium, executablePath, folder, query = "" }, visit) {
   const server = createServer((request, response) => {
@@ -18,8 +23,7 @@ export async function visitPage({ chromium, executablePath, folder, query = "" }
     }
   }).listen(0, "127.0.0.1");
   await new Promise((listening) => server.once("listening", listening));
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  const browser = await chromium.launch({ executablePath, args });
+  const browser = await launch(chromium, executablePath);
   try {
     const page = await browser.newPage();
     page.on("pageerror", (error) => console.error(error));

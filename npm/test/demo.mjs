@@ -3,6 +3,7 @@
 import { createRequire } from "node:module";
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
+import { launch } from "./chromium.mjs";
 import { check, results, serve, test } from "./outcomes.mjs";
 
 const [tools, native, executablePath, site, pictures] = process.argv.slice(2);
@@ -12,8 +13,7 @@ const axe = require.resolve("axe-core/axe.min.js");
 
 const env = { PATH: process.env.PATH, LLM_MAX_CONNECTIONS: "3", LLM_MAX_KEEPALIVE: "2" };
 const { gateway, url } = await serve(native, ["--simulate", "--alert-wait", "200", "--site", site], { env, cwd: site });
-const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const browser = await chromium.launch({ executablePath, args });
+const browser = await launch(chromium, executablePath);
 
 for (const [width, colorScheme] of [[1440, "light"], [380, "dark"], [1440, "dark"], [380, "light"]]) {
   const where = `at ${width} px, ${colorScheme}`;

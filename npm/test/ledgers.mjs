@@ -1,10 +1,10 @@
 // Budgets that are shared: by Workers in a Durable Object, by native and Node processes in a Redis.
 import { execFile, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createRequire } from "node:module";
 import { promisify } from "node:util";
 import { RedisLedger } from "warmline/redis";
+import { startWorker } from "./miniflare.mjs";
 import { equal } from "./suite.js";
 import { check, results, test } from "./outcomes.mjs";
 
@@ -12,30 +12,7 @@ const [tools, sim, native] = process.argv.slice(2);
 const { REDIS_URL, UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = process.env;
 const require = createRequire(resolve(tools, "package.json"));
 
-await require("esbuild").build({
-  entryPoints: ["ledger-worker.js"],
-  outfile: "workerd/ledger-worker.js",
-  bundle: true,
-  format: "esm",
-  target: "es2022",
-  conditions: ["workerd", "worker", "browser"],
-  external: ["cloudflare:workers"],
-  plugins: [
-    {
-      name: "modules",
-      setup(build) {
-        build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "./warmline.wasm", external: true }));
-      },
-    },
-  ],
-});
-const { Miniflare } = require("miniflare");
-const miniflare = new Miniflare({
-  compatibilityDate: "2026-04-01",
-  modules: [
-    { type: "ESModule", path: "worker.js", contents: readFileSync("workerd/ledger-worker.js", "utf8") },
-    { type: "CompiledWasm", path: "warmline.wasm", contents: readFileSync("node_modules/warmline/warmline.wasm") },
-  ],
+const miniflare = await startWorker(tools, "ledger-worker.js", {
   durableObjects: { BUDGETS: { className: "BudgetLedger", useSQLite: true } },
 });
 const worker = async (body) => {

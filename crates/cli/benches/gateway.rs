@@ -2,11 +2,18 @@
 //!
 //! `cargo bench -p warmline-cli --bench gateway` prints a table. The two take turns in rounds, 64 calls in flight, and a ratio is the
 //! median of the rounds' ratios. All share this machine's cores, the caller and the simulated provider with the gateway.
+#![allow(unreachable_pub)]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+#[path = "../../../benches/common/mod.rs"]
+mod common;
+#[path = "../tests/common/process.rs"]
+mod process;
+
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::median;
+use process::GatewayProcess;
 use serde_json::json;
 use tokio::task::JoinSet;
 use warmline_sim::{Config, Sim};
@@ -45,18 +52,10 @@ const CASES: [Case; 3] = [
     },
 ];
 
-struct Gateway(Child);
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(sim: &Sim) -> Result<(Gateway, String), Failure> {
+fn start(sim: &Sim) -> std::io::Result<GatewayProcess> {
     let most = IN_FLIGHT.to_string();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_warmline"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warmline"));
+    command
         .args(["serve", "--port", "0"])
         .env_clear()
         .current_dir(std::env::temp_dir())
@@ -64,20 +63,8 @@ fn start(sim: &Sim) -> Result<(Gateway, String), Failure> {
         .env("OPENAI_BASE_URL", sim.openai_url())
         .env("LLM_MAX_CONNECTIONS", &most)
         .env("LLM_MAX_KEEPALIVE", &most)
-        .env("LLM_BUDGET_LIMIT", "1000000")
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let stderr = child.stderr.take().ok_or("the gateway has no stderr")?;
-    let mut lines = BufReader::new(stderr).lines();
-    let gateway = Gateway(child);
-    for line in &mut lines {
-        if let Some((_, rest)) = line?.split_once("listening on ") {
-            let url = rest.split(',').next().unwrap_or_default().to_owned();
-            std::thread::spawn(move || lines.count());
-            return Ok((gateway, url));
-        }
-    }
-    Err("the gateway did not start".into())
+        .env("LLM_BUDGET_LIMIT", "1000000");
+    GatewayProcess::start(command)
 }
 
 async fn call(http: reqwest::Client, url: String, body: String) -> Result<Duration, Failure> {
@@ -110,16 +97,11 @@ async fn round(http: &reqwest::Client, base: &str, case: &Case) -> Result<f64, F
     Ok(median(times))
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
-}
-
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let sim = Sim::start(Config::default()).await?;
-    let (_gateway, url) = start(&sim)?;
-    let (direct, through) = (sim.openai_url(), format!("{url}/v1"));
+    let gateway = start(&sim)?;
+    let (direct, through) = (sim.openai_url(), format!("{}/v1", gateway.url));
     let http = reqwest::Client::builder().no_proxy().build()?;
     println!("{IN_FLIGHT} calls in flight, a call's time in the median, {ROUNDS} rounds");
     for case in CASES {

@@ -15,7 +15,12 @@ const BODY: &str =
 
 /// Sends a request line and header lines, with a body where `POST`, and returns the status, the head in lower case and the body.
 async fn send(gateway: &Gateway, request: &str, headers: &[&str]) -> (u16, String, String) {
-    let address = gateway.url.strip_prefix("http://").unwrap().to_owned();
+    let address = gateway
+        .process
+        .url
+        .strip_prefix("http://")
+        .unwrap()
+        .to_owned();
     let body = if request.starts_with("POST") {
         BODY
     } else {
@@ -50,7 +55,10 @@ async fn a_page_of_others_spends_nothing() {
     let sim = sim().await;
     let gateway = Gateway::start(&sim, &[], &[]).await;
     let simple = "content-type: text/plain";
-    let own = format!("host: {}", gateway.url.strip_prefix("http://").unwrap());
+    let own = format!(
+        "host: {}",
+        gateway.process.url.strip_prefix("http://").unwrap()
+    );
     let absolute = "POST http://evil.com/v1/chat/completions HTTP/1.1";
     for (request, headers) in [
         // What a page may send without asking first.
@@ -154,7 +162,7 @@ async fn programs_and_pages_that_are_allowed_are_answered() {
 async fn http_2_requests_are_checked_by_their_authority() {
     let sim = sim().await;
     let gateway = Gateway::start(&sim, &[], &[]).await;
-    let port = gateway.url.rsplit(':').next().unwrap();
+    let port = gateway.process.url.rsplit(':').next().unwrap();
     let http2 = reqwest::Client::builder()
         .no_proxy()
         .http2_prior_knowledge()

@@ -554,7 +554,7 @@ async fn pages_of_allowed_origins_may_call_and_others_may_not() {
     ] {
         let preflight = gateway.http.request(
             reqwest::Method::OPTIONS,
-            format!("{}/v1/messages", gateway.url),
+            format!("{}/v1/messages", gateway.process.url),
         );
         let preflight = preflight
             .header("origin", origin)
@@ -577,7 +577,7 @@ async fn told_to_end_it_lets_streams_end() {
     let body = ask("tokens=30&pace=10", json!({"stream": true}));
     let mut stream = gateway.post(PATHS[0], body).send().await.unwrap();
     let mut text = stream.chunk().await.unwrap().unwrap().to_vec();
-    let pid = gateway.child.id().to_string();
+    let pid = gateway.process.child.id().to_string();
     assert!(
         std::process::Command::new("kill")
             .args(["-TERM", &pid])
@@ -589,7 +589,7 @@ async fn told_to_end_it_lets_streams_end() {
         text.extend_from_slice(&chunk);
     }
     assert!(String::from_utf8(text).unwrap().contains("message_stop"));
-    let ended = tokio::task::spawn_blocking(move || gateway.child.wait().unwrap());
+    let ended = tokio::task::spawn_blocking(move || gateway.process.child.wait().unwrap());
     assert_eq!(ended.await.unwrap().code(), Some(0));
 }
 
@@ -615,10 +615,11 @@ async fn without_a_provider_it_does_not_start_and_simulated_is_said() {
     let gateway = Gateway::start(&sim, &["--simulate"], &ledger).await;
     assert!(
         gateway
+            .process
             .said
             .contains("--simulate: replies come from the simulated provider"),
         "{}",
-        gateway.said
+        gateway.process.said
     );
     for path in PATHS {
         let response = gateway

@@ -139,7 +139,6 @@ fn summary(name: &str, count: Count, took: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::root;
 
     fn names(wanted: &[&str]) -> Result<Vec<&'static str>> {
         let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
@@ -221,37 +220,5 @@ mod tests {
         let unmet = BTreeMap::from([(Need::Redis, "there is no redis-server".to_owned())]);
         assert_eq!(run_each(&[&suite], &unmet), Count::one(false));
         assert_eq!(run_each(&[&suite], &BTreeMap::new()), Count::one(true));
-    }
-
-    #[test]
-    fn the_package_has_the_files_that_its_documentation_tests_read_and_none_of_other_folders() {
-        let list = [
-            "package",
-            "--package",
-            "warmline",
-            "--list",
-            "--allow-dirty",
-            "--offline",
-        ];
-        let output = cargo(&list).current_dir(root()).output().unwrap();
-        let list = String::from_utf8(output.stdout).unwrap();
-        let files: Vec<&str> = list.lines().collect();
-        let library = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
-        let read: Vec<&str> = library
-            .split("include_str!(\"../")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
-            .collect();
-        assert!(read.contains(&"README.md"), "{read:?}");
-        for file in read {
-            assert!(files.contains(&file), "{file} is missing: {files:?}");
-        }
-        let others = ["npm/", "tests/", "crates/", "www/"];
-        assert!(
-            !files
-                .iter()
-                .any(|file| others.iter().any(|folder| file.starts_with(folder))),
-            "{files:?}"
-        );
     }
 }

@@ -1,64 +1,40 @@
 //! `warmline serve` as a program.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 use warmline_sim::Sim;
 
+use super::process::GatewayProcess;
 use super::{before, outcome, warmline};
 
 pub struct Gateway {
-    pub child: Child,
-    pub url: String,
-    /// What it has said before it listened.
-    pub said: String,
+    pub process: GatewayProcess,
     pub http: reqwest::Client,
 }
 
 impl Gateway {
-    /// In front of a simulated provider, and killed when dropped.
+    /// Starts a gateway before a simulated provider. It is killed when this is dropped.
     pub async fn start(sim: &Sim, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = warmline(&["serve", "--port", "0"]);
         before(command.args(arguments), sim);
         command.envs(variables.iter().copied());
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let listening = tokio::task::spawn_blocking(move || {
-            let mut lines = stderr.lines().map_while(Result::ok);
-            let mut said = String::new();
-            let line = loop {
-                let line = lines.next().unwrap();
-                if line.contains("listening on") {
-                    break line;
-                }
-                said.push_str(&line);
-            };
-            // What it goes on to say must find a reader.
-            std::thread::spawn(move || lines.count());
-            (said, line)
-        });
-        let (said, line) = listening.await.unwrap();
-        let url = line
-            .split([' ', ','])
-            .find(|word| word.starts_with("http"))
-            .unwrap();
+        // The simulator must be able to answer while the gateway starts.
+        let started = tokio::task::spawn_blocking(move || GatewayProcess::start(command));
         Self {
-            child,
-            url: url.to_owned(),
-            said,
+            process: started.await.unwrap().unwrap(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
     }
 
     pub fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
-        self.http.post(format!("{}{path}", self.url)).body(body)
+        self.http
+            .post(format!("{}{path}", self.process.url))
+            .body(body)
     }
 
     pub async fn get(&self, path: &str) -> Response {
         self.http
-            .get(format!("{}{path}", self.url))
+            .get(format!("{}{path}", self.process.url))
             .send()
             .await
             .unwrap()
@@ -78,13 +54,6 @@ impl Gateway {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         panic!("{:#}", self.stats().await);
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

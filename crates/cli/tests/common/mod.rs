@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod gateway;
+pub mod process;
 
 use std::process::{Command, Output, Stdio};
 

@@ -1,0 +1,53 @@
+//! `warmline serve` as a program, for tests and benches.
+
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+/// A gateway that has started. It is killed when this is dropped.
+pub struct GatewayProcess {
+    pub child: Child,
+    /// What it printed before it listened.
+    pub said: String,
+    /// The address that it listens on, as a URL.
+    pub url: String,
+}
+
+impl GatewayProcess {
+    /// Starts a gateway, and waits until it prints its address.
+    pub fn start(mut command: Command) -> io::Result<Self> {
+        let child = command.stderr(Stdio::piped()).spawn()?;
+        let mut gateway = Self {
+            child,
+            said: String::new(),
+            url: String::new(),
+        };
+        let stderr = gateway
+            .child
+            .stderr
+            .take()
+            .ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut lines = BufReader::new(stderr).lines();
+        for line in &mut lines {
+            let line = line?;
+            if let Some((_, rest)) = line.split_once("listening on ") {
+                rest.split(',')
+                    .next()
+                    .unwrap_or_default()
+                    .clone_into(&mut gateway.url);
+                // Its standard error must have a reader for as long as it runs.
+                std::thread::spawn(move || lines.count());
+                return Ok(gateway);
+            }
+            gateway.said.push_str(&line);
+        }
+        Err(io::Error::other("the gateway ended without listening"))
+    }
+}
+
+impl Drop for GatewayProcess {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
