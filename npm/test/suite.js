@@ -159,6 +159,7 @@ const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCas
 function camelRequest({ response_format, tools, ...request }) {
   const result = {};
   for (const [name, value] of Object.entries(request)) result[camel(name)] = value;
+  if (request.system) result.system = camelParts(request.system);
   result.messages = request.messages.map((message) => ({ ...message, content: camelParts(message.content) }));
   if (response_format) result.output = { name: response_format.name, jsonSchema: response_format.schema };
   if (tools) result.tools = tools.map(({ input_schema, cache_control, ...tool }) => ({ ...tool, input: input_schema, cacheControl: cache_control }));

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the page in www/ with everything behind it.
+//! `cargo xtask demo`: the page in www/, with the gateway and the simulated provider that it needs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Drive the page in Chromium instead, press every button, and keep pictures of it in this folder.
     #[arg(long, value_name = "FOLDER")]
     pictures: Option<PathBuf>,
-    /// Only put the page together, for a static host; the folder is printed.
+    /// Only assemble the page for a static host, and print its folder.
     #[arg(long)]
     only_build: bool,
 }
@@ -58,9 +58,9 @@ pub(crate) fn run(options: &Options) -> Result {
             "--site",
         ])
         .arg(&site);
-    // Browsers open six connections to a host: with fewer behind the gateway one sees how calls wait for them.
+    // A browser opens six connections to a host. With fewer behind the gateway, the page shows how calls wait.
     gateway.envs([("LLM_MAX_CONNECTIONS", "3"), ("LLM_MAX_KEEPALIVE", "2")]);
-    // A folder without a `.env`, which could change what the page shows.
+    // This folder has no `.env`, which could change what the page shows.
     let mut running = gateway.current_dir(&site).spawn()?;
     let url = format!("http://127.0.0.1:{}/", options.port);
     if options.port != 0 {
@@ -76,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Result {
     }
 }
 
-/// The page's test, which prints its outcomes as JSON.
+/// The command that tests the page in a browser and prints the outcomes as JSON.
 pub(crate) fn driven(site: &Path) -> Result<Command> {
     let tools = root().join("npm");
     let mut drive = Command::new("node");
@@ -86,7 +86,7 @@ pub(crate) fn driven(site: &Path) -> Result<Command> {
     Ok(drive)
 }
 
-/// The page and the npm package beside it, as a static host would have them.
+/// Assembles the page and the npm package for a static host, and gives the folder.
 pub(crate) fn site() -> Result<PathBuf> {
     let package = npm::build()?;
     let site = root().join("target/demo");

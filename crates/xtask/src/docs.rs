@@ -63,7 +63,7 @@ fn copy(from: &Path, to: &Path) -> Result {
     Ok(())
 }
 
-/// Every relative link in the project's Markdown leads to a file, and to a heading where it names one.
+/// Checks that every relative link in the project's Markdown leads to a file, and to a heading if it names one.
 fn check_links() -> Result {
     let mut pages: Vec<PathBuf> = [
         "README.md",
@@ -104,7 +104,7 @@ fn links(markdown: &str) -> Vec<String> {
             .skip(1)
             .filter_map(|rest| rest.split(')').next())
     });
-    // The reference is made when the book is.
+    // The reference is built after this check.
     let ours = |target: &&str| !target.contains("://") && !target.starts_with("api/");
     targets.filter(ours).map(str::to_owned).collect()
 }

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 
 use crate::workspace::{Result, root};
 
-/// Bytes raw, gzipped and with brotli.
+/// A size in bytes: raw, with gzip and with brotli.
 #[derive(Clone, Copy, Default)]
 struct Size([usize; 3]);
 
@@ -26,7 +26,7 @@ impl Size {
     }
 }
 
-/// The module, and all the JavaScript that one entry loads, as a bundler makes it.
+/// The sizes of the module, and of the JavaScript that one entry loads, bundled and minified.
 pub(crate) struct Sizes {
     module: Size,
     script: Size,

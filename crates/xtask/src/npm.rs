@@ -61,7 +61,7 @@ impl Plan {
     }
 }
 
-/// Builds the package, holds it to its budget, and says where it is.
+/// Builds the package and gives its folder. It is an error if the package is larger than its budget.
 pub(crate) fn build() -> Result<PathBuf> {
     let plan = Plan::read()?;
     let package = make(&plan)?;
@@ -76,7 +76,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(package)
 }
 
-/// The package whatever its size.
+/// Builds the package, whatever its size, and gives its folder.
 pub(crate) fn make(plan: &Plan) -> Result<PathBuf> {
     let package = root().join("pkg");
     let module = compile(&plan.build)?;
@@ -102,7 +102,7 @@ pub(crate) fn make(plan: &Plan) -> Result<PathBuf> {
     Ok(package)
 }
 
-/// What a Redis runs for a ledger, the same text as the crate's `script` in src/cost/redis/mod.rs makes.
+/// The module with the Lua scripts of ledgers in Redis. Their text is what `script` in src/cost/redis/mod.rs makes.
 fn scripts() -> Result<String> {
     let folder = root().join("src/cost/redis");
     let read = |name: &str| fs::read_to_string(folder.join(name).with_extension("lua"));
@@ -179,7 +179,7 @@ fn bind(module: &Path, build: &Build, package: &Path) -> Result {
     )))
 }
 
-/// Fields in the order in which they are given, which in an exports map is the order of trying.
+/// Fields in the order in which they are given. In an exports map, the first that matches counts.
 struct Ordered(Vec<(String, Value)>);
 
 impl Serialize for Ordered {
@@ -200,7 +200,7 @@ struct Manifest<'a> {
     engines: Value,
     exports: Exports,
     types: &'a str,
-    /// The entries say where the module is, which is all that importing any file does.
+    /// Only the entries have an effect when they are imported: they say where the module is.
     side_effects: BTreeSet<String>,
     publish_config: Value,
 }

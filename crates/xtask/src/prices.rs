@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::workspace::{Result, root, run};
 
-/// Whose prices are taken, and of which the edge build has room for.
+/// The providers whose prices are taken, and whether the edge build has them too.
 const PROVIDERS: [(&str, bool); 11] = [
     ("anthropic", true),
     ("cerebras", false),
@@ -61,7 +61,7 @@ pub(crate) fn generate() -> Result {
         for (key, row) in &rows {
             let (provider, _) = key.split_once('/').unwrap_or_default();
             if all || PROVIDERS.contains(&(provider, true)) {
-                // Batches are not for the edge.
+                // The edge build has no prices of batches.
                 let row = row
                     .split(' ')
                     .filter(|field| all || !field.starts_with('b'));
@@ -78,7 +78,7 @@ pub(crate) fn generate() -> Result {
     cross_check(&folder, &rows)
 }
 
-/// What the list itself says, for `tests/prices.rs` to calculate with.
+/// Writes the list's own entries, which `tests/prices.rs` calculates with.
 fn keep(version: &str, entries: Map<String, Value>) -> Result {
     let about = format!(
         "litellm {version} (MIT licence, Copyright (c) 2023 Berri AI), by `cargo xtask prices`"
@@ -94,7 +94,7 @@ fn keep(version: &str, entries: Map<String, Value>) -> Result {
     Ok(std::fs::write(folder.join("prices.json"), text)?)
 }
 
-/// A package's files, unpacked, and its version.
+/// Downloads and unpacks a package. Gives back its folder and its version.
 fn download(folder: &Path, package: &str) -> Result<(PathBuf, String)> {
     let folder = folder.join(package);
     let _ = std::fs::remove_dir_all(&folder);
@@ -119,7 +119,7 @@ fn download(folder: &Path, package: &str) -> Result<(PathBuf, String)> {
     Ok((folder, version))
 }
 
-/// A model's line, where it is one that chats and is sold by the token.
+/// The line of a model, if it is a chat model that is sold by the token.
 fn row(name: &str, entry: &Value) -> Result<Option<(String, String)>> {
     let provider = entry["litellm_provider"].as_str().unwrap_or_default();
     let wanted = PROVIDERS.iter().any(|(known, _)| *known == provider);
@@ -135,7 +135,7 @@ fn row(name: &str, entry: &Value) -> Result<Option<(String, String)>> {
         return Ok(None);
     }
     let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name);
-    // What a region or a speed costs is another price of the same model, and not named by the model.
+    // The prices of a region or a speed belong to the same model, whose name does not tell them apart.
     if matches!(provider, "anthropic" | "openai") && model.contains('/') || model.contains(' ') {
         return Ok(None);
     }
@@ -183,7 +183,7 @@ fn row(name: &str, entry: &Value) -> Result<Option<(String, String)>> {
     Ok(Some((format!("{provider}/{model}"), row)))
 }
 
-/// Dollars to whole pico-dollars: from the shortest decimal of the number, so that no float is multiplied.
+/// Dollars as whole pico-dollars, from the shortest decimal of the number, so that no float is multiplied.
 fn pico(value: &Value) -> Result<Option<u64>> {
     let Some(dollars) = value.as_f64() else {
         return Ok(None);
@@ -196,11 +196,11 @@ fn pico(value: &Value) -> Result<Option<u64>> {
     if places >= 0 {
         return Ok(Some(digits * 10u64.pow(places as u32)));
     }
-    // Finer than a pico-dollar, which only a few fractions of a price are: up, never down.
+    // Fractions of a pico-dollar, which few prices have, are rounded up.
     Ok(Some(digits.div_ceil(10u64.pow(places.unsigned_abs()))))
 }
 
-/// The most_expensive of each rate, with those of long contexts: what a model is priced at that is not in the list.
+/// The highest of each rate, including those of long contexts. It is the price of models that the list does not have.
 fn most_expensive<'a>(rows: impl Iterator<Item = &'a str>) -> Result<String> {
     let mut most = [0u64; 6];
     for row in rows {
@@ -279,7 +279,7 @@ fn undated(name: &str) -> &str {
     shapes.into_iter().find_map(shape).unwrap_or(name)
 }
 
-/// Says where the two lists disagree; each is right now and then.
+/// Prints where the two lists disagree. Either may be right.
 fn cross_check(folder: &Path, rows: &BTreeMap<String, String>) -> Result {
     let other = folder.join("genai-prices");
     let _ = std::fs::remove_dir_all(&other);

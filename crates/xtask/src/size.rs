@@ -20,7 +20,7 @@ pub(crate) fn report() -> Result {
     Ok(())
 }
 
-/// The size of each function by its name, instances of a generic one taken together.
+/// The size of each function by its name, the largest first. The instances of a generic function are added up.
 fn contributors(module: &[u8]) -> Result<Vec<(String, usize)>> {
     let (mut imported, mut sizes, mut names) = (0, Vec::new(), BTreeMap::new());
     for payload in Parser::new(0).parse_all(module) {
@@ -61,7 +61,7 @@ fn contributors(module: &[u8]) -> Result<Vec<(String, usize)>> {
     Ok(groups)
 }
 
-/// A function's name without the hash that tells instances apart.
+/// A function's name without the hash that distinguishes instances.
 fn plain(name: &str) -> String {
     let name = format!("{:#}", demangle(name));
     match name.rsplit_once("::h") {
