@@ -131,7 +131,7 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
         let ledger = ledger.trim();
         let named = |e: Error| Error::config(format!("LLM_LEDGER: {}", e.message()));
         tracker = match scheme(ledger).map(str::to_ascii_lowercase).as_deref() {
-            Some("redis" | "rediss") => redis::connected(tracker, ledger).map_err(named)?,
+            Some("redis" | "rediss") => redis::connect(tracker, ledger).map_err(named)?,
             Some("http" | "https") => {
                 let token = get("LLM_LEDGER_TOKEN")?.unwrap_or_default();
                 let rest = RestLedger::through(proxies, ledger, token.trim());

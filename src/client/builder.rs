@@ -2,15 +2,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Client, Inner};
-use crate::json::quote;
+use super::handle::{Client, Inner};
 use crate::pool::Alerts;
 use crate::provider::{Endpoint, shown};
 use crate::retry::RetryBudget;
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::transport::{Options, Proxy, Timeouts, Transport};
 use crate::{
-    AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy,
+    AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy, headers,
 };
 
 /// Sets a [`Client`] up.
@@ -373,7 +372,7 @@ impl ClientBuilder {
             )));
         }
         let key = key.trim();
-        if !sendable(key) {
+        if !headers::is_sendable(key) {
             let message = "the API key holds characters that no HTTP header can carry";
             return Err(Error::config(message));
         }
@@ -383,7 +382,7 @@ impl ClientBuilder {
             concat!("warmline/", env!("CARGO_PKG_VERSION")).into(),
         ));
         for (name, value) in self.headers {
-            let name = header_name(&name, &value)?;
+            let name = headers::checked_name(&name, &value)?;
             headers.retain(|(known, _)| *known != name);
             headers.push((name, value));
         }
@@ -430,30 +429,34 @@ impl ClientBuilder {
     }
 }
 
-fn sendable(text: &str) -> bool {
-    text.bytes()
-        .all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
-}
-
-/// A header's name in lower case, where HTTP allows it and the value.
-pub(super) fn header_name(name: &str, value: &str) -> Result<String> {
-    // RFC 9110, section 5.6.2: a token.
-    let in_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    let name_allowed = !name.is_empty() && name.bytes().all(in_token);
-    if name_allowed && sendable(value) {
-        return Ok(name.to_ascii_lowercase());
+impl Client {
+    /// A client to be set up.
+    ///
+    /// ```
+    /// use warmline::{Client, Provider};
+    ///
+    /// let client = Client::builder(Provider::OpenAi)
+    ///     .base_url("http://127.0.0.1:11434/v1")
+    ///     .model("llama3.2")
+    ///     .build()?;
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    pub fn builder(provider: Provider) -> ClientBuilder {
+        ClientBuilder::new(provider)
     }
-    let what = if name_allowed { "value" } else { "name" };
-    // A whole line given for a name holds the value too.
-    let name = quote(name.split(':').next().unwrap_or_default());
-    let message = [
-        "the header ",
-        &name,
-        " has a ",
-        what,
-        " that HTTP does not allow",
-    ];
-    Err(Error::config(message.concat()))
+
+    /// A client as the environment says; see [`ClientBuilder::from_env`].
+    ///
+    /// # Errors
+    /// `Config`, naming the variable, where one cannot be read or the key is missing.
+    ///
+    /// ```no_run
+    /// let client = warmline::Client::from_env()?;
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    pub fn from_env() -> Result<Self> {
+        ClientBuilder::from_env()?.build()
+    }
 }
 
 impl fmt::Debug for ClientBuilder {

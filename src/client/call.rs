@@ -1,45 +1,35 @@
 //! One call: its attempts, from the encoded request to a reply or to the first content of one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
-use super::builder::header_name;
-use super::stream::ActiveStream;
-use super::{Client, Inner};
+use super::active::ActiveStream;
+use super::context::CallContext;
+use super::handle::{Client, Inner};
 use crate::cost::{CostEstimate, RequestFacts, Reservation};
 use crate::error::seconds;
 use crate::provider::{StreamDecoder, decode_error};
 use crate::runtime::{self, Instant};
 use crate::transport::{Body, HttpResponse};
-use crate::{
-    CostTracker, Error, Provider, Reply, Request, Result, TimeoutKind, Timing, headers, trace,
-};
+use crate::{CostTracker, Error, Provider, Reply, Request, Result, TimeoutKind, headers, trace};
 
 /// As much of an error's body as is kept.
 const MAX_ERROR_BODY: usize = 64 << 10;
 /// The largest reply that is taken whole.
 const MAX_BODY: usize = 64 << 20;
 
-/// Cheap to clone: the stream that an attempt becomes goes on with its own.
-#[derive(Clone)]
+/// A call that has not been answered yet.
 pub(super) struct Call {
-    pub(super) client: Arc<Inner>,
+    context: CallContext,
     cost: CostTracker,
+    estimate: Arc<CostEstimate>,
     body: Bytes,
-    /// Besides those of every request, where the body is the caller's own.
+    /// Headers of this call alone, for a body that is the caller's own.
     headers: Vec<(String, String)>,
     stream: bool,
     keep_raw: bool,
-    pub(super) start: Instant,
-    attempts: u32,
-    timing: Timing,
-    span: Span,
-    estimate: Arc<CostEstimate>,
-    /// Of the attempt under way.
-    reservation: Option<Arc<Reservation>>,
 }
 
 /// What an attempt came to.
@@ -71,7 +61,7 @@ impl Call {
     ) -> Result<(Self, bool)> {
         let mut checked = Vec::new();
         for (name, value) in headers {
-            checked.push((header_name(&name, &value)?, value));
+            checked.push((headers::checked_name(&name, &value)?, value));
         }
         let facts = RequestFacts::read(&body)?;
         let streams_openai = client.provider() == Provider::OpenAi && facts.stream;
@@ -102,25 +92,16 @@ impl Call {
         } = client.clone();
         let span = trace::call(client.provider, model, request, &client.endpoint);
         let host = client.endpoint.host();
-        let ask = CostEstimate::new(&cost, client.provider, host, model, facts, body.len())?;
+        let estimate = CostEstimate::new(&cost, client.provider, host, model, facts, body.len())?;
         Ok(Self {
-            client,
+            context: CallContext::new(client, span),
             cost,
+            estimate: Arc::new(estimate),
             body,
             headers: Vec::new(),
             stream: facts.stream,
             keep_raw: false,
-            start: Instant::now(),
-            attempts: 0,
-            timing: Timing::default(),
-            span,
-            estimate: Arc::new(ask),
-            reservation: None,
         })
-    }
-
-    pub(super) fn attempts_made(&self) -> u32 {
-        self.attempts
     }
 
     /// Tries until there is an answer, or no sense in trying.
@@ -129,9 +110,9 @@ impl Call {
     }
 
     async fn within_deadline(mut self) -> Result<Outcome> {
-        self.start = Instant::now();
-        let span = self.span.clone();
-        let deadline = self.client.deadline;
+        self.context.start = Instant::now();
+        let span = self.context.span.clone();
+        let deadline = self.context.client.deadline;
         async move {
             match deadline {
                 None => self.attempts().await,
@@ -139,7 +120,7 @@ impl Call {
                     let attempts = runtime::timeout(deadline, self.attempts()).await;
                     attempts.unwrap_or_else(|| {
                         let error = Error::timeout(TimeoutKind::Deadline, deadline);
-                        Err(self.fail(error))
+                        Err(self.context.fail(error))
                     })
                 }
             }
@@ -151,33 +132,33 @@ impl Call {
     async fn attempts(&mut self) -> Result<Outcome> {
         loop {
             let reserved = Reservation::make(&self.cost, &self.estimate).await;
-            self.reservation = match reserved {
+            self.context.reservation = match reserved {
                 Ok(reservation) => Some(Arc::new(reservation)),
-                Err(error) => return Err(self.fail(error)),
+                Err(error) => return Err(self.context.fail(error)),
             };
-            self.attempts += 1;
+            self.context.attempts += 1;
             let error = match self.attempt().await {
                 Ok(answer) => {
-                    self.client.retry_budget.succeeded();
+                    self.context.client.retry_budget.succeeded();
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
-            self.reservation = None;
-            let retries = self.attempts - 1;
-            let decision = self.client.retry.decide(
+            self.context.reservation = None;
+            let retries = self.context.attempts - 1;
+            let decision = self.context.client.retry.decide(
                 retries,
                 &error,
-                &self.client.retry_budget,
+                &self.context.client.retry_budget,
                 runtime::random(),
             );
             let delay = match decision {
                 Ok(delay) => delay,
-                Err(None) => return Err(self.fail(error)),
-                Err(Some(reason)) => return Err(self.fail(error.with_reason(&reason))),
+                Err(None) => return Err(self.context.fail(error)),
+                Err(Some(reason)) => return Err(self.context.fail(error.with_reason(&reason))),
             };
-            if let Some(deadline) = self.client.deadline
-                && self.start.elapsed().saturating_add(delay) >= deadline
+            if let Some(deadline) = self.context.client.deadline
+                && self.context.start.elapsed().saturating_add(delay) >= deadline
             {
                 let deadline = seconds(deadline);
                 let reason = [
@@ -186,34 +167,34 @@ impl Call {
                     " leaves no time to try again",
                 ]
                 .concat();
-                return Err(self.fail(error.with_reason(&reason)));
+                return Err(self.context.fail(error.with_reason(&reason)));
             }
-            let error = error.redacted(&self.client.key);
-            tracing::warn!(attempt = self.attempts, ?delay, %error, "trying again");
+            let error = error.redacted(&self.context.client.key);
+            tracing::warn!(attempt = self.context.attempts, ?delay, %error, "trying again");
             runtime::sleep(delay).await;
         }
     }
 
     async fn attempt(&mut self) -> Result<Outcome> {
-        let client = self.client.clone();
+        let client = self.context.client.clone();
         let HttpResponse {
             status,
             headers,
             mut body,
         } = {
-            let reservation = self.reservation.clone();
+            let reservation = self.context.reservation.clone();
             let sent = move || {
                 if let Some(reservation) = &reservation {
                     reservation.sent();
                 }
             };
-            let timing = &mut self.timing;
+            let timing = &mut self.context.timing;
             let headers = &self.headers;
             let sending = client.transport.send(&self.body, headers, timing, &sent);
             sending.await?
         };
         if !(200..300).contains(&status) {
-            if let Some(reservation) = &self.reservation {
+            if let Some(reservation) = &self.context.reservation {
                 reservation.refused();
             }
             // A body that breaks off is still worth what came of it.
@@ -227,23 +208,23 @@ impl Call {
             && !content_type.starts_with("text/html")
         {
             let decoder = StreamDecoder::new(client.provider, headers, self.keep_raw);
-            let mut live = ActiveStream::new(self.clone(), decoder, body);
+            let mut live = ActiveStream::new(self.context.clone(), decoder, body);
             live.read_until_first_content().await?;
             return Ok(Outcome::Stream(Box::new(live)));
         }
-        self.timing.time_to_first_token = self.start.elapsed();
+        self.context.timing.time_to_first_token = self.context.start.elapsed();
         let (whole, failed) = self.read(&mut body, MAX_BODY).await;
         if let Some(error) = failed {
             return Err(error);
         }
         let mut reply = client.provider.decode(headers, whole)?;
-        self.complete(&mut reply);
+        self.context.complete(&mut reply);
         Ok(Outcome::Reply(Box::new(reply)))
     }
 
     /// The body as far as it comes, and why it came no further.
     async fn read(&self, body: &mut Body, at_most: usize) -> (Bytes, Option<Error>) {
-        let timeout = self.client.timeout;
+        let timeout = self.context.client.timeout;
         let mut whole = Bytes::new();
         let mut more = Vec::new();
         let failed = loop {
@@ -271,34 +252,24 @@ impl Call {
         };
         (if more.is_empty() { whole } else { more.into() }, failed)
     }
+}
 
-    pub(super) fn record_first_token(&mut self) {
-        if self.timing.time_to_first_token.is_zero() {
-            self.timing.time_to_first_token = self.start.elapsed();
+impl Client {
+    /// Asks, and waits for the whole reply. Dropping the future cancels the call and frees its place.
+    ///
+    /// # Errors
+    /// Of every kind but `Cancelled`; see [`ErrorKind`](crate::ErrorKind).
+    ///
+    /// ```no_run
+    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// println!("{}", client.chat("Hello").await?.text());
+    /// # Ok(()) }
+    /// ```
+    pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
+        let call = Call::new(self, &request.into(), false)?;
+        match call.run().await? {
+            Outcome::Reply(reply) => Ok(*reply),
+            Outcome::Stream(live) => live.into_reply().await,
         }
-    }
-
-    /// Adds what only the call knows.
-    pub(super) fn complete(&mut self, reply: &mut Reply) {
-        self.timing.total = self.start.elapsed();
-        if self.timing.time_to_first_token == Duration::ZERO {
-            self.timing.time_to_first_token = self.timing.total;
-        }
-        reply.attempts = self.attempts;
-        reply.timing = self.timing;
-        if let Some(reservation) = self.reservation.take() {
-            reservation.settle(reply);
-        }
-        trace::replied(&self.span, reply);
-    }
-
-    /// The error as the caller sees it.
-    pub(super) fn fail(&self, error: Error) -> Error {
-        let error = error
-            .with_provider(self.client.provider)
-            .with_attempts(self.attempts)
-            .redacted(&self.client.key);
-        trace::failed(&self.span, &error);
-        error
     }
 }

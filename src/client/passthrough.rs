@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::active::ActiveStream;
 use super::call::{Call, Outcome};
-use super::stream::ActiveStream;
-use super::{Client, Result};
+use super::handle::Client;
 use crate::framing::sse;
 use crate::json::{Reader, Stopped};
-use crate::{Error, Reply, StreamEvent};
+use crate::{Error, Reply, Result, StreamEvent};
 
 /// A reply in its provider's dialect, byte for byte as it comes. Dropped before its end, it is aborted.
 ///

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use same_file::Handle;
 
 use self::lines::{First, Header};
-use super::books::{LedgerState, OpenReservation};
+use super::ledger_state::{LedgerState, OpenReservation};
 use super::reservation::random_id;
 use super::{Budget, BudgetExceeded, Ledger, Settlement, Usd};
 use crate::runtime::{self, BoxFuture};
@@ -59,7 +59,7 @@ struct Log {
     lines: usize,
     /// How many there were when a rewrite failed.
     lines_at_failure: usize,
-    books: LedgerState,
+    state: LedgerState,
     /// What has happened to the file, if it can no longer be used.
     lost: Option<&'static str>,
 }
@@ -84,7 +84,7 @@ impl FileLedger {
         Ok(Self { path, log })
     }
 
-    /// Does something with the books as they are now, while nobody else does.
+    /// Does something with the state as they are now, while nobody else does.
     fn with<T>(&self, f: impl FnOnce(&mut Log, SystemTime) -> Result<T>) -> Result<T> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.lock(&self.path)?;
@@ -141,7 +141,7 @@ impl Log {
             read,
             lines: 0,
             lines_at_failure: 0,
-            books: LedgerState::default(),
+            state: LedgerState::default(),
             lost: None,
         }
     }
@@ -217,14 +217,14 @@ impl Log {
                     cut.map_err(|e| failed("mended", path, e))?;
                     break;
                 }
-                let change = whole.and_then(|whole| lines::apply(&mut self.books, whole, now));
+                let change = whole.and_then(|whole| lines::apply(&mut self.state, whole, now));
                 change.ok_or_else(|| damaged(path, self.read))?;
                 self.read += line.len() as u64;
                 self.lines += 1;
             }
         }
-        self.books.expire(now);
-        let long = self.lines > self.lines_at_failure + LONG + 2 * self.books.len();
+        self.state.expire(now);
+        let long = self.lines > self.lines_at_failure + LONG + 2 * self.state.len();
         if long && let Err(error) = self.rewrite(path) {
             // The log can still be used as it is.
             self.lines_at_failure = self.lines;
@@ -240,7 +240,7 @@ impl Log {
             ..self.header
         };
         let mut text = header.line();
-        text.extend(lines::sums(&self.books));
+        text.extend(lines::sums(&self.state));
         // A link stays one. No other file has this name, as the id is random.
         let path = std::fs::canonicalize(path)?;
         let mut beside = path.clone().into_os_string();
@@ -258,10 +258,10 @@ impl Log {
             Handle::from_file(file)
         };
         let file = written().inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
-        let books = std::mem::take(&mut self.books);
+        let state = std::mem::take(&mut self.state);
         *self = Self {
-            lines: books.len(),
-            books,
+            lines: state.len(),
+            state,
             ..Self::new(file, header, text.len() as u64)
         };
         Ok(())
@@ -284,13 +284,13 @@ impl Ledger for FileLedger {
         amount: Usd,
     ) -> BoxFuture<'a, Result<Result<(), BudgetExceeded>>> {
         let reserved = self.with(|log, now| {
-            match log.books.check(id, budgets, amount, now) {
+            match log.state.check(id, budgets, amount, now) {
                 Err(denied) => return Ok(Err(denied)),
                 Ok(false) => {}
                 Ok(true) => {
                     let open = OpenReservation::new(budgets, amount, now);
                     log.append(&lines::reservation(id, &open), &self.path)?;
-                    log.books.open(id, open);
+                    log.state.open(id, open);
                 }
             }
             Ok(Ok(()))
@@ -300,17 +300,17 @@ impl Ledger for FileLedger {
 
     fn settle(&self, id: u64, amount: Usd) -> Settlement {
         Settlement::Done(self.with(|log, now| {
-            if !log.books.is_open(id) {
+            if !log.state.is_open(id) {
                 return Ok(Vec::new());
             }
             log.append(&lines::settlement(id, amount), &self.path)?;
-            let spent = log.books.settle(id, amount, now);
+            let spent = log.state.settle(id, amount, now);
             Ok(spent.unwrap_or_default())
         }))
     }
 
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        let state = self.with(|log, now| Ok(log.books.state(budget, now)));
+        let state = self.with(|log, now| Ok(log.state.state(budget, now)));
         Box::pin(std::future::ready(state))
     }
 }

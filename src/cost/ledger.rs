@@ -1,10 +1,6 @@
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
-
 use super::Usd;
-use super::books::{LedgerState, OpenReservation};
 use crate::json::quote;
-use crate::runtime::{self, BoxFuture, MaybeSend, MaybeSync};
+use crate::runtime::{BoxFuture, MaybeSend, MaybeSync};
 use crate::{Error, Result};
 
 /// A limit on what is spent in a calendar month (UTC), under a name that those who share it have in common.
@@ -127,49 +123,4 @@ pub enum Settlement {
     Done(Result<Vec<Usd>>),
     /// A remote ledger has yet to answer; a thread in the background awaits it, so that the call's caller need not.
     Pending(BoxFuture<'static, Result<Vec<Usd>>>),
-}
-
-/// The ledger of one process, which begins empty.
-///
-/// ```
-/// let ledger = warmline::MemoryLedger::default();
-/// ```
-#[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<LedgerState>);
-
-impl MemoryLedger {
-    fn with<T>(&self, f: impl FnOnce(&mut LedgerState, SystemTime) -> T) -> T {
-        // Whoever panicked cannot have left a sum half made.
-        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = runtime::wall_clock();
-        books.expire(now);
-        f(&mut books, now)
-    }
-}
-
-impl Ledger for MemoryLedger {
-    fn reserve<'a>(
-        &'a self,
-        id: u64,
-        budgets: &'a [Budget],
-        amount: Usd,
-    ) -> BoxFuture<'a, Result<Result<(), BudgetExceeded>>> {
-        let reserved = self.with(|books, now| {
-            if books.check(id, budgets, amount, now)? {
-                books.open(id, OpenReservation::new(budgets, amount, now));
-            }
-            Ok(())
-        });
-        Box::pin(std::future::ready(Ok(reserved)))
-    }
-
-    fn settle(&self, id: u64, amount: Usd) -> Settlement {
-        let spent = self.with(|books, now| books.settle(id, amount, now));
-        Settlement::Done(Ok(spent.unwrap_or_default()))
-    }
-
-    fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        let state = self.with(|books, now| books.state(budget, now));
-        Box::pin(std::future::ready(Ok(state)))
-    }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::tracker::ReservationState;
 use super::{Cost, CostEstimate, CostTracker, Usd};
 use crate::{ErrorKind, Reply, Result, runtime};
 
@@ -10,21 +11,9 @@ pub(crate) struct Reservation {
     tracker: CostTracker,
     estimate: Arc<CostEstimate>,
     id: u64,
-    hold: ReservationState,
+    state: ReservationState,
     sent: AtomicBool,
     settled: AtomicBool,
-}
-
-/// What the ledger holds for an attempt.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReservationState {
-    /// There is no budget.
-    Nothing,
-    /// It has been asked, and has not answered.
-    Asked,
-    Reserved,
-    /// It could not be reached, and is owed what the attempt costs.
-    Owing,
 }
 
 impl Reservation {
@@ -35,13 +24,13 @@ impl Reservation {
             tracker: tracker.clone(),
             estimate: estimate.clone(),
             id: random_id(),
-            hold: ReservationState::Asked,
+            state: ReservationState::Requested,
             sent: AtomicBool::new(false),
             settled: AtomicBool::new(false),
         };
         let held = tracker.reserve(reservation.id, estimate.max_cost).await;
         match &held {
-            Ok(hold) => reservation.hold = *hold,
+            Ok(state) => reservation.state = *state,
             // A ledger that refuses holds nothing that is to be given back.
             Err(error) => {
                 let refused = matches!(error.kind(), ErrorKind::BudgetExceeded { .. });
@@ -82,8 +71,9 @@ impl Reservation {
     }
 
     fn end(&self, cost: Cost, reply: Option<&Reply>) {
+        let called = (self.estimate.provider, self.estimate.model.as_str());
         self.tracker
-            .settle(&self.estimate, self.id, self.hold, cost, reply);
+            .settle(called, self.id, self.state, cost, reply);
     }
 }
 
@@ -92,7 +82,7 @@ impl Drop for Reservation {
         if *self.settled.get_mut() {
             return;
         }
-        if self.hold == ReservationState::Asked {
+        if self.state == ReservationState::Requested {
             return self.tracker.release(self.id);
         }
         let usd = match *self.sent.get_mut() {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Usd;
-use super::books::Month;
+use super::ledger_state::Month;
 use crate::{Provider, Usage};
 
 /// The most models that are summed up by themselves in a month. Callers of a gateway choose the names.

@@ -1,15 +1,13 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
-
-use super::books::Month;
+use super::ledger_state::Month;
 use super::outbox::Outbox;
-use super::reservation::ReservationState;
-use super::totals::{ModelSpend, Totals};
-use super::{Budget, BudgetExceeded, Cost, CostEstimate, Ledger, MemoryLedger, Price, Usd};
+use super::spend::{BudgetAlert, BudgetSpend, Spend};
+use super::totals::Totals;
+use super::{Budget, BudgetExceeded, Cost, Ledger, MemoryLedger, Price, Usd};
 use crate::runtime::{self, MaybeSend, MaybeSync};
-use crate::{Error, ErrorKind, Reply, Result};
+use crate::{Error, ErrorKind, Provider, Reply, Result};
 
 /// Follows what calls cost, and holds them to budgets. Cheap to clone; clones, and the clients that are built with them, share
 /// everything.
@@ -30,6 +28,19 @@ pub struct CostTracker {
     outbox: Outbox,
 }
 
+/// What the ledger holds for an attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReservationState {
+    /// Nothing: there is no budget.
+    Unlimited,
+    /// Unknown: the ledger has not answered yet.
+    Requested,
+    /// The attempt's maximum cost.
+    Reserved,
+    /// Nothing: the ledger could not be reached, and will be charged when it can be.
+    Unreserved,
+}
+
 #[derive(Clone)]
 struct Settings {
     budgets: Vec<Budget>,
@@ -48,102 +59,6 @@ trait OnAlert: MaybeSend + MaybeSync {
 impl<F: Fn(&BudgetAlert) + MaybeSend + MaybeSync> OnAlert for F {
     fn tell(&self, alert: &BudgetAlert) {
         self(alert);
-    }
-}
-
-/// A budget as it stands.
-///
-/// ```no_run
-/// # fn demo(budget: warmline::BudgetSpend) {
-/// println!("{} of {}", budget.spent, budget.limit);
-/// # }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct BudgetSpend {
-    /// Its name.
-    pub name: String,
-    /// Its limit.
-    pub limit: Usd,
-    /// What is spent of it this month, by all who share the ledger.
-    pub spent: Usd,
-    /// What calls under way have put aside.
-    pub reserved: Usd,
-}
-
-/// What was spent this month (UTC).
-///
-/// ```no_run
-/// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-/// println!("${} in {}", client.cost_tracker().spend().await?.total, "this month");
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Spend {
-    /// The month, as `2026-11`.
-    pub month: String,
-    /// The cost of this tracker's calls.
-    pub total: Usd,
-    /// By provider and model, at most 1,000 of them and `other` for each provider.
-    pub models: Vec<ModelSpend>,
-    /// The budgets, with what others who share the ledger have spent.
-    pub budgets: Vec<BudgetSpend>,
-    /// What the ledger could not be told yet, and so is not in `budgets`.
-    pub unsettled: Usd,
-}
-
-/// A budget has passed one of its thresholds.
-///
-/// ```
-/// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{alert}"));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct BudgetAlert {
-    /// The budget's name.
-    pub budget: String,
-    /// The threshold that was passed, in percent.
-    pub percent: u8,
-    /// What is spent.
-    pub spent: Usd,
-    /// The limit.
-    pub limit: Usd,
-}
-
-impl BudgetAlert {
-    /// What was seen.
-    ///
-    /// ```
-    /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.summary()));
-    /// ```
-    pub fn summary(&self) -> String {
-        let Self {
-            budget,
-            percent,
-            spent,
-            limit,
-        } = self;
-        format!("the budget {budget} is spent to {percent} %, ${spent} of ${limit}")
-    }
-
-    /// What to change.
-    ///
-    /// ```
-    /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.hint()));
-    /// ```
-    pub fn hint(&self) -> &'static str {
-        if self.percent < 100 {
-            "raise it (LLM_BUDGET_LIMIT), or see by model what spends it"
-        } else {
-            "raise it (LLM_BUDGET_LIMIT), or wait for next month: until then calls are refused"
-        }
-    }
-}
-
-impl fmt::Display for BudgetAlert {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.summary(), self.hint())
     }
 }
 
@@ -344,7 +259,7 @@ impl CostTracker {
     /// `BudgetExceeded`, or that the ledger cannot be reached.
     pub(super) async fn reserve(&self, id: u64, max_cost: Usd) -> Result<ReservationState> {
         if !self.has_budget() {
-            return Ok(ReservationState::Nothing);
+            return Ok(ReservationState::Unlimited);
         }
         let reserved = self
             .outbox
@@ -360,7 +275,7 @@ impl CostTracker {
             Err(error) if self.settings.fail_open => {
                 tracing::warn!(%error, "a call goes ahead without its ledger, and owes what it costs");
                 self.outbox.proceed_unreserved();
-                return Ok(ReservationState::Owing);
+                return Ok(ReservationState::Unreserved);
             }
             Err(error) => return Err(error),
         };
@@ -394,15 +309,15 @@ impl CostTracker {
     /// A reply, or the lack of one, and what it costs.
     pub(super) fn settle(
         &self,
-        estimate: &CostEstimate,
+        (provider, model): (Provider, &str),
         id: u64,
-        hold: ReservationState,
+        state: ReservationState,
         cost: Cost,
         reply: Option<&Reply>,
     ) {
-        self.settings.count(estimate, cost, reply);
-        let charge_to = (hold == ReservationState::Owing).then_some(&*self.settings.budgets);
-        if hold != ReservationState::Nothing {
+        self.settings.count(provider, model, cost, reply);
+        let charge_to = (state == ReservationState::Unreserved).then_some(&*self.settings.budgets);
+        if state != ReservationState::Unlimited {
             let settings = self.settings.clone();
             let told = move |spent: &[Usd]| settings.alert(spent);
             self.outbox.settle(id, cost.usd, charge_to, told);
@@ -423,9 +338,9 @@ impl Settings {
         f(month, &mut totals)
     }
 
-    fn count(&self, estimate: &CostEstimate, cost: Cost, reply: Option<&Reply>) {
+    fn count(&self, provider: Provider, model: &str, cost: Cost, reply: Option<&Reply>) {
         self.with_totals(|_, totals| {
-            let model = totals.of(estimate.provider, &estimate.model);
+            let model = totals.of(provider, model);
             model.calls += 1;
             model.cost = model.cost + cost.usd;
             model.estimated |= cost.estimated;

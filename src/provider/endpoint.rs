@@ -13,7 +13,6 @@ pub(crate) struct Endpoint {
     pub(crate) is_first_party: bool,
 }
 
-#[cfg_attr(target_family = "wasm", allow(dead_code))]
 impl Endpoint {
     /// The provider's path below a base URL.
     pub(crate) fn new(provider: Provider, base: &str) -> Result<Self> {
@@ -84,10 +83,6 @@ impl Endpoint {
             origin: scheme.len() + "://".len() + authority.len(),
             is_first_party: false,
         })
-    }
-
-    pub(crate) fn is_https(&self) -> bool {
-        self.scheme == "https".len()
     }
 
     /// Scheme, host and port.

@@ -7,6 +7,12 @@ macro_rules! native_only {
 }
 pub(crate) use native_only;
 
+/// Items that exist on WebAssembly only.
+macro_rules! wasm_only {
+    ($($item:item)*) => { $(#[cfg(target_family = "wasm")] $item)* };
+}
+pub(crate) use wasm_only;
+
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
         mod wasm;

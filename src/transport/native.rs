@@ -62,7 +62,7 @@ impl Transport {
                 options.alerts.clone(),
             ),
             connector: Connector::new(endpoint, &absolute_form, &options)?,
-            https: endpoint.is_https(),
+            https: absolute_form.scheme_str() == Some("https"),
             host: HeaderValue::try_from(endpoint.authority()).map_err(|e| unusable(e.into()))?,
             origin_form: uri(endpoint.path())?,
             absolute_form,

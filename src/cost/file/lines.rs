@@ -10,7 +10,7 @@
 
 use std::time::SystemTime;
 
-use super::super::books::{LedgerState, Month, OpenReservation};
+use super::super::ledger_state::{LedgerState, Month, OpenReservation};
 use crate::Usd;
 
 const MAGIC: &str = "warmline-ledger";
@@ -98,20 +98,20 @@ pub(super) fn settlement(id: u64, amount: Usd) -> String {
     line(&format!("S {id:x} {}", amount.pico()))
 }
 
-/// All that the books hold.
-pub(super) fn sums(books: &LedgerState) -> impl Iterator<Item = String> {
-    let months = books.accounts.iter();
+/// All that the state hold.
+pub(super) fn sums(state: &LedgerState) -> impl Iterator<Item = String> {
+    let months = state.accounts.iter();
     let spent = months.flat_map(|(month, accounts)| {
         accounts.iter().map(|(name, account)| {
             let spent = account.spent.pico();
             line(&format!("T {} {name} {spent}", month.0))
         })
     });
-    spent.chain(books.all_open().map(|(id, open)| reservation(id, open)))
+    spent.chain(state.all_open().map(|(id, open)| reservation(id, open)))
 }
 
 /// Makes the change that a line without its newline records; none if the line is damaged.
-pub(super) fn apply(books: &mut LedgerState, line: &[u8], now: SystemTime) -> Option<()> {
+pub(super) fn apply(state: &mut LedgerState, line: &[u8], now: SystemTime) -> Option<()> {
     let mut fields = checked(line)?.split(' ');
     let kind = fields.next()?;
     let mut next = || fields.next();
@@ -124,16 +124,16 @@ pub(super) fn apply(books: &mut LedgerState, line: &[u8], now: SystemTime) -> Op
                 amount: Usd::from_pico(next()?.parse().ok()?),
                 budgets: next()?.split(',').map(str::to_owned).collect(),
             };
-            books.open(id, open);
+            state.open(id, open);
         }
         "S" => {
             let id = u64::from_str_radix(next()?, 16).ok()?;
             // One that had expired for the reader was settled in time by its holder's clock, or never.
-            books.settle(id, Usd::from_pico(next()?.parse().ok()?), now);
+            state.settle(id, Usd::from_pico(next()?.parse().ok()?), now);
         }
         "T" => {
             let (month, name) = (Month(next()?.parse().ok()?), next()?);
-            books.account(month, name).spent = Usd::from_pico(next()?.parse().ok()?);
+            state.account(month, name).spent = Usd::from_pico(next()?.parse().ok()?);
         }
         _ => return None,
     }

@@ -6,7 +6,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisError, Script};
 use tokio::sync::Mutex;
 
-use super::{NAME, keys, script};
+use super::script::{NAME, keys, script};
 use crate::cost::remote::LedgerTransport;
 use crate::runtime::BoxFuture;
 use crate::{Error, ErrorKind, Result};

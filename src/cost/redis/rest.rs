@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{NAME, keys, script};
+use super::script::{NAME, keys, script};
 use crate::cost::remote::LedgerTransport;
 use crate::json::{Reader, Stopped, Writer, quote};
 use crate::pool::Alerts;

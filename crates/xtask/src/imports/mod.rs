@@ -21,7 +21,9 @@ use crate::workspace::{Result, root};
 /// The modules of the crate `warmline` from the bottom to the top. A module imports from its own layer and from
 /// those below it.
 const LAYERS: [&[&str]; 5] = [
-    &["runtime", "error", "framing", "chat", "json"],
+    &[
+        "runtime", "error", "framing", "chat", "json", "headers", "usd",
+    ],
     &[
         "retry",
         "trace",

@@ -1,0 +1,65 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Span;
+
+use super::handle::Inner;
+use crate::cost::Reservation;
+use crate::runtime::Instant;
+use crate::{Error, Reply, Timing, trace};
+
+/// What a call and the stream that it becomes both need: the client, the attempts so far, and what they cost in time and
+/// money. It is cheap to clone.
+#[derive(Clone)]
+pub(super) struct CallContext {
+    pub(super) client: Arc<Inner>,
+    pub(super) start: Instant,
+    pub(super) attempts: u32,
+    pub(super) timing: Timing,
+    pub(super) span: Span,
+    /// The reservation of the current attempt.
+    pub(super) reservation: Option<Arc<Reservation>>,
+}
+
+impl CallContext {
+    pub(super) fn new(client: Arc<Inner>, span: Span) -> Self {
+        Self {
+            client,
+            start: Instant::now(),
+            attempts: 0,
+            timing: Timing::default(),
+            span,
+            reservation: None,
+        }
+    }
+
+    pub(super) fn record_first_token(&mut self) {
+        if self.timing.time_to_first_token.is_zero() {
+            self.timing.time_to_first_token = self.start.elapsed();
+        }
+    }
+
+    /// Adds to a reply what only the call knows, and settles its reservation.
+    pub(super) fn complete(&mut self, reply: &mut Reply) {
+        self.timing.total = self.start.elapsed();
+        if self.timing.time_to_first_token == Duration::ZERO {
+            self.timing.time_to_first_token = self.timing.total;
+        }
+        reply.attempts = self.attempts;
+        reply.timing = self.timing;
+        if let Some(reservation) = self.reservation.take() {
+            reservation.settle(reply);
+        }
+        trace::replied(&self.span, reply);
+    }
+
+    /// Returns the error as the caller sees it.
+    pub(super) fn fail(&self, error: Error) -> Error {
+        let error = error
+            .with_provider(self.client.provider)
+            .with_attempts(self.attempts)
+            .redacted(&self.client.key);
+        trace::failed(&self.span, &error);
+        error
+    }
+}
