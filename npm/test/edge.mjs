@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { createRequire } from "node:module";
 import { results, test } from "./outcomes.mjs";
-import { equal } from "./suite.js";
+import { equal } from "./expect.js";
 
 const [tools, sim] = process.argv.slice(2);
 const require = createRequire(resolve(tools, "package.json"));

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { promisify } from "node:util";
 import { RedisLedger } from "warmline/redis";
 import { startWorker } from "./miniflare.mjs";
-import { equal } from "./suite.js";
+import { equal } from "./expect.js";
 import { check, results, test } from "./outcomes.mjs";
 
 const [tools, sim, native] = process.argv.slice(2);

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
-import { equal } from "./suite.js";
+import { equal } from "./expect.js";
 import { check, results, serve, test } from "./outcomes.mjs";
 
 const [tools, sim, native] = process.argv.slice(2);

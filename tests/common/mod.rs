@@ -53,3 +53,17 @@ pub async fn settles(client: &Client, expected: &str) {
         assert_eq!(client.stats().to_string(), expected);
     }
 }
+
+/// The pool's line.
+pub fn line(client: &Client) -> String {
+    client.stats().to_string()
+}
+
+/// Starts a call.
+pub fn call(
+    client: &Client,
+    scenario: &'static str,
+) -> tokio::task::JoinHandle<warmline::Result<warmline::Reply>> {
+    let client = client.clone();
+    tokio::spawn(async move { client.chat(ask(scenario)).await })
+}

@@ -1,0 +1,165 @@
+// Runs one case of tests/vectors through a fetch that answers as the case says.
+import { check, equal } from "./expect.js";
+
+const encoder = new TextEncoder();
+
+export async function runVector({ Warmline }, vector) {
+  const nothing = { status: 400, headers: {} };
+  const response = vector.response ?? nothing;
+  const whole = chunksOf(response);
+  const cuts = [whole];
+  if (vector.stream && vector.response) {
+    const bytes = concat(whole);
+    cuts.push([...bytes].map((byte) => Uint8Array.of(byte)), [bytes]);
+  }
+  for (const chunks of cuts) {
+    const arrived = [];
+    const llm = new Warmline({
+      provider: vector.provider,
+      apiKey: "test-key",
+      baseUrl: vector.provider === "openai" ? "http://vectors.invalid/v1" : "http://vectors.invalid",
+      maxRetries: 0,
+      dangerouslyAllowBrowser: true,
+      fetch: async (url, init) => {
+        arrived.push({ url, headers: init.headers, body: JSON.parse(new TextDecoder().decode(init.body)) });
+        return answer(response, chunks);
+      },
+    });
+    const outcome = { events: [] };
+    try {
+      const request = camelRequest(vector.request);
+      if (vector.stream) {
+        for await (const event of llm.stream(request)) {
+          outcome.events.push(snakeEvent(event));
+          if (event.type === "done") outcome.cost = event.reply.cost;
+          if (event.type === "done") outcome.reply = snakeReply(event.reply);
+        }
+      } else {
+        const reply = await llm.chat(request);
+        outcome.cost = reply.cost;
+        outcome.reply = snakeReply(reply);
+      }
+    } catch (error) {
+      outcome.error = error;
+    }
+    compare(vector, outcome, arrived.at(-1));
+    llm.close();
+  }
+}
+
+function chunksOf({ body, chunks = [] }) {
+  if (body === undefined || body === null) return chunks.map((chunk) => encoder.encode(chunk));
+  return [encoder.encode(typeof body === "string" ? body : JSON.stringify(body))];
+}
+
+function concat(chunks) {
+  const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
+function answer({ status, headers }, chunks) {
+  const left = chunks.filter((chunk) => chunk.length > 0);
+  const body = new ReadableStream({
+    pull(controller) {
+      const chunk = left.shift();
+      if (chunk) controller.enqueue(chunk);
+      else controller.close();
+    },
+  });
+  return new Response(body, { status, headers });
+}
+
+function compare(vector, outcome, arrived) {
+  const { sent, error: failure } = vector;
+  if (sent) {
+    check(arrived, `nothing was sent: ${outcome.error}`);
+    check(new URL(arrived.url).pathname === sent.path, `the path is ${arrived.url}`);
+    equal(sorted(arrived.body), sorted(sent.body), "the body");
+    for (const [name, value] of Object.entries(sent.headers ?? {})) equal(arrived.headers[name], value, name);
+    return;
+  }
+  if (!failure && outcome.error) throw outcome.error;
+  if (failure) {
+    const { error } = outcome;
+    check(error, "it did not fail");
+    const { says, ...fields } = failure;
+    const actual = {
+      kind: error.kind,
+      status: error.status ?? null,
+      code: error.code ?? null,
+      request_id: error.requestId ?? null,
+      retry_after_ms: error.retryAfterMs ?? null,
+    };
+    within(fields, actual, "error");
+    check(!says || error.message.includes(says), `the error does not say ${JSON.stringify(says)}: ${error.message}`);
+  }
+  if (vector.events) within(vector.events, outcome.events, "events");
+  if (vector.reply) within(vector.reply, outcome.reply, "reply");
+  if (vector.cost) within(vector.cost, outcome.cost, "cost");
+}
+
+/** Objects may have more fields than expected, lists must be as long. */
+function within(expected, actual, at) {
+  if (Array.isArray(expected)) {
+    check(Array.isArray(actual) && actual.length === expected.length, `${at} is ${JSON.stringify(actual)} and not ${JSON.stringify(expected)}`);
+    expected.forEach((value, i) => within(value, actual[i], `${at}[${i}]`));
+  } else if (expected !== null && typeof expected === "object") {
+    for (const [name, value] of Object.entries(expected)) within(value, actual?.[name], `${at}.${name}`);
+  } else {
+    equal(actual ?? null, expected, at);
+  }
+}
+
+function sorted(value) {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, sorted(v)]));
+}
+
+const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+function camelRequest({ response_format, tools, ...request }) {
+  const result = {};
+  for (const [name, value] of Object.entries(request)) result[camel(name)] = value;
+  if (request.system) result.system = camelParts(request.system);
+  result.messages = request.messages.map((message) => ({ ...message, content: camelParts(message.content) }));
+  if (response_format) result.output = { name: response_format.name, jsonSchema: response_format.schema };
+  if (tools) result.tools = tools.map(({ input_schema, cache_control, ...tool }) => ({ ...tool, input: input_schema, cacheControl: cache_control }));
+  if (request.reasoning) result.reasoning = { effort: request.reasoning.effort, budgetTokens: request.reasoning.budget_tokens };
+  return result;
+}
+
+function camelParts(content) {
+  if (typeof content === "string") return content;
+  return content.map(({ source, tool_use_id, is_error, cache_control, ...part }) => {
+    if (cache_control) part.cacheControl = cache_control;
+    if (source?.type === "base64") Object.assign(part, { [part.type]: bytesOf(source.data), mediaType: source.media_type });
+    if (source?.type === "url") part[part.type] = new URL(source.url);
+    if (source?.type === "text") Object.assign(part, { [part.type]: source.text, mediaType: "text/plain" });
+    if (tool_use_id) Object.assign(part, { toolUseId: tool_use_id, isError: is_error, content: camelParts(part.content) });
+    if (part.type === "tool_use") part.argumentsText = part.arguments;
+    return part;
+  });
+}
+
+export const bytesOf = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+
+function snakeEvent(event) {
+  if (event.type === "tool_call") return { ...event, arguments: event.argumentsText };
+  return event.type === "done" ? { ...event, reply: snakeReply(event.reply) } : event;
+}
+
+function snakeReply(reply) {
+  const result = {};
+  for (const [name, value] of Object.entries(reply)) result[snake(name)] = value;
+  result.usage = {};
+  for (const [name, value] of Object.entries(reply.usage)) result.usage[snake(name).replace("1h", "_1h")] = value;
+  result.content = reply.content.map((part) => (part.type === "tool_use" ? { ...part, arguments: part.argumentsText } : part));
+  return result;
+}

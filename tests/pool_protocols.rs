@@ -1,0 +1,152 @@
+//! The pool over TLS, over HTTP/2 and on a slow network.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{ask, builder, limits, line, settles, sim};
+use tokio::task::JoinSet;
+use warmline::{ErrorKind, HttpVersion, RetryPolicy};
+use warmline_sim::{Config, Sim};
+
+#[tokio::test]
+async fn over_tls_the_same_with_resumed_sessions() {
+    let sim = Sim::start(Config {
+        tls: true,
+        ..Config::default()
+    })
+    .await
+    .unwrap();
+    let client = builder(&sim)
+        .root_certificate(sim.certificate().unwrap())
+        .build()
+        .unwrap();
+    client.chat(ask("tokens=1")).await.unwrap();
+    client.stream(ask("tokens=1")).into_reply().await.unwrap();
+    settles(
+        &client,
+        "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
+    )
+    .await;
+    assert_eq!(client.warm_up(4).await.unwrap(), 4);
+    let theirs = sim.wait_until(|s| s.open == 5 && s.tls == 5).await;
+    assert_eq!(theirs.requests_per_connection[0], 2);
+    assert!(theirs.tls_resumed >= 1, "{theirs:?}");
+    drop(client);
+    sim.wait_until(|s| s.open == 0).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_a_connect_error_that_says_so() {
+    let sim = Sim::start(Config {
+        tls: true,
+        ..Config::default()
+    })
+    .await
+    .unwrap();
+    let client = builder(&sim).retry(RetryPolicy::never()).build().unwrap();
+    let error = client.chat(ask("")).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Connect);
+    assert!(
+        error.to_string().to_lowercase().contains("certificate"),
+        "{error}"
+    );
+    settles(
+        &client,
+        "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn over_http2_calls_share_a_connection() {
+    for tls in [false, true] {
+        let sim = Sim::start(Config {
+            tls,
+            ..Config::default()
+        })
+        .await
+        .unwrap();
+        let mut builder = builder(&sim).http_version(HttpVersion::Http2);
+        if let Some(pem) = sim.certificate() {
+            builder = builder.root_certificate(pem);
+        }
+        let client = builder.build().unwrap();
+        let mut calls = JoinSet::new();
+        for _ in 0..40 {
+            let client = client.clone();
+            calls.spawn(async move { client.chat(ask("hold")).await });
+        }
+        sim.wait_until(|s| s.holding == 40).await;
+        assert_eq!(
+            line(&client),
+            "Requests: 40 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting"
+        );
+        // One of them is dropped in the middle, which costs only its stream.
+        let mut stream = client.stream(ask("tokens=9&stall&after=2"));
+        stream.next().await.unwrap().unwrap();
+        drop(stream);
+        sim.release(40);
+        while let Some(reply) = calls.join_next().await {
+            reply.unwrap().unwrap();
+        }
+        settles(
+            &client,
+            "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
+        )
+        .await;
+        assert_eq!((sim.stats().total, sim.stats().peak), (1, 1), "tls {tls}");
+        drop(client);
+        sim.wait_until(|s| s.open == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn http2_opens_another_connection_when_the_streams_of_one_are_used_up() {
+    let sim = sim().await;
+    let client = builder(&sim)
+        .http_version(HttpVersion::Http2)
+        .limits(limits(2, 2))
+        .build()
+        .unwrap();
+    let mut calls = JoinSet::new();
+    for _ in 0..230 {
+        let client = client.clone();
+        calls.spawn(async move { client.chat(ask("hold")).await });
+    }
+    sim.wait_until(|s| s.holding == 200).await;
+    assert_eq!(
+        line(&client),
+        "Requests: 200 active, 30 queued | Connections: 2 active, 0 idle, 0 connecting"
+    );
+    sim.release(230);
+    while let Some(reply) = calls.join_next().await {
+        reply.unwrap().unwrap();
+    }
+    assert_eq!(sim.stats().peak, 2);
+}
+
+#[tokio::test]
+async fn on_a_network_a_warm_call_saves_the_handshakes() {
+    let way = Duration::from_millis(15);
+    let config = Config {
+        tls: true,
+        one_way_delay: way,
+        ..Config::default()
+    };
+    let sim = Sim::start(config).await.unwrap();
+    let client = builder(&sim)
+        .root_certificate(sim.certificate().unwrap())
+        .build()
+        .unwrap();
+    // A round trip for TCP, and one for TLS 1.3 (RFC 8446, section 2), before the request's own.
+    let cold = client.chat(ask("tokens=1")).await.unwrap().timing;
+    assert!(cold.connect.unwrap() >= 4 * way, "{cold:?}");
+    assert!(cold.time_to_first_token >= 6 * way, "{cold:?}");
+    let warm = client.chat(ask("tokens=1")).await.unwrap().timing;
+    assert!(
+        warm.connect.is_none() && warm.time_to_first_token >= 2 * way,
+        "{warm:?}"
+    );
+}
