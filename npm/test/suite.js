@@ -200,8 +200,8 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
   await test("a budget or a price that is none is said", async () => {
     for (const [options, says] of [
       [{ budget: {} }, "budget.usd must be dollars"],
-      [{ budget: { usd: "lots" } }, '"lots" is no amount'],
-      [{ budget: { usd: -1 } }, '"-1" is no amount'],
+      [{ budget: { usd: "lots" } }, '"lots" is not an amount'],
+      [{ budget: { usd: -1 } }, '"-1" is not an amount'],
       [{ budget: 5 }, "budget must be an object"],
       [{ prices: { m: { input: 1 } } }, 'prices["m"].output must be dollars'],
     ]) {
