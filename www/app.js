@@ -1,25 +1,25 @@
-// The demo: the npm package in the page, `warmline serve` behind it, and a picture of what both do.
+// The demo page: it calls `warmline serve` with the npm package, and shows what both do.
 import { BudgetExceededError, CancelledError, Warmline } from "./warmline/browser.js";
 
 const $ = (id) => document.getElementById(id);
 const PAGE_BUDGET = "0.75";
 const MODEL = "claude-sonnet-4-5";
 
-/** Calls of this page, the latest last: what it has seen of them, and what the gateway says of each by its id. */
+/** The calls of this page, the latest last. */
 const calls = [];
 const start = performance.timeOrigin / 1000;
 
 const gateway = new Warmline({
   provider: "anthropic",
   baseUrl: location.origin,
-  // The gateway tries again; the page shows that it did.
+  // The gateway retries, and the page shows it.
   maxRetries: 0,
   timeoutMs: 60_000,
   budget: { name: "this-page", usd: PAGE_BUDGET },
   fetch: numbered,
 });
 
-/** Of the visitor's own key, where there is one. */
+/** Returns a client with the visitor's own key, or the gateway's client if there is none. */
 function client() {
   const apiKey = $("key").value.trim();
   if (!apiKey) return { llm: gateway, model: MODEL };
@@ -27,11 +27,11 @@ function client() {
   return { llm: new Warmline({ provider, apiKey, dangerouslyAllowBrowser: true }), own: provider };
 }
 
-/** Calls that are about to be sent, in their order. */
+/** The calls that are about to be sent, in order. */
 const sending = [];
 const bySent = new Map();
 
-/** Gives each call an address of its own, by which the browser's Resource Timing tells what it did for it. */
+/** Gives each call its own URL, which identifies it in the browser's Resource Timing. */
 function numbered(url, init) {
   const call = sending.shift();
   const address = `${url}?call=${bySent.size}`;
@@ -39,7 +39,7 @@ function numbered(url, init) {
   return fetch(address, init);
 }
 
-/** With the visitor's own key there is one call at a time; the provider's address stays as it is. */
+/** Returns the call with the visitor's own key that an entry belongs to. Only one such call runs at a time, and its URL stays unchanged. */
 function ownCall({ name, startTime }) {
   const last = calls.findLast(({ own }) => own);
   return last && name.startsWith(last.own) && startTime / 1000 + start >= last.begun ? last : undefined;
@@ -51,7 +51,7 @@ new PerformanceObserver((list) => {
   }
 }).observe({ type: "resource" });
 
-/** Streams a reply and notes when what came. */
+/** Streams a reply and records the times of its phases. */
 async function stream(llm, request, { name, own, signal, onEvent = () => {} }) {
   const call = { name, begun: performance.now() / 1000 + start };
   calls.push(call);
@@ -66,7 +66,7 @@ async function stream(llm, request, { name, own, signal, onEvent = () => {} }) {
     }
   } catch (error) {
     call.failed = error.kind ?? "error";
-    // One that is refused is not sent.
+    // A call that the budget refused was not sent.
     if (sending.includes(call)) sending.splice(sending.indexOf(call), 1);
     throw error;
   } finally {
@@ -104,7 +104,7 @@ let controller;
 const messages = [];
 const CLOCK = {
   name: "clock",
-  description: "The time on the user's clock.",
+  description: "Returns the time on the user's clock.",
   input: { type: "object", properties: { zone: { type: "string" } } },
 };
 
@@ -125,7 +125,7 @@ async function answerTo() {
     });
     if (!paragraph.textContent) paragraph.remove();
     messages.push({ role: "assistant", content: reply.content });
-    const cost = reply.cost ? ` · $${reply.cost.usd}${reply.cost.estimated ? " at most" : ""}` : "";
+    const cost = reply.cost ? ` · $${reply.cost.usd}${reply.cost.estimated ? " (estimated)" : ""}` : "";
     if (!reply.toolCalls.length) return turn("note", `${reply.usage.inputTokens} + ${reply.usage.outputTokens} tokens${cost}`);
     const results = reply.toolCalls.map((call) => {
       const content = new Date().toLocaleTimeString();
@@ -156,7 +156,7 @@ $("ask").addEventListener("submit", async (event) => {
     await answerTo();
   } catch (error) {
     messages.length = before;
-    if (error instanceof CancelledError) turn("note", "Stopped: the connection is free again.");
+    if (error instanceof CancelledError) turn("note", "Stopped. Its connection is free again.");
     else turn("note", error.message, true);
   }
   controller = undefined;
@@ -189,10 +189,10 @@ for (const [name, dropping] of [["dragover", true], ["dragleave", false], ["drop
   });
 }
 
-// ---- What can be broken ----
+// ---- Errors to provoke ----
 
 let unique = Date.now();
-/** No two are alike: the simulated provider's ids of requests depend on nothing but what they say. */
+/** Each request is unique, because the simulated provider derives a request's id from its content. */
 const ask = (scenario = "", maxTokens = 200) => ({
   model: MODEL + scenario,
   maxTokens,
@@ -206,13 +206,13 @@ const tries = {
     const after = await stats();
     const done = outcomes.filter(({ status }) => status === "fulfilled").length;
     const { opened, reused } = difference(after, before);
-    say(`Ten calls at once: ${done} answered, over ${opened} new connections and ${reused} warm ones.${because(outcomes)}`);
+    say(`Ten calls at once: ${done} answered, over ${opened} new and ${reused} reused connections.${because(outcomes)}`);
   },
   async limited() {
     const before = await stats();
     const reply = await stream(gateway, ask(`?status=429&retry-after-ms=700&times=1&code=c${unique++}`, 40), { name: "a 429" });
     const { retries } = difference(await stats(), before);
-    say(`The provider said 429 and "in 700 ms": the gateway waited and asked again (${retries} retry), and ${reply.usage.outputTokens} tokens came.`);
+    say(`The provider answered 429 and asked to wait 700 ms. The gateway waited and retried (${retries} retry). The reply has ${reply.usage.outputTokens} tokens.`);
   },
   async cut() {
     let came = "";
@@ -220,14 +220,14 @@ const tries = {
       await stream(gateway, ask("?tokens=60&fault=close&at=event&after=12"), { name: "cut", onEvent: ({ type, text }) => type === "text" && (came += text) });
     } catch (error) {
       if (!came) throw error;
-      say(`The provider cut the stream after ${came.trim().split(/\s+/).length} words. They were given out, so nothing was sent twice; the error says: ${error.message}`);
+      say(`The provider cut the stream after ${came.trim().split(/\s+/).length} words. The page already has them, so the call is not retried. The error is: ${error.message}`);
     }
   },
   async exhaust() {
     const outcomes = await Promise.allSettled(Array.from({ length: 24 }, (_, i) => stream(gateway, ask("", 30), { name: `crowd ${i + 1}` })));
     const done = outcomes.filter(({ status }) => status === "fulfilled").length;
     const now = (await stats()).providers.anthropic.pool.now;
-    say(`24 calls for ${now.limits.max_connections} connections: ${done} answered, each in its turn, and never more than ${now.peak} sockets open.${because(outcomes)}`);
+    say(`24 calls for ${now.limits.max_connections} connections: ${done} answered, in FIFO order, with never more than ${now.peak} sockets open.${because(outcomes)}`);
   },
   async spend() {
     for (let sent = 0; sent < 200; sent += 3) {
@@ -236,7 +236,7 @@ const tries = {
       const broken = outcomes.map(({ reason }) => reason).find((reason) => reason && !(reason instanceof BudgetExceededError));
       if (broken) throw broken;
       if (refused) {
-        return say(`Refused before it was sent: of this page's $${refused.limit} $${refused.spent} are spent and $${refused.reserved} reserved, and the next call can cost $${refused.needed}. Reload the page for a new budget.`);
+        return say(`Refused before it was sent: this page's budget is $${refused.limit}, of which $${refused.spent} is spent and $${refused.reserved} reserved, and the next call can cost up to $${refused.needed}. Reload the page for a new budget.`);
       }
     }
   },
@@ -244,7 +244,7 @@ const tries = {
 
 function because(outcomes) {
   const reasons = new Set(outcomes.filter(({ reason }) => reason).map(({ reason }) => reason.message));
-  return reasons.size ? ` The others: ${[...reasons].join("; ")}` : "";
+  return reasons.size ? ` The others failed: ${[...reasons].join("; ")}` : "";
 }
 
 function difference(after, before) {
@@ -264,11 +264,11 @@ for (const button of document.querySelectorAll("[data-try]")) {
   });
 }
 
-// ---- What is seen ----
+// ---- Display ----
 
 async function stats() {
   const response = await fetch("/v1/llm/stats?samples=0");
-  if (!response.ok) throw new Error(`the gateway's stats cannot be read: ${response.status}`);
+  if (!response.ok) throw new Error(`cannot read the gateway's stats: status ${response.status}`);
   return response.json();
 }
 
@@ -283,7 +283,7 @@ function showPool({ now }) {
   const waiting = Array(Math.min(now.waiting, 20)).fill("waiting");
   $("slots").replaceChildren(...[...kinds, ...waiting].map((kind) => element("span", { className: `slot ${kind}` })));
   $("slots").setAttribute("aria-label", `${now.in_use} connections in use, ${now.idle} idle, ${now.connecting} connecting, ${now.waiting} calls waiting`);
-  $("pool-line").textContent = `${now.in_use} in use · ${now.idle} idle · ${now.waiting} waiting · opened ${now.opened}, reused ${now.reused} times · peak ${now.peak} of ${limits.max_connections}`;
+  $("pool-line").textContent = `${now.in_use} in use · ${now.idle} idle · ${now.waiting} waiting · opened ${now.opened}, reused ${now.reused} · peak ${now.peak} of ${limits.max_connections}`;
 }
 
 function showAlerts(alerts) {
@@ -293,7 +293,7 @@ function showAlerts(alerts) {
     return element("li", { text: `${when} ${summary}. ` }, element("strong", { text: `${hint[0].toUpperCase()}${hint.slice(1)}.` }));
   });
   const text = items.map(({ textContent }) => textContent).join();
-  // Only news is for a screen reader to read out.
+  // A screen reader announces every change, so unchanged alerts are left alone.
   if ($("alerts").dataset.text === text) return;
   $("alerts").dataset.text = text;
   $("alerts").replaceChildren(...items);
@@ -316,9 +316,9 @@ function showBudgets(budgets) {
 const SHOWN = 40;
 const ms = (seconds) => `${Math.round(seconds * 1000)} ms`;
 
-/** How long a call waited in the browser for one of the few connections that it opens to a host, and connected, in seconds. */
+/** Returns how long a call waited for a connection in the browser, which opens only a few to a host, and how long it connected, in seconds. */
 function inBrowser({ resource }) {
-  // All zero where the server does not let pages know (Timing-Allow-Origin).
+  // All times are zero if the server does not expose them (Timing-Allow-Origin).
   if (!resource?.requestStart) return undefined;
   const connect = resource.connectEnd - resource.connectStart;
   return { queued: (resource.requestStart - resource.startTime - connect) / 1000, connect: connect / 1000 };
@@ -333,7 +333,7 @@ function showTimeline(recent) {
   }
   const now = performance.now() / 1000 + start;
   const last = Math.max(...shown.map(({ ended }) => ended ?? now));
-  // Bursts long apart would be hair-thin on one axis: only the calls near the last are drawn to scale together.
+  // Bursts far apart would be too thin on one axis, so only calls close to the last one are shown.
   const near = shown.filter(({ begun }) => last - begun < 12);
   const [from, to] = [Math.min(...near.map(({ begun }) => begun)), last];
   const at = (time) => (100 * (time - from)) / Math.max(to - from, 0.001);
@@ -352,7 +352,7 @@ function showTimeline(recent) {
       part("queued", reached, (reached += seen.queued_ms / 1000));
       part("connect", reached, (reached += (seen.connect_ms ?? 0) / 1000));
     }
-    // What it waits for is known once it has ended.
+    // The phase is known only when the call has ended.
     part(ended ? "first" : "pending", reached, first ?? ended ?? now);
     if (first) part(ended ? "stream" : "open", first, ended ?? now);
     if (failed && ended) parts.push(["failed", Math.max(0, at(ended) - 0.6), 0.6]);
@@ -368,7 +368,7 @@ function showTimeline(recent) {
     if (connection) label.append(element("span", { className: `mark ${connection}` }), " ");
     label.append(name);
     const took = ended ? `${Math.round((ended - begun) * 1000)} ms` : "…";
-    const attempts = seen?.attempts > 1 ? ` · ${seen.attempts} tries` : "";
+    const attempts = seen?.attempts > 1 ? ` · ${seen.attempts} attempts` : "";
     const row = element("div", { className: "call" }, label, track, element("span", { className: "took", text: (failed ? `${failed === "budget_exceeded" ? "refused" : failed} ` : "") + took + attempts }));
     const browser = of ? `in the browser: waited ${ms(of.queued)}, ${of.connect ? `connected in ${ms(of.connect)}` : "reused a connection"}. ` : "";
     row.title = browser + (seen ? `In the gateway: queued ${seen.queued_ms} ms, ${connection} connection${seen.connect_ms === null ? "" : ` in ${seen.connect_ms} ms`}, first token ${seen.time_to_first_token_ms} ms, total ${seen.total_ms} ms` : "");
@@ -377,7 +377,7 @@ function showTimeline(recent) {
   $("timeline").replaceChildren(...rows);
 }
 
-// One stream of them: browsers open six connections to a host, and a question for each picture would wait behind the calls.
+// One stream of stats: browsers open six connections to a host, so a request for each update would wait behind the calls.
 const live = new EventSource("/v1/llm/stats?samples=0&every=200");
 let unreachable = false;
 live.addEventListener("message", async ({ data }) => {
@@ -390,6 +390,6 @@ live.addEventListener("message", async ({ data }) => {
   showBudgets([...own.budgets, ...spend.budgets.map((budget) => ({ ...budget, name: "the gateway" }))]);
 });
 live.addEventListener("error", () => {
-  if (!unreachable) say('No gateway answers here: start one with "cargo xtask demo".', true);
+  if (!unreachable) say('The gateway does not answer. Start it with "cargo xtask demo".', true);
   unreachable = true;
 });

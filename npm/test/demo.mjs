@@ -59,14 +59,14 @@ for (const [width, colorScheme] of [[1440, "light"], [380, "dark"], [1440, "dark
     await page.click("[data-try=ten]");
     await said("Ten calls at once: 10 answered");
     await page.click("[data-try=limited]");
-    await said("asked again (1 retry)");
+    await said("waited and retried (1 retry)");
     await page.click("[data-try=cut]");
     await said("The provider cut the stream after");
     await page.click("[data-try=exhaust]");
     await page.waitForFunction(() => document.querySelectorAll(".slot.waiting").length > 0, undefined, { timeout: 10_000 });
     if (pictures) await page.waitForFunction(() => document.querySelectorAll(".call .mark").length > 32);
     await picture("busy");
-    await said("24 calls for 3 connections: 24 answered, each in its turn, and never more than 3 sockets open");
+    await said("24 calls for 3 connections: 24 answered, in FIFO order, with never more than 3 sockets open");
     check(/waited 200\.0ms for a connection.*Raise max_connections/.test(await page.locator("#alerts").textContent()), await page.locator("#alerts").innerHTML());
     // Browsers open six connections to a host, of which the stats take one: the rest of 24 calls wait in the browser.
     const titles = await page.locator(".call").evaluateAll((rows) => rows.map(({ title }) => title));
