@@ -1,4 +1,4 @@
-// Browsers, and bundlers for them: the file is fetched from where the bundler put it.
+// Browsers: fetches the module from the URL that the bundler assigns to it.
 import { compile } from "./compile.js";
 import { provide } from "./core.js";
 

@@ -1,4 +1,4 @@
-// The face of the package: idiomatic JavaScript over the WebAssembly core, which takes and gives JSON.
+// The public API: idiomatic JavaScript over the WebAssembly core, which takes and returns JSON.
 
 import * as glue from "./glue_bg.js";
 import { toEvents, toReply, toRequest, toSpend } from "./shape.js";
@@ -8,22 +8,22 @@ let source;
 let loading;
 let loaded = false;
 
-/** An entry says where its runtime keeps the module: a `WebAssembly.Module`, or a promise of one. */
+/** Sets where the module comes from: `module` returns a `WebAssembly.Module` or a promise of one. Each entry calls this. */
 export function provide(module) {
   source = module;
 }
 
-/** Instantiates the core. The module may have been compiled in another realm, as Next.js does for its edge runtime. */
+/** Instantiates the core. The module may come from another realm, as in Next.js's edge runtime. */
 function instantiate(module) {
   const { exports } = new WebAssembly.Instance(module, { "./glue_bg.js": glue });
   glue.__wbg_set_wasm(exports);
   exports.__wbindgen_start();
 }
 
-/** Instantiates the core once, when it is first needed. Gives a promise only where there is something to wait for. */
+/** Instantiates the core once, at its first use. Returns a promise only if it has to wait. */
 function ready() {
   if (loaded) return;
-  if (!source) fail("no WebAssembly module: call init() first, or import \"warmline\" instead of \"warmline/manual\"");
+  if (!source) fail("the WebAssembly module is not loaded: call init() first, or import \"warmline\" instead of \"warmline/manual\"");
   const module = loading ?? source();
   const start = (module) => {
     if (!loaded) instantiate(module);
@@ -59,14 +59,14 @@ function checkTypes(options, types, of) {
     const name = of + key;
     const type = Object.hasOwn(types, key) ? types[key] : fail(`unknown option ${JSON.stringify(name)}`);
     if (value === undefined || type === undefined) continue;
-    // A Durable Object's stub can be called, and says that it is a function.
+    // The type of a Durable Object's stub is "function".
     const is = key === "ledger" && typeof value === "function" ? "object" : typeof value;
     if (is !== type || value === null) {
-      // Text in the place of an object or a function, such as headers or a ledger, can be a secret.
+      // A string in place of an object or a function, such as headers or a ledger, can be a secret.
       const shown = type === "number" || value === null ? show(value) : typeof value;
-      fail(`${name} must be ${type === "object" ? "an" : "a"} ${type}, and is ${shown}`);
+      fail(`${name} must be ${type === "object" ? "an" : "a"} ${type}, got ${shown}`);
     }
-    if (type === "number" && !(Number.isFinite(value) && value >= 0)) fail(`${name} must be 0 or more, and is ${value}`);
+    if (type === "number" && !(Number.isFinite(value) && value >= 0)) fail(`${name} must be 0 or more, got ${value}`);
   }
 }
 
@@ -74,34 +74,34 @@ function checkBudget(budget) {
   checkTypes(budget, BUDGET, "budget.");
   amount(budget.usd, "budget.usd");
   const { alerts = [] } = budget;
-  if (!Array.isArray(alerts)) fail(`budget.alerts must be a list of percentages, and is ${show(alerts)}`);
+  if (!Array.isArray(alerts)) fail(`budget.alerts must be a list of percentages, got ${show(alerts)}`);
 }
 
 function checkOptions(options) {
   if (options === null || typeof options !== "object") fail("the options must be an object: { provider, apiKey, … }");
   checkTypes(options, OPTIONS, "");
   for (const name of ["timeoutMs", "deadlineMs"]) {
-    if (options[name] === 0) fail(`${name} is 0: it must be longer`);
+    if (options[name] === 0) fail(`${name} must be more than 0`);
   }
   if (options.maxRetries !== undefined && !Number.isInteger(options.maxRetries)) fail("maxRetries must be a whole number");
   if (options.budget) checkBudget(options.budget);
   const { provider, apiKey, baseUrl } = options;
   if (provider !== "anthropic" && provider !== "openai") {
-    fail(`provider must be "anthropic" or "openai", and is ${show(provider)}`);
+    fail(`provider must be "anthropic" or "openai", got ${show(provider)}`);
   }
   if (!apiKey?.trim() && !(baseUrl && KEYLESS.test(baseUrl))) fail(`no apiKey for ${provider}`);
 }
 
 const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean" };
 
-/** A budget's fields as the core knows them. */
+/** Converts a budget to the core's fields. */
 function budgetOf({ name = "default", usd, alerts, failOpen }) {
   return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined };
 }
 
 /**
- * A ledger as the core asks it: a word, and what belongs to it as text. Amounts are whole pico-dollars, in a ledger's methods as
- * `bigint`.
+ * Adapts a `Ledger` to the core, which passes the name of an operation and its arguments as text. Amounts are whole pico-dollars, which the
+ * ledger's methods take as `bigint`.
  */
 const asked = (ledger) => async (what, text) => {
   const [id, amount, ...rest] = text.split(" ");
@@ -116,13 +116,13 @@ const asked = (ledger) => async (what, text) => {
   return `${spent} ${reserved}`;
 };
 
-/** Dollars as decimal text, which is exact; the core says what is wrong with it. */
+/** Returns dollars as decimal text, which is exact. The core validates it. */
 function amount(value, name) {
-  if (typeof value !== "string" && typeof value !== "number") fail(`${name} must be dollars, as "0.25" or 0.25, and is ${show(value)}`);
+  if (typeof value !== "string" && typeof value !== "number") fail(`${name} must be an amount in dollars, such as "0.25" or 0.25, got ${show(value)}`);
   return String(value);
 }
 
-/** A price as the core reads it: dollars per million tokens of input, output, cache read and cache write. */
+/** Converts a price to the core's field: dollars per million tokens of input, output, cache read and cache write. */
 function price(model, { input, output, cacheRead = input, cacheWrite = input }) {
   const rates = Object.entries({ input, output, cacheRead, cacheWrite });
   return [`price:${model}`, rates.map(([name, value]) => amount(value, `prices[${JSON.stringify(model)}].${name}`)).join(" ")];
@@ -130,11 +130,11 @@ function price(model, { input, output, cacheRead = input, cacheWrite = input }) 
 
 const show = (value) => (typeof value === "string" ? JSON.stringify(value) : value === null ? "null" : typeof value);
 
-// A page, and not a server runtime that has a `document` by way of a test library or a polyfill.
+// A server runtime may have a `document`, from a test library or a polyfill, but not all three of these.
 const inBrowser = () =>
   typeof window !== "undefined" && typeof window.document !== "undefined" && typeof navigator !== "undefined";
 
-/** How a client that was derived from another is made. */
+/** What a client that was derived from another shares with it. */
 class Made {
   constructor(make, calls) {
     this.make = make;
@@ -142,7 +142,7 @@ class Made {
   }
 }
 
-/** What the core answers to one question. */
+/** Waits for the result of one operation of the core. */
 async function answer(call) {
   try {
     return await new Promise((resolve, reject) => call.next(resolve, reject));
@@ -153,7 +153,7 @@ async function answer(call) {
   }
 }
 
-/** A client of one provider. */
+/** A client for one provider. */
 export class Warmline {
   #make;
   #core;
@@ -172,8 +172,8 @@ export class Warmline {
     if (inBrowser()) {
       if (!dangerouslyAllowBrowser && rest.apiKey) {
         fail(
-          "this runs in a browser, where everyone can read the API key: call through a server of yours, or set " +
-            "dangerouslyAllowBrowser: true where the key is the visitor's own",
+          "every visitor can read an API key that is in a web page: call your own server instead, or set " +
+            "dangerouslyAllowBrowser: true if the key is the visitor's own",
         );
       }
       if (rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
@@ -193,8 +193,8 @@ export class Warmline {
     const { ledger, onAlert } = rest.budget ?? {};
     const told = onAlert && ((alert) => onAlert(JSON.parse(alert)));
     this.#make = () => new glue.Core(config, fetch, ledger && asked(ledger), told);
-    // Where nothing has to be waited for, a bad address or header is found here; elsewhere by the first
-    // call, which also says so where the module cannot be loaded.
+    // If the module is available at once, a bad URL or header throws here. Otherwise the first call throws, as it does if the
+    // module cannot be loaded.
     const loading = ready();
     if (loading) loading.catch(() => {});
     else this.#start();
@@ -209,7 +209,7 @@ export class Warmline {
     }
   }
 
-  /** Asks, and gives the whole reply. */
+  /** Sends a request and returns the complete reply. */
   async chat(request, options) {
     for await (const event of this.#events(request, options, false)) {
       if (event.type === "done") return event.reply;
@@ -217,7 +217,7 @@ export class Warmline {
     throw new WarmlineError({ kind: "stream", message: "the call ended without a reply" });
   }
 
-  /** Asks, and gives the reply out piece by piece. */
+  /** Sends a request and returns its reply as a stream of events. */
   stream(request, options) {
     return new ReplyStream(this.#events(request, options, true));
   }
@@ -263,33 +263,33 @@ export class Warmline {
     }
   }
 
-  /** What is in flight. */
+  /** Returns the number of calls in flight. */
   stats() {
     if (!this.#core) return { active: 0, peak: 0 };
     const { active, peak } = JSON.parse(this.#core.stats());
     return { active, peak };
   }
 
-  /** What was spent this month (UTC). */
+  /** Returns what was spent this month (UTC). */
   async spend() {
     await ready();
     return toSpend(JSON.parse(await answer(this.#start().spend())));
   }
 
-  /** Waits until every call has ended and the ledger knows what it cost. */
+  /** Waits until every call has ended and its cost is recorded in the ledger. */
   async flush() {
     await Promise.all(this.#calls);
     if (this.#core) await answer(this.#core.flush());
   }
 
-  /** The same client, its calls held to one more budget, which is kept in the same ledger. */
+  /** Returns a client that shares everything with this one and enforces one more budget, in the same ledger. */
   withBudget(budget) {
     checkBudget(budget);
     const { name = "default", usd } = budget;
     return new Warmline(new Made(() => this.#start().with_budget(name, String(usd)), this.#calls));
   }
 
-  /** Frees what the client holds. Calls in flight go on. */
+  /** Frees the client's memory. Calls in flight continue. */
   close() {
     this.#closed = true;
     this.#core?.free();
@@ -301,7 +301,7 @@ export class Warmline {
   }
 }
 
-/** A reply being streamed: events to iterate over, once. */
+/** A streamed reply: its events can be iterated over once. */
 class ReplyStream {
   #events;
 
@@ -313,7 +313,7 @@ class ReplyStream {
     return this.#events;
   }
 
-  /** The whole reply, once it is there. */
+  /** Waits for the end of the stream and returns the complete reply. */
   async reply() {
     for await (const event of this.#events) {
       if (event.type === "done") return event.reply;
@@ -321,14 +321,14 @@ class ReplyStream {
     throw new WarmlineError({ kind: "stream", message: "the stream had already ended" });
   }
 
-  /** The text alone, as bytes. */
+  /** Returns only the text, as a stream of UTF-8 bytes. */
   textStream() {
     return this.#readable((event) => (event.type === "text" ? event.text : ""));
   }
 
-  /** A `Response` for an edge function to return: server-sent events, or with `{ format: "text" }` the text alone. */
+  /** Returns a `Response` for an edge function: server-sent events, or only the text with `{ format: "text" }`. */
   toResponse({ format = "events", status = 200, headers } = {}) {
-    if (format !== "events" && format !== "text") fail(`format must be "events" or "text", and is ${show(format)}`);
+    if (format !== "events" && format !== "text") fail(`format must be "events" or "text", got ${show(format)}`);
     const text = format === "text";
     const all = new Headers(headers);
     all.set("content-type", text ? "text/plain; charset=utf-8" : "text/event-stream");

@@ -1,7 +1,7 @@
 import type { BudgetExceeded } from "./index.js";
 
 /**
- * Budgets' books in a Durable Object, for Workers. All who use one by its name share its books:
+ * A ledger in a Durable Object, for Workers. All Workers that use the object of the same name share its budgets:
  *
  * ```ts
  * export { BudgetLedger } from "warmline/durable-object";
@@ -17,7 +17,7 @@ import type { BudgetExceeded } from "./index.js";
  * };
  * ```
  *
- * with, in wrangler's configuration, a `durable_objects` binding `BUDGETS` to the class `BudgetLedger`, and a migration that names it in
+ * wrangler's configuration needs a `durable_objects` binding `BUDGETS` to the class `BudgetLedger`, and a migration that lists the class in
  * `new_sqlite_classes`.
  */
 export declare class BudgetLedger {

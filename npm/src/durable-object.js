@@ -1,18 +1,18 @@
-// A ledger in a Durable Object: all who use one by its name share its books.
+// A ledger in a Durable Object. All Workers that use the same object share its budgets.
 
 import { DurableObject } from "cloudflare:workers";
 
-/** How long a reservation may last whose holder is not heard of again, in seconds. */
+/** How long a reservation lasts that is never settled, in seconds. */
 const LEASE = 3600;
 
-/** Integers of 64 bits travel as text: a JavaScript number would round them. */
+/** 64-bit integers are passed as text, because a JavaScript number would round them. */
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS books (month TEXT, budget TEXT, spent INTEGER, reserved INTEGER, PRIMARY KEY (month, budget)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS leases (id TEXT, budget TEXT, month TEXT, amount INTEGER, ends INTEGER, PRIMARY KEY (id, budget)) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS by_end ON leases (ends);
 `;
 
-/** Budgets' books in a Durable Object with SQLite storage. Export it from the Worker, and bind it there. */
+/** A ledger in a Durable Object with SQLite storage. Export it from the Worker and add a binding for it. */
 export class BudgetLedger extends DurableObject {
   #sql;
 
@@ -22,13 +22,13 @@ export class BudgetLedger extends DurableObject {
     this.#sql.exec(SCHEMA);
   }
 
-  /** Nothing comes between what it does, and it is kept as a whole or not at all. */
+  /** Runs `work` in a transaction, after expired reservations have been settled. */
   #change(work) {
     return this.ctx.storage.transactionSync(() => {
       const now = Math.floor(Date.now() / 1000);
       const month = new Date().toISOString().slice(0, 7);
-      // What holders that must be gone have put aside counts as spent.
-      // An id comes once for each of its budgets; DISTINCT would make SQLite read all leases rather than the index.
+      // An expired reservation counts as spent.
+      // An id appears once for each of its budgets. DISTINCT would make SQLite read all leases instead of the index.
       for (const { id } of this.#rows("SELECT id FROM leases WHERE ends <= ?", now)) {
         this.#settle(id, undefined, month);
       }
@@ -40,7 +40,7 @@ export class BudgetLedger extends DurableObject {
     return this.#sql.exec(query, ...values).toArray();
   }
 
-  /** Without an amount, all that was reserved is spent. */
+  /** Settles a reservation. Without an amount, all that was reserved is spent. */
   #settle(id, amount, month) {
     const leases = this.#rows("DELETE FROM leases WHERE id = ? RETURNING budget, month, CAST(amount AS TEXT) AS amount", id);
     const spent = leases.map((lease) => {

@@ -1,4 +1,4 @@
-// Next.js and Vercel's edge: the module is imported too. With `?module` their bundlers compile it, in a realm other than this code's.
+// Next.js and Vercel Edge: with `?module` their bundlers compile the module, in another realm than this code's.
 import module from "./warmline.wasm?module";
 import { provide } from "./core.js";
 

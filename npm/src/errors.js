@@ -1,4 +1,4 @@
-// One error class a kind, so that both `instanceof` and `kind` tell them apart.
+// One error class for each kind, so both `instanceof` and `kind` distinguish them.
 
 /** Why a call failed. */
 export class WarmlineError extends Error {
@@ -26,11 +26,11 @@ export class WarmlineError extends Error {
   }
 }
 
-/** The client or the request is set up wrongly; nothing was sent. */
+/** The client's options or the request are invalid. Nothing was sent. */
 export class ConfigError extends WarmlineError {}
-/** No connection could be made, or it broke before a reply. */
+/** The connection could not be opened, or it broke before a reply. */
 export class ConnectError extends WarmlineError {}
-/** One of the waits took longer than allowed; `which` says which. */
+/** A phase of the call, named by `which`, took longer than its timeout. */
 export class TimeoutError extends WarmlineError {}
 /** The provider answered with an error status. */
 export class StatusError extends WarmlineError {}
@@ -38,9 +38,9 @@ export class StatusError extends WarmlineError {}
 export class RateLimitError extends WarmlineError {}
 /** The provider is overloaded. */
 export class OverloadedError extends WarmlineError {}
-/** The budget has not enough left for what the call can cost; nothing was sent. */
+/** The call's maximum cost does not fit into what is left of the budget. Nothing was sent. */
 export class BudgetExceededError extends WarmlineError {}
-/** The reply is not what the provider's dialect says. */
+/** The reply does not have the provider's format. */
 export class DecodeError extends WarmlineError {}
 /** A streamed reply broke off, or reported an error. */
 export class StreamError extends WarmlineError {}

@@ -1,6 +1,6 @@
-/** LLM API calls from any edge runtime, server or browser. */
+/** An LLM API client for edge functions, servers and browsers. */
 
-/** A validator as https://standardschema.dev describes it: zod, valibot, arktype and others. */
+/** A validator that implements https://standardschema.dev: zod, valibot, arktype and others. */
 export interface StandardSchema<Output = unknown> {
   readonly "~standard": {
     readonly version: 1;
@@ -15,13 +15,13 @@ export interface StandardSchema<Output = unknown> {
 /** A JSON schema, as a plain object. */
 export type JsonSchema = { readonly [key: string]: unknown } & { readonly "~standard"?: never };
 
-/** What a schema says: a JSON schema, a validator that gives its own JSON schema, or one with the schema beside it. */
+/** A JSON schema, a validator that provides its own JSON schema, or an object with a JSON schema and an optional validator. */
 export type Schema<Output = unknown> =
   | JsonSchema
   | StandardSchema<Output>
   | { readonly jsonSchema: JsonSchema; readonly validator?: StandardSchema<Output>; readonly name?: string };
 
-/** The type that a schema's validator gives out; `unknown` for a plain JSON schema. */
+/** The output type of a schema's validator; `unknown` for a plain JSON schema. */
 export type InferOutput<S> = S extends { readonly "~standard": { readonly types?: infer T } }
   ? NonNullable<T> extends { readonly output: infer O }
     ? O
@@ -30,60 +30,63 @@ export type InferOutput<S> = S extends { readonly "~standard": { readonly types?
     ? InferOutput<V>
     : unknown;
 
-/** How a client is set up. */
+/** The options of a client. */
 export interface WarmlineOptions {
-  /** Whose dialect is spoken. Servers that speak like OpenAI are reached with `"openai"` and their `baseUrl`. */
+  /** The provider, which determines the wire format. For an OpenAI-compatible server, use `"openai"` and its `baseUrl`. */
   provider: "anthropic" | "openai";
-  /** The key; not needed with a `baseUrl` of a server that wants none. */
+  /** The provider's API key. Not needed if `baseUrl` names a server that requires none. */
   apiKey?: string | undefined;
-  /** The model of requests that name none. */
+  /** The model of requests without a `model`. Default: `"claude-sonnet-4-5"` or `"gpt-4.1"`. */
   model?: string | undefined;
-  /** Another server of that dialect. As for the official SDKs, OpenAI's ends in `/v1`. */
+  /** The base URL of another server with the same API. As in the official SDKs, an OpenAI base URL ends in `/v1`. Default: the provider's. */
   baseUrl?: string | undefined;
-  /** Extra attempts after the first. Default: 3. */
+  /** The maximum number of attempts after the first. Default: 3. */
   maxRetries?: number | undefined;
-  /** The bound of each wait, for the head of the response and for the next content, in milliseconds. Default: 30,000. */
+  /** The timeout of each phase (the response headers, the next content), in milliseconds. Default: 30,000. */
   timeoutMs?: number | undefined;
-  /** The bound of a whole call with its retries, in milliseconds. Default: none. */
+  /** The timeout of a whole call with its retries, in milliseconds. Default: none. */
   deadlineMs?: number | undefined;
-  /** Headers to add to every request. */
+  /** Headers to add to every request. They replace headers of the same name. */
   headers?: Record<string, string> | undefined;
-  /** Called in place of the global `fetch`. */
+  /** A function to call instead of the global `fetch`. */
   fetch?: typeof fetch | undefined;
   /**
-   * The most that may be spent in a calendar month (UTC), on calls of this client and of all that share its ledger. However many
-   * run at once it is not overspent: each puts aside the most that it can cost before it is sent.
+   * The budget of each calendar month (UTC), for the calls of this client and of all clients that share its ledger. Each call reserves its
+   * maximum cost before it is sent, so concurrent calls cannot overspend the budget. Default: no budget.
    */
   budget?: BudgetOptions | undefined;
-  /** Prices of models that the table does not have, or has wrong, in dollars per million tokens. */
+  /** Prices by model, in dollars per million tokens. They replace those of the built-in table. */
   prices?: Record<string, Price> | undefined;
-  /** Allows a key in a page, where every visitor can read it. */
+  /** Allows an `apiKey` in a web page, although every visitor can read it. Default: false. */
   dangerouslyAllowBrowser?: boolean | undefined;
 }
 
 export interface Budget {
-  /** Its name in the ledger; "default" where it has none. */
+  /** The budget's name in the ledger. Default: "default". */
   name?: string | undefined;
-  /** Dollars, as exact text or a number. */
+  /** The limit in dollars, as a decimal string (exact) or a number. */
   usd: string | number;
 }
 
 export interface BudgetOptions extends Budget {
-  /** Where its books are kept: in this client's memory where none is given. See `warmline/redis` and `warmline/durable-object`. */
+  /** The ledger that keeps the budget. See `warmline/redis` and `warmline/durable-object`. Default: this client's memory. */
   ledger?: Ledger | undefined;
-  /** The shares in percent at whose passing `onAlert` is called, each once a month: 50, 80 and 100 at first. */
+  /** The thresholds in percent at which `onAlert` is called, each once a month. Default: 50, 80 and 100. */
   alerts?: number[] | undefined;
+  /** Called when the spend passes one of the thresholds. */
   onAlert?: ((alert: BudgetAlert) => void) | undefined;
   /**
-   * Lets calls go ahead while the ledger cannot be reached, rather than fail. What they cost is owed, and told once it can be;
-   * until then the budget can be overspent.
+   * Lets calls proceed while the ledger cannot be reached. Their cost is recorded when it can be reached again; until then the budget can be
+   * overspent. Default: false, calls fail.
    */
   failOpen?: boolean | undefined;
 }
 
-/** A budget has passed one of its thresholds. Amounts are dollars as exact decimals. */
+/** Reports that a budget has passed one of its thresholds. Amounts are dollars, as exact decimal strings. */
 export interface BudgetAlert {
+  /** The budget's name. */
   budget: string;
+  /** The threshold that was passed, in percent. */
   percent: number;
   spent: string;
   limit: string;
@@ -91,28 +94,30 @@ export interface BudgetAlert {
   hint: string;
 }
 
-/** Where budgets' books are kept. Amounts are whole pico-dollars (10⁻¹² of a dollar). */
+/** Keeps the spent and reserved amounts of budgets. Amounts are whole pico-dollars (10⁻¹² of a dollar). */
 export interface Ledger {
   /**
-   * Puts an amount aside in each of the budgets, or in none, and then says which has not enough left. Asked again with an `id`
-   * that it has, it puts nothing more aside.
+   * Reserves an amount in all of the budgets, or in none: it then returns the budget that has not enough left. If there already is a reservation
+   * with this `id`, it reserves nothing more.
    */
   reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Promise<BudgetExceeded | null | undefined | void>;
   /**
-   * Puts what a call came to in place of what was put aside for it, and gives what is then spent of each of its budgets this
-   * month; nothing where it does not have the `id`.
+   * Replaces the reservation by the actual cost of the call. Returns what is then spent of each of its budgets this month, or an empty list if there
+   * is no reservation with this `id`.
    */
   settle(id: string, amount: bigint): Promise<bigint[]>;
+  /** Returns what is spent and reserved of a budget this month. */
   state(budget: string): Promise<{ spent: bigint; reserved: bigint }>;
 }
 
+/** The budget that has not enough left for a reservation. */
 export interface BudgetExceeded {
   budget: string;
   spent: bigint;
   reserved: bigint;
 }
 
-/** Dollars per million tokens; caches cost what input does where they are left out. */
+/** Dollars per million tokens. `cacheRead` and `cacheWrite` default to `input`. */
 export interface Price {
   input: string | number;
   output: string | number;
@@ -120,33 +125,34 @@ export interface Price {
   cacheWrite?: string | number | undefined;
 }
 
-/** What was spent in a calendar month (UTC). Amounts are dollars as exact decimals. */
+/** What was spent in a calendar month (UTC). Amounts are dollars, as exact decimal strings. */
 export interface Spend {
-  /** As `"2026-11"`. */
+  /** The month, such as `"2026-11"`. */
   month: string;
+  /** The cost of this client's calls. */
   total: string;
   models: {
     provider: "anthropic" | "openai";
-    /** As it was asked for. The first 1,000 models of a month have a row of their own; the others share one named `other`. */
+    /** The model of the request. The first 1,000 models of a month have their own row; the others share one named `other`. */
     model: string;
-    /** Attempts, those that failed included. */
+    /** The number of attempts, including failed ones. */
     calls: number;
     failures: number;
     usage: Usage;
     cost: string;
-    /** Some of `cost` is estimated. */
+    /** Whether part of `cost` is estimated. */
     estimated: boolean;
   }[];
-  /** Each budget, with what others who share its ledger have spent. */
+  /** Each budget, including what other clients of its ledger have spent. */
   budgets: { name: string; limit: string; spent: string; reserved: string }[];
-  /** What the ledger could not be told yet, and so is not in `budgets`. */
+  /** What is not yet recorded in the ledger, and so not included in `budgets`. */
   unsettled: string;
 }
 
-/** How long a provider keeps a prompt prefix up to a mark (Anthropic). */
+/** How long Anthropic caches the prompt up to and including the part with this mark. */
 export type CacheTtl = "5m" | "1h";
 
-/** Bytes, an address, or base64 in a `data:` URL. */
+/** Bytes, a URL, or base64 in a `data:` URL. */
 export type Media = Uint8Array | ArrayBuffer | Blob | URL | string;
 
 export interface TextPart {
@@ -158,7 +164,7 @@ export interface TextPart {
 export interface ImagePart {
   type: "image";
   image: Media;
-  /** Found from the first bytes where it is unset. */
+  /** Default: detected from the first bytes. */
   mediaType?: string | undefined;
   cacheControl?: CacheTtl | undefined;
 }
@@ -166,7 +172,7 @@ export interface ImagePart {
 export interface DocumentPart {
   type: "document";
   document: Media;
-  /** `"text/plain"` says that a string is the text itself. */
+  /** With `"text/plain"`, a string is the document's text itself. */
   mediaType?: string | undefined;
   title?: string | undefined;
   cacheControl?: CacheTtl | undefined;
@@ -176,9 +182,9 @@ export interface ToolUsePart {
   type: "tool_use";
   id: string;
   name: string;
-  /** What the model wrote means this; its text where it is not JSON. */
+  /** The parsed arguments, or their text if it is not JSON. */
   arguments: unknown;
-  /** What the model wrote. */
+  /** The arguments as the model wrote them. */
   argumentsText?: string | undefined;
 }
 
@@ -190,7 +196,7 @@ export interface ToolResultPart {
   cacheControl?: CacheTtl | undefined;
 }
 
-/** What the model thought. Send it back unchanged. */
+/** The model's reasoning. Send it back unchanged in the next request. */
 export interface ReasoningPart {
   type: "reasoning";
   text: string;
@@ -217,17 +223,17 @@ export interface Message {
   content: string | readonly Part[];
 }
 
-/** A tool that the model may ask for. */
+/** A tool that the model may call. */
 export interface Tool<Name extends string = string, Input extends Schema = Schema> {
   name: Name;
   description?: string | undefined;
-  /** What its arguments must be. */
+  /** The schema of its arguments. */
   input: Input;
   strict?: boolean | undefined;
   cacheControl?: CacheTtl | undefined;
 }
 
-/** What is asked of a model. Only the fields that are set are sent. */
+/** A request to a model. Only the fields that are set are sent. */
 export interface ChatRequest<Output extends Schema = Schema, Tools extends readonly Tool[] = readonly Tool[]> {
   messages: readonly Message[];
   model?: string | undefined;
@@ -239,7 +245,7 @@ export interface ChatRequest<Output extends Schema = Schema, Tools extends reado
   tools?: Tools | undefined;
   toolChoice?: "auto" | "any" | "none" | { tool: string } | undefined;
   parallelToolCalls?: boolean | undefined;
-  /** The shape that the reply's text must have; `reply.output` is then the value, validated. */
+  /** The schema of the reply's text. `reply.output` is then the parsed and validated value. */
   output?: Output | undefined;
   reasoning?:
     | {
@@ -247,18 +253,18 @@ export interface ChatRequest<Output extends Schema = Schema, Tools extends reado
         budgetTokens?: number | undefined;
       }
     | undefined;
-  /** Fields of the provider's own, added to the body as they are. */
+  /** Fields to add to the body unchanged, such as those that only one provider has. */
   extraBody?: Record<string, unknown> | undefined;
-  /** Keep the bytes of a streamed reply for `reply.raw`. */
+  /** Keeps the body of a streamed reply in `reply.raw`. Default: false. */
   keepRaw?: boolean | undefined;
 }
 
 export interface CallOptions {
-  /** Aborting it cancels the call and frees its connection. */
+  /** Cancels the call and frees its connection when it is aborted. */
   signal?: AbortSignal | undefined;
 }
 
-/** Why a model stopped, in Anthropic's words; another provider's own word where there is none. */
+/** Why the model stopped, in Anthropic's terms. A reason that Anthropic does not have is in the provider's own term. */
 export type StopReason =
   | "end_turn"
   | "max_tokens"
@@ -268,7 +274,7 @@ export type StopReason =
   | "refusal"
   | (string & {});
 
-/** Tokens, in the provider's own counts. */
+/** The numbers of tokens, as the provider counts them. */
 export interface Usage {
   inputTokens: number;
   outputTokens: number;
@@ -276,47 +282,47 @@ export interface Usage {
   cacheWriteTokens: number;
   cacheWrite1hTokens: number;
   reasoningTokens: number;
-  /** `inputTokens` holds the cached ones too (OpenAI), rather than standing beside them (Anthropic). */
+  /** Whether `inputTokens` includes the cached tokens (OpenAI) or not (Anthropic). */
   inputIncludesCache: boolean;
 }
 
-/** A model's wish to have one of the tools run. */
+/** A model's request to run one of the tools. */
 export type ToolCall<Tools extends readonly Tool[] = readonly Tool[]> = {
   [K in keyof Tools]: Tools[K] extends Tool<infer Name, infer Input>
     ? ToolUsePart & { name: Name; arguments: InferOutput<Input>; argumentsText: string }
     : never;
 }[number];
 
-/** What came back. */
+/** A complete reply. */
 export interface Reply<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> {
   id: string;
   model: string;
   provider: "anthropic" | "openai";
   content: Part[];
-  /** The text parts, put together. */
+  /** The text parts, joined. */
   text: string;
-  /** What the model thought, put together. */
+  /** The reasoning parts, joined. */
   reasoning: string;
-  /** The arguments are as the model wrote them: check them before use. */
+  /** The tool calls. Their arguments are not validated: check them before use. */
   toolCalls: ToolCall<Tools>[];
   stopReason: StopReason | undefined;
   stopSequence: string | undefined;
   usage: Usage;
   usageReported: boolean;
   requestId: string | undefined;
-  /** What it cost, in dollars as an exact decimal; estimated where the model's price or the usage is not known. */
+  /** The cost in dollars, as an exact decimal string. It is estimated if the model's price or the usage is not known. */
   cost: { usd: string; estimated: boolean } | undefined;
   attempts: number;
   timing: { timeToFirstTokenMs: number; totalMs: number };
-  /** The provider's body as it came. */
+  /** The provider's body, unchanged. For a streamed reply only with `keepRaw`. */
   raw: string | undefined;
-  /** The reply as the turn that the next request carries. */
+  /** The reply as a message for the next request. */
   message: { role: "assistant"; content: Part[] };
-  /** The value that the request's `output` describes; unset where the model asked for tools instead. */
+  /** The value that the request's `output` describes. Undefined if the model called tools instead. */
   output: Output;
 }
 
-/** One piece of a streamed reply. */
+/** One event of a streamed reply. */
 export type StreamEvent<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> =
   | { type: "start"; id: string; model: string }
   | { type: "text"; text: string }
@@ -326,14 +332,14 @@ export type StreamEvent<Output = undefined, Tools extends readonly Tool[] = read
   | { type: "tool_call"; index: number; id: string; name: string; arguments: unknown; argumentsText: string }
   | { type: "done"; reply: Reply<Output, Tools> };
 
-/** A reply being streamed: events to iterate over, once. Leaving the loop cancels the call. */
+/** A streamed reply. Its events can be iterated over once. Leaving the loop cancels the call. */
 export interface ReplyStream<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]>
   extends AsyncIterable<StreamEvent<Output, Tools>> {
-  /** The whole reply, once it is there. */
+  /** Waits for the end of the stream and returns the complete reply. */
   reply(): Promise<Reply<Output, Tools>>;
-  /** The text alone, as bytes. */
+  /** Returns only the text, as a stream of UTF-8 bytes. */
   textStream(): ReadableStream<Uint8Array>;
-  /** For an edge function to return: each event as a server-sent event, or with `format: "text"` the text alone. */
+  /** Returns a `Response` for an edge function: each event as a server-sent event, or only the text with `format: "text"`. */
   toResponse(options?: {
     format?: "events" | "text";
     status?: number;
@@ -341,14 +347,14 @@ export interface ReplyStream<Output = undefined, Tools extends readonly Tool[] =
   }): Response;
 }
 
-/** What is in flight. The connections themselves are the runtime's. */
+/** The number of calls in flight, now and at most. The runtime owns the connections, so nothing is known of them. */
 export interface PoolStats {
   active: number;
   peak: number;
 }
 
 /**
- * A client of one provider.
+ * A client for one provider.
  *
  * In Workers, make it inside the request that uses it.
  *
@@ -358,30 +364,30 @@ export interface PoolStats {
  * ```
  */
 export class Warmline {
-  /** @throws {ConfigError} naming the option that is wrong. */
+  /** @throws {ConfigError} if an option is invalid. The message names the option. */
   constructor(options: WarmlineOptions);
-  /** Asks, and gives the whole reply. */
+  /** Sends a request and returns the complete reply. */
   chat<const Output extends Schema = never, const Tools extends readonly Tool[] = readonly Tool[]>(
     request: string | ChatRequest<Output, Tools>,
     options?: CallOptions,
   ): Promise<Reply<[Output] extends [never] ? undefined : InferOutput<Output>, Tools>>;
-  /** Asks, and gives the reply out piece by piece. Nothing is sent until it is first read. */
+  /** Sends a request and returns its reply as a stream of events. Nothing is sent until the stream is read. */
   stream<const Output extends Schema = never, const Tools extends readonly Tool[] = readonly Tool[]>(
     request: string | ChatRequest<Output, Tools>,
     options?: CallOptions,
   ): ReplyStream<[Output] extends [never] ? undefined : InferOutput<Output>, Tools>;
-  /** What is in flight. */
+  /** Returns the number of calls in flight. */
   stats(): PoolStats;
-  /** What was spent this month (UTC). */
+  /** Returns what was spent this month (UTC). */
   spend(): Promise<Spend>;
   /**
-   * Waits until every call has ended and the ledger knows what it cost. In an edge function `ctx.waitUntil(llm.flush())` lets that
-   * happen after the response.
+   * Waits until every call has ended and its cost is recorded in the ledger. In an edge function, `ctx.waitUntil(llm.flush())` does this after
+   * the response is sent.
    */
   flush(): Promise<void>;
-  /** The same client, its calls held to one more budget, which is kept in the same ledger: one per customer, say. */
+  /** Returns a client that shares everything with this one and enforces one more budget, in the same ledger. Use it for a budget per customer, for example. */
   withBudget(budget: Budget): Warmline;
-  /** Frees what the client holds; calls after it fail. */
+  /** Frees the client's memory. Later calls fail; calls in flight continue. */
   close(): void;
 }
 
@@ -400,29 +406,29 @@ export type ErrorKind =
 /** Why a call failed. */
 export class WarmlineError extends Error {
   readonly kind: ErrorKind;
-  /** The HTTP status, where the provider answered with one. */
+  /** The HTTP status, if the provider answered. */
   readonly status: number | undefined;
-  /** The provider's error code, else its type. */
+  /** The provider's error code, or the error's type if it has no code. */
   readonly code: string | undefined;
   readonly errorType: string | undefined;
-  /** The provider's id of the last attempt; quote it to the provider's support. */
+  /** The provider's request id of the last attempt. Quote it to the provider's support. */
   readonly requestId: string | undefined;
-  /** How long the provider asks to wait. */
+  /** How long the provider asks to wait before a retry, in milliseconds. */
   readonly retryAfterMs: number | undefined;
-  /** How many requests were sent. */
+  /** The number of attempts. */
   readonly attempts: number;
   /** The provider's error body. */
   readonly body: string | undefined;
 }
-/** The client or the request is set up wrongly; nothing was sent. */
+/** The client's options or the request are invalid. Nothing was sent. */
 export class ConfigError extends WarmlineError {
   readonly kind: "config";
 }
-/** No connection could be made, or it broke before a reply. */
+/** The connection could not be opened, or it broke before a reply. */
 export class ConnectError extends WarmlineError {
   readonly kind: "connect";
 }
-/** One of the waits took longer than allowed. */
+/** A phase of the call, named by `which`, took longer than its timeout. */
 export class TimeoutError extends WarmlineError {
   readonly kind: "timeout";
   readonly which: "response_headers" | "read" | "deadline";
@@ -440,16 +446,16 @@ export class RateLimitError extends WarmlineError {
 export class OverloadedError extends WarmlineError {
   readonly kind: "overloaded";
 }
-/** The budget has not enough left for what the call can cost; nothing was sent. Amounts are dollars as exact decimals. */
+/** The call's maximum cost does not fit into what is left of the budget. Nothing was sent. Amounts are dollars, as exact decimal strings. */
 export class BudgetExceededError extends WarmlineError {
   readonly kind: "budget_exceeded";
   readonly limit: string;
   readonly spent: string;
   readonly reserved: string;
-  /** What the call can cost at most. */
+  /** The call's maximum cost. */
   readonly needed: string;
 }
-/** The reply is not what the provider's dialect, or the request's `output`, says. */
+/** The reply does not have the provider's format, or does not match the request's `output`. */
 export class DecodeError extends WarmlineError {
   readonly kind: "decode";
 }

@@ -1,4 +1,4 @@
-// What every entry exports.
+// The exports of every entry.
 export {
   BudgetExceededError,
   CancelledError,

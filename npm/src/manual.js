@@ -1,9 +1,9 @@
-// For runtimes that none of the entries fits: the caller brings the module.
+// For other runtimes: the caller provides the module.
 import { compile } from "./compile.js";
 import { provide } from "./core.js";
 import { is } from "./realm.js";
 
-/** Takes a `WebAssembly.Module`, the bytes of `warmline/warmline.wasm`, a `Response` with them, or a promise of one. */
+/** Loads the core from a `WebAssembly.Module`, the bytes of `warmline/warmline.wasm`, a `Response` with these bytes, or a promise of one of them. */
 export async function init(source) {
   let module = await source;
   if (is(module, "Response")) module = await compile(module);

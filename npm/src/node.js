@@ -1,4 +1,4 @@
-// Node, Bun and Deno: the file lies beside this one.
+// Node, Bun and Deno: reads the module from this file's folder.
 import { readFileSync } from "node:fs";
 import { provide } from "./core.js";
 

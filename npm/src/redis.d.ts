@@ -1,8 +1,8 @@
 import type { Ledger, BudgetExceeded } from "./index.js";
 
 /**
- * Budgets' books in a Redis that is reached over HTTP: the REST protocol that Upstash documents. Servers that use the Rust
- * crate's `RedisLedger` on the same database share them.
+ * A ledger in Redis over HTTP, by the REST API that Upstash documents. Servers that use the Rust crate's `RedisLedger` on the
+ * same database share its budgets.
  *
  * ```ts
  * const ledger = new RedisLedger({ url: env.UPSTASH_REDIS_REST_URL, token: env.UPSTASH_REDIS_REST_TOKEN });
@@ -13,10 +13,10 @@ export declare class RedisLedger implements Ledger {
   constructor(options: {
     url: string;
     token: string;
-    /** Apart from the books of others in the same database; "warmline" where it is left out. */
+    /** The name of the ledger, which separates it from others in the same database. Default: "warmline". */
     name?: string | undefined;
     fetch?: typeof globalThis.fetch | undefined;
-    /** How long an answer is waited for: 5,000 where it is left out. */
+    /** The timeout of each request, in milliseconds. Default: 5,000. */
     timeoutMs?: number | undefined;
   });
   reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Promise<BudgetExceeded | undefined>;

@@ -1,11 +1,11 @@
-// A ledger in a Redis that is reached over HTTP, with the scripts that native's ledgers run there too.
+// A ledger in Redis over HTTP. It runs the same scripts as the ledgers of the Rust crate.
 
 import { fail } from "./errors.js";
 import { scripts } from "./scripts.js";
 
 const NAME = /^[\w.:@-]+$/;
 
-/** Budgets' books in Redis over REST, as Upstash speaks it. */
+/** A ledger in Redis over Upstash's REST API. */
 export class RedisLedger {
   #url;
   #init;
@@ -14,13 +14,13 @@ export class RedisLedger {
   #timeoutMs;
 
   constructor({ url, token, name = "warmline", fetch, timeoutMs = 5000 }) {
-    if (!/^https?:\/\/[^\s@]+$/.test(url)) fail("the ledger's url must be the address of a Redis REST API, as https://example.upstash.io");
+    if (!/^https?:\/\/[^\s@]+$/.test(url)) fail("the ledger's url must be the URL of a Redis REST API, such as https://example.upstash.io");
     if (typeof token !== "string" || !token) fail("the ledger's token is missing");
-    if (!NAME.test(name)) fail(`${JSON.stringify(name)} cannot name a ledger: use ASCII letters, digits and -_.:@`);
+    if (!NAME.test(name)) fail(`${JSON.stringify(name)} is not a valid name for a ledger: use ASCII letters, digits and -_.:@`);
     this.#url = url;
     this.#init = { method: "POST", headers: { authorization: `Bearer ${token}`, "content-type": "application/json" } };
     this.#fetch = fetch;
-    // What stands in braces puts both into one slot of a cluster.
+    // The part in braces is a hash tag, which places both keys in the same slot of a cluster.
     this.#keys = [`{${name}}:books`, `{${name}}:leases`];
     this.#timeoutMs = timeoutMs;
   }
@@ -35,11 +35,11 @@ export class RedisLedger {
     try {
       answer = JSON.parse(text);
     } catch {
-      // It says below what it is.
+      // The error below shows the text.
     }
     if (Array.isArray(answer?.result)) return answer.result;
     if (typeof answer?.error === "string") throw new Error(answer.error);
-    throw new Error(`the Redis at ${new URL(this.#url).host} answers ${response.status} ${JSON.stringify(text.slice(0, 200))}`);
+    throw new Error(`the Redis at ${new URL(this.#url).host} answered with status ${response.status}: ${JSON.stringify(text.slice(0, 200))}`);
   }
 
   async reserve(id, budgets, amount) {

@@ -1,4 +1,4 @@
-// JavaScript's shapes to the core's JSON and back: camelCase, bytes, validators.
+// Converts between the public JavaScript types and the core's JSON: camelCase, bytes, validators.
 
 import { DecodeError, fail } from "./errors.js";
 import { is } from "./realm.js";
@@ -14,14 +14,14 @@ const REQUEST = {
   tools: (v) => ["tools", list("tools", v).map(toTool)],
   toolChoice: (v) => ["tool_choice", v],
   parallelToolCalls: (v) => ["parallel_tool_calls", flag("parallelToolCalls", v)],
-  // Functions have a name of their own.
+  // A function's `name` is its own, not the schema's.
   output: (v) => ["response_format", { name: (typeof v === "object" && v.jsonSchema && v.name) || "output", schema: jsonSchema("output", v) }],
   reasoning: (v) => ["reasoning", { effort: v.effort, budget_tokens: v.budgetTokens }],
   extraBody: (v) => ["extra_body", v],
   keepRaw: (v) => ["keep_raw", flag("keepRaw", v)],
 };
 
-/** The request in the core's JSON, and what its output is to be validated by. */
+/** Converts a request to the core's JSON. Also returns the schema that validates the output. */
 export async function toRequest(request) {
   if (typeof request === "string") request = { messages: [{ role: "user", content: request }] };
   if (request === null || typeof request !== "object") fail("the request must be an object: { messages, … }");
@@ -41,24 +41,24 @@ export async function toRequest(request) {
 }
 
 function text(name, value) {
-  return typeof value === "string" ? value : fail(`${name} must be a string, and is ${kind(value)}`);
+  return typeof value === "string" ? value : fail(`${name} must be a string, got ${kind(value)}`);
 }
 
 function number(name, value) {
-  return typeof value === "number" && Number.isFinite(value) ? value : fail(`${name} must be a number, and is ${kind(value)}`);
+  return typeof value === "number" && Number.isFinite(value) ? value : fail(`${name} must be a number, got ${kind(value)}`);
 }
 
 function whole(name, value) {
   const fits = Number.isInteger(value) && value >= 0 && value <= 0xffffffff;
-  return fits ? value : fail(`${name} must be a whole number, and is ${typeof value === "number" ? value : kind(value)}`);
+  return fits ? value : fail(`${name} must be a whole number, got ${typeof value === "number" ? value : kind(value)}`);
 }
 
 function flag(name, value) {
-  return typeof value === "boolean" ? value : fail(`${name} must be true or false, and is ${kind(value)}`);
+  return typeof value === "boolean" ? value : fail(`${name} must be true or false, got ${kind(value)}`);
 }
 
 function list(name, value) {
-  return Array.isArray(value) ? value : fail(`${name} must be a list, and is ${kind(value)}`);
+  return Array.isArray(value) ? value : fail(`${name} must be a list, got ${kind(value)}`);
 }
 
 const kind = (value) => (value === null ? "null" : Array.isArray(value) ? "a list" : typeof value);
@@ -67,7 +67,7 @@ async function toMessages(messages) {
   return Promise.all(
     list("messages", messages).map(async (message, i) => {
       if (message?.role !== "user" && message?.role !== "assistant") {
-        fail(`messages[${i}].role must be "user" or "assistant", and is ${JSON.stringify(message?.role)}`);
+        fail(`messages[${i}].role must be "user" or "assistant", got ${JSON.stringify(message?.role)}`);
       }
       return { role: message.role, content: await toContent(`messages[${i}].content`, message.content) };
     }),
@@ -76,7 +76,7 @@ async function toMessages(messages) {
 
 async function toContent(name, content) {
   if (typeof content === "string") return content;
-  if (!Array.isArray(content)) fail(`${name} must be a string or a list of parts, and is ${kind(content)}`);
+  if (!Array.isArray(content)) fail(`${name} must be a string or a list of parts, got ${kind(content)}`);
   return Promise.all(content.map((part, i) => toPart(`${name}[${i}]`, part)));
 }
 
@@ -121,11 +121,11 @@ async function toSource(name, value, mediaType, usual) {
     value = await value.arrayBuffer();
   }
   if (is(value, "ArrayBuffer")) value = new Uint8Array(value);
-  if (!is(value, "Uint8Array")) fail(`${name} must be a Uint8Array, an ArrayBuffer, a Blob, a URL or a string, and is ${kind(value)}`);
+  if (!is(value, "Uint8Array")) fail(`${name} must be a Uint8Array, an ArrayBuffer, a Blob, a URL or a string, got ${kind(value)}`);
   return { type: "base64", media_type: mediaType ?? guess(value) ?? usual, data: toBase64(value) };
 }
 
-/** What the first bytes say. */
+/** Returns the media type that the first bytes indicate. */
 function guess(bytes) {
   const starts = (...magic) => magic.every((byte, i) => byte < 0 || bytes[i] === byte);
   if (starts(0x89, 0x50, 0x4e, 0x47)) return "image/png";
@@ -149,34 +149,34 @@ function toTool(tool, i) {
   return { name, description: tool.description, input_schema: schema, strict: tool.strict, cache_control: tool.cacheControl };
 }
 
-/** A JSON schema as it is, or a validator's own (https://standardschema.dev/json-schema). */
+/** Returns a JSON schema unchanged, or the schema that a validator provides (https://standardschema.dev/json-schema). */
 function jsonSchema(name, schema) {
   if (schema === null || (typeof schema !== "object" && typeof schema !== "function")) {
-    fail(`${name} must be a JSON schema or a validator, and is ${kind(schema)}`);
+    fail(`${name} must be a JSON schema or a validator, got ${kind(schema)}`);
   }
   if (schema.jsonSchema) return schema.jsonSchema;
   const standard = schema["~standard"];
   if (!standard) return schema;
   if (!standard.jsonSchema) {
-    fail(`${name}: ${standard.vendor} gives no JSON schema by itself; pass { jsonSchema, validator } instead`);
+    fail(`${name}: this ${standard.vendor} validator provides no JSON schema: pass { jsonSchema, validator } instead`);
   }
   const { $schema, ...rest } = standard.jsonSchema.input({ target: "draft-2020-12" });
   return rest;
 }
 
-/** The core's events in JavaScript's shape. */
+/** Converts the core's events to the public types. */
 export function toEvents(events) {
   for (const event of events) if (event.type === "tool_call") parseArguments(event);
   return events;
 }
 
-/** What a model wrote is text; `arguments` is what it means, or the text where it means nothing. */
+/** Sets `argumentsText` to what the model wrote, and `arguments` to its parsed value, or to the text if it is not JSON. */
 function parseArguments(call) {
   call.argumentsText = call.arguments;
   try {
     call.arguments = JSON.parse(call.argumentsText);
   } catch {
-    // The text stays, for the caller to show or to send back.
+    // Keep the text, so the caller can show it or send it back.
   }
 }
 
@@ -190,7 +190,7 @@ const USAGE = {
   input_includes_cache: "inputIncludesCache",
 };
 
-/** Puts the reply of a last event into JavaScript's shape, and validates its output. */
+/** Converts the reply of the last event to the public type, and validates its output. */
 export async function toReply(event, output) {
   const core = event.reply;
   const parts = (type) => core.content.filter((part) => part.type === type);
@@ -234,7 +234,7 @@ async function validate(reply, output) {
   if (!result.issues) return result.value;
   const { message, path } = result.issues[0];
   const at = path?.length ? ` at ${path.map((key) => key?.key ?? key).join(".")}` : "";
-  throw wrong(`the reply's output does not fit${at}: ${message}`, result.issues);
+  throw wrong(`the reply's output does not match its schema${at}: ${message}`, result.issues);
 }
 
 function toUsage(core) {
@@ -243,7 +243,7 @@ function toUsage(core) {
   return usage;
 }
 
-/** What was spent, as the face shows it. */
+/** Converts the core's spend to the public type. */
 export function toSpend(spend) {
   return { ...spend, models: spend.models.map((model) => ({ ...model, usage: toUsage(model.usage) })) };
 }

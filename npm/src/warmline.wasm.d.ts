@@ -1,3 +1,3 @@
-/** As bundlers for edge runtimes import it. */
+/** The module, as bundlers for edge runtimes import it. */
 declare const module: WebAssembly.Module;
 export default module;

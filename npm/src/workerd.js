@@ -1,4 +1,4 @@
-// Cloudflare Workers: the module is imported, since compiling at run time is not allowed.
+// Cloudflare Workers: imports the module, because Workers may not compile at run time.
 import module from "./warmline.wasm";
 import { provide } from "./core.js";
 

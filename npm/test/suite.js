@@ -188,7 +188,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal([(await open.spend()).unsettled, of("all").spent > before], ["0", true], "what is owed no longer");
     for (const [budget, says] of [
       [{ usd: 1, ledger: 5 }, "budget.ledger must be an object"],
-      [{ usd: 1, alerts: 80 }, "budget.alerts must be a list of percentages, and is number"],
+      [{ usd: 1, alerts: 80 }, "budget.alerts must be a list of percentages, got number"],
       [{ usd: 1, name: "a b" }, '"a b" cannot name a budget'],
       [{ usd: 1, of: 5 }, 'unknown option "budget.of"'],
     ]) {
@@ -199,11 +199,11 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
 
   await test("a budget or a price that is none is said", async () => {
     for (const [options, says] of [
-      [{ budget: {} }, "budget.usd must be dollars"],
+      [{ budget: {} }, "budget.usd must be an amount in dollars"],
       [{ budget: { usd: "lots" } }, '"lots" is not an amount'],
       [{ budget: { usd: -1 } }, '"-1" is not an amount'],
       [{ budget: 5 }, "budget must be an object"],
-      [{ prices: { m: { input: 1 } } }, 'prices["m"].output must be dollars'],
+      [{ prices: { m: { input: 1 } } }, 'prices["m"].output must be an amount in dollars'],
     ]) {
       const error = await failure((async () => make(options).chat(ask("tokens=1")))());
       check(error.kind === "config" && error.message.includes(says), `${error.message}`);
@@ -309,7 +309,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["timeoutMs must be 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
     ["fetch must be a function", { provider: "openai", apiKey: "k", fetch: {} }],
     // Text there can be a secret, and is not shown.
-    ["headers must be an object, and is string", { provider: "openai", apiKey: "k", headers: "authorization: Bearer k" }],
+    ["headers must be an object, got string", { provider: "openai", apiKey: "k", headers: "authorization: Bearer k" }],
   ]) {
     await test(`bad options: ${says}`, async () => {
       const error = await failure((async () => new Warmline(options))());
