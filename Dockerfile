@@ -1,9 +1,9 @@
-# The gateway: docker build -t warmline . && docker run -p 8787:8787 --env-file .env warmline serve --host 0.0.0.0
+# Builds and runs the gateway: docker build -t warmline . && docker run -p 8787:8787 --env-file .env warmline serve --host 0.0.0.0
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev cmake && rm -rf /var/lib/apt/lists/*
 WORKDIR /warmline
 COPY . .
-# What was fetched and built is kept for the next time.
+# Keeps downloaded and built dependencies between builds.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=target \
     cargo build --release --locked --package warmline-cli --bin warmline && cp target/release/warmline /usr/local/bin/
 
@@ -12,7 +12,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
     && useradd --system --no-create-home warmline
 COPY --from=build /usr/local/bin/warmline /usr/local/bin/
 USER warmline
-# A folder without a `.env`.
+# The command reads `.env` in the working directory. There is none here.
 WORKDIR /
 EXPOSE 8787
 ENTRYPOINT ["warmline"]

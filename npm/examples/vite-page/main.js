@@ -1,10 +1,10 @@
-// The visitor's own key, straight from the page to the provider.
+// Sends the visitor's own key from the page directly to the provider.
 import { CancelledError, Warmline } from "warmline";
 
 const form = document.querySelector("form");
 const output = document.querySelector("output");
 const stop = document.querySelector("#stop");
-// `?server=` names another server of that dialect, such as the simulator.
+// `?server=` sets the base URL of another server with the same API, such as the simulator's.
 const baseUrl = new URLSearchParams(location.search).get("server") ?? undefined;
 
 form.addEventListener("submit", async (event) => {

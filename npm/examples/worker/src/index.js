@@ -1,10 +1,10 @@
-// A chat endpoint at the edge: POST a question as text, and read the answer as it is written.
+// A chat endpoint at the edge: POST a question as text, and read the streamed answer.
 import { RateLimitError, Warmline, WarmlineError } from "warmline";
 
 export default {
   async fetch(request, env) {
     if (request.method !== "POST") return new Response("POST a question\n", { status: 405, headers: { allow: "POST" } });
-    // Made inside the request: in Workers nothing may outlive it.
+    // Make the client inside the request: Workers ties I/O to the request that started it.
     const llm = new Warmline({ provider: "anthropic", apiKey: env.ANTHROPIC_API_KEY, baseUrl: env.ANTHROPIC_BASE_URL });
     const ask = { messages: [{ role: "user", content: await request.text() }], maxTokens: 1024 };
     try {
