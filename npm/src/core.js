@@ -282,7 +282,7 @@ export class Warmline {
     if (this.#core) await answer(this.#core.flush());
   }
 
-  /** Returns a client that shares everything with this one and enforces one more budget, in the same ledger. */
+  /** Returns a client with the same settings and ledger that also enforces this budget. */
   withBudget(budget) {
     checkBudget(budget);
     const { name = "default", usd } = budget;

@@ -385,7 +385,7 @@ export class Warmline {
    * the response is sent.
    */
   flush(): Promise<void>;
-  /** Returns a client that shares everything with this one and enforces one more budget, in the same ledger. Use it for a budget per customer, for example. */
+  /** Returns a client with the same settings and ledger that also enforces this budget. Use it for a budget per customer, for example. */
   withBudget(budget: Budget): Warmline;
   /** Frees the client's memory. Later calls fail; calls in flight continue. */
   close(): void;
