@@ -1,4 +1,5 @@
-//! What the pool tells of itself. When it does is proved beside it, in virtual time; here, that it is told, and to whom.
+//! Pool alerts, end to end: that they are raised and reach the callback. The unit tests in `src/pool` show when they are due,
+//! in virtual time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -10,48 +11,48 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use warmline::{AlertThresholds, Client, Limits, PoolAlert, PoolAlertKind};
 use warmline_sim::Sim;
 
-/// What comes within ten seconds, far longer than it should take.
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    let at_most = Duration::from_secs(10);
-    tokio::time::timeout(at_most, what).await.expect("no alert")
+/// Fails the test if the future takes ten seconds, far longer than expected.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(10);
+    tokio::time::timeout(limit, future).await.expect("no alert")
 }
 
-/// A client that tells early.
-fn watched(
+/// A client, and the alerts that its pool raises.
+fn client_with_alerts(
     sim: &Sim,
     limits: Limits,
     thresholds: AlertThresholds,
 ) -> (Client, UnboundedReceiver<PoolAlert>) {
-    let (tell, told) = unbounded_channel();
+    let (sender, alerts) = unbounded_channel();
     let client = builder(sim)
         .limits(limits)
         .alert_thresholds(thresholds)
-        .on_pool_alert(move |alert| tell.send(alert.clone()).unwrap())
+        .on_pool_alert(move |alert| sender.send(alert.clone()).unwrap())
         .build()
         .unwrap();
-    (client, told)
+    (client, alerts)
 }
 
 #[tokio::test]
-async fn a_long_wait_is_told_while_it_lasts() {
+async fn a_long_wait_raises_one_alert_while_it_lasts() {
     let sim = sim().await;
     let thresholds = AlertThresholds {
         wait: Duration::from_millis(20),
         ..AlertThresholds::default()
     };
-    let (client, mut told) = watched(&sim, limits(1, 1), thresholds);
+    let (client, mut alerts) = client_with_alerts(&sim, limits(1, 1), thresholds);
     let calls: Vec<_> = (0..3)
         .map(|_| {
             let client = client.clone();
             tokio::spawn(async move { client.chat(ask("hold")).await })
         })
         .collect();
-    let alert = soon(told.recv()).await.unwrap();
+    let alert = soon(alerts.recv()).await.unwrap();
     assert_eq!(alert.kind, PoolAlertKind::LongWait);
     assert_eq!(
         alert.to_string(),
-        "a call has waited 20.0ms for a connection, of which there may be 1; 2 wait now: raise max_connections (LLM_MAX_CONNECTIONS), as far as \
-         the provider's rate limits allow, or make fewer calls at once"
+        "a call has waited 20.0ms for a connection; max_connections is 1, and 2 calls are waiting: raise max_connections \
+         (LLM_MAX_CONNECTIONS) as far as the provider's rate limits allow, or make fewer concurrent calls"
     );
     assert_eq!(
         (client.stats().waiting, client.stats().alerts),
@@ -61,36 +62,36 @@ async fn a_long_wait_is_told_while_it_lasts() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    // The second one's wait was no news.
-    assert!(told.is_empty());
+    // The second call's wait fell within the minute.
+    assert!(alerts.is_empty());
 }
 
 #[tokio::test]
-async fn connections_that_are_not_kept_are_told_with_what_to_change() {
+async fn an_alert_about_closed_connections_names_the_setting_to_change() {
     let sim = sim().await;
     let thresholds = AlertThresholds {
         window: Duration::from_millis(50),
         ..AlertThresholds::default()
     };
-    let (client, mut told) = watched(&sim, limits(3, 0), thresholds);
-    let telling = async {
+    let (client, mut alerts) = client_with_alerts(&sim, limits(3, 0), thresholds);
+    let first_alert = async {
         loop {
             client.chat(ask("tokens=1")).await.unwrap();
-            if let Ok(alert) = told.try_recv() {
+            if let Ok(alert) = alerts.try_recv() {
                 return alert;
             }
         }
     };
-    let alert = soon(telling).await;
+    let alert = soon(first_alert).await;
     assert_eq!(alert.kind, PoolAlertKind::HandshakesRising);
     assert_eq!(
         alert.hint,
-        "no more than 0 idle ones are kept: raise max_keepalive_connections (LLM_MAX_KEEPALIVE)"
+        "at most 0 idle connections are kept: raise max_keepalive_connections (LLM_MAX_KEEPALIVE)"
     );
 }
 
 #[tokio::test]
-async fn a_callback_that_panics_breaks_no_call() {
+async fn a_callback_that_panics_does_not_affect_calls() {
     let sim = sim().await;
     let thresholds = AlertThresholds {
         wait: Duration::from_millis(5),

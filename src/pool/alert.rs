@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::runtime::{MaybeSend, MaybeSync};
 
-/// A sign that a pool's limits do not fit its use.
+/// A warning that a pool's limits do not suit its load.
 ///
-/// Each kind is reported at most once a minute: as a `tracing` event, to
-/// [`ClientBuilder::on_pool_alert`](crate::ClientBuilder::on_pool_alert), and in the count
+/// A pool raises each kind of alert at most once a minute. Every alert is logged as a `tracing` warning, passed to
+/// [`ClientBuilder::on_pool_alert`](crate::ClientBuilder::on_pool_alert), and counted in
 /// [`PoolStats::alerts`](crate::PoolStats::alerts).
 ///
 /// ```
@@ -22,9 +22,9 @@ use crate::runtime::{MaybeSend, MaybeSync};
 pub struct PoolAlert {
     /// The kind of alert.
     pub kind: PoolAlertKind,
-    /// What was seen.
+    /// What the pool observed.
     pub summary: String,
-    /// What to change.
+    /// The recommended change.
     pub hint: String,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for PoolAlert {
     }
 }
 
-/// What a [`PoolAlert`] is about.
+/// The kinds of [`PoolAlert`].
 ///
 /// ```
 /// assert_eq!(warmline::PoolAlertKind::QueueGrowing.name(), "queue_growing");
@@ -43,19 +43,19 @@ impl fmt::Display for PoolAlert {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PoolAlertKind {
-    /// A call has waited for a connection for longer than [`AlertThresholds::wait`], and waits on.
+    /// A call has waited for a connection for [`AlertThresholds::wait`] and is still waiting.
     LongWait,
-    /// For [`AlertThresholds::exhausted_percent`] of a window all connections were in use, and calls waited.
+    /// All connections were in use for at least [`AlertThresholds::exhausted_percent`] of a window, and calls waited.
     Exhausted,
-    /// The queue was longer throughout a window than at its shortest in the one before.
+    /// The shortest queue length in a window exceeded the shortest in the previous window.
     QueueGrowing,
-    /// [`AlertThresholds::handshake_percent`] of a window's calls, and no fewer than ten, had to open a connection in place of one
-    /// that was closed.
+    /// At least [`AlertThresholds::handshake_percent`] of a window's calls, and at least ten, opened a connection to replace
+    /// a closed one.
     HandshakesRising,
 }
 
 impl PoolAlertKind {
-    /// Its name for programs.
+    /// Returns the kind in `snake_case`, which is also its JSON form.
     ///
     /// ```
     /// assert_eq!(warmline::PoolAlertKind::LongWait.name(), "long_wait");
@@ -70,7 +70,7 @@ impl PoolAlertKind {
     }
 }
 
-/// When a pool gives a [`PoolAlert`].
+/// The thresholds at which a pool raises a [`PoolAlert`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -81,13 +81,15 @@ impl PoolAlertKind {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlertThresholds {
-    /// How long a call may wait for a connection: 1 s.
+    /// The time spent waiting for a connection that raises [`PoolAlertKind::LongWait`]. The default is 1 s.
     pub wait: Duration,
-    /// How long the pool is watched before the multiplexed are looked at: 10 s.
+    /// The length of the window over which the other kinds of alert are evaluated. The default is 10 s.
     pub window: Duration,
-    /// For how much of a window all connections may be in use while calls wait, in percent: 80.
+    /// The share of a window with all connections in use that raises [`PoolAlertKind::Exhausted`], in percent.
+    /// The default is 80.
     pub exhausted_percent: u8,
-    /// How many of a window's calls may open a connection in place of a closed one, in percent: 50.
+    /// The share of a window's calls that replaced a closed connection that raises
+    /// [`PoolAlertKind::HandshakesRising`], in percent. The default is 50.
     pub handshake_percent: u8,
 }
 
@@ -102,14 +104,14 @@ impl Default for AlertThresholds {
     }
 }
 
-/// Which alerts a pool raises, and who is called for them.
+/// The alert settings of a pool.
 #[derive(Clone, Default)]
 pub(crate) struct Alerts {
     pub(crate) thresholds: AlertThresholds,
     pub(crate) callback: Option<Arc<dyn OnPoolAlert>>,
 }
 
-/// A caller's callback for alerts.
+/// The type of [`ClientBuilder::on_pool_alert`](crate::ClientBuilder::on_pool_alert) callbacks.
 pub(crate) trait OnPoolAlert: Fn(&PoolAlert) + MaybeSend + MaybeSync {}
 
 impl<F: Fn(&PoolAlert) + MaybeSend + MaybeSync> OnPoolAlert for F {}

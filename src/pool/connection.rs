@@ -1,11 +1,11 @@
-/// What the pool needs to know about a connection.
+/// A connection as the pool uses it.
 pub(crate) trait Connection: Sized {
-    /// The number of calls that it can carry at the same time.
+    /// Returns the number of calls that the connection can carry at the same time.
     fn capacity(&self) -> usize;
-    /// Returns another handle to it, or `None` if it carries one call at a time.
+    /// Returns another handle to the connection, or `None` if it carries one call at a time.
     fn share(&self) -> Option<Self>;
-    /// Whether it can still carry a call, as far as this side knows.
+    /// Returns `false` if the connection is known to be closed.
     fn is_open(&self) -> bool;
-    /// Closes it, even in the middle of a reply.
+    /// Closes the connection, even in the middle of a reply.
     fn abort(&self);
 }

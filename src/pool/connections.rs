@@ -1,4 +1,4 @@
-//! The connection pool: it decides who may open a connection, who gets an idle one and who waits.
+//! The connection pool: assigns each caller an idle connection, a permit to open one, or a place in the queue.
 //!
 //! The pool does no IO and knows no protocol. Its counts are exact because of ownership. A [`ConnectionPermit`]
 //! is the right to have one socket open, and the socket owns its permit, so the count falls when the socket
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::connection::Connection;
 use super::alert::{Alerts, PoolAlert};
+use super::connection::Connection;
 use super::histogram::AtomicHistogram;
 use super::limits::Limits;
 use super::monitor::{AlertMonitor, CloseReason};
@@ -20,10 +20,10 @@ use super::state::{Assignment, Slot, State};
 use super::stats::PoolStats;
 use crate::runtime::{self, Instant, timeout};
 
-/// How a waiting caller gets its connection.
+/// The channel that delivers a connection to a waiter.
 type Sender<C> = oneshot::Sender<Checkout<C>>;
 
-/// What a caller gets: an idle connection, or the right to open one.
+/// An idle connection, or a permit to open one.
 pub(crate) enum Checkout<C: Connection> {
     Idle(PooledConnection<C>),
     Connect(ConnectionPermit<C>),
@@ -42,7 +42,7 @@ struct Shared<C: Connection> {
     limits: Limits,
     alerts: Alerts,
     state: Mutex<State<C, Sender<C>>>,
-    /// Open, idle, in use and connecting, 16 bits each, so that one load reads all four at the same instant.
+    /// The numbers of open, idle, in-use and connecting sockets, 16 bits each, so that one load reads a consistent set.
     sockets: AtomicU64,
     active: AtomicUsize,
     waiting: AtomicUsize,
@@ -51,14 +51,14 @@ struct Shared<C: Connection> {
     closed: AtomicU64,
     reused: AtomicU64,
     acquire_waits: AtomicU64,
-    alerted: AtomicU64,
+    alerts_raised: AtomicU64,
     acquire_wait: AtomicHistogram,
     handshake: AtomicHistogram,
 }
 
 impl<C: Connection> Pool<C> {
-    /// Creates a pool of connections to `server`. `multiplexed` says that a connection is expected to carry several
-    /// calls at the same time.
+    /// Creates a pool of connections to `server`. Set `multiplexed` if each connection is expected to carry several calls at
+    /// the same time.
     pub(crate) fn new(server: &str, limits: Limits, multiplexed: bool, alerts: Alerts) -> Self {
         let monitor = AlertMonitor::new(alerts.thresholds, limits);
         Self(Arc::new(Shared {
@@ -74,14 +74,14 @@ impl<C: Connection> Pool<C> {
             closed: AtomicU64::new(0),
             reused: AtomicU64::new(0),
             acquire_waits: AtomicU64::new(0),
-            alerted: AtomicU64::new(0),
+            alerts_raised: AtomicU64::new(0),
             acquire_wait: AtomicHistogram::default(),
             handshake: AtomicHistogram::default(),
         }))
     }
 
-    /// Timeouts for a connection in FIFO order, and returns it with the time spent waiting. The error is that time.
-
+    /// Waits for a connection in FIFO order, for at most `limit`. Returns it with the time spent waiting, or that time as
+    /// the error.
     pub(crate) async fn acquire(
         &self,
         limit: Duration,
@@ -90,8 +90,8 @@ impl<C: Connection> Pool<C> {
             let mut state = self.0.lock();
             // A new caller does not overtake those already waiting.
             let mut to_drop = Vec::new();
-            let free = state.waiting.is_empty();
-            if let Some(assigned) = free
+            let queue_empty = state.waiting.is_empty();
+            if let Some(assigned) = queue_empty
                 .then(|| state.assign(&self.0.limits, &mut to_drop))
                 .flatten()
             {
@@ -109,12 +109,12 @@ impl<C: Connection> Pool<C> {
             (Waiter { pool: self, id }, receiver)
         };
         let start = Instant::now();
-        let long = limit.min(self.0.alerts.thresholds.wait);
-        let mut received = timeout(long, &mut receiver).await;
-        if received.is_none() && long < limit {
-            let alert = self.0.lock().monitor.long_wait(long);
+        let alert_after = limit.min(self.0.alerts.thresholds.wait);
+        let mut received = timeout(alert_after, &mut receiver).await;
+        if received.is_none() && alert_after < limit {
+            let alert = self.0.lock().monitor.long_wait(alert_after);
             self.0.notify(alert);
-            received = timeout(limit - long, receiver).await;
+            received = timeout(limit - alert_after, receiver).await;
         }
         drop(waiter);
         let waited = start.elapsed();
@@ -125,7 +125,7 @@ impl<C: Connection> Pool<C> {
         }
     }
 
-    /// Returns a permit to open one more connection ahead of its use, if the limits leave room.
+    /// Returns a permit to open a connection before a call needs it, if the limits allow another idle connection.
     pub(crate) fn reserve_for_warmup(&self) -> Option<ConnectionPermit<C>> {
         let mut state = self.0.lock();
         let room = state.slots.len() < self.0.limits.max_connections
@@ -138,12 +138,12 @@ impl<C: Connection> Pool<C> {
         })
     }
 
-    /// Records that a permit's socket is connected, and lends the connection to the caller that opened it.
+    /// Adds the connection of permit `id` to the pool, and checks it out to the caller that opened it.
     pub(crate) fn on_connected(&self, id: u64, conn: C, took: Duration) -> PooledConnection<C> {
         self.0.handshake.record(took);
         let mut state = self.0.lock();
         let (capacity, shared) = (conn.capacity(), conn.share());
-        // A server that answers an receiver of HTTP/2 with HTTP/1.1 will do so again.
+        // A server that answered an offer of HTTP/2 with HTTP/1.1 will do so again.
         state.multiplexed &= capacity > 1;
         if let Some(slot @ Slot::Connecting) = state.slots.get_mut(&id) {
             *slot = Slot::Open {
@@ -166,8 +166,8 @@ impl<C: Connection> Pool<C> {
         }
     }
 
-    /// Closes a connection that has been idle for `keepalive_expiry`. Returns when to check again, or `None` if
-    /// the connection is gone.
+    /// Evicts connection `id` if it has been idle for `keepalive_expiry`. Returns when to check again, or `None` if the
+    /// connection is no longer in the pool.
     pub(crate) fn expire(weak: &WeakPool<C>, id: u64) -> Option<Instant> {
         let pool = Pool(weak.0.upgrade()?);
         let expiry = pool.0.limits.keepalive_expiry;
@@ -193,7 +193,7 @@ impl<C: Connection> Pool<C> {
         None
     }
 
-    /// Closes all connections that are idle now.
+    /// Evicts all idle connections.
     pub(crate) fn close_idle(&self) {
         let mut state = self.0.lock();
         let mut to_drop = Vec::new();
@@ -224,7 +224,7 @@ impl<C: Connection> Pool<C> {
             closed: Some(shared.closed.load(Ordering::Relaxed)),
             reused: Some(shared.reused.load(Ordering::Relaxed)),
             acquire_waits: Some(shared.acquire_waits.load(Ordering::Relaxed)),
-            alerts: Some(shared.alerted.load(Ordering::Relaxed)),
+            alerts: Some(shared.alerts_raised.load(Ordering::Relaxed)),
             acquire_wait: shared.acquire_wait.read(),
             handshake: Some(shared.handshake.read()),
         }
@@ -248,7 +248,7 @@ impl<C: Connection> Pool<C> {
         }
     }
 
-    /// Assigns connections to waiters in FIFO order, then evicts idle connections beyond the limit.
+    /// Assigns connections to waiters in FIFO order, then evicts idle connections above `max_keepalive_connections`.
     fn assign_waiters(&self, mut state: MutexGuard<'_, State<C, Sender<C>>>) {
         let mut assignments = Vec::new();
         let mut to_drop = Vec::new();
@@ -270,12 +270,12 @@ impl<C: Connection> Pool<C> {
         self.0.publish_stats(state);
         drop(to_drop);
         for (sender, assigned) in assignments {
-            // A waiter that has just left drops its checkout, which passes the connection on.
+            // If the waiter has just left, its checkout is dropped here, which releases the connection again.
             drop(sender.send(self.checkout(assigned)));
         }
     }
 
-    /// Records that a socket has closed.
+    /// Removes the slot of a socket that has closed.
     fn closed(&self, id: u64) {
         let mut state = self.0.lock();
         let removed = state.slots.remove(&id);
@@ -299,10 +299,10 @@ impl<C: Connection> Pool<C> {
         drop(removed);
     }
 
-    /// Takes a connection back from a call.
+    /// Returns a connection to the pool, or evicts it if it cannot be reused.
     fn release(&self, id: u64, conn: C, reusable: bool) {
         let mut state = self.0.lock();
-        // On a multiplexed connection a reply that is dropped ends its own stream only.
+        // On a multiplexed connection, dropping a reply ends only its own stream.
         let close_reason = if !(reusable || conn.capacity() > 1) {
             Some(CloseReason::Broken)
         } else if !conn.is_open() {
@@ -313,7 +313,7 @@ impl<C: Connection> Pool<C> {
         };
         let keep = close_reason.is_none();
         let mut spare = Some(conn);
-        let mut emptied = false;
+        let mut unused = false;
         if let Some(Slot::Open {
             handle,
             calls,
@@ -322,7 +322,7 @@ impl<C: Connection> Pool<C> {
         }) = state.slots.get_mut(&id)
         {
             *calls -= 1;
-            emptied = *calls == 0;
+            unused = *calls == 0;
             *idle_since = Instant::now();
             if handle.is_none() && keep {
                 *handle = spare.take();
@@ -330,7 +330,7 @@ impl<C: Connection> Pool<C> {
             state.active -= 1;
         }
         let mut to_drop = None;
-        if emptied {
+        if unused {
             state.in_use -= 1;
             state.idle.push(id);
             if let Some(reason) = close_reason {
@@ -354,14 +354,14 @@ struct Waiter<'a, C: Connection> {
 impl<C: Connection> Drop for Waiter<'_, C> {
     fn drop(&mut self) {
         let mut state = self.pool.0.lock();
-        let left = state.waiting.remove(&self.id);
+        let sender = state.waiting.remove(&self.id);
         self.pool.0.publish_stats(state);
-        drop(left);
+        drop(sender);
     }
 }
 
-/// The right to have one socket open. The socket owns it, and dropping it tells the pool that the socket is closed.
-/// It does not keep the pool alive, so idle connections close when their client is dropped.
+/// The right to have one socket open. The socket owns its permit, and dropping the permit removes the socket from the
+/// pool. A permit does not keep the pool alive, so idle connections close when the last client is dropped.
 pub(crate) struct ConnectionPermit<C: Connection> {
     pool: Weak<Shared<C>>,
     id: u64,
@@ -381,8 +381,8 @@ impl<C: Connection> Drop for ConnectionPermit<C> {
     }
 }
 
-/// A connection lent to one call. Dropping it before [`PooledConnection::done`] closes the connection, because the rest
-/// of a reply may still arrive on it.
+/// A connection checked out to one call. Dropping it without [`PooledConnection::done`] closes the connection, because
+/// the rest of a reply may still arrive on it.
 pub(crate) struct PooledConnection<C: Connection> {
     pool: Pool<C>,
     id: u64,
@@ -395,7 +395,7 @@ impl<C: Connection> PooledConnection<C> {
         self.conn.as_mut()
     }
 
-    /// Returns the connection to the pool, because the reply has been read to its end.
+    /// Returns the connection to the pool for reuse. Call this once the reply has been read to its end.
     pub(crate) fn done(mut self) {
         self.reusable = true;
     }
@@ -414,7 +414,7 @@ impl<C: Connection> Shared<C> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes the state to readers of the statistics, and sends the alerts that it causes.
+    /// Copies the counts to the atomics that [`Pool::stats`] reads, then raises the alerts that are due.
     fn publish_stats(&self, mut state: MutexGuard<'_, State<C, Sender<C>>>) {
         let open = state.slots.len();
         let packed = pack([open, state.idle.len(), state.in_use, state.connecting]);
@@ -430,7 +430,7 @@ impl<C: Connection> Shared<C> {
 
     fn notify(&self, alerts: impl IntoIterator<Item = PoolAlert>) {
         for alert in alerts {
-            self.alerted.fetch_add(1, Ordering::Relaxed);
+            self.alerts_raised.fetch_add(1, Ordering::Relaxed);
             let PoolAlert {
                 kind,
                 summary,
@@ -438,7 +438,7 @@ impl<C: Connection> Shared<C> {
             } = &alert;
             tracing::warn!(server = self.server, kind = kind.name(), %summary, %hint, "pool alert");
             if let Some(callback) = self.alerts.callback.clone() {
-                // In the background: the callback must neither delay nor break the call that caused the alert.
+                // In the background, so that a slow or panicking callback does not affect the call that raised the alert.
                 runtime::background(async move { callback(&alert) });
             }
         }

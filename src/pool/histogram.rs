@@ -5,7 +5,7 @@ use crate::Histogram;
 
 const BUCKETS: usize = 32;
 
-/// A [`Histogram`] that many write to at once.
+/// A [`Histogram`] that several threads can record to without a lock.
 #[derive(Debug)]
 pub(crate) struct AtomicHistogram {
     sum_us: AtomicU64,
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_bounds_of_what_was_recorded() {
+    fn a_quantile_is_at_most_twice_the_exact_value() {
         let recorder = AtomicHistogram::default();
         for ms in 1..=100 {
             recorder.record(Duration::from_millis(ms));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn no_wait_counts_as_none() {
+    fn a_zero_duration_has_a_zero_quantile() {
         let recorder = AtomicHistogram::default();
         recorder.record(Duration::ZERO);
         assert_eq!(recorder.read().quantile(0.99), Duration::ZERO);

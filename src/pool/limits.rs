@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
-/// How many connections a client may have, in httpx's words and with its defaults
-/// (<https://www.python-httpx.org/advanced/resource-limits/>, except that ours are the smaller ones
-/// that suit LLM calls). They hold at every instant.
+/// The limits of a client's connection pool. They hold at every instant.
+///
+/// The names are those of [httpx](https://www.python-httpx.org/advanced/resource-limits/). The defaults are smaller than
+/// httpx's (100 and 20), because LLM calls are few and long.
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,12 +19,14 @@ use crate::{Error, Result};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// The most sockets open at once, those still connecting and those idle included: 10.
-    /// `LLM_MAX_CONNECTIONS`.
+    /// The maximum number of open sockets, including those that are connecting or idle, from 1 to 65,535. The default is 10.
+    /// Environment variable: `LLM_MAX_CONNECTIONS`.
     pub max_connections: usize,
-    /// The most idle connections kept: 5. `LLM_MAX_KEEPALIVE`.
+    /// The maximum number of idle connections, at most `max_connections`. The default is 5. Environment variable:
+    /// `LLM_MAX_KEEPALIVE`.
     pub max_keepalive_connections: usize,
-    /// How long an idle connection is kept: 30 s. `LLM_KEEPALIVE_EXPIRY`. In JSON, in seconds.
+    /// The time after which an idle connection is closed. The default is 30 s. Environment variable:
+    /// `LLM_KEEPALIVE_EXPIRY`. In JSON it is a number of seconds.
     #[serde(serialize_with = "seconds")]
     pub keepalive_expiry: Duration,
 }
@@ -43,8 +46,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The most that [`Limits::max_connections`] takes; more sockets than a client has ports.
-    pub(crate) const MOST: usize = u16::MAX as usize;
+    /// The maximum value of [`Limits::max_connections`]. A client has no more ports than this.
+    pub(crate) const MAX_SOCKETS: usize = u16::MAX as usize;
 
     pub(crate) fn validate(&self) -> Result<()> {
         let Self {
@@ -52,16 +55,16 @@ impl Limits {
             max_keepalive_connections,
             ..
         } = *self;
-        if !(1..=Self::MOST).contains(&max_connections) {
+        if !(1..=Self::MAX_SOCKETS).contains(&max_connections) {
             return Err(Error::config(format!(
                 "max_connections is {max_connections}: it must be from 1 to {}",
-                Self::MOST
+                Self::MAX_SOCKETS
             )));
         }
         if max_keepalive_connections > max_connections {
             return Err(Error::config(format!(
                 "max_keepalive_connections is {max_keepalive_connections}, more than max_connections, which is \
-                 {max_connections}: lower the one or raise the other"
+                 {max_connections}: lower max_keepalive_connections or raise max_connections"
             )));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The connection pool: its limits, its state, its statistics and its alerts. It is tested without sockets.
+//! The connection pool: limits, state, statistics and alerts. Its unit tests need no sockets.
 
 mod alert;
 mod limits;

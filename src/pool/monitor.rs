@@ -1,5 +1,5 @@
-//! Decides from the pool's changes of state when to raise an alert. It has no timer: while nothing changes, the only alert that
-//! can be due is a long wait, which the waiting caller raises itself.
+//! Decides when to raise a pool alert, from the changes of the pool's state. It has no timer: while nothing changes, the only
+//! alert that can become due is a long wait, and the waiter raises that one itself.
 
 use std::mem;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use super::alert::{AlertThresholds, PoolAlert, PoolAlertKind};
 use super::limits::Limits;
 use crate::runtime::Instant;
 
-/// The shortest time between two alerts of the same kind.
+/// The minimum time between two alerts of the same kind.
 const COOLDOWN: Duration = Duration::from_secs(60);
 
-/// The fewest reopened connections in a window that count as a pattern.
+/// The minimum number of reopened connections in a window that raises an alert.
 const MIN_SAMPLES: u64 = 10;
 
 /// Why a connection was closed.
@@ -19,11 +19,11 @@ const MIN_SAMPLES: u64 = 10;
 pub(super) enum CloseReason {
     /// More connections were idle than the limit allows.
     MaxIdle,
-    /// It was idle for `keepalive_expiry`.
+    /// The connection was idle for `keepalive_expiry`.
     Expired,
-    /// The server closed it.
+    /// The server closed the connection.
     Server,
-    /// Its reply was dropped before its end, or the connection failed.
+    /// The reply was dropped before its end, or the connection failed.
     Broken,
 }
 
@@ -31,15 +31,16 @@ pub(super) enum CloseReason {
 pub(super) struct AlertMonitor {
     thresholds: AlertThresholds,
     limits: Limits,
-    /// When the pool last changed, and its state since then.
+    /// When the pool last changed. `exhausted` and `waiting` are its state since then.
     since: Instant,
     exhausted: bool,
     waiting: usize,
     window: Window,
-    /// The shortest length of the queue in the previous window.
+    /// The minimum queue length in the previous window.
     previous_shortest: usize,
-    /// Closed connections that no new one has replaced yet, by reason.
+    /// The number of closed connections that have not been replaced yet, by [`CloseReason`].
     closed: [u64; 4],
+    /// When each [`PoolAlertKind`] was last raised.
     notified: [Option<Instant>; 4],
 }
 
@@ -50,7 +51,7 @@ struct Window {
     shortest: usize,
     waited: bool,
     calls: u64,
-    /// Calls that opened a connection to replace a closed one, by the reason why it was closed.
+    /// The number of calls that opened a connection to replace a closed one, by [`CloseReason`].
     reopened: [u64; 4],
 }
 
@@ -87,18 +88,18 @@ impl AlertMonitor {
         self.closed[reason as usize] += 1;
     }
 
-    /// A call was assigned an idle connection.
+    /// Records that a call was assigned an open connection.
     pub(super) fn on_reuse(&mut self) {
         self.window.calls += 1;
     }
 
-    /// A call is opening a connection.
+    /// Records that a call is opening a connection.
     pub(super) fn on_connect(&mut self) {
         self.window.calls += 1;
-        let most = (0..self.closed.len()).max_by_key(|cause| self.closed[*cause]);
-        if let Some(cause) = most.filter(|cause| self.closed[*cause] > 0) {
-            self.closed[cause] -= 1;
-            self.window.reopened[cause] += 1;
+        let most_frequent = (0..self.closed.len()).max_by_key(|reason| self.closed[*reason]);
+        if let Some(reason) = most_frequent.filter(|reason| self.closed[*reason] > 0) {
+            self.closed[reason] -= 1;
+            self.window.reopened[reason] += 1;
         }
     }
 
@@ -135,19 +136,21 @@ impl AlertMonitor {
         {
             alerts.push(PoolAlert {
                 kind: PoolAlertKind::Exhausted,
-                summary: format!("all {max_connections} connections were in use for {percent} % of {took:.1?}, and calls waited"),
+                summary: format!("all {max_connections} connections were in use for {percent} % of the last {took:.1?}, and calls waited"),
                 hint: more_connections(),
             });
         }
-        if window.shortest > self.previous_shortest && self.should_notify(PoolAlertKind::QueueGrowing, now) {
+        if window.shortest > self.previous_shortest
+            && self.should_notify(PoolAlertKind::QueueGrowing, now)
+        {
             alerts.push(PoolAlert {
                 kind: PoolAlertKind::QueueGrowing,
                 summary: format!(
-                    "at its shortest the queue was {} in {took:.1?}, after {}",
+                    "the queue was never shorter than {} in the last {took:.1?}; the minimum before was {}",
                     window.shortest, self.previous_shortest
                 ),
                 hint: format!(
-                    "calls come faster than {max_connections} connections can serve them: {}",
+                    "calls arrive faster than {max_connections} connections can serve them: {}",
                     more_connections()
                 ),
             });
@@ -158,44 +161,48 @@ impl AlertMonitor {
             && percent >= self.thresholds.handshake_percent
             && self.should_notify(PoolAlertKind::HandshakesRising, now)
         {
-            let most = [CloseReason::MaxIdle, CloseReason::Expired, CloseReason::Server, CloseReason::Broken]
-                .into_iter()
-                .max_by_key(|cause| window.reopened[*cause as usize]);
-            let hint = match most {
+            let most_frequent = [
+                CloseReason::MaxIdle,
+                CloseReason::Expired,
+                CloseReason::Server,
+                CloseReason::Broken,
+            ]
+            .into_iter()
+            .max_by_key(|reason| window.reopened[*reason as usize]);
+            let hint = match most_frequent {
                 Some(CloseReason::MaxIdle) => format!(
-                    "no more than {max_keepalive_connections} idle ones are kept: raise max_keepalive_connections (LLM_MAX_KEEPALIVE)"
+                    "at most {max_keepalive_connections} idle connections are kept: raise max_keepalive_connections (LLM_MAX_KEEPALIVE)"
                 ),
                 Some(CloseReason::Expired) => format!(
-                    "idle ones are closed after {keepalive_expiry:?}: raise keepalive_expiry (LLM_KEEPALIVE_EXPIRY)"
+                    "idle connections are closed after {keepalive_expiry:?}: raise keepalive_expiry (LLM_KEEPALIVE_EXPIRY)"
                 ),
-                Some(CloseReason::Server) => "the server, or a proxy before it, closes them: see what it does with idle connections, or use HTTP/2 with \
-                     http2_ping_interval"
+                Some(CloseReason::Server) => "the server or a proxy closes the connections: check its idle timeout, or use HTTP/2 with http2_ping_interval"
                     .to_owned(),
-                _ => "replies are dropped before their end, or break: read them to their end where they can be".to_owned(),
+                _ => "replies are dropped before their end, or connections fail: read replies to their end".to_owned(),
             };
             alerts.push(PoolAlert {
                 kind: PoolAlertKind::HandshakesRising,
-                summary: format!("{reopened} of {} calls in {took:.1?} opened a connection in place of one that was closed", window.calls),
+                summary: format!("{reopened} of {} calls in the last {took:.1?} opened a connection to replace a closed one", window.calls),
                 hint,
             });
         }
     }
 
-    /// Records that a call has waited for this long and is still waiting.
+    /// Returns the alert for a call that has waited for `waited` and is still waiting, if one is due.
     pub(super) fn long_wait(&mut self, waited: Duration) -> Option<PoolAlert> {
         let kind = PoolAlertKind::LongWait;
         self.should_notify(kind, Instant::now()).then(|| PoolAlert {
             kind,
             summary: format!(
-                "a call has waited {waited:.1?} for a connection, of which there may be {}; {} wait now",
+                "a call has waited {waited:.1?} for a connection; max_connections is {}, and {} calls are waiting",
                 self.limits.max_connections, self.waiting
             ),
             hint: more_connections(),
         })
     }
 
-    /// Whether an alert of this kind is due, and if so, starts its cooldown. Called before the alert's text is made, because
-    /// a thousand callers may be waiting.
+    /// Returns whether an alert of this kind is due, and if so starts its cooldown. Callers format the alert's text afterwards,
+    /// so that a thousand waiters do not format a text that is discarded.
     fn should_notify(&mut self, kind: PoolAlertKind, now: Instant) -> bool {
         let notified = &mut self.notified[kind as usize];
         let due = notified.is_none_or(|last| now - last >= COOLDOWN);
@@ -207,7 +214,7 @@ impl AlertMonitor {
 }
 
 fn more_connections() -> String {
-    "raise max_connections (LLM_MAX_CONNECTIONS), as far as the provider's rate limits allow, or make fewer calls at once".to_owned()
+    "raise max_connections (LLM_MAX_CONNECTIONS) as far as the provider's rate limits allow, or make fewer concurrent calls".to_owned()
 }
 
 fn percent(part: u128, whole: u128) -> u8 {
@@ -229,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn full_use_is_no_alert_as_long_as_nobody_waits() {
+    async fn exhaustion_raises_an_alert_only_if_calls_wait() {
         for (waiting, expected) in [(0, vec![]), (1, vec![PoolAlertKind::Exhausted])] {
             let mut monitor = monitor();
             assert!(monitor.on_change(true, waiting).is_empty());
@@ -241,7 +248,7 @@ mod tests {
             if let Some(alert) = alerts.first() {
                 assert_eq!(
                     alert.summary,
-                    "all 10 connections were in use for 85 % of 10.0s, and calls waited"
+                    "all 10 connections were in use for 85 % of the last 10.0s, and calls waited"
                 );
                 assert!(
                     alert
@@ -253,9 +260,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_that_drains_is_no_growing_queue_and_a_longer_shortest_one_is() {
+    async fn the_queue_grows_if_its_minimum_rises_but_not_in_a_burst_that_drains() {
         let mut monitor = monitor();
-        // Each burst is worked off.
+        // The queue drains within each window.
         for _ in 0..3 {
             monitor.on_change(true, 50);
             tokio::time::advance(WINDOW / 2).await;
@@ -271,24 +278,28 @@ mod tests {
             grown.extend(monitor.on_change(false, queue - 1));
         }
         assert_eq!(kinds(&grown), [PoolAlertKind::QueueGrowing]);
-        assert!(grown[0].summary.ends_with(", after 0"), "{}", grown[0].summary);
+        assert!(
+            grown[0].summary.ends_with("the minimum before was 0"),
+            "{}",
+            grown[0].summary
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn handshakes_are_told_with_why_the_connections_were_not_kept() {
-        for (cause, hint) in [
+    async fn a_handshake_alert_names_why_connections_were_closed() {
+        for (reason, hint) in [
             (CloseReason::MaxIdle, "LLM_MAX_KEEPALIVE"),
             (CloseReason::Expired, "LLM_KEEPALIVE_EXPIRY"),
-            (CloseReason::Server, "the server, or a proxy"),
-            (CloseReason::Broken, "read them to their end"),
+            (CloseReason::Server, "the server or a proxy"),
+            (CloseReason::Broken, "read replies to their end"),
         ] {
             let mut monitor = monitor();
-            // Those that make the pool as large as it is are none too many.
+            // Connections that grow the pool replace no closed one.
             (0..50).for_each(|_| monitor.on_connect());
             tokio::time::advance(WINDOW).await;
             assert!(monitor.on_change(false, 0).is_empty());
             for _ in 0..12 {
-                monitor.on_close(cause);
+                monitor.on_close(reason);
                 monitor.on_connect();
             }
             (0..12).for_each(|_| monitor.on_reuse());
@@ -305,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_kind_is_told_once_a_minute() {
+    async fn each_kind_is_raised_at_most_once_a_minute() {
         let mut monitor = monitor();
         let second = Duration::from_secs(1);
         assert!(monitor.long_wait(second).is_some());

@@ -5,40 +5,40 @@ use super::limits::Limits;
 use super::monitor::{AlertMonitor, CloseReason};
 use crate::runtime::Instant;
 
-/// The number of calls that a multiplexed connection is assumed to carry, which most servers allow
-/// (RFC 9113, section 6.5.2, recommends no less).
+/// The assumed number of concurrent calls per multiplexed connection. RFC 9113, section 6.5.2, recommends that servers
+/// allow at least 100.
 pub(crate) const MAX_STREAMS_PER_CONNECTION: usize = 100;
 
-/// The state of a pool whose waiting callers are of type `W`.
+/// The state of a pool. `W` is the type of a waiter.
 pub(super) struct State<C, W> {
     pub(super) slots: HashMap<u64, Slot<C>>,
-    /// The idle connections. The one used last is at the end and is taken first, as it is the least likely to be stale.
+    /// The idle connections, the most recently used last. The last is taken first, because it is the least likely to be stale.
     pub(super) idle: Vec<u64>,
-    /// The waiting callers, in order of arrival.
+    /// The waiters, in order of arrival.
     pub(super) waiting: BTreeMap<u64, W>,
     pub(super) next: u64,
     pub(super) connecting: usize,
     pub(super) active: usize,
     pub(super) in_use: usize,
-    /// Whether a new connection may carry several calls, so that callers wait for one that is connecting.
+    /// Whether new connections are expected to carry several calls each. Callers then wait for one that is connecting.
     pub(super) multiplexed: bool,
     pub(super) monitor: AlertMonitor,
 }
 
 pub(super) enum Slot<C> {
     Connecting,
-    /// `handle` is set while the connection is idle, and always if it can be shared.
+    /// `handle` is set while the connection is idle. A multiplexed connection always has it.
     Open {
         handle: Option<C>,
         calls: usize,
         capacity: usize,
         idle_since: Instant,
     },
-    /// No call can use it any more. It counts until the system has closed its socket.
+    /// No call can use the connection any more. It counts until its socket is closed.
     Closing,
 }
 
-/// What a caller is assigned, before it holds a reference to the pool.
+/// A [`Checkout`](super::Checkout) that does not hold a reference to the pool yet.
 pub(super) enum Assignment<C> {
     Idle(u64, C),
     Connect(u64),
@@ -59,7 +59,7 @@ impl<C: Connection, W> State<C, W> {
         }
     }
 
-    /// Whether the next caller has to wait.
+    /// Returns whether the next caller has to wait.
     pub(super) fn is_exhausted(&self, limits: &Limits) -> bool {
         let full = self.slots.len() >= limits.max_connections && self.idle.is_empty();
         // A multiplexed connection may have room for more calls.
@@ -78,9 +78,13 @@ impl<C: Connection, W> State<C, W> {
         id
     }
 
-    /// Assigns one caller an idle connection or the right to open one. Closed connections that it comes across go to
-    /// `to_drop`, for the caller to drop after unlocking.
-    pub(super) fn assign(&mut self, limits: &Limits, to_drop: &mut Vec<C>) -> Option<Assignment<C>> {
+    /// Assigns one caller an idle connection or a permit to open one. Evicted connections are pushed to `to_drop`, so that
+    /// the caller drops them after unlocking.
+    pub(super) fn assign(
+        &mut self,
+        limits: &Limits,
+        to_drop: &mut Vec<C>,
+    ) -> Option<Assignment<C>> {
         if self.multiplexed
             && let Some(assigned) = self.assign_shared()
         {
@@ -114,10 +118,14 @@ impl<C: Connection, W> State<C, W> {
                     return Some(Assignment::Idle(id, conn));
                 }
             }
-            let reason = if fresh { CloseReason::Server } else { CloseReason::Expired };
+            let reason = if fresh {
+                CloseReason::Server
+            } else {
+                CloseReason::Expired
+            };
             to_drop.extend(self.evict(id, reason));
         }
-        // A multiplexed connection that is connecting will serve the waiters, up to its capacity.
+        // A connecting multiplexed connection will serve as many waiters as it has capacity for.
         let enough = self.multiplexed
             && self.connecting > 0
             && self.waiting.len() <= self.connecting * MAX_STREAMS_PER_CONNECTION;
@@ -128,27 +136,25 @@ impl<C: Connection, W> State<C, W> {
         })
     }
 
-    /// Assigns a stream on a connection that already carries other calls.
+    /// Assigns a stream on a multiplexed connection that already carries other calls.
     fn assign_shared(&mut self) -> Option<Assignment<C>> {
-        self.slots
-            .iter_mut()
-            .find_map(|(id, slot)| match slot {
-                Slot::Open {
-                    handle: Some(handle),
-                    calls,
-                    capacity,
-                    ..
-                } if (1..*capacity).contains(calls) && handle.is_open() => {
-                    let conn = handle.share()?;
-                    *calls += 1;
-                    self.active += 1;
-                    Some(Assignment::Idle(*id, conn))
-                }
-                _ => None,
-            })
+        self.slots.iter_mut().find_map(|(id, slot)| match slot {
+            Slot::Open {
+                handle: Some(handle),
+                calls,
+                capacity,
+                ..
+            } if (1..*capacity).contains(calls) && handle.is_open() => {
+                let conn = handle.share()?;
+                *calls += 1;
+                self.active += 1;
+                Some(Assignment::Idle(*id, conn))
+            }
+            _ => None,
+        })
     }
 
-    /// Takes an idle connection out of use. Its socket counts until it is closed.
+    /// Evicts an idle connection, and returns its handle for the caller to drop. Its socket counts until it is closed.
     pub(super) fn evict(&mut self, id: u64, reason: CloseReason) -> Option<C> {
         self.monitor.on_close(reason);
         self.idle.retain(|idle| *idle != id);

@@ -5,9 +5,9 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::Limits;
 
-/// What a client's connections are doing, at one instant. Reading it takes no lock.
+/// A snapshot of a client's connection pool. Taking one needs no lock.
 ///
-/// Where the runtime owns the connections (WebAssembly), what cannot be known is `None`.
+/// On WebAssembly the runtime owns the connections, and the fields that cannot be known are `None`.
 ///
 /// ```
 /// # fn demo(client: warmline::Client) {
@@ -18,35 +18,35 @@ use super::Limits;
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct PoolStats {
-    /// The limits in force.
+    /// The limits of the pool.
     pub limits: Option<Limits>,
-    /// Calls that hold a connection. With HTTP/2 several share one.
+    /// The number of calls that hold a connection. With HTTP/2, several calls share one.
     pub active: usize,
-    /// Calls that wait for one.
+    /// The number of calls that wait for a connection.
     pub waiting: usize,
-    /// Sockets open in any state: connecting, in use, idle, or being closed.
+    /// The number of sockets that are connecting, in use, idle or closing.
     pub open: Option<usize>,
-    /// Sockets that are being connected.
+    /// The number of sockets that are connecting.
     pub connecting: Option<usize>,
-    /// Connections that calls hold.
+    /// The number of connections in use.
     pub in_use: Option<usize>,
-    /// Connections kept warm for the next call.
+    /// The number of idle connections.
     pub idle: Option<usize>,
-    /// The most sockets that were ever open at once; calls at once where sockets are not known.
+    /// The maximum of `open` since the client was built. On WebAssembly, the maximum of `active`.
     pub peak: usize,
-    /// Connections made since the start.
+    /// The number of connections opened since the client was built.
     pub opened: Option<u64>,
-    /// Connections closed since the start.
+    /// The number of connections closed since the client was built.
     pub closed: Option<u64>,
-    /// Calls that were served by a connection that was already open.
+    /// The number of times a call was served by a connection that was already open.
     pub reused: Option<u64>,
-    /// Calls that found the pool exhausted and had to wait.
+    /// The number of times a call had to wait for a connection.
     pub acquire_waits: Option<u64>,
-    /// How many [`PoolAlert`](crate::PoolAlert)s were given.
+    /// The number of [`PoolAlert`](crate::PoolAlert)s raised.
     pub alerts: Option<u64>,
-    /// How long calls waited for a place, those that did not wait included.
+    /// The time that calls spent waiting for a connection. Calls that did not wait count as zero.
     pub acquire_wait: Histogram,
-    /// How long connections took to make: name resolution, TCP, TLS and proxy together.
+    /// The time that connections took to open: name resolution, TCP, TLS and proxy together.
     pub handshake: Option<Histogram>,
 }
 
@@ -69,28 +69,31 @@ impl fmt::Display for PoolStats {
     }
 }
 
-/// A distribution of durations, in buckets whose bounds double from 1 µs. Its JSON form has the count,
-/// the sum and three quantiles.
+/// A histogram of durations, in buckets whose bounds double from 1 µs.
+///
+/// The JSON form has the count, the sum and the quantiles 0.5, 0.95 and 0.99, in microseconds.
 ///
 /// ```
 /// # fn demo(client: warmline::Client) {
-/// let wait = client.stats().wait;
+/// let wait = client.stats().acquire_wait;
 /// println!("{} calls, 99 % of which waited at most {:?}", wait.count, wait.quantile(0.99));
 /// # }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// How many durations were recorded.
+    /// The number of durations recorded.
     pub count: u64,
-    /// Their sum, in microseconds.
+    /// The sum of the durations, in microseconds.
     pub sum_us: u64,
-    /// How many lie in each bucket: bucket `i` holds those below 2ⁱ µs that the ones before do not.
+    /// The number of durations in each bucket. Bucket 0 counts those below 1 µs, and bucket `i` those from 2ⁱ⁻¹ µs to
+    /// below 2ⁱ µs. The last bucket also counts all longer ones.
     pub buckets: Vec<u64>,
 }
 
 impl Histogram {
-    /// A duration that a share `q` (0 to 1) of those recorded do not pass: the bound of its bucket,
-    /// so at most twice the true one. Zero where nothing was recorded.
+    /// Returns an upper bound of the `q`-quantile, for `q` from 0 to 1.
+    ///
+    /// It is the upper bound of the quantile's bucket, so at most twice the exact value. Returns zero if nothing was recorded.
     ///
     /// ```
     /// assert!(warmline::Histogram::default().quantile(0.5).is_zero());
