@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cost::redis;
 use crate::provider::scheme;
-use crate::transport::{Proxy, ProxyVariables, text};
+use crate::transport::{Proxy, ProxyVariables, env_text};
 use crate::{
     Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, ParseUsdError, Price,
     Provider, RestLedger, Result, RetryPolicy, Usd,
@@ -61,7 +61,7 @@ impl ClientBuilder {
     /// assert!(error.to_string().contains(r#"LLM_TIMEOUT is "soon""#));
     /// ```
     pub fn from_vars<V: Into<OsString>>(get: impl Fn(&str) -> Option<V>) -> Result<Self> {
-        let get = |name: &str| text(name, get(name).map(Into::into));
+        let get = |name: &str| env_text(name, get(name).map(Into::into));
         let is_set = |provider: Provider| get(provider.key_variable()).map(|key| key.is_some());
         let provider = match get("LLM_PROVIDER")? {
             Some(name) => name

@@ -1,5 +1,5 @@
-//! What differs between targets: time, randomness, floats as text, background work, and whether futures move between
-//! threads. Apart from `transport`, no other module knows the target.
+//! The differences between targets: time, randomness, conversion of floats, background tasks, and whether futures are `Send`.
+//! Apart from `transport`, no other module depends on the target.
 
 /// Items that exist on native targets only.
 macro_rules! native_only {

@@ -10,62 +10,62 @@ use crate::{Error, Result};
 
 pub(crate) use tokio::time::{Instant, Sleep, sleep};
 
-/// Whether a small binary matters more than complete tables.
+/// Whether a small binary matters more than complete data tables.
 pub(crate) const COMPACT: bool = false;
 
-/// A number from 0 to 1.
+/// Returns a random number from 0 to 1.
 pub(crate) fn random() -> f64 {
     fastrand::f64()
 }
 
-/// The date, for `retry-after`.
+/// Returns the current date and time.
 pub(crate) fn wall_clock() -> std::time::SystemTime {
     std::time::SystemTime::now()
 }
 
-/// A date as HTTP writes it (RFC 9110 section 5.6.7).
+/// Parses an HTTP date (RFC 9110, section 5.6.7).
 pub(crate) fn parse_http_date(text: &str) -> Option<std::time::SystemTime> {
     httpdate::parse_http_date(text).ok()
 }
 
-/// The float that a JSON number stands for; none where it is too large for any.
+/// Parses a JSON number. Returns `None` if it is too large for a float.
 pub(crate) fn parse_float(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// A finite float as a JSON number, as short as it can be.
+/// Formats a finite float as a JSON number, in the shortest form that parses to the same float.
 pub(crate) fn print_float(number: f64) -> String {
     number.to_string()
 }
 
-/// Runs a future that uses Tokio's sockets and timers, which panic outside a runtime.
+/// Runs a future that uses Tokio's sockets and timers. They panic outside a Tokio runtime.
 ///
 /// # Errors
-/// `Config` where it is polled outside a Tokio runtime.
+/// `Config` if it is polled outside a Tokio runtime.
 pub(crate) async fn within<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
-    // Each time: a future that was begun in a runtime can be polled outside it.
+    // Checked at each poll, because a future that was first polled in a runtime can later be polled outside it.
     poll_fn(|cx| match Handle::try_current() {
         Ok(_) => future.as_mut().poll(cx),
         Err(_) => Poll::Ready(Err(Error::config(
-            "this needs a Tokio runtime, and there is none here: call it from a function under `#[tokio::main]` or \
-             `#[tokio::test]`, or by `Runtime::block_on`",
+            "this needs a Tokio runtime: call it from a function with `#[tokio::main]` or `#[tokio::test]`, or in \
+             `Runtime::block_on`",
         ))),
     })
     .await
 }
 
-/// What the future gives, or none where it takes longer.
-pub(crate) async fn timeout<F: Future>(at_most: Duration, future: F) -> Option<F::Output> {
-    tokio::time::timeout(at_most, future).await.ok()
+/// Returns the future's output, or `None` if it takes longer than `limit`.
+pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    tokio::time::timeout(limit, future).await.ok()
 }
 
-/// Runs work that outlives the call and the runtime that began it, on a thread of the crate's own.
-pub(crate) fn background(work: impl Future<Output = ()> + Send + 'static) {
-    // Simulations want one scheduler, and one clock that they turn.
+/// Runs a task that outlives the caller and its runtime, on a thread of this crate.
+pub(crate) fn background(task: impl Future<Output = ()> + Send + 'static) {
+    // Unit tests use the current runtime, so that its virtual clock applies to the task.
     #[cfg(test)]
-    if let Ok(simulation) = Handle::try_current() {
-        return drop(simulation.spawn(work));
+    if let Ok(runtime) = Handle::try_current() {
+        return drop(runtime.spawn(task));
     }
     static RUNTIME: LazyLock<std::io::Result<Handle>> = LazyLock::new(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -78,25 +78,25 @@ pub(crate) fn background(work: impl Future<Output = ()> + Send + 'static) {
         Ok(handle)
     });
     match &*RUNTIME {
-        Ok(runtime) => drop(runtime.spawn(work)),
-        Err(error) => tracing::error!(%error, "no thread for work in the background"),
+        Ok(runtime) => drop(runtime.spawn(task)),
+        Err(error) => tracing::error!(%error, "the thread for background tasks cannot be started"),
     }
 }
 
-/// Blocks until the work is done in the background, or for so long.
-pub(crate) fn wait_for(work: impl Future<Output = ()> + Send + 'static, at_most: Duration) {
+/// Runs a task in the background, and blocks until it is done, for at most `limit`.
+pub(crate) fn wait_for(task: impl Future<Output = ()> + Send + 'static, limit: Duration) {
     let (done, wait) = std::sync::mpsc::channel();
     background(async move {
-        work.await;
-        // Nobody waits any longer.
+        task.await;
+        // Fails if the wait has timed out.
         let _ = done.send(());
     });
-    let _ = wait.recv_timeout(at_most);
+    let _ = wait.recv_timeout(limit);
 }
 
-/// `Send`, where futures may move between threads; nothing on WebAssembly, which has one thread.
+/// A bound that requires `Send`, except on WebAssembly, which has one thread.
 ///
-/// Every type that fits implements it; there is nothing to implement by hand. See [`Ledger`](crate::Ledger) for its use.
+/// It is implemented for every type that satisfies it. See [`Ledger`](crate::Ledger) for a use.
 ///
 /// ```
 /// fn spawnable(future: impl std::future::Future<Output = ()> + warmline::MaybeSend) {}
@@ -106,7 +106,9 @@ pub trait MaybeSend: Send {}
 
 impl<T: Send + ?Sized> MaybeSend for T {}
 
-/// `Sync`, where values may be shared between threads; nothing on WebAssembly, which has one thread.
+/// A bound that requires `Sync`, except on WebAssembly, which has one thread.
+///
+/// It is implemented for every type that satisfies it.
 ///
 /// ```
 /// fn shareable(value: &(impl warmline::MaybeSync + ?Sized)) {}
@@ -116,7 +118,7 @@ pub trait MaybeSync: Sync {}
 
 impl<T: Sync + ?Sized> MaybeSync for T {}
 
-/// A boxed future, which is `Send` where futures may move between threads: what the methods of [`Ledger`](crate::Ledger) return.
+/// A boxed future: the return type of [`Ledger`](crate::Ledger)'s methods. It is `Send`, except on WebAssembly.
 ///
 /// ```
 /// let ready: warmline::BoxFuture<'static, u8> = Box::pin(async { 7 });

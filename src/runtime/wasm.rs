@@ -32,24 +32,23 @@ extern "C" {
     fn date_parse(text: &str) -> f64;
 }
 
-/// The longest delay that `setTimeout` takes (a signed 32-bit number of milliseconds); longer ones are
-/// waited for in parts.
-const LONGEST_MS: f64 = 2_147_483_647.0;
+/// The maximum delay of `setTimeout`, in milliseconds (a signed 32-bit integer). Longer delays use several timers.
+const MAX_TIMER_MS: f64 = 2_147_483_647.0;
 
-/// Whether a small binary matters more than complete tables.
+/// Whether a small binary matters more than complete data tables.
 pub(crate) const COMPACT: bool = true;
 
-/// A number from 0 to 1.
+/// Returns a random number from 0 to 1.
 pub(crate) fn random() -> f64 {
     math_random()
 }
 
-/// The date, for `retry-after`.
+/// Returns the current date and time.
 pub(crate) fn wall_clock() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(date_now().max(0.0) as u64)
 }
 
-/// A point of the runtime's monotonic clock, which in Workers stands still between IO.
+/// An instant of the runtime's monotonic clock, in milliseconds. In Workers the clock advances only at IO.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub(crate) struct Instant(f64);
 
@@ -67,7 +66,7 @@ impl Instant {
     }
 }
 
-/// Nothing for a clock that went back.
+/// Converts milliseconds to a duration. A negative number becomes zero.
 fn millis(ms: f64) -> Duration {
     Duration::from_nanos((ms * 1e6) as u64)
 }
@@ -80,7 +79,7 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// A timer, set when it is first polled and cleared when it is dropped, so that it keeps no process alive.
+/// A timer. It is set when first polled, and cleared when dropped so that it does not keep the process alive.
 pub(crate) struct Sleep {
     deadline: Instant,
     timer: Option<Timer>,
@@ -148,13 +147,13 @@ impl Future for Sleep {
             let left = (self.deadline.0 - Instant::now().0).max(0.0);
             let timer = self
                 .timer
-                .get_or_insert_with(|| Timer::new(left.min(LONGEST_MS)));
+                .get_or_insert_with(|| Timer::new(left.min(MAX_TIMER_MS)));
             if !timer.state.fired.get() {
                 timer.state.waker.replace(Some(cx.waker().clone()));
                 return Poll::Pending;
             }
-            // A clock that stands still is not believed against a timer that has fired.
-            if left <= LONGEST_MS {
+            // The clock may stand still, so the timer that has fired decides.
+            if left <= MAX_TIMER_MS {
                 return Poll::Ready(());
             }
             self.timer = None;
@@ -162,8 +161,8 @@ impl Future for Sleep {
     }
 }
 
-/// A date as HTTP writes it (RFC 9110 section 5.6.7). JavaScript reads all three forms, but takes the one that
-/// names no zone for local time.
+/// Parses an HTTP date (RFC 9110, section 5.6.7). JavaScript parses all three formats, but takes the one without a time zone
+/// as local time.
 pub(crate) fn parse_http_date(text: &str) -> Option<SystemTime> {
     if !text.contains(':') {
         return None;
@@ -174,26 +173,26 @@ pub(crate) fn parse_http_date(text: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
-/// The float that a JSON number stands for; none where it is too large for any. JavaScript reads and prints
-/// floats exactly, and Rust's own tables for it would be a tenth of the module.
+/// Parses a JSON number. Returns `None` if it is too large for a float. JavaScript parses and formats floats exactly, and
+/// Rust's tables for that would be a tenth of the module.
 pub(crate) fn parse_float(text: &str) -> Option<f64> {
     Some(js_float(text)).filter(|number| number.is_finite())
 }
 
-/// A finite float as a JSON number, as short as it can be.
+/// Formats a finite float as a JSON number, in the shortest form that parses to the same float.
 pub(crate) fn print_float(number: f64) -> String {
     js_string(number)
 }
 
-/// Runs a future that uses sockets and timers. They are always at hand here.
+/// Runs a future that uses sockets and timers. They are always available on WebAssembly.
 pub(crate) async fn within<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     future.await
 }
 
-/// What the future gives, or none where it takes longer.
-pub(crate) async fn timeout<F: Future>(at_most: Duration, future: F) -> Option<F::Output> {
+/// Returns the future's output, or `None` if it takes longer than `limit`.
+pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    let mut timer = pin!(sleep(at_most));
+    let mut timer = pin!(sleep(limit));
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
@@ -202,12 +201,12 @@ pub(crate) async fn timeout<F: Future>(at_most: Duration, future: F) -> Option<F
 }
 
 thread_local! {
-    /// The tasks that there are, by the number that their wakers know.
+    /// The tasks, indexed by the id that their wakers hold.
     static TASKS: RefCell<Vec<Weak<Task>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Polled at once where a promise or a timer wakes it, rather than by way of the microtask queue, which in Workers costs
-/// more than all else that an event costs here, and may run it in another request's name.
+/// A task that is polled as soon as a promise or a timer wakes it, not by way of the microtask queue. In Workers the queue
+/// takes longer than all other handling of an event, and can run the task in the context of another request.
 pub(crate) struct Task {
     poll: RefCell<Box<Poller>>,
     running: Cell<bool>,
@@ -217,9 +216,9 @@ pub(crate) struct Task {
 
 type Poller = dyn FnMut(&mut Context<'_>);
 
-struct WakeUp(usize);
+struct TaskWaker(usize);
 
-impl Wake for WakeUp {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         let task = TASKS.with_borrow(|tasks| tasks.get(self.0).and_then(Weak::upgrade));
         if let Some(task) = task {
@@ -231,24 +230,24 @@ impl Wake for WakeUp {
 impl Task {
     pub(crate) fn new(poll: Box<Poller>) -> Rc<Self> {
         TASKS.with_borrow_mut(|tasks| {
-            let gone = tasks.iter().position(|task| task.strong_count() == 0);
-            let number = gone.unwrap_or(tasks.len());
+            let free = tasks.iter().position(|task| task.strong_count() == 0);
+            let id = free.unwrap_or(tasks.len());
             let task = Rc::new(Self {
                 poll: RefCell::new(poll),
                 running: Cell::new(false),
                 woken: Cell::new(false),
-                // A late wake-up by one whose number was given to another polls that other once in vain.
-                waker: Arc::new(WakeUp(number)).into(),
+                // Ids are reused: a late wake-up of a former task polls the new one, which is harmless.
+                waker: Arc::new(TaskWaker(id)).into(),
             });
-            match tasks.get_mut(number) {
-                Some(place) => *place = Rc::downgrade(&task),
+            match tasks.get_mut(id) {
+                Some(slot) => *slot = Rc::downgrade(&task),
                 None => tasks.push(Rc::downgrade(&task)),
             }
             task
         })
     }
 
-    /// Polls until nothing has woken it meanwhile. One that is woken while it is polled is polled again after.
+    /// Polls the task. If it is woken while it is polled, it is polled again afterwards.
     pub(crate) fn run(&self) {
         self.woken.set(true);
         if self.running.replace(true) {
@@ -261,36 +260,36 @@ impl Task {
     }
 }
 
-/// Runs work that outlives the call that began it.
-pub(crate) fn background(work: impl Future<Output = ()> + 'static) {
-    let mut work: Option<BoxFuture<'static, ()>> = Some(Box::pin(work));
-    // It holds itself until it is done.
-    let own = Rc::new(Cell::new(None));
-    let held = own.clone();
+/// Runs a task that outlives its caller.
+pub(crate) fn background(task: impl Future<Output = ()> + 'static) {
+    let mut future: Option<BoxFuture<'static, ()>> = Some(Box::pin(task));
+    // The task owns itself until it is done.
+    let owner = Rc::new(Cell::new(None));
+    let own = owner.clone();
     let task = Task::new(Box::new(move |cx| {
-        if let Some(running) = &mut work
+        if let Some(running) = &mut future
             && running.as_mut().poll(cx).is_ready()
         {
-            work = None;
-            held.take();
+            future = None;
+            own.take();
         }
     }));
-    own.set(Some(task.clone()));
+    owner.set(Some(task.clone()));
     task.run();
 }
 
-/// There is no blocking here: what must not be lost is flushed.
-pub(crate) fn wait_for(_work: impl Future<Output = ()> + 'static, _at_most: Duration) {}
+/// Does nothing, because WebAssembly cannot block. Callers that must not lose data flush it instead.
+pub(crate) fn wait_for(_task: impl Future<Output = ()> + 'static, _limit: Duration) {}
 
-/// `Send`, where futures may move between threads; nothing on WebAssembly, which has one thread.
+/// A bound that requires `Send`, except on WebAssembly, which has one thread.
 pub trait MaybeSend {}
 
 impl<T: ?Sized> MaybeSend for T {}
 
-/// `Sync`, where values may be shared between threads; nothing on WebAssembly, which has one thread.
+/// A bound that requires `Sync`, except on WebAssembly, which has one thread.
 pub trait MaybeSync {}
 
 impl<T: ?Sized> MaybeSync for T {}
 
-/// A boxed future, which is `Send` where futures may move between threads: what the methods of [`Ledger`](crate::Ledger) return.
+/// A boxed future: the return type of [`Ledger`](crate::Ledger)'s methods. It is `Send`, except on WebAssembly.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;

@@ -1,4 +1,4 @@
-//! One connection: its handshake, its driver task, and one exchange over it.
+//! A connection: its handshake, its driver task, and the exchange of a request and a response.
 
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use super::options::Options;
 use crate::pool::{Connection, ConnectionPermit, MAX_STREAMS_PER_CONNECTION, Pool, WeakPool};
 use crate::runtime::Instant;
 
-/// The socket together with the right to have it: they end together, the socket first.
+/// A socket and its permit. The fields are dropped in this order, so that the socket is closed before the permit is released.
 struct PermitIo {
     io: BoxIo,
     _permit: ConnectionPermit<Conn>,
@@ -71,11 +71,11 @@ enum Sender {
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-/// A handle by which requests are sent over a connection.
+/// A handle for sending requests over a connection.
 pub(crate) struct Conn {
     sender: Sender,
     driver: AbortHandle,
-    /// A plain-HTTP proxy is at the other end: requests name the whole address.
+    /// Whether the peer is a plain-HTTP proxy, which takes the request target in absolute form.
     pub(super) proxied: bool,
 }
 
@@ -113,7 +113,7 @@ impl Connection for Conn {
 }
 
 impl Conn {
-    /// The protocol's handshake, and a task that drives the connection until it closes.
+    /// Performs the HTTP handshake, and spawns a task that drives the connection until it closes.
     pub(super) async fn establish(
         io: BoxIo,
         permit: ConnectionPermit<Self>,
@@ -123,7 +123,7 @@ impl Conn {
     ) -> hyper::Result<Self> {
         let connected = io.connected();
         let proxied = connected.is_proxied();
-        // Over TLS the two sides agree by ALPN; in clear text the client has to know.
+        // Over TLS, ALPN negotiates the version. In clear text the client has to know it.
         let http2 = connected.is_negotiated_h2() || (options.http2 && !https && !proxied);
         let id = permit.id();
         let socket = PermitIo {
@@ -162,7 +162,7 @@ impl Conn {
         matches!(self.sender, Sender::Http1(_))
     }
 
-    /// Sends a request and waits for the head of its response.
+    /// Sends a request and waits for the response headers.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -180,15 +180,15 @@ impl Conn {
     }
 }
 
-/// Drives a connection until it closes, and closes it once it has been idle for the expiry: losing
-/// its last handle ends it in good order. Its errors reach the call that has it, if one has.
+/// Drives a connection until it closes, and evicts it once it has been idle for `keepalive_expiry`: hyper closes a
+/// connection gracefully when its last handle is dropped. An error reaches the call that uses the connection, if any.
 async fn drive<D: Future>(driver: D, (pool, id, expiry): (WeakPool<Conn>, u64, Duration)) {
     tokio::pin!(driver);
-    let mut look_at = Some(Instant::now() + expiry);
-    while let Some(at) = look_at {
+    let mut next_check = Some(Instant::now() + expiry);
+    while let Some(at) = next_check {
         tokio::select! {
             _ = &mut driver => return,
-            () = sleep_until(at) => look_at = Pool::expire(&pool, id),
+            () = sleep_until(at) => next_check = Pool::expire(&pool, id),
         }
     }
     driver.await;

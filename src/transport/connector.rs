@@ -1,10 +1,9 @@
-//! Making connections, with reqwest.
+//! Opens connections with reqwest.
 //!
-//! reqwest knows everything about reaching a host: name resolution with happy eyeballs, TLS by either
-//! library, proxies of each kind. What it cannot do is keep an exact count, since its pool may open a
-//! connection while another becomes free, and nobody outside is told when one closes. So it dials, and
-//! what it dials is taken out of its hands: a `connector_layer` puts each connection aside for the task
-//! that asked for it, and tells reqwest that there is none. From then on the pool owns it.
+//! reqwest provides name resolution with happy eyeballs, TLS by either library, and every kind of proxy. Its own pool
+//! cannot hold an exact limit: it may open a connection while another becomes free, and does not report when one closes.
+//! So reqwest only dials. A `connector_layer` captures each connection for the task that asked for it and fails reqwest's
+//! own request. From then on, Warmline's pool owns the connection.
 
 use std::cell::Cell;
 use std::error::Error as StdError;
@@ -26,7 +25,7 @@ use crate::{Error, ErrorKind, Result};
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
 compile_error!("warmline needs one of its features `rustls` (the default) and `native-tls`");
 
-/// A connection as reqwest made it: TCP, or TLS over it, through a proxy or not.
+/// A connection that reqwest opened: TCP or TLS, direct or through a proxy.
 pub(super) trait Io: Read + Write + Connected + Send + Unpin {}
 
 impl<T: Read + Write + Connected + Send + Unpin> Io for T {}
@@ -36,14 +35,14 @@ pub(super) type BoxIo = Box<dyn Io>;
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 tokio::task_local! {
-    /// What the dialling task gets in place of a response.
+    /// The connection that the current task has dialed.
     static CAPTURED: Cell<Option<BoxIo>>;
 }
 
 #[derive(Clone)]
 struct CaptureConnector<S>(S);
 
-/// The layer itself: `CaptureConnector` around nothing yet.
+/// The layer that wraps reqwest's connector in a [`CaptureConnector`].
 #[derive(Clone)]
 struct CaptureLayer;
 
@@ -73,8 +72,8 @@ where
         let connecting = self.0.call(target);
         Box::pin(async move {
             let io: BoxIo = Box::new(connecting.await?);
-            CAPTURED.with(|dialed| dialed.set(Some(io)));
-            Err("the connection was taken out".into())
+            CAPTURED.with(|captured| captured.set(Some(io)));
+            Err("the connection was captured".into())
         })
     }
 }
@@ -84,7 +83,7 @@ where
 pub(super) struct Connector {
     client: reqwest::Client,
     origin: String,
-    /// What a plain-HTTP proxy wants in every request, since there is no tunnel to it.
+    /// The `proxy-authorization` header for a plain-HTTP proxy, which needs it in every request because there is no tunnel.
     pub(super) proxy_authorization: Option<http::HeaderValue>,
 }
 
@@ -125,7 +124,7 @@ impl Connector {
         }
         let client = builder
             .build()
-            .map_err(|e| Error::config("the TLS set-up failed").with_source(e))?;
+            .map_err(|e| Error::config("TLS cannot be set up").with_source(e))?;
         Ok(Self {
             client,
             origin: endpoint.origin().to_owned(),
@@ -134,15 +133,15 @@ impl Connector {
     }
 
     pub(super) async fn dial(&self) -> Result<BoxIo> {
-        let dialling = async {
-            let answer = self.client.get(&self.origin).send().await;
-            CAPTURED.with(Cell::take).ok_or_else(|| match answer {
+        let dial = async {
+            let result = self.client.get(&self.origin).send().await;
+            CAPTURED.with(Cell::take).ok_or_else(|| match result {
                 Err(error) => root_cause(&error),
-                Ok(_) => "reqwest answered without the connection being seen".to_owned(),
+                Ok(_) => "reqwest sent a request without passing the connector layer".to_owned(),
             })
         };
         CAPTURED
-            .scope(Cell::new(None), dialling)
+            .scope(Cell::new(None), dial)
             .await
             .map_err(|cause| {
                 let message = format!("no connection to {}", self.origin);
@@ -151,10 +150,10 @@ impl Connector {
     }
 }
 
-/// The way to the target.
+/// The route to the target.
 enum Route {
     Direct,
-    /// As the system is set up, where that can be asked (macOS, Windows).
+    /// By the system's proxy settings (macOS and Windows), otherwise direct.
     System,
     Proxy {
         url: reqwest::Url,
@@ -163,8 +162,10 @@ enum Route {
 }
 
 impl Route {
+    /// Returns the route to `target`.
+    ///
     /// # Errors
-    /// `Config` where the proxy for this target cannot be used: a connection must not go past it.
+    /// `Config` if the proxy for this target cannot be used. The connection must not bypass it.
     fn to(target: &http::Uri, proxy: &Proxy) -> Result<Self> {
         let https = target.scheme() == Some(&http::uri::Scheme::HTTPS);
         let environment;
@@ -173,7 +174,7 @@ impl Route {
             Proxy::Url(url) => return Self::through("the proxy", url, target),
             Proxy::Variables(variables) if variables.proxy_for(https).is_some() => variables,
             Proxy::Variables(_) | Proxy::Environment => {
-                environment = ProxyVariables::of_environment()?;
+                environment = ProxyVariables::from_env()?;
                 &environment
             }
         };
@@ -181,20 +182,20 @@ impl Route {
             return Ok(Self::System);
         };
         let any = Matcher::builder().all("http://proxy");
-        let any = any.no(variables.except().to_owned()).build();
+        let any = any.no(variables.no_proxy().to_owned()).build();
         match any.intercept(target) {
             Some(_) => Self::through(name, url, target),
             None => Ok(Self::Direct),
         }
     }
 
-    /// Through the proxy at a URL, which `name` has set. Errors do not show the URL, since it can hold a password.
+    /// Returns the route through the proxy at `url`, which the setting `name` holds. Errors do not show the URL, because it
+    /// can hold a password.
     fn through(name: &str, url: &str, target: &http::Uri) -> Result<Self> {
         const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
         let wrong = |why: &str| {
             Error::config(format!(
-                "{name} {why}: it must look like SCHEME://[USER:PASSWORD@]HOST[:PORT], of which SCHEME is one of {}, and http where \
-                 it is left out",
+                "{name} {why}: it must be [SCHEME://][USER:PASSWORD@]HOST[:PORT]; SCHEME is one of {}, and http by default",
                 SCHEMES.join(", ")
             ))
         };
@@ -221,10 +222,10 @@ impl Route {
         }
         if !["", "/"].contains(&url.path()) || url.query().or(url.fragment()).is_some() {
             return Err(wrong(
-                "has a path, a query or a fragment (in a password, \"/\", \"?\" and \"#\" are written %2F, %3F and %23)",
+                "has a path, a query or a fragment (in a password, write \"/\", \"?\" and \"#\" as %2F, %3F and %23)",
             ));
         }
-        // What this cannot read, reqwest would pass over without a word.
+        // reqwest silently ignores a proxy that its matcher cannot read.
         let matcher = Matcher::builder().all(url.as_str()).build();
         match matcher.intercept(target) {
             Some(proxy) => Ok(Self::Proxy {
@@ -236,8 +237,8 @@ impl Route {
     }
 }
 
-/// The innermost cause says it all ("Connection refused", "certificate has expired"); the layers
-/// around it only repeat that there was a connect error.
+/// Returns the innermost cause, such as "Connection refused" or "certificate has expired". The outer ones only say that
+/// connecting failed.
 fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn StdError = error;
     while let Some(source) = cause.source() {

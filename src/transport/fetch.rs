@@ -1,8 +1,8 @@
-//! The transport where the runtime owns the connections: its own `fetch`, called directly.
+//! The transport on WebAssembly: calls the runtime's own `fetch`.
 //!
-//! What is not here is left to the runtime: the pool, TLS, proxies and the HTTP version. What a caller
-//! drops is aborted, and bodies are always read or cancelled, since a runtime that allows few connections
-//! (Workers: six) would otherwise run out of them.
+//! The runtime owns the connections, TLS, proxies and the HTTP version. A call that is dropped is aborted, and a body is
+//! always read or cancelled, because a runtime with few connections would otherwise run out of them. Workers allows six
+//! (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -42,15 +42,15 @@ extern "C" {
     fn promise_of(value: &JsValue) -> Thenable;
 
     #[wasm_bindgen(js_namespace = Reflect, js_name = get, catch)]
-    fn property(of: &JsValue, name: &str) -> Result<JsValue, JsValue>;
+    fn property(target: &JsValue, name: &str) -> Result<JsValue, JsValue>;
 
-    /// What `fetch` is given beside the address, and the headers in it.
+    /// A plain object: the options of `fetch`, or the headers in them.
     #[wasm_bindgen(js_name = Object)]
     type RequestInit;
     #[wasm_bindgen(constructor, js_class = "Object")]
     fn new() -> RequestInit;
-    #[wasm_bindgen(js_namespace = Object, js_name = assign)]
-    fn lay_over(init: &RequestInit, common: &RequestInit) -> RequestInit;
+    #[wasm_bindgen(js_namespace = Object)]
+    fn assign(target: &RequestInit, source: &RequestInit) -> RequestInit;
     #[wasm_bindgen(js_namespace = Reflect, js_name = set)]
     fn set(init: &RequestInit, name: &str, value: &JsValue) -> bool;
 
@@ -91,7 +91,7 @@ extern "C" {
     /// A promise.
     type Thenable;
     #[wasm_bindgen(method)]
-    fn then(this: &Thenable, resolved: &Settle, rejected: &Settle);
+    fn then(this: &Thenable, resolved: &PromiseCallback, rejected: &PromiseCallback);
 
     type Read;
     #[wasm_bindgen(method, getter)]
@@ -100,27 +100,27 @@ extern "C" {
     fn value(this: &Read) -> Option<Vec<u8>>;
 }
 
-type Settle = Closure<dyn FnMut(JsValue)>;
+type PromiseCallback = Closure<dyn FnMut(JsValue)>;
 
-/// Awaits promises one after another with the same two callbacks: one that JavaScript can call costs
-/// microseconds to make.
-struct Awaiter {
-    state: Rc<Awaited>,
-    callbacks: Option<[Settle; 2]>,
+/// Awaits promises one after another with the same two callbacks, because creating a callback for JavaScript takes
+/// microseconds.
+struct JsFuture {
+    state: Rc<PromiseState>,
+    callbacks: Option<[PromiseCallback; 2]>,
     pending: bool,
 }
 
 #[derive(Default)]
-struct Awaited {
+struct PromiseState {
     settled: RefCell<Option<Result<JsValue, JsValue>>>,
     waker: RefCell<Option<Waker>>,
-    /// The callbacks of an awaiter that was dropped before its promise settled, and calls them nonetheless.
-    left: RefCell<Option<[Settle; 2]>>,
+    /// The callbacks of a [`JsFuture`] that was dropped before its promise settled. JavaScript still calls them.
+    orphaned: RefCell<Option<[PromiseCallback; 2]>>,
 }
 
-impl Awaited {
+impl PromiseState {
     fn settle(&self, result: Result<JsValue, JsValue>) {
-        if self.left.take().is_none() {
+        if self.orphaned.take().is_none() {
             self.settled.replace(Some(result));
             if let Some(waker) = self.waker.take() {
                 waker.wake();
@@ -129,9 +129,9 @@ impl Awaited {
     }
 }
 
-impl Awaiter {
+impl JsFuture {
     fn new() -> Self {
-        let state = Rc::new(Awaited::default());
+        let state = Rc::new(PromiseState::default());
         let (resolved, rejected) = (state.clone(), state.clone());
         Self {
             callbacks: Some([
@@ -164,25 +164,25 @@ impl Awaiter {
     }
 }
 
-impl Drop for Awaiter {
+impl Drop for JsFuture {
     fn drop(&mut self) {
         if self.pending && self.state.settled.take().is_none() {
-            self.state.left.replace(self.callbacks.take());
+            self.state.orphaned.replace(self.callbacks.take());
         }
     }
 }
 
-/// What a promise gives, or a value that is none.
+/// Awaits a promise. A value that is not a promise is returned as it is.
 #[cfg(feature = "js")]
-pub(crate) async fn settled(promise: JsValue) -> Result<JsValue, JsValue> {
-    let mut awaiter = Awaiter::new();
-    awaiter.start(&promise_of(&promise));
-    poll_fn(|cx| awaiter.poll(cx)).await
+pub(crate) async fn await_promise(promise: JsValue) -> Result<JsValue, JsValue> {
+    let mut future = JsFuture::new();
+    future.start(&promise_of(&promise));
+    poll_fn(|cx| future.poll(cx)).await
 }
 
-/// The response headers that are read. A browser shows others only where the server allows it.
+/// The headers that are read from every response. A browser shows others only if the server allows it.
 const HEADERS: [&str; 3] = ["content-type", "request-id", "x-request-id"];
-/// Those that are read from an error response too.
+/// The headers that are also read from an error response.
 const ERROR_HEADERS: [&str; 4] = [
     "retry-after",
     "retry-after-ms",
@@ -194,7 +194,7 @@ thread_local! {
     static FETCH: RefCell<Option<Function>> = const { RefCell::new(None) };
 }
 
-/// Has clients that are built within `build` call this function in place of the global `fetch`.
+/// Makes clients that are built in `build` call `fetch` instead of the global function.
 #[cfg(feature = "js")]
 pub(crate) fn with_fetch<T>(fetch: Option<Function>, build: impl FnOnce() -> T) -> T {
     FETCH.set(fetch);
@@ -219,10 +219,10 @@ struct Inner {
 
 impl Transport {
     pub(crate) fn new(endpoint: &Endpoint, options: Options) -> Result<Self> {
-        let headers = headers_of(&options);
+        let headers = common_headers(&options);
         Ok(Self(Rc::new(Inner {
             url: endpoint.url.as_str().into(),
-            init: common(&headers),
+            init: common_init(&headers),
             headers,
             fetch: FETCH.take(),
             options,
@@ -239,58 +239,59 @@ impl Transport {
         }
     }
 
-    /// Headers that are not asked for are not read.
+    /// Returns nothing, because each header that is read takes as long as a streamed event.
     pub(crate) fn rate_limits(&self) -> Vec<RateLimit> {
         Vec::new()
     }
 
-    /// Connections are the runtime's to open.
+    /// Does nothing, because the runtime opens the connections.
     pub(crate) async fn warm_up(&self, _n: usize) -> Result<usize> {
         Ok(0)
     }
 
-    /// `sent` is called when the first byte may be about to go out.
+    /// Sends a request and waits for the response headers. Calls `sent` just before the first byte may be sent.
     pub(crate) async fn send(
         &self,
         body: &Bytes,
-        more: &[(String, String)],
+        extra_headers: &[(String, String)],
         _timing: &mut Timing,
         sent: &(impl Fn() + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
         sent();
         let call = Call::new(&self.0);
-        let mut awaiter = Awaiter::new();
-        awaiter.start(&self.fetch(body, more, &call).map_err(|e| unreachable(&e))?);
-        let at_most = self.0.options.timeouts.response_headers;
-        let response = timeout(at_most, poll_fn(|cx| awaiter.poll(cx)))
+        let mut future = JsFuture::new();
+        let fetched = self.fetch(body, extra_headers, &call);
+        future.start(&fetched.map_err(|e| connect_error(&e))?);
+        let limit = self.0.options.timeouts.response_headers;
+        let response = timeout(limit, poll_fn(|cx| future.poll(cx)))
             .await
-            .ok_or_else(|| Error::timeout(TimeoutKind::ResponseHeaders, at_most))?
-            .map_err(|e| unreachable(&e))?;
+            .ok_or_else(|| Error::timeout(TimeoutKind::ResponseHeaders, limit))?
+            .map_err(|e| connect_error(&e))?;
         let response: FetchResponse = response.unchecked_into();
-        let theirs = response.headers();
-        // Each header that is read costs as much as an event, so the ones about errors are read for errors only.
+        let response_headers = response.headers();
+        // Reading a header takes as long as a streamed event, so the ones about errors are read only for errors.
         let failed = !(200..300).contains(&response.status());
         let names = HEADERS
             .iter()
             .chain(failed.then_some(&ERROR_HEADERS).into_iter().flatten());
         let headers = names.filter_map(|name| {
-            let value = theirs.get(name)?.parse().ok()?;
+            let value = response_headers.get(name)?.parse().ok()?;
             Some((HeaderName::from_static(name), value))
         });
         let headers = headers.collect();
-        // Browsers hide what a redirect says; its status is 0 there.
+        // Browsers hide a redirect's response and report its status as 0.
         let status = match response.status() {
             0 => 307,
             status => status,
         };
         let reader = response.body().map(|body| body.reader()).transpose();
-        let reader = reader.map_err(|e| unreachable(&e))?;
+        let reader = reader.map_err(|e| connect_error(&e))?;
         Ok(HttpResponse {
             status,
             headers,
             body: Body {
                 reader,
-                awaiter,
+                future,
                 call,
             },
         })
@@ -299,13 +300,13 @@ impl Transport {
     fn fetch(
         &self,
         body: &Bytes,
-        more: &[(String, String)],
+        extra_headers: &[(String, String)],
         call: &Call,
     ) -> Result<Thenable, JsValue> {
-        let init = lay_over(&RequestInit::new(), &self.0.init);
-        if !more.is_empty() {
-            let headers = lay_over(&RequestInit::new(), &self.0.headers);
-            for (name, value) in more {
+        let init = assign(&RequestInit::new(), &self.0.init);
+        if !extra_headers.is_empty() {
+            let headers = assign(&RequestInit::new(), &self.0.headers);
+            for (name, value) in extra_headers {
                 set(&headers, name, &value.as_str().into());
             }
             set(&init, "headers", &headers);
@@ -320,10 +321,10 @@ impl Transport {
     }
 }
 
-fn headers_of(options: &Options) -> RequestInit {
+fn common_headers(options: &Options) -> RequestInit {
     let headers = RequestInit::new();
     for (name, value) in &options.headers {
-        // A browser's preflight would have to allow it, and no provider's does.
+        // In a browser the provider's preflight response would have to allow it, and none does.
         if name != "user-agent" {
             set(&headers, name, &value.as_str().into());
         }
@@ -331,8 +332,8 @@ fn headers_of(options: &Options) -> RequestInit {
     headers
 }
 
-/// What every request's options have in common.
-fn common(headers: &RequestInit) -> RequestInit {
+/// Returns the options that all requests share.
+fn common_init(headers: &RequestInit) -> RequestInit {
     let init = RequestInit::new();
     set(&init, "method", &"POST".into());
     set(&init, "headers", headers);
@@ -340,7 +341,7 @@ fn common(headers: &RequestInit) -> RequestInit {
     init
 }
 
-/// One call in flight: counted, and aborted where it is dropped before its end.
+/// A call in flight. It counts as active until it is released, and is aborted if it is dropped before its end.
 struct Call {
     transport: Rc<Inner>,
     controller: AbortController,
@@ -361,7 +362,7 @@ impl Call {
         }
     }
 
-    /// The caller is done with it.
+    /// Stops counting the call as active.
     fn release(&mut self) {
         if std::mem::take(&mut self.counted) {
             self.transport.active.set(self.transport.active.get() - 1);
@@ -378,46 +379,46 @@ impl Drop for Call {
     }
 }
 
-fn unreachable(error: &JsValue) -> Error {
+fn connect_error(error: &JsValue) -> Error {
     Error::new(
         ErrorKind::Connect,
         format!("fetch failed: {}", describe(error)),
     )
 }
 
-/// What a JavaScript error says, its cause included, which is where Node keeps the reason.
+/// Returns the message of a JavaScript error, followed by that of its `cause`, which holds the reason in Node.
 pub(crate) fn describe(error: &JsValue) -> String {
     let get = |value: &JsValue, name: &str| property(value, name).ok();
     let text = |value: &JsValue| get(value, "message").and_then(|message| message.as_string());
     let message = text(error)
         .or_else(|| error.as_string())
-        .unwrap_or_else(|| "no reason given".to_owned());
+        .unwrap_or_else(|| "unknown error".to_owned());
     match get(error, "cause").as_ref().and_then(text) {
         Some(cause) => format!("{message}: {cause}"),
         None => message,
     }
 }
 
-/// A response's body. Dropped before its end, it is cancelled and its fetch aborted.
+/// A response body. Dropping it before its end cancels it and aborts the fetch.
 pub(crate) struct Body {
     reader: Option<Reader>,
-    awaiter: Awaiter,
+    future: JsFuture,
     call: Call,
 }
 
 impl Body {
-    /// The next bytes; none at the end.
+    /// Returns the next bytes, or `None` at the end.
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         let Some(reader) = &self.reader else {
             self.call.ended = true;
             return Poll::Ready(None);
         };
-        let started = match self.awaiter.pending {
+        let started = match self.future.pending {
             true => Ok(()),
-            false => reader.read().map(|promise| self.awaiter.start(&promise)),
+            false => reader.read().map(|promise| self.future.start(&promise)),
         };
         let result = match started {
-            Ok(()) => ready!(self.awaiter.poll(cx)),
+            Ok(()) => ready!(self.future.poll(cx)),
             Err(error) => Err(error),
         };
         Poll::Ready(match result {
@@ -432,9 +433,9 @@ impl Body {
                 }
             }
             Err(error) => {
-                let what = describe(&error);
+                let reason = describe(&error);
                 Some(Err(Error::stream(format!(
-                    "the connection broke in the middle of the reply: {what}"
+                    "the connection closed in the middle of the reply: {reason}"
                 ))))
             }
         })
@@ -444,14 +445,13 @@ impl Body {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// The caller has all it wants of a reply that is whole: the little that may be left is read aside,
-    /// so that the runtime can keep the connection.
+    /// Reads the rest of a complete reply in the background, so that the runtime can reuse the connection.
     pub(crate) fn finish(mut self) {
-        const AT_MOST: Duration = Duration::from_secs(1);
+        const LIMIT: Duration = Duration::from_secs(1);
         self.call.release();
         background(async move {
             let rest = async { while let Some(Ok(_)) = self.chunk().await {} };
-            timeout(AT_MOST, rest).await;
+            timeout(LIMIT, rest).await;
         });
     }
 }
@@ -459,10 +459,10 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if let Some(Ok(cancelled)) = self.reader.take().map(|reader| reader.cancel()) {
-            // Whether it succeeds is of no interest, but a rejection that nobody looks at ends Node. The awaiter
-            // lives on until then.
-            let mut awaiter = Awaiter::new();
-            awaiter.start(&cancelled);
+            // The result does not matter, but an unhandled rejection ends the process in Node. The callbacks outlive
+            // the future, so the rejection is handled.
+            let mut future = JsFuture::new();
+            future.start(&cancelled);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! HTTP: one of two modules implements the same names. Apart from `runtime`, no other module knows the target.
+//! HTTP. Two modules implement the same items, one for native targets and one for WebAssembly. Apart from `runtime`, no
+//! other module depends on the target.
 //!
 //! `Transport::send` sends a body and returns the status and headers of the response, and a [`Body`] that is read chunk by
 //! chunk. `Transport::stats` and `Transport::warm_up` concern the connections.
@@ -9,7 +10,7 @@ mod rate_limit;
 mod response;
 
 pub(crate) use self::options::{Options, Timeouts};
-pub(crate) use self::proxy::{Proxy, ProxyVariables, text};
+pub(crate) use self::proxy::{Proxy, ProxyVariables, env_text};
 pub use self::rate_limit::RateLimit;
 pub(crate) use self::response::HttpResponse;
 
@@ -18,7 +19,7 @@ cfg_if::cfg_if! {
         mod fetch;
         pub(crate) use fetch::{Body, Transport};
         #[cfg(feature = "js")]
-        pub(crate) use fetch::{Function, describe, settled, with_fetch};
+        pub(crate) use fetch::{Function, describe, await_promise, with_fetch};
     } else {
         mod connection;
         mod connector;

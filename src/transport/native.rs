@@ -1,4 +1,4 @@
-//! The native transport: the pool, and connections that reqwest dials.
+//! The native transport: a connection pool, and connections that reqwest opens.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,8 +34,9 @@ struct Inner {
     https: bool,
     headers: HeaderMap,
     host: HeaderValue,
-    /// The target of HTTP/1.1 requests (RFC 9112 section 3.2.1); a plain proxy and HTTP/2 want it whole.
+    /// The request target of HTTP/1.1 (RFC 9112, section 3.2.1).
     origin_form: Uri,
+    /// The request target for HTTP/2 and for plain-HTTP proxies.
     absolute_form: Uri,
     rate_limits: Mutex<Vec<RateLimit>>,
 }
@@ -50,7 +51,7 @@ impl Transport {
         for (name, value) in &options.headers {
             let name = HeaderName::try_from(name).map_err(|e| unusable(e.into()))?;
             let mut value = HeaderValue::try_from(value).map_err(|e| unusable(e.into()))?;
-            // Kept out of hyper's own logs, and of HTTP/2's shared header table.
+            // Keeps the key out of hyper's logs and HTTP/2's header compression table.
             value.set_sensitive(name == header::AUTHORIZATION || name.as_str() == "x-api-key");
             headers.insert(name, value);
         }
@@ -80,7 +81,7 @@ impl Transport {
         self.0.rate_limits().clone()
     }
 
-    /// Opens up to `n` connections, as many as may be kept, and says how many were opened.
+    /// Opens up to `n` connections, as far as the limits allow that many idle ones. Returns the number opened.
     pub(crate) async fn warm_up(&self, n: usize) -> Result<usize> {
         let mut dials = JoinSet::new();
         for permit in std::iter::from_fn(|| self.0.pool.reserve_for_warmup()).take(n) {
@@ -92,17 +93,17 @@ impl Transport {
             });
         }
         let mut opened = 0;
-        while let Some(dialled) = dials.join_next().await {
-            dialled.map_err(|e| {
-                Error::new(ErrorKind::Connect, "dialling was stopped").with_source(e)
+        while let Some(result) = dials.join_next().await {
+            result.map_err(|e| {
+                Error::new(ErrorKind::Connect, "warming up was aborted").with_source(e)
             })??;
             opened += 1;
         }
         Ok(opened)
     }
 
-    /// Sends a request and waits for the head of its response, each wait within its bound.
-    /// `sent` is called when the first byte is about to go out.
+    /// Sends a request and waits for the response headers, with the timeout of each phase. Calls `sent` just before the first
+    /// byte is sent.
     pub(crate) async fn send(
         &self,
         body: &Bytes,
@@ -111,13 +112,13 @@ impl Transport {
         sent: &(impl Fn() + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
         timing.queued = Duration::ZERO;
-        let (connection, warm) = self.0.acquire(timing).await?;
+        let (connection, reused) = self.0.acquire(timing).await?;
         sent();
         match self.0.exchange(connection, body, extra_headers).await {
-            // The server had closed a connection that was kept warm: no fault of the call's. Those that
-            // were idle beside it are as old, so the one repetition takes none of them.
-            Err(error) if warm && *error.kind() == ErrorKind::Connect => {
-                tracing::debug!(%error, "a warm connection had gone stale");
+            // The server had closed the idle connection. The others that are idle may be as stale, so the one repetition
+            // opens a new connection.
+            Err(error) if reused && *error.kind() == ErrorKind::Connect => {
+                tracing::debug!(%error, "a reused connection was stale");
                 self.0.pool.close_idle();
                 let (connection, _) = self.0.acquire(timing).await?;
                 self.0.exchange(connection, body, extra_headers).await
@@ -128,19 +129,18 @@ impl Transport {
 }
 
 impl Inner {
-    /// A connection, and whether it was a warm one.
+    /// Returns a connection, and whether it is a reused one.
     async fn acquire(&self, timing: &mut Timing) -> Result<(PooledConnection<Conn>, bool)> {
-        let (grant, waited) = self.pool.acquire(self.options.timeouts.pool).await.map_err(|waited| {
+        let (checkout, waited) = self.pool.acquire(self.options.timeouts.pool).await.map_err(|waited| {
             let max_connections = self.options.limits.max_connections;
             let message = format!(
-                "no connection came free in {waited:.1?}: all {} are in use; raise max_connections (LLM_MAX_CONNECTIONS) or make \
-                 fewer calls at once",
-                max_connections
+                "no connection became free within {waited:.1?}: all {max_connections} are in use; raise max_connections \
+                 (LLM_MAX_CONNECTIONS) or make fewer concurrent calls"
             );
             Error::new(ErrorKind::PoolTimeout { max_connections, waited }, message)
         })?;
         timing.queued += waited;
-        match grant {
+        match checkout {
             Checkout::Idle(connection) => {
                 timing.connect = None;
                 Ok((connection, true))
@@ -186,7 +186,7 @@ impl Inner {
         extra_headers: &[(String, String)],
     ) -> Result<HttpResponse<Body>> {
         let Some(conn) = connection.conn() else {
-            return Err(Error::new(ErrorKind::Connect, "the connection is gone"));
+            return Err(Error::new(ErrorKind::Connect, "the connection is closed"));
         };
         let request = self.request(conn, body, extra_headers);
         let limit = self.options.timeouts.response_headers;
@@ -197,12 +197,12 @@ impl Inner {
         let (head, incoming) = response.into_parts();
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
-        rate_limit::note(&mut self.rate_limits(), headers);
+        rate_limit::update(&mut self.rate_limits(), headers);
         let mut body = Body {
             incoming,
             connection: Some(connection),
         };
-        body.free_if_ended();
+        body.release_if_ended();
         Ok(HttpResponse {
             status: head.status.as_u16(),
             headers: head.headers,
@@ -220,7 +220,7 @@ impl Inner {
         *request.method_mut() = http::Method::POST;
         *request.headers_mut() = self.headers.clone();
         for (name, value) in extra_headers {
-            // Both are known to be what HTTP allows.
+            // The request has been validated, so both are valid.
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))
             {
@@ -248,40 +248,40 @@ impl Inner {
     }
 }
 
-/// What hyper says of a connection that failed before a response.
+/// Maps the error of a connection that failed before a response.
 fn map_hyper_error(error: hyper::Error) -> Error {
     if error.is_parse() {
-        return Error::decode("what the server sent is not HTTP").with_source(error);
+        return Error::decode("the server did not answer in HTTP").with_source(error);
     }
-    Error::new(ErrorKind::Connect, "the connection broke before any reply").with_source(error)
+    Error::new(ErrorKind::Connect, "the connection closed before a reply").with_source(error)
 }
 
-/// A response's body. The connection is the call's until it has ended or is dropped.
+/// A response body. It holds the connection until it has ended or is dropped.
 pub(crate) struct Body {
     incoming: hyper::body::Incoming,
     connection: Option<PooledConnection<Conn>>,
 }
 
 impl Body {
-    /// The next bytes; none at the end.
+    /// Returns the next bytes, or `None` at the end.
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
             let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
             match frame {
                 Some(Ok(frame)) => {
                     if let Ok(bytes) = frame.into_data() {
-                        self.free_if_ended();
+                        self.release_if_ended();
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                 }
                 Some(Err(error)) => {
                     self.connection = None;
-                    let error = Error::stream("the connection broke in the middle of the reply")
+                    let error = Error::stream("the connection closed in the middle of the reply")
                         .with_source(error);
                     return Poll::Ready(Some(Err(error)));
                 }
                 None => {
-                    self.free();
+                    self.release();
                     return Poll::Ready(None);
                 }
             }
@@ -292,26 +292,26 @@ impl Body {
         std::future::poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// The caller has all it wants of a reply that is whole: the little that may be left, such as the
-    /// last chunk's mark, is read aside, so that the connection stays warm.
+    /// Reads the rest of a complete reply in the background, such as the last chunk's marker, so that the connection can be
+    /// reused.
     pub(crate) fn finish(mut self) {
-        const AT_MOST: Duration = Duration::from_secs(1);
+        const LIMIT: Duration = Duration::from_secs(1);
         if self.connection.is_some() {
             let rest = async move { while let Some(Ok(_)) = self.chunk().await {} };
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(timeout(AT_MOST, rest));
+                runtime.spawn(timeout(LIMIT, rest));
             }
         }
     }
 
-    /// A body whose length was told ends with its last byte, without another look.
-    fn free_if_ended(&mut self) {
+    /// Releases the connection if the body has ended. A body of known length ends with its last byte, before another poll.
+    fn release_if_ended(&mut self) {
         if self.incoming.is_end_stream() {
-            self.free();
+            self.release();
         }
     }
 
-    fn free(&mut self) {
+    fn release(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.done();
         }

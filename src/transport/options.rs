@@ -4,7 +4,7 @@ use super::proxy::Proxy;
 use crate::Limits;
 use crate::pool::Alerts;
 
-/// The timeout of each phase. On WebAssembly only the last applies.
+/// The timeout of each phase of an attempt. On WebAssembly only `response_headers` applies.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
@@ -24,6 +24,6 @@ pub(crate) struct Options {
     pub(crate) http2_ping: Option<Duration>,
     pub(crate) root_certificates: Vec<Vec<u8>>,
     pub(crate) proxy: Proxy,
-    /// Sent with every request, their names in lower case.
+    /// The headers of every request, with lower-case names.
     pub(crate) headers: Vec<(String, String)>,
 }

@@ -2,9 +2,10 @@ use serde::Serialize;
 
 use crate::json::shorten;
 
-/// What a provider says is left of a rate limit of its own, as its last response had it.
+/// The state of one of a provider's rate limits, as the most recent response reported it.
 ///
-/// Read from `anthropic-ratelimit-…` (<https://docs.claude.com/en/api/rate-limits#response-headers>) and `x-ratelimit-…`
+/// The sources are the response headers `anthropic-ratelimit-*`
+/// (<https://docs.claude.com/en/api/rate-limits#response-headers>) and `x-ratelimit-*`
 /// (<https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers>).
 ///
 /// ```no_run
@@ -17,58 +18,60 @@ use crate::json::shorten;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// What is limited, in the provider's word: `requests`, `tokens`, `input-tokens`, `output-tokens`.
+    /// The limited resource, as the provider names it: `requests`, `tokens`, `input-tokens`, `output-tokens`.
     pub resource: String,
-    /// How much there may be.
+    /// The limit. It is 0 if the provider did not report it.
     pub limit: u64,
-    /// How much is left.
+    /// The amount that remains. It is 0 if the provider did not report it.
     pub remaining: u64,
-    /// When it is whole again, as the provider writes it: Anthropic a time (RFC 3339), OpenAI a duration, such as `6m0s`.
+    /// When the full limit is available again, as the provider writes it: an RFC 3339 time (Anthropic), or a duration such as
+    /// `6m0s` (OpenAI).
     pub reset: Option<String>,
 }
 
-/// More than any provider has.
-const MOST: usize = 16;
+/// The maximum number of resources that are kept, so that a server cannot make the list grow. No provider has this many.
+const MAX_RESOURCES: usize = 16;
 
-/// Takes in what a response's headers say. Those that it does not name stay as they were.
+/// Updates the known rate limits from the headers of a response. Limits that it does not report are kept.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
-pub(crate) fn note<'a>(
+pub(crate) fn update<'a>(
     known: &mut Vec<RateLimit>,
     headers: impl Iterator<Item = (&'a str, &'a [u8])>,
 ) {
     for (name, value) in headers {
         // `anthropic-ratelimit-input-tokens-remaining`, `x-ratelimit-remaining-tokens`.
-        let part = if let Some(rest) = name.strip_prefix("anthropic-ratelimit-") {
+        let parts = if let Some(rest) = name.strip_prefix("anthropic-ratelimit-") {
             rest.rsplit_once('-')
         } else if let Some(rest) = name.strip_prefix("x-ratelimit-") {
-            rest.split_once('-').map(|(field, of)| (of, field))
+            rest.split_once('-')
+                .map(|(field, resource)| (resource, field))
         } else {
             None
         };
-        let (Some((of, field)), Ok(value)) = (part, str::from_utf8(value)) else {
+        let (Some((resource, field)), Ok(value)) = (parts, str::from_utf8(value)) else {
             continue;
         };
         if !matches!(field, "limit" | "remaining" | "reset") {
             continue;
         }
-        let of = shorten(of);
-        let at = known.iter().position(|limit| limit.resource == of);
-        if at.is_none() && known.len() == MOST {
+        let resource = shorten(resource);
+        let index = known.iter().position(|limit| limit.resource == resource);
+        if index.is_none() && known.len() == MAX_RESOURCES {
             continue;
         }
-        let at = at.unwrap_or_else(|| {
+        let index = index.unwrap_or_else(|| {
             known.push(RateLimit {
-                resource: of.to_owned(),
+                resource: resource.to_owned(),
                 ..RateLimit::default()
             });
             known.len() - 1
         });
-        let limit = &mut known[at];
+        let limit = &mut known[index];
         match (field, value.parse()) {
             ("limit", Ok(value)) => limit.limit = value,
             ("remaining", Ok(value)) => limit.remaining = value,
             ("reset", _) => limit.reset = Some(shorten(value).to_owned()),
-            // A number that is none says nothing.
+            // Not a number: ignored.
             _ => {}
         }
     }
@@ -78,8 +81,8 @@ pub(crate) fn note<'a>(
 mod tests {
     use super::*;
 
-    fn noted(known: &mut Vec<RateLimit>, headers: &[(&str, &str)]) {
-        note(
+    fn update_from(known: &mut Vec<RateLimit>, headers: &[(&str, &str)]) {
+        update(
             known,
             headers
                 .iter()
@@ -88,9 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn both_providers_headers_are_read_and_later_ones_take_their_place() {
+    fn headers_of_both_providers_are_read_and_later_ones_replace_earlier_ones() {
         let mut known = Vec::new();
-        noted(
+        update_from(
             &mut known,
             &[
                 ("content-type", "application/json"),
@@ -107,8 +110,8 @@ mod tests {
                 ("x-ratelimit-remaining", "many"),
             ],
         );
-        let limit = |of: &str, limit, remaining, reset: &str| RateLimit {
-            resource: of.to_owned(),
+        let limit = |resource: &str, limit, remaining, reset: &str| RateLimit {
+            resource: resource.to_owned(),
             limit,
             remaining,
             reset: Some(reset.to_owned()),
@@ -118,7 +121,7 @@ mod tests {
             known,
             [tokens.clone(), limit("requests", 500, 499, "120ms")]
         );
-        noted(
+        update_from(
             &mut known,
             &[
                 ("x-ratelimit-remaining-requests", "0"),
@@ -129,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_provider_says_at_length_is_cut() {
+    fn long_values_are_shortened() {
         let (mut known, long) = (Vec::new(), "x".repeat(10_000));
         let name = format!("anthropic-ratelimit-{long}-reset");
-        noted(&mut known, &[(&name, &long), (&name, &long)]);
+        update_from(&mut known, &[(&name, &long), (&name, &long)]);
         assert_eq!(known.len(), 1);
         assert_eq!(known[0].resource, known[0].reset.clone().unwrap());
         assert_eq!(known[0].resource.len(), 256);

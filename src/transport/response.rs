@@ -1,6 +1,6 @@
 use http::HeaderMap;
 
-/// The head of what came back, and the body still to be read.
+/// The status and headers of a response, and its unread body.
 pub(crate) struct HttpResponse<B> {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,

@@ -2,7 +2,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::cost::remote::LedgerTransport;
 use crate::runtime::BoxFuture;
-use crate::transport::{Function, describe, settled};
+use crate::transport::{Function, await_promise, describe};
 use crate::{Error, ErrorKind, Result};
 
 /// A ledger that JavaScript gives: a function that takes the operation and its arguments and returns a promise of the answer.
@@ -19,7 +19,7 @@ impl LedgerTransport for JsLedger {
         let asked = self.0.call2(&JsValue::NULL, &what.into(), &args.into());
         Box::pin(async move {
             let answer = match asked {
-                Ok(promise) => settled(promise).await,
+                Ok(promise) => await_promise(promise).await,
                 Err(error) => Err(error),
             };
             let answer = answer.map_err(|e| {
