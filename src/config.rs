@@ -1,4 +1,4 @@
-//! The environment, to a builder.
+//! Configures a [`ClientBuilder`] from environment variables.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -14,32 +14,37 @@ use crate::{
 };
 
 impl ClientBuilder {
-    /// A builder as the environment says:
+    /// Creates a builder from environment variables.
     ///
-    /// | variable | meaning | default |
+    /// | Variable | Meaning | Default |
     /// | --- | --- | --- |
-    /// | `LLM_PROVIDER` | `anthropic` or `openai` | the one whose key is set; `anthropic` if both are |
-    /// | `LLM_MODEL` | the model | [`Provider::default_model`] |
+    /// | `LLM_PROVIDER` | `anthropic` or `openai` | `openai` if only `OPENAI_API_KEY` is set, otherwise `anthropic` |
+    /// | `LLM_MODEL` | [`ClientBuilder::model`] | [`Provider::default_model`] |
     /// | `LLM_TIMEOUT` | [`ClientBuilder::timeout`], in seconds | 30 |
     /// | `LLM_MAX_RETRIES` | [`RetryPolicy::max_retries`] | 3 |
     /// | `LLM_MAX_CONNECTIONS` | [`Limits::max_connections`] | 10 |
-    /// | `LLM_MAX_KEEPALIVE` | [`Limits::max_keepalive_connections`] | 5, or fewer where the maximum is lower |
+    /// | `LLM_MAX_KEEPALIVE` | [`Limits::max_keepalive_connections`] | 5, or `LLM_MAX_CONNECTIONS` if that is less |
     /// | `LLM_KEEPALIVE_EXPIRY` | [`Limits::keepalive_expiry`], in seconds | 30 |
-    /// | `LLM_BUDGET_LIMIT` | a [`Budget`] named `default`, in dollars a month, or `none` | 50.0 |
-    /// | `LLM_LEDGER` | the path of a [`FileLedger`](crate::FileLedger) that keeps it (native) | this process's memory |
-    /// | `LLM_PRICES` | the path of a file of [`Price`]s (native); see below | |
-    /// | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY` | the key | |
-    /// | `ANTHROPIC_BASE_URL`, `OPENAI_BASE_URL` | [`ClientBuilder::base_url`] | the provider's |
-    /// | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | see [`ClientBuilder::proxy`] (native) | the system's |
+    /// | `LLM_BUDGET_LIMIT` | the limit of a [`Budget`] named `default`, in dollars per month, or `none` | 50.0 |
+    /// | `LLM_LEDGER` | the ledger of that budget, see below | the process's memory |
+    /// | `LLM_LEDGER_TOKEN` | the token of a [`RestLedger`] | none |
+    /// | `LLM_PRICES` | the path of a price file, see below (native only) | none |
+    /// | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY` | [`ClientBuilder::api_key`] | none |
+    /// | `ANTHROPIC_BASE_URL`, `OPENAI_BASE_URL` | [`ClientBuilder::base_url`] | the provider's URL |
+    /// | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | see [`ClientBuilder::proxy`] (native only) | the system's proxy |
     ///
-    /// An empty variable counts as one that is not set.
+    /// An empty or blank variable counts as unset.
     ///
-    /// A file of prices is JSON, in dollars per million tokens:
-    /// `{"MODEL": {"input": "3", "output": "15", "cache_read": "0.3", "cache_write": "3.75", "cache_write_1h": "6"}}`, of which the
-    /// last three may be left out.
+    /// `LLM_LEDGER` is the path of a [`FileLedger`](crate::FileLedger) (native only), a `redis://` or `rediss://` URL (with the
+    /// feature `redis`), or the `https://` URL of a [`RestLedger`].
+    ///
+    /// A price file is a JSON object of models, with prices in dollars per million tokens:
+    /// `{"MODEL": {"input": "3", "output": "15", "cache_read": "0.3", "cache_write": "3.75", "cache_write_1h": "6"}}`. The last
+    /// three are optional.
     ///
     /// # Errors
-    /// `Config`, naming the variable, its value and what would be accepted.
+    /// `Config` if a variable is invalid. The message names the variable, its value if that cannot be a secret, and what would
+    /// be accepted.
     ///
     /// ```no_run
     /// let client = warmline::ClientBuilder::from_env()?.model("claude-haiku-4-5").build()?;
@@ -49,7 +54,8 @@ impl ClientBuilder {
         Self::from_vars(|name| std::env::var_os(name))
     }
 
-    /// The same from any other source of variables, such as a Worker's bindings.
+    /// Creates a builder from the variables that `get` returns, such as a Worker's bindings. See
+    /// [`ClientBuilder::from_env`] for the variables.
     ///
     /// # Errors
     /// As for [`ClientBuilder::from_env`].
@@ -98,7 +104,9 @@ impl ClientBuilder {
         let mut builder = Client::builder(provider).limits(limits).retry(retry);
         if let Some(timeout) = seconds(get, "LLM_TIMEOUT")? {
             if timeout.is_zero() {
-                return Err(Error::config("LLM_TIMEOUT is 0: it must be longer"));
+                return Err(Error::config(
+                    "LLM_TIMEOUT is 0: it must be a number of seconds, more than 0",
+                ));
             }
             builder = builder.timeout(timeout);
         }
@@ -137,7 +145,7 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
                 let rest = RestLedger::through(proxies, ledger, token.trim());
                 tracker.ledger(rest.map_err(named)?)
             }
-            // The rest is not shown, since it can hold a password.
+            // The error does not show the rest of the URL, because it can hold a password.
             Some(unknown) => {
                 return Err(Error::config(format!(
                     "LLM_LEDGER has the unknown scheme {unknown:?}: it must be the path of a file, or begin with redis://, rediss:// or https://"
@@ -157,28 +165,31 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
     Ok(tracker)
 }
 
-/// A file of prices.
+/// Parses a price file.
 fn prices(text: &str) -> Result<Vec<(String, Price)>> {
-    let wrong = |what: String| Error::config(format!("the file of LLM_PRICES: {what}"));
-    let file: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(|e| wrong(format!("it is no JSON object: {e}")))?;
+    let wrong = |what: String| Error::config(format!("the price file of LLM_PRICES: {what}"));
+    let file: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
+        .map_err(|e| wrong(format!("it must be a JSON object of models: {e}")))?;
     let mut prices = Vec::new();
     for (model, fields) in file {
         let fields = fields
             .as_object()
             .ok_or_else(|| wrong(format!("{model} must be an object")))?;
         let mut price = Price::per_million(Usd::ZERO, Usd::ZERO);
-        let known = [
+        let accepted = [
             "input",
             "output",
             "cache_read",
             "cache_write",
             "cache_write_1h",
         ];
-        if let Some(name) = fields.keys().find(|name| !known.contains(&name.as_str())) {
-            let known = known.join(", ");
+        if let Some(name) = fields
+            .keys()
+            .find(|name| !accepted.contains(&name.as_str()))
+        {
+            let accepted = accepted.join(", ");
             return Err(wrong(format!(
-                "{model}.{name} is unknown: there are {known}"
+                "{model}.{name} is unknown: it must be one of {accepted}"
             )));
         }
         let field = |name: &str| -> Result<Option<Usd>> {
@@ -192,10 +203,10 @@ fn prices(text: &str) -> Result<Vec<(String, Price)>> {
             let usd = usd.map_err(|e| wrong(format!("{model}.{name}: {e}")))?;
             Ok(Some(usd.of_a_million()))
         };
-        let need =
+        let required =
             |name: &str| field(name)?.ok_or_else(|| wrong(format!("{model}.{name} is missing")));
-        price.input = need("input")?;
-        price.output = need("output")?;
+        price.input = required("input")?;
+        price.output = required("output")?;
         price.reasoning = price.output;
         price.cache_read = field("cache_read")?.unwrap_or(price.input);
         price.cache_write = field("cache_write")?.unwrap_or(price.input);
@@ -228,7 +239,7 @@ fn seconds(get: impl Fn(&str) -> Result<Option<String>>, name: &str) -> Result<O
     match Duration::try_from_secs_f64(value) {
         Ok(duration) => Ok(Some(duration)),
         Err(_) => Err(Error::config(format!(
-            "{name} is {value}: it must be a number of seconds, 0 or more"
+            "{name} is {value}: it must be a number of seconds, at least 0"
         ))),
     }
 }
@@ -243,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variables_set_the_client_up() {
+    fn variables_configure_the_client() {
         let client = build(&[
             ("OPENAI_API_KEY", "sk-1"),
             ("LLM_MODEL", "gpt-x"),
@@ -265,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_is_told_by_its_address() {
+    fn the_scheme_of_its_address_selects_the_ledger() {
         for (ledger, fails) in [
             ("https://example.upstash.io", None),
             ("https://", Some("has no host")),
@@ -308,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_provider_is_the_one_whose_key_is_set() {
+    fn the_keys_that_are_set_select_the_provider() {
         for (vars, expected) in [
             (&[("OPENAI_API_KEY", "k")][..], Provider::OpenAi),
             (&[("ANTHROPIC_API_KEY", "k")], Provider::Anthropic),
@@ -330,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_value_is_named() {
+    fn each_invalid_value_is_named() {
         for (name, value, shown) in [
             (
                 "LLM_PROVIDER",
@@ -364,7 +375,7 @@ mod tests {
         }
         #[cfg(unix)]
         {
-            // Keys are told in variables too, so no value that cannot be read is shown.
+            // The value is not shown, because a variable can hold a key.
             let bytes = std::os::unix::ffi::OsStringExt::from_vec(vec![b'x', 0xff]);
             let get = |name: &str| (name == "LLM_MODEL").then(|| OsString::clone(&bytes));
             let error = ClientBuilder::from_vars(get).unwrap_err();
@@ -382,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_a_decimal_or_none() {
+    fn a_budget_limit_is_a_decimal_or_none() {
         let limit = |value: &'static str| {
             let get = |name: &str| (name == "LLM_BUDGET_LIMIT").then_some(value);
             ClientBuilder::from_vars(get).map(|builder| format!("{:?}", builder.cost))
@@ -395,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_prices_says_what_is_wrong_with_it() {
+    fn errors_in_a_price_file_name_the_field() {
         let good = prices(r#"{"m": {"input": 3, "output": "15.5", "cache_read": "0.3"}}"#).unwrap();
         let (model, price) = &good[0];
         assert_eq!(model, "m");
@@ -407,8 +418,8 @@ mod tests {
         ]
         .map(Usd::pico);
         assert_eq!(picos, [3_000_000, 15_500_000, 300_000, 3_000_000]);
-        for (text, says) in [
-            ("[]", "no JSON object"),
+        for (text, expected) in [
+            ("[]", "must be a JSON object of models"),
             (r#"{"m": 1}"#, "m must be an object"),
             (r#"{"m": {"input": "3"}}"#, "m.output is missing"),
             (
@@ -418,7 +429,7 @@ mod tests {
             (r#"{"m": {"inptu": "3"}}"#, "m.inptu is unknown"),
         ] {
             let error = prices(text).unwrap_err().to_string();
-            assert!(error.contains(says), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

@@ -3,7 +3,7 @@ use http::HeaderMap;
 use crate::json::quote;
 use crate::{Error, Result};
 
-/// Returns the value of a response header, if it is there and printable ASCII.
+/// Returns the value of a header, if it is present and visible ASCII.
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }

@@ -1,4 +1,4 @@
-//! LLM API calls over connections that stay warm.
+//! A client for LLM APIs, with exact limits on connections, retries, cost tracking, budgets and streaming.
 //!
 //! ```no_run
 //! use warmline::{Client, StreamEvent, Request};
@@ -15,11 +15,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! - [`Client`] and its builder are where a program begins; [`Request`], [`Reply`] and [`StreamEvent`] are
-//!   the same for every [`Provider`].
-//! - [`Limits`] hold exactly, at every instant, and [`PoolStats`] show it.
-//! - [`CostTracker`] follows what calls cost and holds them to monthly [`Budget`]s that cannot be overspent.
-//! - [`RetryPolicy`] says what is tried again and when; [`Error`] says what went wrong and what to do.
+//! - [`Client`] makes calls, and [`ClientBuilder`] configures it. [`Request`], [`Reply`] and [`StreamEvent`] are the same for
+//!   every [`Provider`].
+//! - [`Limits`] bound the connection pool at every instant, and [`PoolStats`] reports its state.
+//! - [`CostTracker`] sums up the cost of calls, and enforces monthly [`Budget`]s that cannot be overspent.
+//! - [`RetryPolicy`] determines which failures are retried and after which delay. [`Error`] describes a failure.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

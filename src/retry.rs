@@ -1,4 +1,4 @@
-//! When a failed call is tried again, and after how long: pure functions of what happened.
+//! Decides whether and after which delay a failed call is retried. Pure functions of the outcome of an attempt.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -8,14 +8,23 @@ use crate::runtime;
 use crate::{Error, ErrorKind, TimeoutKind, headers};
 use http::HeaderMap;
 
-/// How failed calls are tried again.
+/// The policy for retrying failed calls.
 ///
-/// Tried again are connect errors, a connection closed before any reply, the waits for a connection,
-/// a head or the first content, 408, 409, 429 and 5xx, and an error event that a 200 stream brings before its
-/// first content. Never after content has been handed out. The provider's `x-should-retry` overrules
-/// this, and a quota that is spent is not waited for. The delay is the provider's `retry-after-ms` or
-/// `retry-after`, else random between 0 and min([`base`](Self::base)·2ⁿ, [`cap`](Self::cap)), which is
-/// the "full jitter" of <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
+/// These failures are retried, unless content has already been returned to the caller:
+///
+/// - connect errors, and connections that close before a reply,
+/// - timeouts of connecting, of the response headers and of the first content,
+/// - the statuses 408, 409, 429 and 5xx, except an exhausted quota,
+/// - a stream that breaks off or reports an error before its first content.
+///
+/// The provider's `x-should-retry` header overrides this list.
+///
+/// The delay is the provider's `retry-after-ms` or `retry-after`. Without one, it is random between 0 and
+/// min([`base`](Self::base)·2ⁿ, [`cap`](Self::cap)), the "full jitter" of
+/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
+///
+/// Each client also has a retry budget, which stops retries while many calls fail: 500 tokens, of which a retry takes 5, or
+/// 10 after a timeout. Each success returns 1.
 ///
 /// ```
 /// use warmline::RetryPolicy;
@@ -26,13 +35,13 @@ use http::HeaderMap;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Extra attempts after the first: 3. `LLM_MAX_RETRIES`.
+    /// The maximum number of retries after the first attempt. The default is 3. Environment variable: `LLM_MAX_RETRIES`.
     pub max_retries: u32,
-    /// The longest first delay: 0.5 s.
+    /// The maximum of the first random delay, which doubles with each retry. The default is 0.5 s.
     pub base: Duration,
-    /// The longest delay: 8 s.
+    /// The maximum random delay. The default is 8 s.
     pub cap: Duration,
-    /// The longest `retry-after` that is waited for: 60 s. A longer one fails the call at once.
+    /// The maximum `retry-after` that the call waits for. With a longer one, the call fails at once. The default is 60 s.
     pub max_retry_after: Duration,
 }
 
@@ -48,7 +57,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// A policy that never tries again.
+    /// Returns a policy without retries.
     ///
     /// ```
     /// assert_eq!(warmline::RetryPolicy::never().max_retries, 0);
@@ -60,20 +69,20 @@ impl RetryPolicy {
         }
     }
 
-    /// The delay before retry `n` (from 0) for a random number from 0 to 1.
+    /// Returns the delay before retry `n` (counted from 0), given a random number from 0 to 1.
     ///
     /// ```
     /// let policy = warmline::RetryPolicy::default();
     /// assert_eq!(policy.backoff(2, 0.5).as_secs(), 1);
     /// ```
     pub fn backoff(&self, n: u32, random: f64) -> Duration {
-        let longest = self.base.saturating_mul(1 << n.min(20)).min(self.cap);
-        let nanos = longest.as_secs_f64() * 1e9 * random.clamp(0.0, 1.0);
+        let max = self.base.saturating_mul(1 << n.min(20)).min(self.cap);
+        let nanos = max.as_secs_f64() * 1e9 * random.clamp(0.0, 1.0);
         Duration::from_nanos(nanos as u64)
     }
 
-    /// Whether a call that has been retried `n` times and failed with `error` is tried again: after
-    /// which delay, or why not.
+    /// Decides whether to retry a call that has been retried `n` times and failed with `error`. Returns the delay, or the
+    /// reason against a retry that the caller should see.
     pub(crate) fn decide(
         &self,
         n: u32,
@@ -88,19 +97,19 @@ impl RetryPolicy {
             return Err(None);
         }
         let delay = match error.retry_after() {
-            Some(asked) if asked > self.max_retry_after => {
+            Some(delay) if delay > self.max_retry_after => {
                 return Err(Some(format!(
-                    "the provider asks to wait {}, longer than the {} that are waited for",
-                    seconds(asked),
+                    "the provider asks to wait {}, longer than max_retry_after, which is {}",
+                    seconds(delay),
                     seconds(self.max_retry_after)
                 )));
             }
-            Some(asked) => asked,
+            Some(delay) => delay,
             None => self.backoff(n, random),
         };
         if !budget.take(error) {
             return Err(Some(
-                "not tried again, since the client's retry budget is spent".into(),
+                "not retried, because the client's retry budget is spent".into(),
             ));
         }
         Ok(delay)
@@ -108,8 +117,8 @@ impl RetryPolicy {
 }
 
 fn is_retryable(error: &Error) -> bool {
-    if let Some(overruled) = error.details().should_retry {
-        return overruled;
+    if let Some(should_retry) = error.details().should_retry {
+        return should_retry;
     }
     match error.kind() {
         ErrorKind::Connect
@@ -122,21 +131,21 @@ fn is_retryable(error: &Error) -> bool {
     }
 }
 
-/// What keeps many failing calls from becoming many more: a bucket of tokens that every client has
-/// one of, with the figures of the AWS SDKs' standard retry mode
+/// A token bucket that limits the retries of a client, with the numbers of the AWS SDKs' standard retry mode
 /// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>).
 #[derive(Debug)]
 pub(crate) struct RetryBudget(AtomicU32);
 
 impl RetryBudget {
-    const FULL: u32 = 500;
-    const RETRY: u32 = 5;
-    const RETRY_AFTER_TIMEOUT: u32 = 10;
+    const CAPACITY: u32 = 500;
+    const RETRY_COST: u32 = 5;
+    const TIMEOUT_RETRY_COST: u32 = 10;
 
-    fn take(&self, after: &Error) -> bool {
-        let cost = match after.kind() {
-            ErrorKind::Timeout { .. } => Self::RETRY_AFTER_TIMEOUT,
-            _ => Self::RETRY,
+    /// Takes the cost of a retry after `error`, if enough tokens are left.
+    fn take(&self, error: &Error) -> bool {
+        let cost = match error.kind() {
+            ErrorKind::Timeout { .. } => Self::TIMEOUT_RETRY_COST,
+            _ => Self::RETRY_COST,
         };
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -145,24 +154,25 @@ impl RetryBudget {
             .is_ok()
     }
 
+    /// Returns one token after a successful call.
     pub(crate) fn succeeded(&self) {
-        // An Err says that it was full.
+        // Fails if the bucket is full.
         let _ = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                (left < Self::FULL).then_some(left + 1)
+                (left < Self::CAPACITY).then_some(left + 1)
             });
     }
 }
 
 impl Default for RetryBudget {
     fn default() -> Self {
-        Self(AtomicU32::new(Self::FULL))
+        Self(AtomicU32::new(Self::CAPACITY))
     }
 }
 
-/// How long the provider asks to wait: `retry-after-ms`, else `retry-after` in seconds or as an HTTP
-/// date (RFC 9110 section 10.2.3). None for what cannot be read.
+/// Returns the delay that the provider asks for: `retry-after-ms`, otherwise `retry-after` in seconds or as an HTTP date
+/// (RFC 9110, section 10.2.3). Returns `None` if neither is valid.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers::text(headers, name).map(str::trim);
     if let Some(ms) = text("retry-after-ms").and_then(decimal) {
@@ -175,8 +185,8 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     })
 }
 
-/// A decimal number of seconds, to the nanosecond. By hand, since std's way with floats is large, and
-/// WebAssembly pays for it.
+/// Parses a decimal number of seconds, to the nanosecond. It does not use std's float parser, whose tables would be a large
+/// part of the WebAssembly module.
 fn decimal(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -188,6 +198,7 @@ fn decimal(text: &str) -> Option<Duration> {
     Some(Duration::new(whole.parse().ok()?, nanos))
 }
 
+/// Returns the value of the `x-should-retry` header, if it is valid.
 pub(crate) fn should_retry(headers: &HeaderMap) -> Option<bool> {
     match headers::text(headers, "x-should-retry")? {
         "true" => Some(true),
@@ -217,7 +228,7 @@ mod tests {
             .collect()
     }
 
-    fn answer(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Error {
+    fn error_of(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Error {
         decode_error(
             Provider::OpenAi,
             status,
@@ -232,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_in_every_form() {
+    fn retry_after_is_read_in_every_form() {
         let date = |offset: i64| {
             let at =
                 SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.saturating_add_signed(offset));
@@ -268,9 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn which_answers_are_tried_again() {
+    fn which_statuses_are_retried() {
         let quota = r#"{"error":{"message":"spent","type":"insufficient_quota","code":"insufficient_quota"}}"#;
-        for (status, pairs, body, again) in [
+        for (status, pairs, body, retried) in [
             (400, vec![], "", false),
             (401, vec![], "", false),
             (402, vec![], "", false),
@@ -289,19 +300,19 @@ mod tests {
             (503, vec![("x-should-retry", "false")], "", false),
             (503, vec![("x-should-retry", "perhaps")], "", true),
         ] {
-            let error = answer(status, &pairs, body);
+            let error = error_of(status, &pairs, body);
             assert_eq!(
                 decide(0, &error).is_ok(),
-                again,
+                retried,
                 "{status} {pairs:?} {body}"
             );
         }
     }
 
     #[test]
-    fn which_failures_are_tried_again() {
+    fn which_failures_are_retried() {
         let second = Duration::from_secs(1);
-        for (error, again) in [
+        for (error, retried) in [
             (Error::new(ErrorKind::Connect, "refused"), true),
             (Error::timeout(TimeoutKind::Connect, second), true),
             (Error::timeout(TimeoutKind::ResponseHeaders, second), true),
@@ -322,12 +333,12 @@ mod tests {
             (Error::config("wrong"), false),
             (Error::cancelled(), false),
         ] {
-            assert_eq!(decide(0, &error).is_ok(), again, "{error}");
+            assert_eq!(decide(0, &error).is_ok(), retried, "{error}");
         }
     }
 
     #[test]
-    fn delays_double_to_the_cap_and_the_attempts_end() {
+    fn delays_double_up_to_the_cap_and_retries_end_at_the_maximum() {
         let error = Error::new(ErrorKind::Overloaded, "busy");
         let policy = RetryPolicy {
             max_retries: 7,
@@ -356,15 +367,15 @@ mod tests {
     }
 
     #[test]
-    fn a_long_retry_after_fails_at_once_and_says_so() {
-        let short = answer(429, &[("retry-after", "60")], "");
+    fn a_retry_after_above_the_maximum_fails_at_once_and_is_named() {
+        let short = error_of(429, &[("retry-after", "60")], "");
         assert_eq!(decide(0, &short), Ok(Duration::from_secs(60)));
-        let long = answer(429, &[("retry-after", "61")], "");
+        let long = error_of(429, &[("retry-after", "61")], "");
         assert!(decide(0, &long).unwrap_err().unwrap().contains("61s"));
     }
 
     #[test]
-    fn the_retry_budget_ends_a_storm_and_refills_by_successes() {
+    fn the_retry_budget_stops_retries_and_refills_by_successes() {
         let policy = RetryPolicy::default();
         let budget = RetryBudget::default();
         let busy = Error::new(ErrorKind::Overloaded, "busy");
@@ -384,6 +395,6 @@ mod tests {
         assert!(policy.decide(0, &slow, &budget, 0.0).is_err());
         assert!(policy.decide(0, &busy, &budget, 0.0).is_ok());
         (0..1000).for_each(|_| budget.succeeded());
-        assert_eq!(budget.0.load(Ordering::Relaxed), RetryBudget::FULL);
+        assert_eq!(budget.0.load(Ordering::Relaxed), RetryBudget::CAPACITY);
     }
 }

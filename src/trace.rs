@@ -1,4 +1,4 @@
-//! A span per call, with the attribute names of OpenTelemetry's GenAI conventions
+//! A tracing span for each call, with the attribute names of OpenTelemetry's semantic conventions for generative AI
 //! (<https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>).
 
 use tracing::Span;
@@ -9,9 +9,10 @@ use crate::json::shorten;
 use crate::provider::Endpoint;
 use crate::{Error, Provider, Reply, Request, StopReason};
 
-/// Whether spans are compiled in, which the npm package's are not: then nothing of them is, this included.
+/// Whether spans are compiled in. In the npm package they are not, and the compiler removes this module's code too.
 const TRACED: bool = !matches!(STATIC_MAX_LEVEL, LevelFilter::OFF);
 
+/// Creates the span of a call.
 pub(crate) fn call(
     provider: Provider,
     model: &str,
@@ -43,18 +44,19 @@ pub(crate) fn call(
     )
 }
 
+/// Records the reply of a call.
 pub(crate) fn replied(span: &Span, reply: &Reply) {
     if !TRACED || span.is_disabled() {
         return;
     }
-    // The provider chose them, and subscribers keep them.
+    // Shortened, because the provider chooses these texts and subscribers may store them.
     span.record("gen_ai.response.id", shorten(&reply.id));
     span.record("gen_ai.response.model", shorten(&reply.model));
     if let Some(reason) = reply.stop_reason.as_ref().map(StopReason::as_str) {
         span.record("gen_ai.response.finish_reasons", shorten(reason));
     }
     if reply.usage_reported {
-        // The conventions count the cached ones in.
+        // In the conventions, input tokens include cached ones.
         span.record(
             "gen_ai.usage.input_tokens",
             reply.usage.total_input_tokens(),
@@ -69,19 +71,20 @@ pub(crate) fn replied(span: &Span, reply: &Reply) {
             reply.usage.cache_write_tokens,
         );
     }
-    resent(span, reply.attempts);
+    record_resends(span, reply.attempts);
 }
 
+/// Records the error of a call.
 pub(crate) fn failed(span: &Span, error: &Error) {
     if !TRACED {
         return;
     }
     span.record("otel.status_code", "ERROR");
     span.record("error.type", error.kind().name());
-    resent(span, error.attempts());
+    record_resends(span, error.attempts());
 }
 
-fn resent(span: &Span, attempts: u32) {
+fn record_resends(span: &Span, attempts: u32) {
     if attempts > 1 {
         span.record("http.request.resend_count", attempts - 1);
     }

@@ -5,11 +5,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::json::quote;
 
-/// The decimal places of a dollar that are kept.
+/// The number of decimal places of an amount.
 const PLACES: usize = 12;
 
-/// An amount of US dollars, exact to a trillionth (a pico-dollar): the prices of single tokens are whole numbers of
-/// these. Up to 18 million dollars; sums beyond stay there.
+/// An amount of US dollars, in whole pico-dollars (10⁻¹² dollars).
+///
+/// Prices per token are whole numbers of pico-dollars. The maximum is about 18 million dollars; `+` and `*` saturate there.
+/// In JSON, an amount is a decimal string.
 ///
 /// ```
 /// use warmline::Usd;
@@ -23,14 +25,14 @@ const PLACES: usize = 12;
 pub struct Usd(u64);
 
 impl Usd {
-    /// No money.
+    /// Zero dollars.
     ///
     /// ```
     /// assert_eq!(warmline::Usd::ZERO.to_string(), "0");
     /// ```
     pub const ZERO: Self = Self(0);
 
-    /// An amount in pico-dollars.
+    /// Creates an amount from pico-dollars.
     ///
     /// ```
     /// assert_eq!(warmline::Usd::from_pico(3_000_000).to_string(), "0.000003");
@@ -39,7 +41,7 @@ impl Usd {
         Self(pico)
     }
 
-    /// The amount in pico-dollars.
+    /// Returns the amount in pico-dollars.
     ///
     /// ```
     /// assert_eq!("1".parse::<warmline::Usd>()?.pico(), 1_000_000_000_000);
@@ -49,7 +51,7 @@ impl Usd {
         self.0
     }
 
-    /// The sum; none where it is more than can be held.
+    /// Returns the sum, or `None` on overflow.
     ///
     /// ```
     /// # use warmline::Usd;
@@ -62,7 +64,7 @@ impl Usd {
         }
     }
 
-    /// The difference; none where it is less than nothing.
+    /// Returns the difference, or `None` if it is negative.
     ///
     /// ```
     /// # use warmline::Usd;
@@ -75,8 +77,8 @@ impl Usd {
         }
     }
 
-    /// What one costs where a million cost this: the unit of price lists to that of [`Price`](crate::Price). Up, where it is
-    /// no whole number of pico-dollars.
+    /// Converts a price per million tokens, as price lists have it, to a price per token. It is rounded up to a whole number
+    /// of pico-dollars.
     pub(crate) fn of_a_million(self) -> Self {
         Self(self.0.div_ceil(1_000_000))
     }
@@ -115,7 +117,7 @@ impl fmt::Display for Usd {
         if fraction == 0 {
             return write!(f, "{whole}");
         }
-        // One before the digits, so that their leading zeros are printed.
+        // `one` adds a digit in front, so that leading zeros are kept.
         let digits = (one + fraction).to_string();
         let places = digits.get(1..).unwrap_or_default().trim_end_matches('0');
         write!(f, "{whole}.{places}")
@@ -149,7 +151,8 @@ impl FromStr for Usd {
     }
 }
 
-/// The error of parsing a [`Usd`]. It converts into an [`Error`](crate::Error) of kind `Config`.
+/// The error of parsing a [`Usd`]. It converts into an [`Error`](crate::Error) of kind
+/// [`Config`](crate::ErrorKind::Config).
 ///
 /// ```
 /// let error = "ten".parse::<warmline::Usd>().unwrap_err();
@@ -183,7 +186,7 @@ impl<'de> Deserialize<'de> for Usd {
     }
 }
 
-/// What a call cost.
+/// The cost of a call.
 ///
 /// ```no_run
 /// # fn demo(reply: warmline::Reply) {
@@ -194,10 +197,10 @@ impl<'de> Deserialize<'de> for Usd {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// The amount.
+    /// The amount in US dollars.
     pub usd: Usd,
-    /// Whether the amount is an upper bound: the model has no known price, so its provider's highest was used, or the provider
-    /// did not report the usage.
+    /// Whether the amount is an upper bound. It is if the model's price is unknown, in which case the provider's highest price
+    /// applies, or if the provider did not report the usage.
     pub estimated: bool,
 }
 
@@ -209,13 +212,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_amount_comes_back_from_its_text(pico in any::<u64>()) {
+        fn an_amount_round_trips_through_text(pico in any::<u64>()) {
             prop_assert_eq!(Usd(pico).to_string().parse::<Usd>().unwrap(), Usd(pico));
         }
     }
 
     #[test]
-    fn decimals_are_read_exactly_and_nothing_else_is() {
+    fn decimals_parse_exactly_and_nothing_else_parses() {
         for (text, pico) in [
             ("50", 50_000_000_000_000),
             ("50.0", 50_000_000_000_000),

@@ -1,4 +1,4 @@
-//! The JSON form of an [`Error`]: one flat object, whose fields depend on its `kind`.
+//! The JSON form of an [`Error`]: a flat object. Its fields depend on its `kind`.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_survives_its_json_form() {
+    fn an_error_round_trips_through_json() {
         let second = Duration::from_secs(1);
         for kind in [
             ErrorKind::Config,

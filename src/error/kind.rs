@@ -2,10 +2,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::runtime;
 use crate::usd::Usd;
 
-/// The kinds of [`Error`]; [`ErrorKind::name`] is what `warmline chat --json` prints.
+/// The kinds of [`Error`](crate::Error).
 ///
 /// ```
 /// use warmline::{ErrorKind, TimeoutKind};
@@ -16,23 +15,23 @@ use crate::usd::Usd;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The client or the request is set up wrongly; nothing was sent.
+    /// A setting or the request is invalid. Nothing was sent.
     Config,
-    /// No connection came free within the pool timeout; nothing was sent.
+    /// No connection became free within the pool timeout. Nothing was sent.
     PoolTimeout {
-        /// The limit on connections that was in force.
+        /// The value of [`Limits::max_connections`](crate::Limits::max_connections).
         max_connections: usize,
-        /// How long the call waited in the queue.
+        /// The time spent waiting.
         waited: Duration,
     },
-    /// No connection could be made (name resolution, TCP, TLS or proxy), or it broke before a reply.
+    /// A connection could not be opened (name resolution, TCP, TLS or proxy), or it closed before a reply.
     Connect,
-    /// One of the waits took longer than allowed.
+    /// A timeout expired.
     Timeout {
-        /// Which wait.
+        /// The timeout that expired.
         which: TimeoutKind,
     },
-    /// The provider answered with an HTTP error status.
+    /// The provider responded with an HTTP error status.
     Status {
         /// The HTTP status.
         status: u16,
@@ -41,34 +40,34 @@ pub enum ErrorKind {
         /// The provider's message.
         message: String,
     },
-    /// The provider answered 429: too many requests or tokens for now.
+    /// The provider responded with status 429: too many requests or tokens.
     RateLimited {
-        /// How long the provider asks to wait, where it says so.
+        /// The delay that the provider asks for, if it names one.
         retry_after: Option<Duration>,
     },
-    /// The provider is overloaded: 529, 503, or an `overloaded_error` inside a stream.
+    /// The provider is overloaded: status 529 or 503, or an `overloaded_error` in a stream.
     Overloaded,
-    /// A budget has not enough left for what the call can cost; nothing was sent.
+    /// A budget does not have enough left for the maximum cost of the call. Nothing was sent.
     BudgetExceeded {
-        /// The budget's limit for the month.
+        /// The budget's limit per month.
         limit: Usd,
-        /// What is spent of it.
+        /// The amount spent this month.
         spent: Usd,
-        /// What calls under way have put aside.
+        /// The amount reserved by calls in flight.
         reserved: Usd,
-        /// What this call can cost at most.
+        /// The maximum cost of this call.
         needed: Usd,
     },
-    /// The reply is not what the provider's dialect says.
+    /// The reply is malformed, or does not have the requested type.
     Decode,
-    /// A streamed reply broke off or reported an error after it had begun.
+    /// A reply broke off, or reported an error after it had started.
     Stream,
     /// The caller cancelled the call.
     Cancelled,
 }
 
 impl ErrorKind {
-    /// The kind in `snake_case`.
+    /// Returns the kind in `snake_case`, which is the `kind` of the error's JSON form.
     ///
     /// ```
     /// assert_eq!(warmline::ErrorKind::Overloaded.name(), "overloaded");
@@ -90,7 +89,8 @@ impl ErrorKind {
     }
 }
 
-/// Which wait of a call ran out; see [`ClientBuilder::timeout`](crate::ClientBuilder::timeout).
+/// The timeouts of a call. Set them with [`ClientBuilder::timeout`](crate::ClientBuilder::timeout) and
+/// [`ClientBuilder::deadline`](crate::ClientBuilder::deadline).
 ///
 /// ```
 /// assert_eq!(warmline::TimeoutKind::ResponseHeaders.name(), "response_headers");
@@ -99,18 +99,18 @@ impl ErrorKind {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// Name resolution, TCP, TLS and the proxy, together.
+    /// The time to open a connection: name resolution, TCP, TLS and proxy together.
     Connect,
-    /// From the request being sent to the head of the response.
+    /// The time from sending the request to the response headers.
     ResponseHeaders,
-    /// From one piece of content to the next; pings and comments do not count.
+    /// The time from one piece of content to the next. Pings and comments do not count.
     Read,
-    /// The whole call with its retries.
+    /// The time of the whole call, including its retries.
     Deadline,
 }
 
 impl TimeoutKind {
-    /// The wait in `snake_case`.
+    /// Returns the kind in `snake_case`.
     ///
     /// ```
     /// assert_eq!(warmline::TimeoutKind::Deadline.name(), "deadline");
@@ -125,7 +125,34 @@ impl TimeoutKind {
     }
 }
 
-/// A duration for people: in seconds, with as many places as it has.
+/// Formats a duration in seconds, exact to the microsecond, such as `2.5s`.
 pub(crate) fn seconds(duration: Duration) -> String {
-    runtime::print_float(duration.as_secs_f64()) + "s"
+    let (whole, micros) = (duration.as_secs(), duration.subsec_micros());
+    if micros == 0 {
+        return format!("{whole}s");
+    }
+    let places = format!("{micros:06}");
+    format!("{whole}.{}s", places.trim_end_matches('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_formatted_in_seconds_without_trailing_zeros() {
+        for (micros, text) in [
+            (0, "0s"),
+            (1, "0.000001s"),
+            (40_000, "0.04s"),
+            (1_000_000, "1s"),
+            (2_500_000, "2.5s"),
+            (10_000_001, "10.000001s"),
+            (30_000_000, "30s"),
+        ] {
+            assert_eq!(seconds(Duration::from_micros(micros)), text);
+        }
+        assert_eq!(seconds(Duration::from_nanos(1_999)), "0.000001s");
+        assert_eq!(seconds(Duration::MAX), "18446744073709551615.999999s");
+    }
 }

@@ -1,4 +1,4 @@
-//! The one error type.
+//! The error type.
 
 mod json;
 mod kind;
@@ -12,15 +12,15 @@ pub use self::kind::{ErrorKind, TimeoutKind};
 use crate::Provider;
 use crate::usd::ParseUsdError;
 
-/// The result of everything in this crate that can fail.
+/// A [`Result`](std::result::Result) whose error type is [`Error`] by default.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong with a call, how often it was tried, and what the caller can do.
+/// The error of a call, a setting or a ledger.
 ///
-/// Match on [`Error::kind`]; the methods give the details whatever the kind. An API key never
-/// appears in one, in `Debug` or `Display`, even where the provider echoed it.
+/// Match on [`Error::kind`]. The other methods return details that do not depend on the kind. The client's API key never
+/// appears in an error's `Debug`, `Display` or JSON form, even if the provider echoes it.
 ///
 /// ```
 /// use warmline::{Client, ErrorKind, Provider};
@@ -40,7 +40,7 @@ struct Inner {
     source: Option<Source>,
 }
 
-/// What a provider said about a failure; empty where it said nothing.
+/// The details that a provider reported about a failure.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Details {
     pub(crate) status: Option<u16>,
@@ -54,7 +54,7 @@ pub(crate) struct Details {
 }
 
 impl Error {
-    /// An error, for tests, ledgers and code that stands in for a client. It has no attempts and no details.
+    /// Creates an error, for ledgers, tests and mock clients. It has no attempts and no details.
     ///
     /// ```
     /// use warmline::{Error, ErrorKind};
@@ -86,25 +86,31 @@ impl Error {
     }
 
     pub(crate) fn timeout(which: TimeoutKind, after: Duration) -> Self {
-        let (what, advice) = match which {
-            TimeoutKind::Connect => ("no connection", "is the address right and reachable?"),
+        let (summary, hint) = match which {
+            TimeoutKind::Connect => (
+                "no connection",
+                "check that the address is right and reachable",
+            ),
             TimeoutKind::ResponseHeaders => (
-                "no response head",
-                "raise `timeout` (LLM_TIMEOUT) if the model is slow to start, or stream",
+                "no response headers",
+                "raise `timeout` (LLM_TIMEOUT) if the model is slow to start, or stream the reply",
             ),
             TimeoutKind::Read => (
                 "no further content",
-                "the stream stalled; raise `timeout` (LLM_TIMEOUT) if the model pauses that long",
+                "raise `timeout` (LLM_TIMEOUT) if the model pauses longer",
             ),
-            TimeoutKind::Deadline => ("not done", "raise `deadline` or lower `max_retries`"),
+            TimeoutKind::Deadline => (
+                "the call did not finish",
+                "raise `deadline` or lower `max_retries`",
+            ),
         };
         Self::new(
             ErrorKind::Timeout { which },
-            [what, " within ", &seconds(after), "; ", advice].concat(),
+            [summary, " within ", &seconds(after), "; ", hint].concat(),
         )
     }
 
-    /// A call that its caller cancelled, for programs that turn a signal into an error.
+    /// Creates the error of a call that its caller cancelled, for programs that turn a signal into an error.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().kind().name(), "cancelled");
@@ -158,26 +164,26 @@ impl Error {
         self
     }
 
-    /// Adds why the call was not tried again.
+    /// Appends the reason why the call was not retried to the message.
     pub(crate) fn with_reason(mut self, reason: &str) -> Self {
         self.0.message = format!("{}; {reason}", self.0.message).into();
         self
     }
 
-    /// Takes the key out, where a provider has echoed it.
+    /// Removes the key from all texts, in case the provider echoed it.
     pub(crate) fn redacted(mut self, key: &str) -> Self {
-        // Shorter "keys" are stand-ins for local servers, and would match by chance.
+        // Shorter keys are placeholders for local servers, and could match by chance.
         if key.len() < 8 {
             return self;
         }
-        // By bytes: std's search for strings is large for what is rarely done, and WebAssembly pays for it.
+        // Searches bytes, because std's string search would add much to the size of the WebAssembly module.
         let clean = |text: &mut String| {
             let mut from = 0;
-            let found = |text: &str, from| {
+            let find = |text: &str, from| {
                 let mut windows = text.as_bytes().get(from..)?.windows(key.len());
                 Some(from + windows.position(|window| window == key.as_bytes())?)
             };
-            while let Some(at) = found(text, from) {
+            while let Some(at) = find(text, from) {
                 text.replace_range(at..at + key.len(), "[redacted]");
                 from = at + "[redacted]".len();
             }
@@ -200,7 +206,7 @@ impl Error {
         self
     }
 
-    /// The chain of causes as text.
+    /// Returns the chain of causes as text.
     fn cause(&self) -> Option<String> {
         let mut source: &dyn std::error::Error = self.0.source.as_deref()?;
         let mut cause = source.to_string();
@@ -215,7 +221,7 @@ impl Error {
         &self.0.details
     }
 
-    /// What kind of failure this is.
+    /// Returns the kind of error.
     ///
     /// ```
     /// # use warmline::{Error, ErrorKind};
@@ -225,7 +231,7 @@ impl Error {
         &self.0.kind
     }
 
-    /// What happened, without the attempts and the request id that `Display` adds.
+    /// Returns the message, without the provider, cause, attempts and request id that `Display` adds.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().message(), "cancelled by the caller");
@@ -234,7 +240,7 @@ impl Error {
         &self.0.message
     }
 
-    /// The HTTP status, where the provider answered with one.
+    /// Returns the HTTP status, if the provider responded.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().status(), None);
@@ -243,8 +249,8 @@ impl Error {
         self.0.details.status
     }
 
-    /// The provider's error code (OpenAI's `code`, such as `insufficient_quota`), else its type
-    /// (Anthropic's `overloaded_error`).
+    /// Returns the provider's error code (OpenAI's `code`, such as `insufficient_quota`). Without a code, returns the error
+    /// type (such as Anthropic's `overloaded_error`).
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().code(), None);
@@ -253,7 +259,7 @@ impl Error {
         self.0.details.code.as_deref().or(self.error_type())
     }
 
-    /// The provider's error type, such as `rate_limit_error`.
+    /// Returns the provider's error type, such as `rate_limit_error`.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().error_type(), None);
@@ -262,7 +268,7 @@ impl Error {
         self.0.details.error_type.as_deref()
     }
 
-    /// The provider's id for the last attempt; quote it to the provider's support.
+    /// Returns the provider's id of the last request. Quote it to the provider's support.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().request_id(), None);
@@ -271,7 +277,7 @@ impl Error {
         self.0.details.request_id.as_deref()
     }
 
-    /// How long the provider asks to wait before the next try.
+    /// Returns the delay that the provider asks for before the next attempt.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().retry_after(), None);
@@ -280,7 +286,7 @@ impl Error {
         self.0.details.retry_after
     }
 
-    /// The provider's error body as it came, at most 64 KiB of it.
+    /// Returns the body of the provider's error response, up to the first 64 KiB.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().body(), None);
@@ -289,7 +295,7 @@ impl Error {
         self.0.details.body.as_deref()
     }
 
-    /// How many requests were sent or tried for this call, retries included; 0 where nothing was.
+    /// Returns the number of attempts that the call made, including retries. It is 0 if nothing was sent.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().attempts(), 0);
@@ -347,7 +353,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_taken_out_wherever_it_stands_and_whatever_it_is() {
+    fn a_key_is_redacted_wherever_it_occurs() {
         for (key, message, shown) in [
             (
                 "sk-12345",
