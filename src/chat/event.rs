@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::message::ToolCall;
 use super::reply::Reply;
 
-/// One piece of a streamed reply.
+/// An event of a streamed reply.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -23,56 +23,56 @@ use super::reply::Reply;
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StreamEvent {
-    /// The provider has begun to answer.
+    /// The reply has started.
     Start {
         /// The provider's id of the reply.
         id: String,
-        /// The model that answers.
+        /// The model that replies, as the provider names it.
         model: String,
     },
-    /// More text.
+    /// A piece of text.
     Text {
-        /// The piece.
+        /// The text.
         text: String,
     },
-    /// More of what the model thinks.
+    /// A piece of reasoning.
     Reasoning {
-        /// The piece.
+        /// The text.
         text: String,
     },
-    /// The model begins to ask for a tool; the arguments follow in pieces.
+    /// A tool call has started. Its arguments follow in pieces.
     ToolCallStart {
-        /// Which call of this reply, from 0.
+        /// The index of the call in this reply, from 0.
         index: usize,
         /// The provider's id of the call.
         id: String,
         /// The tool's name.
         name: String,
     },
-    /// More of a tool call's arguments.
+    /// A piece of a tool call's arguments.
     ToolCallDelta {
-        /// Which call of this reply.
+        /// The index of the call in this reply, from 0.
         index: usize,
-        /// The piece of JSON text.
+        /// A piece of the arguments' JSON text.
         arguments: String,
     },
-    /// A tool call, complete.
+    /// A complete tool call.
     ToolCall {
-        /// Which call of this reply.
+        /// The index of the call in this reply, from 0.
         index: usize,
-        /// The call.
+        /// The tool call.
         #[serde(flatten)]
         call: Box<ToolCall>,
     },
-    /// The end, with everything put together. Always the last, and only where the reply is whole.
+    /// The end of a complete reply. It is the last event; a stream that fails ends with an error instead.
     Done {
-        /// The whole reply.
+        /// The complete reply.
         reply: Box<Reply>,
     },
 }
 
 impl StreamEvent {
-    /// Whether this holds something that the model said, so that the call can no longer be retried.
+    /// Returns whether the event holds content, after which the call can no longer be retried.
     pub(crate) fn is_content(&self) -> bool {
         !matches!(self, Self::Start { .. })
     }

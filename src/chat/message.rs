@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Who says a [`Message`].
+/// The author of a [`Message`].
 ///
 /// ```
 /// use warmline::{Message, Role};
@@ -15,14 +15,14 @@ use crate::{Error, Result};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Role {
-    /// The person or program that asks, and the results of tools.
+    /// The user. Tool results have this role too.
     User,
     /// The model.
     Assistant,
 }
 
 impl Role {
-    /// The name in JSON.
+    /// Returns the role's name in JSON.
     ///
     /// ```
     /// assert_eq!(warmline::Role::Assistant.name(), "assistant");
@@ -35,7 +35,7 @@ impl Role {
     }
 }
 
-/// One turn of a conversation.
+/// A message of a conversation.
 ///
 /// ```
 /// use warmline::{Message, Part, MediaSource};
@@ -46,14 +46,14 @@ impl Role {
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Message {
-    /// Who says it.
+    /// The author.
     pub role: Role,
-    /// What is said. In JSON a plain string stands for one text part.
+    /// The content. In JSON, a string is short for one text part.
     pub content: Vec<Part>,
 }
 
 impl Message {
-    /// A user's text.
+    /// Creates a user message with text.
     ///
     /// ```
     /// assert_eq!(warmline::Message::user("hi").text(), "hi");
@@ -65,7 +65,7 @@ impl Message {
         }
     }
 
-    /// A model's text, as a turn that has already been.
+    /// Creates an assistant message with text, for the history of a conversation.
     ///
     /// ```
     /// assert_eq!(warmline::Message::assistant("hi").text(), "hi");
@@ -77,7 +77,7 @@ impl Message {
         }
     }
 
-    /// The result of one tool call, as the user turn that carries it back.
+    /// Creates a user message with the result of a tool call.
     ///
     /// ```
     /// let turn = warmline::Message::tool_result("toolu_1", "21 °C");
@@ -90,7 +90,7 @@ impl Message {
         }
     }
 
-    /// The results of several tool calls, as the one user turn that carries them back.
+    /// Creates a user message with the results of several tool calls.
     ///
     /// ```
     /// use warmline::{Message, Part};
@@ -108,7 +108,7 @@ impl Message {
         }
     }
 
-    /// The same turn with one part more.
+    /// Adds a part.
     ///
     /// ```
     /// # use warmline::{Message, Part};
@@ -120,7 +120,7 @@ impl Message {
         self
     }
 
-    /// The text parts, put together.
+    /// Returns the text parts, concatenated.
     ///
     /// ```
     /// assert_eq!(warmline::Message::user("hi").text(), "hi");
@@ -134,7 +134,7 @@ pub(crate) fn join_text(parts: &[Part]) -> String {
     parts.iter().filter_map(Part::as_text).collect()
 }
 
-/// How long a provider keeps a prompt prefix; Anthropic's `cache_control`
+/// The lifetime of a cached prompt prefix, which is the `ttl` of Anthropic's `cache_control`
 /// (<https://docs.claude.com/en/docs/build-with-claude/prompt-caching>).
 ///
 /// ```
@@ -146,13 +146,13 @@ pub enum CacheTtl {
     /// Five minutes, the provider's default.
     #[serde(rename = "5m")]
     FiveMinutes,
-    /// One hour, at a higher price to write.
+    /// One hour. Cache writes cost more than for five minutes.
     #[serde(rename = "1h")]
     OneHour,
 }
 
 impl CacheTtl {
-    /// The lifetime in the provider's word, `5m` or `1h`.
+    /// Returns the lifetime as Anthropic names it, `5m` or `1h`.
     ///
     /// ```
     /// assert_eq!(warmline::CacheTtl::OneHour.name(), "1h");
@@ -164,7 +164,7 @@ impl CacheTtl {
         }
     }
 
-    /// The lifetime as a duration.
+    /// Returns the lifetime as a duration.
     ///
     /// ```
     /// assert_eq!(warmline::CacheTtl::OneHour.duration().as_secs(), 3600);
@@ -177,7 +177,7 @@ impl CacheTtl {
     }
 }
 
-/// Where an image or a document comes from.
+/// The source of an image or a document.
 ///
 /// ```
 /// use warmline::MediaSource;
@@ -189,16 +189,16 @@ impl CacheTtl {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MediaSource {
-    /// The bytes themselves, base64-encoded (RFC 4648 section 4, with padding).
+    /// Base64-encoded bytes (RFC 4648, section 4, with padding).
     Base64 {
         /// The media type, such as `image/png` or `application/pdf`.
         media_type: String,
         /// The encoded bytes.
         data: String,
     },
-    /// An address that the provider fetches.
+    /// A URL that the provider fetches.
     Url {
-        /// The address.
+        /// The URL.
         url: String,
     },
     /// Plain text, for documents.
@@ -209,7 +209,7 @@ pub enum MediaSource {
 }
 
 impl MediaSource {
-    /// Bytes that are already base64-encoded.
+    /// Creates a source from base64-encoded bytes.
     ///
     /// ```
     /// let png = warmline::MediaSource::base64("image/png", "iVBORw0KGgo=");
@@ -221,7 +221,7 @@ impl MediaSource {
         }
     }
 
-    /// An address that the provider fetches.
+    /// Creates a source from a URL that the provider fetches.
     ///
     /// ```
     /// let cat = warmline::MediaSource::url("https://example.com/cat.png");
@@ -231,7 +231,7 @@ impl MediaSource {
     }
 }
 
-/// One piece of a message.
+/// A part of a message's content.
 ///
 /// ```
 /// use warmline::Part;
@@ -246,61 +246,61 @@ pub enum Part {
     Text {
         /// The text.
         text: String,
-        /// Asks the provider to keep the prompt up to here (Anthropic; others cache by themselves).
+        /// Asks the provider to cache the prompt up to and including this part (Anthropic only; OpenAI caches automatically).
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheTtl>,
     },
     /// An image.
     Image {
-        /// Where it comes from.
+        /// The source.
         source: MediaSource,
-        /// As for text.
+        /// As for [`Part::Text`].
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheTtl>,
     },
     /// A document, such as a PDF.
     Document {
-        /// Where it comes from.
+        /// The source.
         source: MediaSource,
         /// Its title, shown to the model.
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<String>,
-        /// As for text.
+        /// As for [`Part::Text`].
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheTtl>,
     },
-    /// The model asks for a tool to be run.
+    /// A tool call of the model.
     ToolUse(ToolCall),
-    /// What a tool answered.
+    /// The result of a tool call.
     ToolResult {
-        /// The [`ToolCall::id`] this answers.
+        /// The [`ToolCall::id`] of the call.
         tool_use_id: String,
-        /// Text and images.
+        /// The result: text and images.
         content: Vec<Part>,
-        /// The tool failed, and `content` says how.
+        /// Whether the tool failed. `content` then describes the failure.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
-        /// As for text.
+        /// As for [`Part::Text`].
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheTtl>,
     },
-    /// What the model thought before it answered. Send it back unchanged in the next turn.
+    /// Reasoning of the model. Send it back unchanged in the next request.
     Reasoning {
-        /// The thought, or the provider's summary of it.
+        /// The reasoning, or the provider's summary of it.
         text: String,
-        /// The provider's proof that the thought is its own (Anthropic).
+        /// The signature by which Anthropic verifies the reasoning.
         #[serde(skip_serializing_if = "Option::is_none")]
         signature: Option<String>,
     },
-    /// A thought that the provider keeps sealed (Anthropic's `redacted_thinking`).
+    /// Encrypted reasoning (Anthropic's `redacted_thinking`). Send it back unchanged in the next request.
     RedactedReasoning {
-        /// The sealed thought.
+        /// The encrypted reasoning.
         data: String,
     },
 }
 
 impl Part {
-    /// A text part.
+    /// Creates a text part.
     ///
     /// ```
     /// assert_eq!(warmline::Part::text("hi").as_text(), Some("hi"));
@@ -312,7 +312,7 @@ impl Part {
         }
     }
 
-    /// An image part.
+    /// Creates an image part.
     ///
     /// ```
     /// # use warmline::{Part, MediaSource};
@@ -325,7 +325,7 @@ impl Part {
         }
     }
 
-    /// A document part.
+    /// Creates a document part.
     ///
     /// ```
     /// # use warmline::{Part, MediaSource};
@@ -339,7 +339,7 @@ impl Part {
         }
     }
 
-    /// A tool's answer in text.
+    /// Creates the result of a tool call, as text.
     ///
     /// ```
     /// let part = warmline::Part::tool_result("toolu_1", "21 °C");
@@ -353,7 +353,7 @@ impl Part {
         }
     }
 
-    /// The failure of a tool call, in text.
+    /// Creates the result of a failed tool call, as text.
     ///
     /// ```
     /// use warmline::Part;
@@ -370,8 +370,9 @@ impl Part {
         }
     }
 
-    /// The same part with a mark that asks the provider to cache the prompt up to and including it.
-    /// Parts that cannot carry one come back as they were.
+    /// Asks the provider to cache the prompt up to and including this part.
+    ///
+    /// Tool calls and reasoning cannot be marked, and are returned unchanged.
     ///
     /// ```
     /// # use warmline::{CacheTtl, Part};
@@ -389,7 +390,7 @@ impl Part {
         self
     }
 
-    /// The text of a text part.
+    /// Returns the text of a text part, or `None` for other parts.
     ///
     /// ```
     /// assert_eq!(warmline::Part::tool_result("id", "x").as_text(), None);
@@ -414,7 +415,7 @@ impl Part {
     }
 }
 
-/// A model's wish to have a tool run.
+/// A tool call of the model.
 ///
 /// ```
 /// use warmline::ToolCall;
@@ -426,16 +427,16 @@ impl Part {
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The provider's id of this call; the result names it.
+    /// The provider's id of the call, which the result refers to.
     pub id: String,
     /// The tool's name.
     pub name: String,
-    /// The arguments as the model wrote them: JSON text, which a model can get wrong.
+    /// The arguments as JSON text, exactly as the model generated them. They can be invalid JSON.
     pub arguments: String,
 }
 
 impl ToolCall {
-    /// A tool call, for a turn that has already been.
+    /// Creates a tool call, for the history of a conversation.
     ///
     /// ```
     /// let call = warmline::ToolCall::new("toolu_1", "now", "{}");
@@ -453,10 +454,10 @@ impl ToolCall {
         }
     }
 
-    /// The arguments as a value of the caller's type.
+    /// Parses the arguments as JSON.
     ///
     /// # Errors
-    /// `Decode`, naming the tool, where the text is not JSON or does not fit `T`.
+    /// `Decode` if the text is not JSON or does not match `T`. The message names the tool.
     ///
     /// ```
     /// # use warmline::ToolCall;

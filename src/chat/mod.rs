@@ -1,4 +1,4 @@
-//! The provider-neutral vocabulary: what is asked, what comes back.
+//! Provider-neutral requests and replies.
 
 mod event;
 mod json;

@@ -2,10 +2,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The API that a client speaks.
+/// The provider whose API a client calls.
 ///
-/// Servers that speak OpenAI's (vLLM, Ollama, Groq, DeepSeek, OpenRouter, …) are reached with
-/// [`Provider::OpenAi`] and their [`base_url`](crate::ClientBuilder::base_url).
+/// For servers with an OpenAI-compatible API (such as vLLM, Ollama, Groq, DeepSeek or OpenRouter), use
+/// [`Provider::OpenAi`] and set [`ClientBuilder::base_url`](crate::ClientBuilder::base_url).
 ///
 /// ```
 /// use warmline::Provider;
@@ -26,7 +26,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The name in the environment, in JSON and in traces.
+    /// Returns the provider's name, as it is used in JSON, in `LLM_PROVIDER` and in traces.
     ///
     /// ```
     /// assert_eq!(warmline::Provider::OpenAi.name(), "openai");

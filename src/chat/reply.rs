@@ -8,7 +8,7 @@ use super::message::{Message, Part, Role, ToolCall, join_text};
 use super::usage::Usage;
 use crate::{Cost, Error, Provider, Result};
 
-/// What came back: the same whether it was streamed or not.
+/// A complete reply. A streamed reply and a unary one have the same form.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -21,36 +21,37 @@ use crate::{Cost, Error, Provider, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reply {
-    /// The provider's id of the reply.
+    /// The provider's id of the reply. Empty if the provider reported none.
     pub id: String,
-    /// The model that answered, as the provider names it.
+    /// The model that replied, as the provider names it.
     pub model: String,
-    /// Who answered.
+    /// The provider.
     pub provider: Provider,
-    /// Thoughts, text and tool calls, in the order in which the model made them.
+    /// Reasoning, text and tool calls, in the order in which the model generated them.
     pub content: Vec<Part>,
-    /// Why the model stopped; none where the provider did not say.
+    /// Why the model stopped, if the provider reported it.
     pub stop_reason: Option<StopReason>,
-    /// The stop sequence that ended the reply, where one did and the provider says which.
+    /// The stop sequence that ended the reply, if one did and the provider reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_sequence: Option<String>,
-    /// The tokens used. All zero, with [`Reply::usage_reported`] false, where the provider said nothing.
+    /// The tokens used. All counts are 0 if [`Reply::usage_reported`] is `false`.
     pub usage: Usage,
-    /// Whether the provider reported its usage.
+    /// Whether the provider reported the usage.
     pub usage_reported: bool,
-    /// The provider's id of the HTTP request; quote it to the provider's support.
+    /// The provider's id of the HTTP request. Quote it to the provider's support.
     pub request_id: Option<String>,
-    /// How many requests were sent for this reply, retries included.
+    /// The number of attempts, including retries. Not part of the JSON form.
     #[serde(skip, default = "one")]
     pub attempts: u32,
-    /// Where the time went.
+    /// The time that each phase of the call took. Not part of the JSON form.
     #[serde(skip)]
     pub timing: Timing,
-    /// What it cost; see [`CostTracker`](crate::CostTracker).
+    /// The cost; see [`CostTracker`](crate::CostTracker). `None` for a reply that was not made by a client. Not part of the
+    /// JSON form.
     #[serde(skip)]
     pub cost: Option<Cost>,
-    /// The response's headers. On WebAssembly only those that the client reads: `content-type`, `request-id` and
-    /// `x-request-id`. Not part of the JSON form.
+    /// The response headers. On WebAssembly these are only `content-type`, `request-id` and `x-request-id`. Not part of the
+    /// JSON form.
     #[serde(skip)]
     pub headers: HeaderMap,
     #[serde(skip)]
@@ -58,7 +59,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// An empty reply of one attempt, to fill in: for tests, and for code that stands in for a client.
+    /// Creates an empty reply with one attempt, for tests and mock clients.
     ///
     /// ```
     /// use warmline::{Part, Provider, Reply};
@@ -86,7 +87,7 @@ impl Reply {
         }
     }
 
-    /// The text parts, put together.
+    /// Returns the text parts, concatenated.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::Reply) {
@@ -97,7 +98,7 @@ impl Reply {
         join_text(&self.content)
     }
 
-    /// What the model thought, put together; empty where it did not think or does not show it.
+    /// Returns the reasoning parts, concatenated. Empty if the model did not reason or the provider does not show it.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::Reply) {
@@ -105,14 +106,14 @@ impl Reply {
     /// # }
     /// ```
     pub fn reasoning(&self) -> String {
-        let thoughts = self.content.iter().filter_map(|part| match part {
+        let reasoning = self.content.iter().filter_map(|part| match part {
             Part::Reasoning { text, .. } => Some(text.as_str()),
             _ => None,
         });
-        thoughts.collect()
+        reasoning.collect()
     }
 
-    /// The tools that the model asks for.
+    /// Returns the tool calls.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::Reply) {
@@ -128,7 +129,7 @@ impl Reply {
         })
     }
 
-    /// The reply as the turn that the next request carries, thoughts and signatures included.
+    /// Converts the reply into the assistant message for the next request, including reasoning and its signatures.
     ///
     /// ```no_run
     /// # fn demo(request: warmline::Request, reply: warmline::Reply) {
@@ -142,12 +143,11 @@ impl Reply {
         }
     }
 
-    /// The text as a value of the caller's type, for a request with an
-    /// [`response_format`](crate::Request::response_format).
+    /// Parses the text as JSON, for a request with a [`response_format`](crate::Request::response_format).
     ///
     /// # Errors
-    /// `Decode` where the text does not fit `T`; it says why the model stopped, since a text cut at
-    /// `max_tokens` is the usual cause.
+    /// `Decode` if the text does not match `T`. The message includes the stop reason, because the usual cause is a text that
+    /// was cut off at `max_tokens`.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::Reply) -> warmline::Result<()> {
@@ -163,14 +163,16 @@ impl Reply {
                 .as_ref()
                 .map_or("unknown", StopReason::as_str);
             Error::decode(format!(
-                "the reply's text does not fit the type asked for (stop_reason {stop})"
+                "the reply's text does not match the requested type (stop_reason {stop})"
             ))
             .with_source(e)
         })
     }
 
-    /// The provider's body as it came: JSON for a unary reply; for a streamed one, and only where
-    /// [`Request::keep_raw`](crate::Request::keep_raw) asked for it, the server-sent events.
+    /// Returns the response body.
+    ///
+    /// For a unary reply it is JSON. For a streamed reply it is the server-sent events if
+    /// [`Request::keep_raw`](crate::Request::keep_raw) was set, otherwise `None`.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::Reply) -> Result<(), Box<dyn std::error::Error>> {
@@ -188,13 +190,15 @@ impl Reply {
     }
 }
 
-/// The attempts of a reply that does not say.
+/// The default of [`Reply::attempts`] when a reply is deserialized.
 fn one() -> u32 {
     1
 }
 
-/// Why a model stopped, in Anthropic's words
-/// (<https://docs.claude.com/en/api/handling-stop-reasons>); OpenAI's are mapped to them.
+/// The reason why a model stopped.
+///
+/// The names are Anthropic's (<https://docs.claude.com/en/api/handling-stop-reasons>). OpenAI's `finish_reason`
+/// (<https://platform.openai.com/docs/api-reference/chat/object>) is mapped to them.
 ///
 /// ```
 /// assert_eq!(warmline::StopReason::EndTurn.as_str(), "end_turn");
@@ -203,24 +207,24 @@ fn one() -> u32 {
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
 pub enum StopReason {
-    /// It was done (OpenAI: `stop`).
+    /// The model completed its turn (OpenAI: `stop`).
     EndTurn,
-    /// It reached `max_tokens` (OpenAI: `length`).
+    /// The reply reached `max_tokens` (OpenAI: `length`).
     MaxTokens,
-    /// It wrote one of the stop sequences (OpenAI does not tell this from `end_turn`).
+    /// The model generated a stop sequence. OpenAI reports this as `stop`, so it becomes [`StopReason::EndTurn`].
     StopSequence,
-    /// It asks for tools (OpenAI: `tool_calls`).
+    /// The model calls tools (OpenAI: `tool_calls`).
     ToolUse,
-    /// It paused a long turn; send its message back to let it go on.
+    /// The model paused a long turn. Send its message back to continue.
     PauseTurn,
-    /// It, or a filter, declined (OpenAI: `content_filter`).
+    /// The model or a filter refused (OpenAI: `content_filter`).
     Refusal,
-    /// Any other, in the provider's own word.
+    /// Any other reason, as the provider names it.
     Other(String),
 }
 
 impl StopReason {
-    /// The reason in Anthropic's word, or the provider's own for [`StopReason::Other`].
+    /// Returns Anthropic's name for the reason, or the provider's own for [`StopReason::Other`].
     ///
     /// ```
     /// assert_eq!(warmline::StopReason::from("length".to_owned()).as_str(), "max_tokens");
@@ -233,21 +237,21 @@ impl StopReason {
             Self::ToolUse => "tool_use",
             Self::PauseTurn => "pause_turn",
             Self::Refusal => "refusal",
-            Self::Other(word) => word,
+            Self::Other(name) => name,
         }
     }
 }
 
 impl From<String> for StopReason {
-    fn from(word: String) -> Self {
-        match word.as_str() {
+    fn from(name: String) -> Self {
+        match name.as_str() {
             "end_turn" | "stop" => Self::EndTurn,
             "max_tokens" | "length" => Self::MaxTokens,
             "stop_sequence" => Self::StopSequence,
             "tool_use" | "tool_calls" | "function_call" => Self::ToolUse,
             "pause_turn" => Self::PauseTurn,
             "refusal" | "content_filter" => Self::Refusal,
-            _ => Self::Other(word),
+            _ => Self::Other(name),
         }
     }
 }
@@ -255,28 +259,29 @@ impl From<String> for StopReason {
 impl From<StopReason> for String {
     fn from(reason: StopReason) -> Self {
         match reason {
-            StopReason::Other(word) => word,
+            StopReason::Other(name) => name,
             known => known.as_str().to_owned(),
         }
     }
 }
 
-/// Where the time of a call went. The parts are those of the last attempt; `total` counts them all.
+/// The duration of a call and its phases. `queued` and `connect` are those of the last attempt. The other fields span all
+/// attempts.
 ///
 /// ```no_run
 /// # fn demo(reply: warmline::Reply) {
-/// println!("{:?} to the first event", reply.timing.time_to_first_token);
+/// println!("{:?} to the first token", reply.timing.time_to_first_token);
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// Waiting for a place in the pool.
+    /// The time spent waiting for a connection.
     pub queued: Duration,
-    /// Making a connection; none where a warm one was used, or where the runtime does not say.
+    /// The time to open a connection. `None` if an open one was reused, and on WebAssembly.
     pub connect: Option<Duration>,
-    /// From the start of the call to the first content of the reply (unary: to its head).
+    /// The time from the start of the call to the first content of the reply. For a unary reply, to the response headers.
     pub time_to_first_token: Duration,
-    /// From the start of the call to its end.
+    /// The time from the start of the call to its end.
     pub total: Duration,
 }

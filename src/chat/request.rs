@@ -5,10 +5,10 @@ use super::message::{CacheTtl, Message, Part};
 use crate::runtime;
 use crate::{Error, RawJson, Result};
 
-/// What is asked of a model, in words that every provider's dialect can carry.
+/// A chat request, in a form that does not depend on the provider.
 ///
-/// Only the fields that are set are sent, and unset ones have the provider's defaults. The JSON
-/// form (serde) has the same names and is what `tests/vectors/` and the npm package use.
+/// Only the fields that are set are sent. The others have the provider's defaults. The JSON form has the same field names;
+/// the npm package uses it too.
 ///
 /// ```
 /// use warmline::{Message, Request};
@@ -23,53 +23,53 @@ use crate::{Error, RawJson, Result};
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Request {
-    /// The model; the client's own where unset.
+    /// The model. The default is the client's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The system prompt. In JSON a plain string stands for one text part.
+    /// The system prompt. In JSON, a string is short for one text part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<Part>,
-    /// The conversation so far; the last turn is usually the user's.
+    /// The conversation so far. The last message is usually the user's.
     pub messages: Vec<Message>,
-    /// The most tokens the model may write. Anthropic demands one: 4,096 is sent where it is unset.
+    /// The maximum number of tokens to generate, at least 1. Anthropic requires one, and the default there is 4,096.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// Randomness, 0 to 2 (Anthropic: to 1).
+    /// The sampling temperature, from 0 to 2 (Anthropic: from 0 to 1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// Nucleus sampling, 0 to 1.
+    /// The probability mass for nucleus sampling, from 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
-    /// Texts that end the reply where the model writes them.
+    /// Texts that end the reply when the model generates one of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop_sequences: Vec<String>,
-    /// Tools that the model may ask for.
+    /// The tools that the model may call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
-    /// Whether the model must, may or must not ask for one.
+    /// Whether the model may, must or must not call tools.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
-    /// Whether the model may ask for several tools at once.
+    /// Whether the model may call several tools at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
-    /// A JSON schema that the reply's text must fit.
+    /// A JSON schema that the reply's text must match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_format: Option<ResponseFormat>,
-    /// How much the model thinks before it answers.
+    /// How much the model reasons before it replies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
-    /// Fields of the provider's that this type does not name, added to the body as they are. One
-    /// that it does name is replaced. In JSON an object.
+    /// Additional fields of the request body, as the provider defines them. They replace fields of the same name. In JSON they
+    /// are an object.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_object")]
     pub extra_body: Vec<(String, RawJson)>,
-    /// Keep the bytes of a streamed reply for [`Reply::raw`](crate::Reply::raw); a unary reply's
-    /// are always kept.
+    /// Whether to keep the body of a streamed reply for [`Reply::raw`](crate::Reply::raw). The body of a unary reply is always
+    /// kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep_raw: bool,
 }
 
 impl Request {
-    /// An empty request.
+    /// Creates an empty request.
     ///
     /// ```
     /// assert!(warmline::Request::new().messages.is_empty());
@@ -90,7 +90,7 @@ impl Request {
         self
     }
 
-    /// Sets the system prompt to one text.
+    /// Sets the system prompt to a text.
     ///
     /// ```
     /// # use warmline::Request;
@@ -102,7 +102,7 @@ impl Request {
         self
     }
 
-    /// Adds a user's text.
+    /// Adds a user message with text.
     ///
     /// ```
     /// # use warmline::Request;
@@ -113,7 +113,7 @@ impl Request {
         self.message(Message::user(text))
     }
 
-    /// Adds a turn.
+    /// Adds a message.
     ///
     /// ```
     /// # use warmline::{Message, Request};
@@ -162,7 +162,7 @@ impl Request {
         self
     }
 
-    /// Adds a stop sequence: text that ends the reply when the model writes it.
+    /// Adds a stop sequence, a text that ends the reply when the model generates it.
     ///
     /// ```
     /// # use warmline::Request;
@@ -250,7 +250,7 @@ impl Request {
         self
     }
 
-    /// Limits how many tokens the model may think with; see [`Reasoning::budget_tokens`].
+    /// Sets [`Request::reasoning`] to a maximum number of tokens; see [`Reasoning::budget_tokens`].
     ///
     /// ```
     /// # use warmline::Request;
@@ -265,7 +265,7 @@ impl Request {
         self
     }
 
-    /// Adds a provider's own field; see [`Request::extra_body`].
+    /// Adds a field to [`Request::extra_body`], replacing one of the same name.
     ///
     /// ```
     /// # use warmline::Request;
@@ -280,13 +280,13 @@ impl Request {
         self
     }
 
-    /// A field of [`Request::extra_body`].
+    /// Returns a field of [`Request::extra_body`].
     pub(crate) fn extra_body_field(&self, name: &str) -> Option<&RawJson> {
         let mut extra = self.extra_body.iter();
         extra.find_map(|(known, value)| (known == name).then_some(value))
     }
 
-    /// What no provider would take, found before anything is sent.
+    /// Checks for requests that no provider accepts, before anything is sent.
     pub(crate) fn validate(&self) -> Result<()> {
         if self.messages.is_empty() {
             return Err(Error::config(
@@ -326,7 +326,7 @@ fn in_range(name: &str, value: Option<f64>, max: u8) -> Result<()> {
     }
 }
 
-/// A tool that the model may ask for.
+/// A tool that the model may call.
 ///
 /// ```
 /// use serde_json::json;
@@ -341,23 +341,23 @@ fn in_range(name: &str, value: Option<f64>, max: u8) -> Result<()> {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Tool {
-    /// Its name, by which the model asks.
+    /// The name by which the model calls the tool.
     pub name: String,
-    /// What it does, for the model to read.
+    /// The description that the model reads.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// The JSON schema of its arguments.
+    /// The JSON schema of the arguments.
     pub input_schema: RawJson,
-    /// Hold the model to the schema exactly, where the provider can.
+    /// Whether the provider, if it can, enforces the schema.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
-    /// As for [`Part::Text`]: caches the tools up to this one.
+    /// Asks the provider to cache the tools up to and including this one, as for [`Part::Text`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_control: Option<CacheTtl>,
 }
 
 impl Tool {
-    /// A tool with its arguments' JSON schema.
+    /// Creates a tool. `input_schema` is the JSON schema of its arguments.
     ///
     /// ```
     /// # use serde_json::json;
@@ -379,7 +379,7 @@ impl Tool {
     }
 }
 
-/// Whether the model asks for a tool.
+/// Whether the model may, must or must not call tools.
 ///
 /// ```
 /// use warmline::{Request, ToolChoice};
@@ -392,15 +392,15 @@ impl Tool {
 pub enum ToolChoice {
     /// The model decides.
     Auto,
-    /// It must ask for at least one.
+    /// The model must call at least one tool.
     Any,
-    /// It must not ask for any.
+    /// The model must not call tools.
     None,
-    /// It must ask for this one.
+    /// The model must call the tool of this name.
     Tool(String),
 }
 
-/// The shape that the reply's text must have.
+/// A JSON schema that the reply's text must match.
 ///
 /// ```
 /// use serde_json::json;
@@ -410,13 +410,13 @@ pub enum ToolChoice {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ResponseFormat {
-    /// A name for the shape; OpenAI shows it to the model.
+    /// The name of the schema. OpenAI shows it to the model.
     pub name: String,
     /// The JSON schema.
     pub schema: RawJson,
 }
 
-/// How much the model thinks before it answers. Set one of the two.
+/// How much the model reasons before it replies. Set one of the two fields.
 ///
 /// ```
 /// use warmline::{Effort, Request};
@@ -427,15 +427,16 @@ pub struct ResponseFormat {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Reasoning {
-    /// In words, for models that decide themselves how long to think.
+    /// The effort, for models that decide themselves how much to reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effort: Option<Effort>,
-    /// In tokens (Anthropic's `thinking.budget_tokens`, at least 1,024 and less than `max_tokens`).
+    /// The maximum number of reasoning tokens: Anthropic's `thinking.budget_tokens`, at least 1,024 and less than
+    /// `max_tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_tokens: Option<u32>,
 }
 
-/// How hard to think. Which of these a model takes is for its provider to say.
+/// A reasoning effort. Each model supports some of these; see its provider's documentation.
 ///
 /// ```
 /// assert!(serde_json::to_string(&warmline::Effort::High).unwrap().contains("high"));
@@ -444,24 +445,24 @@ pub struct Reasoning {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Effort {
-    /// Not at all (OpenAI).
+    /// No reasoning (OpenAI).
     None,
-    /// As little as there is (OpenAI).
+    /// The minimum (OpenAI).
     Minimal,
-    /// Little.
+    /// Low.
     Low,
-    /// Somewhat.
+    /// Medium.
     Medium,
-    /// Much.
+    /// High.
     High,
-    /// Very much.
+    /// Extra high.
     XHigh,
-    /// As much as there is (Anthropic).
+    /// The maximum (Anthropic).
     Max,
 }
 
 impl Effort {
-    /// The word in JSON.
+    /// Returns the effort's name in JSON.
     ///
     /// ```
     /// assert_eq!(warmline::Effort::XHigh.name(), "xhigh");

@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-/// The tokens that a call used, in the provider's own counts.
+/// The number of tokens that a call used, as the provider counts them.
 ///
-/// The one difference that money hangs on is kept, not hidden: Anthropic's `input_tokens` leave the
-/// cached ones out (<https://docs.claude.com/en/docs/build-with-claude/prompt-caching>), OpenAI's
-/// `prompt_tokens` hold them (<https://platform.openai.com/docs/guides/prompt-caching>).
-/// [`Usage::total_input_tokens`] means the same for both.
+/// Anthropic's `input_tokens` exclude cached tokens
+/// (<https://docs.claude.com/en/docs/build-with-claude/prompt-caching>), and OpenAI's `prompt_tokens` include them
+/// (<https://platform.openai.com/docs/guides/prompt-caching>). [`Usage::input_includes_cache`] records which applies;
+/// [`Usage::total_input_tokens`] and [`Usage::uncached_input_tokens`] have the same meaning for both.
 ///
 /// ```
 /// use warmline::Usage;
@@ -18,24 +18,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// Tokens in the prompt, as the provider counts them.
+    /// Prompt tokens, with or without cached ones; see [`Usage::input_includes_cache`].
     pub input_tokens: u64,
-    /// Tokens that the model wrote, thoughts included.
+    /// Tokens that the model generated, including reasoning.
     pub output_tokens: u64,
-    /// Prompt tokens that came from the provider's cache.
+    /// Prompt tokens read from the provider's cache.
     pub cache_read_tokens: u64,
-    /// Prompt tokens that were put into the provider's cache, for any lifetime.
+    /// Prompt tokens written to the provider's cache, with any lifetime.
     pub cache_write_tokens: u64,
-    /// The part of `cache_write_tokens` that is kept for an hour, which costs more.
+    /// The part of `cache_write_tokens` that is cached for an hour, at a higher price.
     pub cache_write_1h_tokens: u64,
-    /// The part of `output_tokens` that was thought, where the provider says so.
+    /// The part of `output_tokens` that was reasoning, if the provider reports it.
     pub reasoning_tokens: u64,
-    /// `input_tokens` holds the cached ones too (OpenAI), rather than standing beside them (Anthropic).
+    /// Whether `input_tokens` includes cached tokens: `true` for OpenAI, `false` for Anthropic.
     pub input_includes_cache: bool,
 }
 
 impl Usage {
-    /// All prompt tokens, cached or not.
+    /// Returns the number of prompt tokens, including cached ones.
     ///
     /// ```
     /// # use warmline::Usage;
@@ -50,7 +50,7 @@ impl Usage {
         }
     }
 
-    /// The prompt tokens that no cache had a part in.
+    /// Returns the number of prompt tokens that were neither read from nor written to the cache.
     ///
     /// ```
     /// # use warmline::Usage;
@@ -65,9 +65,9 @@ impl Usage {
         }
     }
 
-    /// Sums up. What one count holds must be what the other's does, as of one provider's.
+    /// Adds the counts of another usage, which must come from the same provider.
     pub(crate) fn add(&mut self, other: &Self) {
-        for (sum, more) in [
+        for (sum, count) in [
             (&mut self.input_tokens, other.input_tokens),
             (&mut self.output_tokens, other.output_tokens),
             (&mut self.cache_read_tokens, other.cache_read_tokens),
@@ -75,7 +75,7 @@ impl Usage {
             (&mut self.cache_write_1h_tokens, other.cache_write_1h_tokens),
             (&mut self.reasoning_tokens, other.reasoning_tokens),
         ] {
-            *sum = sum.saturating_add(more);
+            *sum = sum.saturating_add(count);
         }
         self.input_includes_cache = other.input_includes_cache;
     }

@@ -1,39 +1,39 @@
-//! Server-sent events, parsed as they arrive.
+//! An incremental parser of server-sent events.
 //!
-//! The grammar is the WHATWG's (<https://html.spec.whatwg.org/multipage/server-sent-events.html>,
-//! section 9.2.6), with one thing more, which LLM servers need: an event whose blank line never came
-//! is given out at [`Parser::finish`].
+//! The grammar is that of the HTML standard, section 9.2.6
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), with one extension that LLM servers need:
+//! [`Parser::finish`] returns an event that lacks its final blank line.
 //!
-//! An event that lies whole within one chunk is lent out of that chunk; only one that is cut is copied.
+//! An event that lies within one chunk is borrowed from it. Only an event that spans chunks is copied.
 
 use crate::{Error, Result};
 
-/// The most bytes that one event may have; a server that sends more is broken or hostile.
+/// The maximum size of an event's data, in bytes. A server that sends more is broken or hostile.
 pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 
-/// One event: its `event` field (empty where it has none) and its `data` lines.
+/// An event: its `event` field, empty by default, and its `data` lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Event<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) data: &'a [u8],
 }
 
-/// What is left over from the chunks so far.
+/// A parser, with the incomplete event of the chunks so far.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
-    /// A line whose end has not come.
+    /// The incomplete last line.
     line: Vec<u8>,
-    /// The event so far, where it did not begin in the chunk at hand.
+    /// The complete lines of the event in earlier chunks.
     name: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
-    /// The chunk before ended in CR: a LF that comes first belongs to it.
+    /// Whether the previous chunk ended in CR. A LF at the start of the next chunk belongs to it.
     after_cr: bool,
-    /// The first line is done, and with it the byte order mark.
+    /// Whether the first line, which can start with a byte order mark, is complete.
     begun: bool,
 }
 
-/// The event so far as seen from within one chunk: a lone data line is lent, not copied.
+/// The part of an event in the current chunk. A single data line is borrowed, not copied.
 #[derive(Default)]
 struct Lent<'c> {
     name: Option<&'c [u8]>,
@@ -41,7 +41,7 @@ struct Lent<'c> {
 }
 
 impl Parser {
-    /// Takes the next bytes and hands each event that they complete to `each`.
+    /// Parses the next bytes, and calls `each` for each event that they complete.
     pub(crate) fn feed(
         &mut self,
         mut chunk: &[u8],
@@ -66,7 +66,7 @@ impl Parser {
                 let mut whole = std::mem::take(&mut self.line);
                 self.check_size(whole.len() + line.len())?;
                 whole.extend_from_slice(line);
-                // A line put together here cannot be lent, so what it adds is kept at once.
+                // The joined line does not live as long as the chunk, so its fields are copied now.
                 let mut own = Lent {
                     name: lent.name.take(),
                     data: lent.data.take(),
@@ -83,7 +83,7 @@ impl Parser {
         Ok(())
     }
 
-    /// The bytes have ended: gives out what was begun.
+    /// Ends the stream, and calls `each` for an event that lacks its final blank line.
     pub(crate) fn finish(&mut self, mut each: impl FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         let line = std::mem::take(&mut self.line);
         let mut lent = Lent::default();
@@ -129,7 +129,7 @@ impl Parser {
                 self.name.clear();
                 lent.name = Some(value);
             }
-            // Comments (an empty field name), `id` and `retry` mean nothing to a reply.
+            // Comments (an empty field name), `id` and `retry` are ignored.
             _ => {}
         }
         Ok(())
@@ -156,7 +156,7 @@ impl Parser {
         result
     }
 
-    /// Copies what was lent, since the chunk that holds it is about to go.
+    /// Copies the borrowed fields, because they do not outlive the chunk.
     fn keep(&mut self, lent: Lent<'_>) {
         if let Some(name) = lent.name {
             self.name.clear();
@@ -183,22 +183,22 @@ impl Parser {
     }
 }
 
-/// Cuts a stream into its events and changes no byte of them, for whoever passes them on.
+/// Splits a stream into events without changing a byte, for passthrough.
 ///
-/// An event ends with its blank line. A comment that stands before an event is let through by itself, so that one sent
-/// to keep a connection alive does not wait for the event.
+/// An event ends with its blank line. A comment before an event is returned on its own, so that a comment that keeps the
+/// connection alive is passed on at once.
 #[derive(Debug, Default)]
 pub(crate) struct Splitter {
-    /// What has come of an event whose end has not.
+    /// The bytes of the incomplete event.
     begun: Vec<u8>,
-    /// Where in it the last line begins.
+    /// The offset of the last line in `begun`.
     line: usize,
-    /// The bytes before ended in CR: a LF that comes first belongs to it.
+    /// Whether the previous bytes ended in CR. A LF at the start of the next ones belongs to it.
     after_cr: bool,
 }
 
 impl Splitter {
-    /// Takes the next bytes and hands each event that they complete to `each`, with its blank line.
+    /// Takes the next bytes, and calls `each` for each event that they complete, including its blank line.
     pub(crate) fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
         let mut at = self.begun.len();
         self.begun.extend_from_slice(bytes);
@@ -207,7 +207,7 @@ impl Splitter {
             if std::mem::take(&mut self.after_cr) && begun[at] == b'\n' {
                 at += 1;
                 line = at;
-                // The event that the CR ended is out already.
+                // The event that the CR ended has been returned already.
                 if event + 1 == at {
                     each(&begun[event..at]);
                     event = at;
@@ -234,14 +234,14 @@ impl Splitter {
         }
         self.begun.drain(..event);
         self.line = line - event;
-        // The field names and line ends around the data may take as much again.
+        // Field names and line ends may take as much space as the data.
         if self.begun.len() > 2 * MAX_EVENT_BYTES {
             return Err(too_large());
         }
         Ok(())
     }
 
-    /// The bytes have ended: what was begun.
+    /// Ends the stream, and returns the bytes of the incomplete event.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         std::mem::take(self).begun
     }
@@ -343,7 +343,7 @@ mod tests {
         let mut parser = Parser::default();
         let line = format!("data: {}\n", "x".repeat(1 << 20));
         let failed_at = (0..32).find(|_| parser.feed(line.as_bytes(), |_| Ok(())).is_err());
-        // Fifteen lines and the newlines between them leave no room for a sixteenth.
+        // Fifteen lines and their newlines leave no room for a sixteenth.
         assert_eq!(failed_at, Some(15));
     }
 
