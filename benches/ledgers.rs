@@ -1,7 +1,7 @@
-//! What a reservation and its settlement cost, and that they cost no more the more reservations are open.
+//! The CPU time of a reservation and its settlement, with few and with many open reservations.
 //!
-//! `cargo bench --bench ledgers` prints a table. Rounds with few and many open reservations alternate, and a ratio is the median
-//! of the rounds' ratios, so that a noisy machine moves both alike.
+//! `cargo bench --bench ledgers` prints a table. Rounds with few and many open reservations alternate, and each ratio is the
+//! median of the rounds' ratios, so that noise affects both alike.
 
 use std::time::Duration;
 #[cfg(feature = "redis")]
@@ -22,8 +22,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// A reservation and its settlement, beside so many open reservations.
-async fn local<L: Ledger>(title: &str, times: u32, ledgers: [L; 3]) -> Result<(), Failure> {
+/// Measures a reservation and its settlement on each ledger, which first gets that many open reservations of [`OPEN`].
+async fn local<L: Ledger>(title: &str, repetitions: u32, ledgers: [L; 3]) -> Result<(), Failure> {
     let budgets = [Budget::monthly("bench", "1000".parse()?)?];
     let amount: Usd = "0.01".parse()?;
     for (ledger, open) in ledgers.iter().zip(OPEN) {
@@ -39,7 +39,7 @@ async fn local<L: Ledger>(title: &str, times: u32, ledgers: [L; 3]) -> Result<()
         let mut round = [Duration::ZERO; 3];
         for (ledger, time) in ledgers.iter().zip(&mut round) {
             let start = ProcessTime::now();
-            for _ in 0..times {
+            for _ in 0..repetitions {
                 let id = fastrand::u64(..);
                 ledger
                     .reserve(id, &budgets, amount)
@@ -47,11 +47,11 @@ async fn local<L: Ledger>(title: &str, times: u32, ledgers: [L; 3]) -> Result<()
                     .map_err(|_| "refused")?;
                 ledger.settle(id, Usd::ZERO);
             }
-            *time = start.elapsed() / times;
+            *time = start.elapsed() / repetitions;
         }
         rounds.push(round.map(|time| time.as_secs_f64() * 1e6));
     }
-    // The first warms caches.
+    // The first round warms the caches.
     rounds.remove(0);
     println!("reserve and settle {title}, per call");
     for (i, open) in OPEN.into_iter().enumerate() {
@@ -65,7 +65,7 @@ async fn local<L: Ledger>(title: &str, times: u32, ledgers: [L; 3]) -> Result<()
     Ok(())
 }
 
-/// What a shared budget adds to a call: the round trip of a reservation, against that of a bare PING.
+/// Measures what a shared budget adds to a call: the round trip of a reservation, compared to that of a PING.
 #[cfg(feature = "redis")]
 async fn redis_ledger() -> Result<(), Failure> {
     const TIMES: u64 = 1000;

@@ -1,8 +1,8 @@
-//! What a call costs in CPU time, against a floor and against plain reqwest, in one run.
+//! The CPU time of a call, compared to a minimal client on hyper (the floor) and to plain reqwest.
 //!
-//! `cargo bench --bench overhead` prints a table. The simulated provider runs in a process of its own, so
-//! that the CPU time of this one is the client's. Rounds of the contestants alternate, and a ratio is
-//! the median of the rounds' ratios, so that a noisy machine moves all of them alike.
+//! `cargo bench --bench overhead` prints a table. The simulated provider runs in a separate process, so that this process's
+//! CPU time is the client's. The clients' rounds alternate, and each ratio is the median of the rounds' ratios, so that noise
+//! affects all clients alike.
 #![allow(unreachable_pub)]
 
 mod common;
@@ -31,7 +31,7 @@ const DELTAS: usize = 400;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The floor and plain reqwest read a reply into this, and no more.
+/// The only fields of a reply that the floor and plain reqwest parse.
 #[derive(Deserialize)]
 #[allow(dead_code)]
 struct Completion<'a> {
@@ -46,13 +46,13 @@ struct Completion<'a> {
 #[allow(dead_code)]
 struct Choice<'a> {
     #[serde(borrow, alias = "delta")]
-    message: Option<Said<'a>>,
+    message: Option<Delta<'a>>,
     #[serde(borrow)]
     finish_reason: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
-struct Said<'a> {
+struct Delta<'a> {
     #[serde(borrow)]
     content: Option<Cow<'a, str>>,
 }
@@ -65,14 +65,14 @@ struct Usage {
 }
 
 #[derive(Clone)]
-struct Contestants {
+struct Clients {
     url: String,
     hyper: HyperClient<HttpConnector, Full<Bytes>>,
     reqwest: reqwest::Client,
     warmline: Client,
 }
 
-impl Contestants {
+impl Clients {
     fn new(base: &str) -> Result<Self, Failure> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -189,15 +189,16 @@ impl Contestants {
 }
 
 fn text_len(completion: &Completion<'_>) -> usize {
-    let said = completion
+    let delta = completion
         .choices
         .first()
         .and_then(|choice| choice.message.as_ref());
-    said.and_then(|said| said.content.as_ref())
+    delta
+        .and_then(|delta| delta.content.as_ref())
         .map_or(0, |text| text.len())
 }
 
-/// The least that a reader of events can do: find their ends, read each, keep the text.
+/// A minimal reader of event streams: finds the end of each event, parses it and keeps the text.
 #[derive(Default)]
 struct Events {
     rest: Vec<u8>,
@@ -219,10 +220,10 @@ impl Events {
             }
             let chunk: Completion<'_> = serde_json::from_slice(data)?;
             for choice in chunk.choices {
-                // Handed on as an event of its own, as any client must.
+                // Each piece is a separate string, as in a client that returns events.
                 let piece = choice
                     .message
-                    .and_then(|said| said.content)
+                    .and_then(|delta| delta.content)
                     .map(Cow::into_owned);
                 self.text
                     .push_str(&std::hint::black_box(piece).unwrap_or_default());
@@ -236,8 +237,12 @@ impl Events {
 const PROMPT: &str = "Why are warm connections faster than cold ones?";
 const UNARY: &str = "bench?tokens=40";
 
-/// CPU time per call of `calls` calls, `at_once` in flight.
-async fn measure<F>(calls: usize, at_once: usize, call: impl Fn() -> F) -> Result<Duration, Failure>
+/// Returns the CPU time per call of `calls` calls, with `concurrency` in flight.
+async fn measure<F>(
+    calls: usize,
+    concurrency: usize,
+    call: impl Fn() -> F,
+) -> Result<Duration, Failure>
 where
     F: Future<Output = Result<usize, Failure>> + Send + 'static,
 {
@@ -246,7 +251,7 @@ where
     let mut started = 0;
     let mut length = None;
     loop {
-        while running.len() < at_once && started < calls {
+        while running.len() < concurrency && started < calls {
             running.spawn(call());
             started += 1;
         }
@@ -262,7 +267,7 @@ where
     Ok(start.elapsed() / u32::try_from(calls)?)
 }
 
-/// The median times of the rounds, and the medians of their ratios to the first contestant's.
+/// Prints the median time of each client, and the medians of its ratios to the first two.
 fn report(title: &str, names: [&str; 3], rounds: &[[Duration; 3]]) {
     println!("\n{title}");
     for (i, name) in names.iter().enumerate() {
@@ -290,17 +295,17 @@ fn report(title: &str, names: [&str; 3], rounds: &[[Duration; 3]]) {
 }
 
 async fn run(base: &str) -> Result<(), Failure> {
-    let all = Contestants::new(base)?;
+    let clients = Clients::new(base)?;
     let names = ["floor", "reqwest", "warmline"];
     let rounds = 31;
-    // The first round warms connections and caches, and is not counted.
+    // The first round warms connections and caches, and is left out of the report.
     let mut unary = Vec::new();
     for _ in 0..=rounds {
         let calls = 40 * IN_FLIGHT;
         unary.push([
-            measure(calls, IN_FLIGHT, || all.clone().floor_unary()).await?,
-            measure(calls, IN_FLIGHT, || all.clone().reqwest_unary()).await?,
-            measure(calls, IN_FLIGHT, || all.clone().warmline_unary()).await?,
+            measure(calls, IN_FLIGHT, || clients.clone().floor_unary()).await?,
+            measure(calls, IN_FLIGHT, || clients.clone().reqwest_unary()).await?,
+            measure(calls, IN_FLIGHT, || clients.clone().warmline_unary()).await?,
         ]);
     }
     report(
@@ -309,16 +314,22 @@ async fn run(base: &str) -> Result<(), Failure> {
         &unary[1..],
     );
     for (title, flush) in [
-        ("each delta in a packet of its own", "&flush"),
-        ("deltas as they fit into packets", ""),
+        ("each delta in its own packet", "&flush"),
+        ("several deltas per packet", ""),
     ] {
         let model = format!("bench?tokens={DELTAS}{flush}");
         let mut streams = Vec::new();
         for _ in 0..=rounds {
             streams.push([
-                measure(40, STREAMS, || all.clone().floor_stream(model.clone())).await?,
-                measure(40, STREAMS, || all.clone().reqwest_stream(model.clone())).await?,
-                measure(40, STREAMS, || all.clone().warmline_stream(model.clone())).await?,
+                measure(40, STREAMS, || clients.clone().floor_stream(model.clone())).await?,
+                measure(40, STREAMS, || {
+                    clients.clone().reqwest_stream(model.clone())
+                })
+                .await?,
+                measure(40, STREAMS, || {
+                    clients.clone().warmline_stream(model.clone())
+                })
+                .await?,
             ]);
         }
         report(
@@ -330,7 +341,7 @@ async fn run(base: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The server's side: says where it listens, and stays until its parent is gone.
+/// Runs the simulator: prints its URL, and serves until the parent process closes stdin.
 async fn serve() -> Result<(), Failure> {
     let sim = Sim::start(Config::default()).await?;
     println!("{}", sim.openai_url());

@@ -1,4 +1,4 @@
-//! Ask, and print the whole reply: `cargo run --example chat "Why is the sky blue?"`
+//! Prints a complete reply: `cargo run --example chat "Why is the sky blue?"`
 
 use warmline::{Client, Request};
 

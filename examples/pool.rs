@@ -1,4 +1,4 @@
-//! A pool under load: forty calls over at most ten connections: `cargo run --example pool`
+//! Makes forty concurrent calls over at most ten connections: `cargo run --example pool`
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn main() -> warmline::Result<()> {
     let stats = client.stats();
     println!("{stats}");
     println!(
-        "opened {:?}, reused {:?}, waited for a place: 50 % up to {:?}, 99 % up to {:?}",
+        "opened {:?}, reused {:?}, waited for a connection: median {:?}, 99th percentile {:?}",
         stats.opened,
         stats.reused,
         stats.acquire_wait.quantile(0.5),

@@ -1,4 +1,4 @@
-//! Print a reply while it is being written: `cargo run --example stream`
+//! Prints a reply as it is generated: `cargo run --example stream`
 
 use std::io::{Write, stdout};
 
@@ -12,7 +12,7 @@ async fn main() -> warmline::Result<()> {
         match event? {
             StreamEvent::Text { text } => {
                 print!("{text}");
-                // What a terminal cannot show is lost, and no more.
+                // A failure to print does not end the stream.
                 let _ = stdout().flush();
             }
             StreamEvent::Done { reply } => println!("\n[{:?}]", reply.stop_reason),

@@ -1,4 +1,4 @@
-//! Get a value of your own type: `cargo run --example structured`
+//! Parses a reply into a type of your own: `cargo run --example structured`
 
 use serde::Deserialize;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Let a model run a tool of yours: `cargo run --example tools`
+//! Lets a model call a tool: `cargo run --example tools`
 
 use serde::Deserialize;
 use serde_json::json;

@@ -1,10 +1,10 @@
-//! Ask about a picture: `cargo run --example vision -- picture.png "What is this?"`
+//! Asks about an image: `cargo run --example vision -- picture.png "What is this?"`
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use warmline::{Client, MediaSource, Message, Part, Request};
 
-/// A picture of one red pixel, for those who have none at hand.
+/// The default image: one red pixel.
 const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
 
 #[tokio::main]

@@ -1,4 +1,4 @@
-//! Money: what calls cost, and that no budget is overspent by those of one process.
+//! Costs, and budgets within one process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -13,7 +13,7 @@ use warmline::{
 };
 
 #[tokio::test]
-async fn a_reply_says_its_cost_and_the_tracker_sums_it_up() {
+async fn a_reply_has_its_cost_and_the_tracker_sums_costs_up() {
     let sim = sim().await;
     let client = client(&sim, tracker("1"));
     let request = || Request::new().model(MODEL).user("Hello").max_tokens(10);
@@ -40,7 +40,7 @@ async fn a_reply_says_its_cost_and_the_tracker_sums_it_up() {
 }
 
 #[tokio::test]
-async fn a_burst_of_parallel_calls_never_passes_the_limit() {
+async fn parallel_calls_never_exceed_the_limit() {
     let sim = sim().await;
     let client = client(&sim, priced(tracker("0.1"), &["hold"]));
     let calls: Vec<_> = (0..200)
@@ -52,7 +52,7 @@ async fn a_burst_of_parallel_calls_never_passes_the_limit() {
         })
         .collect();
     sim.wait_until(|stats| stats.holding > 0).await;
-    // As many as fit by their bounds are let through; all others fail at once, before anything is sent.
+    // Calls are sent as far as the sum of their bounds fits. The others fail at once, before anything is sent.
     sim.release(200);
     let (mut done, mut refused) = (0, 0);
     for reply in join_all(calls).await {
@@ -81,7 +81,7 @@ async fn a_burst_of_parallel_calls_never_passes_the_limit() {
 }
 
 #[tokio::test]
-async fn what_may_have_been_billed_is_charged_in_full_and_what_was_refused_is_not() {
+async fn a_call_that_may_have_been_billed_is_charged_its_bound_and_a_refused_one_is_not_charged() {
     let sim = sim().await;
     let scenarios = [
         "status=400",
@@ -101,7 +101,7 @@ async fn what_may_have_been_billed_is_charged_in_full_and_what_was_refused_is_no
         drop(stream);
         let (spent, reserved) = state(&client).await;
         assert_eq!(reserved, Usd::ZERO, "{scenario}");
-        // The bound: every byte of the body a token, and some; all of max_tokens.
+        // The bound counts each byte of the body as a token, plus a margin, and all of max_tokens.
         let least = Price::lookup("anthropic", MODEL).unwrap().output * 10 * attempts_charged;
         match attempts_charged {
             0 => assert_eq!(spent, cost, "{scenario}"),
@@ -111,7 +111,7 @@ async fn what_may_have_been_billed_is_charged_in_full_and_what_was_refused_is_no
 }
 
 #[tokio::test]
-async fn a_dropped_call_is_charged_once_it_was_sent_and_not_before() {
+async fn a_dropped_call_is_charged_only_if_it_was_sent() {
     let sim = sim().await;
     let tracker = priced(tracker("10"), &["hold"]);
     let limits = Limits {
@@ -146,7 +146,7 @@ async fn a_dropped_call_is_charged_once_it_was_sent_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_model_that_nobody_knows_is_priced_at_the_dearest_and_marked() {
+async fn an_unknown_model_has_the_highest_price_and_an_estimated_cost() {
     let sim = sim().await;
     let client = client(&sim, tracker("1"));
     let reply = client
@@ -164,7 +164,7 @@ async fn a_model_that_nobody_knows_is_priced_at_the_dearest_and_marked() {
 }
 
 #[tokio::test]
-async fn thresholds_are_told_once() {
+async fn each_threshold_raises_one_alert() {
     let sim = sim().await;
     let told = Arc::new(Mutex::new(Vec::new()));
     let list = told.clone();
@@ -189,7 +189,7 @@ async fn thresholds_are_told_once() {
 }
 
 #[tokio::test]
-async fn a_call_must_fit_into_each_of_several_budgets() {
+async fn a_call_must_fit_into_every_budget() {
     let sim = sim().await;
     let tracker = tracker("10").budget(Budget::monthly("team", usd("0.000001")).unwrap());
     let client = client(&sim, tracker);
@@ -199,7 +199,7 @@ async fn a_call_must_fit_into_each_of_several_budgets() {
 }
 
 #[tokio::test]
-async fn a_tag_has_a_budget_of_its_own_within_the_whole() {
+async fn a_tag_has_its_own_budget_within_the_total() {
     let sim = sim().await;
     let whole = client(&sim, tracker("10"));
     let team = |name, limit| {
@@ -212,14 +212,13 @@ async fn a_tag_has_a_budget_of_its_own_within_the_whole() {
     assert_eq!(state(&whole).await, (cost, Usd::ZERO));
     let of_rich = rich.cost_tracker().spend().await.unwrap().budgets;
     assert_eq!((of_rich[1].name.as_str(), of_rich[1].spent), ("rich", cost));
-    // One pool: the second call found the first's connection, or its own.
+    // The clients share a pool, so they open at most two connections.
     assert!(sim.stats().total <= 1);
 }
 
-/// Calls with the same body, one after the other, of which each costs most of the budget if a server reads it as the most
-/// lenient ones do.
+/// Makes sequential calls with the same body. Each costs most of the budget if a server parses it as leniently as some do.
 #[tokio::test]
-async fn odd_json_does_not_overspend_a_budget() {
+async fn ambiguous_json_does_not_overspend_a_budget() {
     let accepted = [
         r#""max_tokens": 60, "max_completion_tokens": 1"#,
         r#""max_tokens": 60"#,
@@ -248,7 +247,7 @@ async fn odd_json_does_not_overspend_a_budget() {
     let bodies = both.map(|(bodies, goes)| bodies.iter().map(move |body| (body, goes)));
     for (limits, goes) in bodies.into_iter().flatten() {
         let sim = sim().await;
-        // Sixty tokens are 0.90 dollars.
+        // Sixty tokens cost 0.90 dollars.
         let rate = usd("15000");
         let model = "m?lenient&tokens=60";
         let tracker = CostTracker::new()

@@ -1,4 +1,4 @@
-//! The client as its users meet it.
+//! The client's public API, against the simulator.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -23,7 +23,7 @@ fn openai(sim: &Sim) -> Client {
 }
 
 #[test]
-fn a_client_can_go_anywhere() {
+fn a_client_is_send_sync_clone_and_static() {
     fn anywhere<T: Clone + Send + Sync + 'static>() {}
     fn sendable<T: Send>(_: T) {}
     anywhere::<Client>();
@@ -37,7 +37,7 @@ fn a_client_can_go_anywhere() {
 }
 
 #[tokio::test]
-async fn both_dialects_give_the_same_whole_or_streamed() {
+async fn both_dialects_give_the_same_reply_streamed_or_not() {
     let sim = sim().await;
     for client in [client(&sim), openai(&sim)] {
         let request = Request::new()
@@ -77,7 +77,7 @@ async fn both_dialects_give_the_same_whole_or_streamed() {
 }
 
 #[tokio::test]
-async fn a_conversation_with_tools_goes_round() {
+async fn a_tool_result_continues_a_conversation() {
     let sim = sim().await;
     for client in [client(&sim), openai(&sim)] {
         let weather = Tool::new(
@@ -102,7 +102,7 @@ async fn a_conversation_with_tools_goes_round() {
             (call.name.as_str(), call.parse().ok()),
             ("weather", Some(json!({"city": "Bern", "days": 1})))
         );
-        // Thoughts and signatures go back as they came: the simulator checks them.
+        // The simulator checks that reasoning and signatures are sent back unchanged.
         request = request
             .message(first.into_message())
             .message(Message::tool_result(&call.id, "sunny"));
@@ -116,7 +116,7 @@ async fn a_conversation_with_tools_goes_round() {
 }
 
 #[tokio::test]
-async fn a_schema_gives_a_typed_value() {
+async fn a_schema_gives_a_reply_that_parses_into_a_type() {
     #[derive(serde::Deserialize, PartialEq, Debug)]
     struct City {
         name: String,
@@ -151,7 +151,7 @@ async fn a_schema_gives_a_typed_value() {
 }
 
 #[tokio::test]
-async fn images_and_documents_arrive() {
+async fn images_and_documents_are_sent() {
     let sim = sim().await;
     let turn = Message::user("What is this?")
         .with(Part::image(MediaSource::base64(
@@ -178,7 +178,7 @@ async fn images_and_documents_arrive() {
 }
 
 #[tokio::test]
-async fn marked_prompts_are_cached() {
+async fn prompts_with_cache_control_are_cached() {
     let sim = sim().await;
     let client = client(&sim);
     let mut request = Request::new().user("And now?").model("m");
@@ -198,7 +198,7 @@ async fn marked_prompts_are_cached() {
 }
 
 #[tokio::test]
-async fn what_compatible_servers_do_differently_is_met() {
+async fn deviations_of_compatible_servers_are_handled() {
     let sim = sim().await;
     let client = openai(&sim);
     for scenario in [
@@ -228,7 +228,7 @@ async fn what_compatible_servers_do_differently_is_met() {
 }
 
 #[tokio::test]
-async fn an_event_of_megabytes_comes_through() {
+async fn an_event_of_several_megabytes_is_read() {
     let sim = sim().await;
     let reply = client(&sim)
         .stream(ask("huge=3000000"))
@@ -239,7 +239,7 @@ async fn an_event_of_megabytes_comes_through() {
 }
 
 #[tokio::test]
-async fn a_web_page_in_place_of_a_reply_is_shown() {
+async fn a_web_page_in_place_of_a_reply_is_a_clear_error() {
     let sim = sim().await;
     let client = client(&sim);
     let page = || ask("status=200&content-type=text/html&body=<html>Please+log+in</html>");
@@ -254,7 +254,7 @@ async fn a_web_page_in_place_of_a_reply_is_shown() {
 }
 
 #[tokio::test]
-async fn keys_never_show() {
+async fn keys_never_appear_in_errors() {
     let sim = sim().await;
     let key = "sk-ant-invalid-0123456789";
     for (provider, url) in [
@@ -268,7 +268,7 @@ async fn keys_never_show() {
         assert!(!format!("{builder:?}").contains(key));
         let client = builder.build().unwrap();
         assert!(!format!("{client:?}").contains(key));
-        // This provider echoes the key.
+        // The simulator echoes the key.
         let error = client
             .chat(Request::new().user("hi").model("m"))
             .await
@@ -283,7 +283,7 @@ async fn keys_never_show() {
 }
 
 #[tokio::test]
-async fn keys_do_not_follow_redirects() {
+async fn redirects_do_not_receive_keys() {
     let (sim, elsewhere) = (sim().await, sim().await);
     let location = format!("{}/v1/messages", elsewhere.url());
     let client = builder(&sim).retry(RetryPolicy::never()).build().unwrap();
@@ -296,7 +296,7 @@ async fn keys_do_not_follow_redirects() {
 }
 
 #[test]
-fn bad_settings_are_named() {
+fn invalid_settings_are_named() {
     let build = |change: fn(warmline::ClientBuilder) -> warmline::ClientBuilder| {
         let error = change(Client::builder(Provider::OpenAi).api_key("k"))
             .build()
@@ -351,7 +351,7 @@ fn bad_settings_are_named() {
 }
 
 #[test]
-fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
+fn an_invalid_proxy_is_named_without_its_password() {
     let build = |proxy: &str| {
         let builder = Client::builder(Provider::OpenAi).api_key("k").proxy(proxy);
         builder.build().map_err(|e| e.to_string())
@@ -404,7 +404,7 @@ fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
 }
 
 #[test]
-fn base_urls_show_no_secret() {
+fn errors_about_base_urls_show_no_secret() {
     for url in [
         "https://user:hunter2@host/v1",
         "https://host/v1?token=hunter2",
@@ -423,7 +423,7 @@ fn base_urls_show_no_secret() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_named_and_nothing_is_sent() {
+async fn invalid_requests_are_named_and_not_sent() {
     let sim = sim().await;
     let client = client(&sim);
     let mut budget = Request::new().user("x");
@@ -460,7 +460,7 @@ async fn bad_requests_are_named_and_nothing_is_sent() {
 
 #[tokio::test]
 async fn calls_go_through_a_proxy() {
-    // The proxy is the simulator: a plain-HTTP proxy is asked for the whole address.
+    // The simulator is the proxy. A plain-HTTP proxy takes the request target in absolute form.
     let sim = sim().await;
     let client = Client::builder(Provider::Anthropic)
         .api_key("k")

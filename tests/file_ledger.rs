@@ -1,4 +1,4 @@
-//! Ledgers in a file: what they survive, what they refuse, and what they leave beside it.
+//! File ledgers: crashes, files that are refused, and the files that they create.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tempfile::TempDir;
 use warmline::{Budget, FileLedger, Ledger, Settlement, Usd};
 
-/// A folder, and a path in it where there is no file yet.
+/// A temporary folder, and the path of a file in it that does not exist yet.
 fn scratch() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spend.log");
@@ -28,7 +28,7 @@ fn settle(ledger: &FileLedger, id: u64, amount: &str) {
     settled.unwrap();
 }
 
-/// A ledger of which `0.5` is spent.
+/// A ledger with `0.5` spent.
 async fn spent(path: &Path) -> FileLedger {
     let ledger = FileLedger::open(path).unwrap();
     let reserved = ledger.reserve(1, &budget(), usd("1")).await.unwrap();
@@ -51,7 +51,7 @@ fn names(folder: &TempDir) -> Vec<String> {
 }
 
 #[test]
-fn a_file_that_is_no_ledger_is_left_unchanged() {
+fn a_file_that_is_not_a_ledger_is_refused_and_unchanged() {
     for content in [
         &b"x"[..],
         b"\n",
@@ -106,7 +106,7 @@ fn a_ledger_of_another_version_is_refused() {
 }
 
 #[tokio::test]
-async fn a_ledger_without_a_header_is_given_one() {
+async fn a_ledger_without_a_header_gets_one() {
     let (folder, path) = scratch();
     let ledger = spent(&path).await;
     let more = ledger.reserve(2, &budget(), usd("2")).await.unwrap();
@@ -127,13 +127,13 @@ async fn a_ledger_without_a_header_is_given_one() {
 }
 
 #[tokio::test]
-async fn a_ledger_whose_file_is_lost_is_refused_until_it_is_opened_anew() {
+async fn a_ledger_whose_file_was_replaced_fails_until_it_is_reopened() {
     type Change = fn(&Path);
     let cases: [(&str, Change); 9] = [
         ("deleted", |path| std::fs::remove_file(path).unwrap()),
         ("overwritten", |path| std::fs::write(path, "").unwrap()),
         ("overwritten", |path| {
-            // Its lines are as long, so that the first ledger could read on in the second.
+            // Its lines have the same length, so the open ledger could continue to read in the new file.
             std::fs::write(path, "").unwrap();
             let ledger = FileLedger::open(path).unwrap();
             for id in 1..4 {
@@ -161,7 +161,7 @@ async fn a_ledger_whose_file_is_lost_is_refused_until_it_is_opened_anew() {
             std::fs::remove_file(path).unwrap();
             std::fs::write(path, "notes").unwrap();
         }),
-        // A backup of itself.
+        // Replaced by its own backup.
         ("replaced", |path| {
             std::fs::copy(path, path.with_extension("backup")).unwrap();
             std::fs::rename(path.with_extension("backup"), path).unwrap();
@@ -190,7 +190,7 @@ async fn a_ledger_whose_file_is_lost_is_refused_until_it_is_opened_anew() {
             ));
             assert_eq!(std::fs::read(&path).ok(), changed, "{what}");
         }
-        // It has missed what others did meanwhile.
+        // The ledger has missed the changes of others.
         let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
         std::fs::rename(&kept, &path).unwrap();
         std::fs::write(&path, content).unwrap();
@@ -202,20 +202,20 @@ async fn a_ledger_whose_file_is_lost_is_refused_until_it_is_opened_anew() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn files_are_private_and_keep_the_mode_and_the_links_they_have() {
+async fn files_are_private_and_keep_an_existing_mode_and_links() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let (folder, path) = scratch();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     drop(spent(&path).await);
     assert_eq!(mode(&path), 0o600);
-    // Of before there were headers, so that it is rewritten.
+    // A ledger without a header, so that it is rewritten.
     let text = std::fs::read_to_string(&path).unwrap();
     let (_, log) = text.split_once('\n').unwrap();
     std::fs::write(&path, log).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     let link = folder.path().join("link");
     symlink(&path, &link).unwrap();
-    // Somebody's own.
+    // The mode that its owner chose.
     std::fs::write(folder.path().join("spend.log.new"), "notes").unwrap();
     let ledger = FileLedger::open(&link).unwrap();
     assert_eq!(state(&ledger).await, (usd("0.5"), Usd::ZERO));
@@ -228,7 +228,7 @@ async fn files_are_private_and_keep_the_mode_and_the_links_they_have() {
 }
 
 #[tokio::test]
-async fn a_file_survives_torn_lines_and_refuses_damage() {
+async fn a_file_recovers_from_torn_lines_and_rejects_damage() {
     let (_folder, path) = scratch();
     let budget = [Budget::monthly("a", usd("1")).unwrap()];
     let ledger = FileLedger::open(&path).unwrap();
@@ -238,7 +238,7 @@ async fn a_file_survives_torn_lines_and_refuses_damage() {
         .unwrap()
         .unwrap();
     let whole = std::fs::read(&path).unwrap();
-    // Killed at any byte of the next line: it counts as not written, and the ledger goes on.
+    // If the process is killed at any byte of the next line, that line counts as not written, and the ledger still works.
     let line = b"S 1 500000 00000000";
     for cut in 0..line.len() {
         std::fs::write(&path, [&whole[..], &line[..cut]].concat()).unwrap();
@@ -255,12 +255,12 @@ async fn a_file_survives_torn_lines_and_refuses_damage() {
         std::fs::write(&path, &damaged).unwrap();
         let error = match FileLedger::open(&path) {
             Err(error) => error.to_string(),
-            // A newline that damage makes can at worst leave a torn line at the end.
+            // Damage that creates a newline can at worst leave a torn line at the end.
             Ok(_) if damaged[at] == b'\n' && at > header => continue,
             Ok(_) => panic!("damage at byte {at} was not noticed"),
         };
         let says = match at {
-            // The name of the format, and its version.
+            // The format's name and version.
             0..16 => "is not a ledger of Warmline",
             16 => "in version 0 of its format",
             17 => "damaged at byte 0",
@@ -281,7 +281,7 @@ async fn a_file_survives_torn_lines_and_refuses_damage() {
 }
 
 #[tokio::test]
-async fn a_long_log_is_replaced_by_its_sums_under_all_who_have_it_open() {
+async fn a_long_log_is_compacted_while_several_ledgers_have_it_open() {
     let (_folder, path) = scratch();
     let budget = [Budget::monthly("a", usd("1000")).unwrap()];
     let (one, other) = (
@@ -308,7 +308,7 @@ async fn a_long_log_is_replaced_by_its_sums_under_all_who_have_it_open() {
 }
 
 #[tokio::test]
-async fn a_log_is_not_replaced_by_sums_that_are_hardly_shorter() {
+async fn a_log_is_not_compacted_if_that_saves_little() {
     let (_folder, path) = scratch();
     let ledger = FileLedger::open(&path).unwrap();
     for id in 0..40_000 {
@@ -317,7 +317,7 @@ async fn a_log_is_not_replaced_by_sums_that_are_hardly_shorter() {
     }
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.len() > 1 << 20);
-    // Each rewrite is another generation.
+    // Each rewrite starts a new generation.
     let generation = text.lines().next().unwrap().split(' ').nth(3);
     assert_eq!(generation, Some("0"));
 }

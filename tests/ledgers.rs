@@ -1,4 +1,4 @@
-//! Ledgers: one suite for all, what each survives, and that no budget is overspent by several processes.
+//! Ledgers: one suite for all of them, failures of remote ones, and budgets that several processes share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -25,7 +25,7 @@ async fn settle(ledger: &impl Ledger, id: u64, amount: &str) -> Vec<Usd> {
     }
 }
 
-/// One suite for every ledger. Its budgets are its own where the ledger is shared.
+/// The suite for every ledger. Its budgets have unique names, in case the ledger is shared.
 async fn conforms(ledger: impl Ledger) {
     let run = format!("{:x}", fastrand::u64(..));
     let budget = |name: &str, limit| Budget::monthly(format!("{run}-{name}"), limit).unwrap();
@@ -35,14 +35,14 @@ async fn conforms(ledger: impl Ledger) {
     let reserve =
         async |id, budgets: &[Budget], amount| ledger.reserve(id, budgets, amount).await.unwrap();
     reserve(first, &both, usd("0.6")).await.unwrap();
-    // Who has not heard the answer asks again.
+    // A caller that did not receive the answer repeats the request.
     reserve(first, &both, usd("0.6")).await.unwrap();
     let denied = reserve(more, &both, usd("0.6")).await.unwrap_err();
     assert_eq!(
         (denied.budget, denied.spent, denied.reserved),
         (a.clone(), Usd::ZERO, usd("0.6"))
     );
-    // None or all: what did not fit into `a` was not taken from `b`.
+    // A reservation is made in all budgets or in none: the amount that did not fit into `a` was not reserved in `b`.
     let state = async |budget: &Budget| ledger.state(&budget.name).await.unwrap();
     assert_eq!(state(&b).await, (Usd::ZERO, usd("0.6")));
     reserve(exact, &both, usd("0.4")).await.unwrap();
@@ -54,7 +54,7 @@ async fn conforms(ledger: impl Ledger) {
     assert_eq!(state(&a).await, (usd("0.25"), Usd::ZERO));
     let nothing = (Usd::ZERO, Usd::ZERO);
     assert_eq!(state(&budget("unheard-of", Usd::ZERO)).await, nothing);
-    // Free calls fit into a budget of nothing, and to the last digit into one of much.
+    // Free calls fit into a budget of zero, and the full amount fits exactly into a large one.
     reserve(fastrand::u64(..), &[budget("none", Usd::ZERO)], Usd::ZERO)
         .await
         .unwrap();
@@ -67,7 +67,7 @@ async fn conforms(ledger: impl Ledger) {
         settle(&ledger, most, "8999999.000000000003").await,
         [usd("8999999.000000000003")]
     );
-    // The bounds are not held against what is already spent.
+    // The caller's limit applies, so a larger one for the same budget takes effect at once.
     let unbounded = [Budget::monthly(huge[0].name.clone(), Usd::from_pico(u64::MAX)).unwrap()];
     reserve(exact, &unbounded, usd("2")).await.unwrap();
     assert_eq!(
@@ -97,7 +97,7 @@ fn rest(server: &RedisRestServer) -> RestLedger {
 
 #[cfg(feature = "redis")]
 #[tokio::test]
-async fn both_ways_into_a_redis_lead_to_the_same_books() {
+async fn both_redis_ledgers_share_their_state() {
     let redis = RedisServer::start().await.unwrap();
     let server = RedisRestServer::start(&redis.url).await.unwrap();
     let (direct, rest) = (RedisLedger::open(&redis.url).unwrap(), rest(&server));
@@ -113,7 +113,7 @@ async fn both_ways_into_a_redis_lead_to_the_same_books() {
         direct.state("shared").await.unwrap(),
         (usd("0.5"), Usd::ZERO)
     );
-    // Under another name there are other books.
+    // Another key prefix has separate state.
     let other = RedisLedger::open(&redis.url)
         .unwrap()
         .name("other")
@@ -123,12 +123,12 @@ async fn both_ways_into_a_redis_lead_to_the_same_books() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_answers_wrongly_says_so_and_nothing_is_sent() {
+async fn an_invalid_answer_of_a_ledger_is_an_error_and_nothing_is_sent() {
     let redis = RedisServer::start().await.unwrap();
     let server = RedisRestServer::start(&redis.url).await.unwrap();
     let (sim, elsewhere) = (sim().await, sim().await);
     let wrong = RestLedger::new(&server.url, "wrong-token").unwrap();
-    // What answers there is no ledger at all.
+    // The server there is not a ledger.
     let nowhere = RestLedger::new(&elsewhere.url(), "token").unwrap();
     for (ledger, says) in [(wrong, "WRONGPASS"), (nowhere, "Invalid URL")] {
         let error = client(&sim, tracker("1").ledger(ledger))
@@ -144,7 +144,7 @@ async fn a_ledger_that_answers_wrongly_says_so_and_nothing_is_sent() {
 
 #[cfg(feature = "redis")]
 #[tokio::test]
-async fn what_a_remote_ledger_is_told_is_off_the_callers_path_and_is_not_lost() {
+async fn settlements_with_a_remote_ledger_do_not_delay_calls_and_are_not_lost() {
     let redis = RedisServer::start().await.unwrap();
     let sim = sim().await;
     let ledger = || RedisLedger::open(&redis.url).unwrap();
@@ -157,7 +157,7 @@ async fn what_a_remote_ledger_is_told_is_off_the_callers_path_and_is_not_lost() 
     for _ in 0..10 {
         client.chat(ask("tokens=1")).await.unwrap();
     }
-    // Nobody flushes: the last to be dropped waits.
+    // Nothing is flushed, so dropping the last client waits for the settlements.
     drop(client);
     let state = ledger().state("test").await.unwrap();
     assert_eq!(state, (billed(&sim), Usd::ZERO));
@@ -165,7 +165,7 @@ async fn what_a_remote_ledger_is_told_is_off_the_callers_path_and_is_not_lost() 
 
 #[cfg(feature = "redis")]
 #[tokio::test]
-async fn without_its_ledger_a_call_fails_or_owes() {
+async fn a_call_without_its_ledger_fails_or_is_charged_later() {
     let mut redis = RedisServer::start().await.unwrap();
     let sim = sim().await;
     let ledger = RedisLedger::open(&redis.url).unwrap();
@@ -187,7 +187,7 @@ async fn without_its_ledger_a_call_fails_or_owes() {
     let cost = open.chat(ask("tokens=1")).await.unwrap().cost.unwrap().usd;
     assert_eq!(sim.stats().requests, before + 1);
     open.cost_tracker().flush().await.unwrap_err();
-    // It comes back, having forgotten all, and is told what is owed.
+    // The ledger returns without its state, and the outstanding amounts are charged.
     redis.restart().await.unwrap();
     assert_eq!(open.cost_tracker().spend().await.unwrap().unsettled, cost);
     open.cost_tracker().flush().await.unwrap();
@@ -195,10 +195,10 @@ async fn without_its_ledger_a_call_fails_or_owes() {
     assert_eq!((spend.unsettled, spend.budgets[0].spent), (Usd::ZERO, cost));
 }
 
-/// What redis-cli would show of the books.
+/// The ledger's state, as redis-cli shows it.
 #[cfg(feature = "redis")]
 #[tokio::test]
-async fn a_lease_ends_as_spent_and_months_turn_over_by_the_servers_clock() {
+async fn an_expired_reservation_counts_as_spent_and_months_follow_the_servers_clock() {
     let redis = RedisServer::start().await.unwrap();
     let ledger = RedisLedger::open(&redis.url).unwrap();
     let budget = [Budget::monthly("a", usd("1")).unwrap()];
@@ -220,7 +220,7 @@ async fn a_lease_ends_as_spent_and_months_turn_over_by_the_servers_clock() {
             .unwrap(),
         "0"
     );
-    // The lease of another month is settled there, and does not touch this one's sums.
+    // A reservation of another month is settled in that month, and does not change this month's sums.
     let books = "{warmline}:books";
     redis
         .command(&[
@@ -249,7 +249,7 @@ async fn a_lease_ends_as_spent_and_months_turn_over_by_the_servers_clock() {
         "0"
     );
     assert_eq!(ledger.state("a").await.unwrap(), (usd("0.6"), Usd::ZERO));
-    // When a month begins, those of more than a year ago are forgotten.
+    // When a month begins, the months of more than a year ago are deleted.
     redis
         .command(&["HSET", books, "month", "2020-03"])
         .await
@@ -270,7 +270,7 @@ async fn a_lease_ends_as_spent_and_months_turn_over_by_the_servers_clock() {
     assert_eq!(ledger.state("a").await.unwrap(), (usd("0.6"), Usd::ZERO));
 }
 
-/// Not a test of its own: what the processes of the next one run.
+/// Not a test: the program of the worker processes below.
 #[tokio::test]
 async fn worker() {
     let (Ok(url), Ok(path)) = (std::env::var("WORKER_SIM"), std::env::var("WORKER_LEDGER")) else {
@@ -283,7 +283,8 @@ async fn worker() {
         _ => tracker.ledger(FileLedger::open(path).unwrap()),
     };
     let client = client_of(&url, tracker);
-    // Refused while others hold what is left: it may come free. Refused for long: it is spent, or a dead one's.
+    // A refused call is retried, because other workers may release reservations. After many refusals, the budget is spent, or
+    // reserved by the killed worker.
     let work = |_| async {
         let mut refused = 0;
         while refused < 50 {
@@ -300,7 +301,7 @@ async fn worker() {
     join_all((0..16).map(work)).await;
 }
 
-/// 64 tasks in 4 processes, one of which is killed: what the simulator billed is within the limit, and all of it is known.
+/// Runs 64 tasks in 4 processes and kills one. The billed amount must be within the limit, and the ledger must know all of it.
 async fn four_processes_share(sim: &Sim, path: &str, ledger: impl Ledger) {
     let start = |_| {
         let mut worker = Command::new(std::env::current_exe().unwrap());
@@ -312,7 +313,7 @@ async fn four_processes_share(sim: &Sim, path: &str, ledger: impl Ledger) {
     };
     let mut workers: Vec<_> = (0..4).map(start).collect();
     sim.wait_until(|stats| stats.requests > 40).await;
-    // SIGKILL: it gets no chance to settle.
+    // SIGKILL, so that the worker cannot settle.
     workers[0].kill().unwrap();
     let ended = tokio::task::spawn_blocking(move || {
         workers
@@ -325,7 +326,7 @@ async fn four_processes_share(sim: &Sim, path: &str, ledger: impl Ledger) {
     let (spent, reserved) = ledger.state("test").await.unwrap();
     let billed = billed(sim);
     assert!(billed <= usd("0.25"), "billed {billed}");
-    // Nothing that was billed is missing; the killed one's last calls are put aside until their lease ends.
+    // No billed amount is missing. The killed worker's last calls stay reserved until their reservations expire.
     assert!(
         spent + reserved >= billed && spent + reserved <= usd("0.25"),
         "{spent} + {reserved} against {billed}"
@@ -352,7 +353,7 @@ async fn four_processes_share_a_redis_and_one_is_killed() {
     four_processes_share(&sim, &redis.url, ledger).await;
 }
 
-/// A caller's own ledger: here one that never has anything left.
+/// A custom ledger that refuses every reservation.
 struct Empty;
 
 impl Ledger for Empty {
@@ -386,7 +387,7 @@ impl Ledger for Empty {
 }
 
 #[tokio::test]
-async fn a_ledger_of_ones_own_is_asked_before_anything_is_sent() {
+async fn a_custom_ledger_can_refuse_before_anything_is_sent() {
     let sim = sim().await;
     let client = client(&sim, tracker("1").ledger(Empty));
     let error = client.chat(ask("tokens=1")).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Requests and replies in the provider's own dialect, passed on.
+//! Passthrough of requests and replies in the provider's own format.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -34,16 +34,16 @@ fn client(sim: &Sim, provider: Provider) -> Client {
         .unwrap()
 }
 
-fn body(scenario: &str, more: Value) -> String {
+fn body(scenario: &str, extra: Value) -> String {
     let mut body = json!({"model": format!("m?{scenario}"), "max_tokens": 50,
         "messages": [{"role": "user", "content": "Hello"}]});
     body.as_object_mut()
         .unwrap()
-        .extend(more.as_object().unwrap().clone());
+        .extend(extra.as_object().unwrap().clone());
     body.to_string()
 }
 
-/// What the server sends to one who asks it directly.
+/// The simulator's reply to a direct request.
 async fn directly(sim: &Sim, provider: Provider, body: String) -> String {
     let url = match provider {
         Provider::OpenAi => format!("{}/chat/completions", sim.openai_url()),
@@ -64,19 +64,19 @@ async fn directly(sim: &Sim, provider: Provider, body: String) -> String {
     reply.unwrap().text().await.unwrap()
 }
 
-/// Without what differs between two replies to the same request.
-fn alike(text: &str) -> String {
-    let mut alike = String::new();
+/// Removes ids and times, which differ between two replies to the same request.
+fn without_ids(text: &str) -> String {
+    let mut without_ids = String::new();
     for part in text.split('"') {
         let id = ["msg_", "chatcmpl-", "req_", "call_"]
             .iter()
             .any(|id| part.starts_with(id));
-        alike.push_str(if id { "ID" } else { part });
-        alike.push('"');
+        without_ids.push_str(if id { "ID" } else { part });
+        without_ids.push('"');
     }
     let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).count();
     let mut rest = String::new();
-    for (i, piece) in alike.split("\"created\":").enumerate() {
+    for (i, piece) in without_ids.split("\"created\":").enumerate() {
         rest.push_str(if i == 0 {
             piece
         } else {
@@ -87,33 +87,33 @@ fn alike(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_reply_is_the_providers_own_to_the_byte_and_is_paid_for() {
+async fn a_reply_is_passed_on_byte_for_byte_and_charged() {
     let sim = sim().await;
     for provider in [Provider::Anthropic, Provider::OpenAi] {
         let client = client(&sim, provider);
-        for more in [
+        for extra in [
             json!({}),
             json!({"stream": true}),
             json!({"stream": true, "stream_options": {"include_usage": true}}),
         ] {
-            if provider == Provider::Anthropic && more.get("stream_options").is_some() {
+            if provider == Provider::Anthropic && extra.get("stream_options").is_some() {
                 continue;
             }
-            let body = body("tokens=12", more.clone());
+            let body = body("tokens=12", extra.clone());
             let mut response = client.passthrough(body.clone(), []).await.unwrap();
-            assert_eq!(response.is_stream(), more.get("stream").is_some());
+            assert_eq!(response.is_stream(), extra.get("stream").is_some());
             let (bytes, error) = all(&mut response).await;
             assert!(error.is_none(), "{error:?}");
             let theirs = directly(&sim, provider, body).await;
             assert_eq!(
-                alike(std::str::from_utf8(&bytes).unwrap()),
-                alike(&theirs),
-                "{provider} {more}"
+                without_ids(std::str::from_utf8(&bytes).unwrap()),
+                without_ids(&theirs),
+                "{provider} {extra}"
             );
             let reply = response.reply().unwrap();
             assert!(
                 reply.usage_reported && reply.cost.unwrap().usd > Usd::ZERO,
-                "{provider} {more}"
+                "{provider} {extra}"
             );
         }
         let spend = client.cost_tracker().spend().await.unwrap();
@@ -125,24 +125,24 @@ async fn a_reply_is_the_providers_own_to_the_byte_and_is_paid_for() {
 }
 
 #[tokio::test]
-async fn a_stream_with_crlf_loses_only_the_usage_that_its_caller_did_not_ask_for() {
+async fn only_usage_that_was_not_requested_is_removed_from_a_stream_with_crlf() {
     let sim = sim().await;
     let client = client(&sim, Provider::OpenAi);
     let tool = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
-    for more in [
+    for extra in [
         json!({"stream": true}),
         json!({"stream": true, "tools": tool}),
         json!({"stream": true, "stream_options": null}),
         json!({"stream": true, "stream_options": {}}),
         json!({"stream": true, "stream_options": {"include_usage": true}}),
     ] {
-        let body = body("tokens=12&crlf", more);
+        let body = body("tokens=12&crlf", extra);
         let mut response = client.passthrough(body.clone(), []).await.unwrap();
         let (bytes, error) = all(&mut response).await;
         assert!(error.is_none(), "{error:?}");
         let (ours, theirs) = (
-            alike(std::str::from_utf8(&bytes).unwrap()),
-            alike(&directly(&sim, Provider::OpenAi, body.clone()).await),
+            without_ids(std::str::from_utf8(&bytes).unwrap()),
+            without_ids(&directly(&sim, Provider::OpenAi, body.clone()).await),
         );
         assert_eq!(ours, theirs, "{body}");
         assert!(bytes.ends_with(b"data: [DONE]\r\n\r\n"), "{ours}");
@@ -151,7 +151,7 @@ async fn a_stream_with_crlf_loses_only_the_usage_that_its_caller_did_not_ask_for
 }
 
 #[tokio::test]
-async fn what_fails_before_content_is_tried_again_and_what_fails_later_is_told_after_its_bytes() {
+async fn failures_before_content_are_retried_and_later_ones_follow_the_bytes() {
     let sim = sim().await;
     let client = client(&sim, Provider::Anthropic);
     let again = body(
@@ -177,7 +177,7 @@ async fn what_fails_before_content_is_tried_again_and_what_fails_later_is_told_a
 }
 
 #[tokio::test]
-async fn what_cannot_be_passed_is_refused_before_anything_is_sent() {
+async fn invalid_requests_are_refused_before_anything_is_sent() {
     let sim = sim().await;
     let client = client(&sim, Provider::Anthropic);
     for (body, header, says) in [
@@ -190,7 +190,7 @@ async fn what_cannot_be_passed_is_refused_before_anything_is_sent() {
         assert!(error.to_string().contains(says), "{error}");
     }
     assert_eq!(sim.stats().requests, 0);
-    // What the provider refuses is its own answer.
+    // An error status of the provider is passed on.
     let error = client.passthrough("{}", []).await.err().unwrap();
     assert_eq!(error.status(), Some(400));
     assert!(error.body().unwrap().starts_with('{'), "{error}");

@@ -1,4 +1,4 @@
-//! The pool's promises, each seen from both sides: the client's statistics and the server's sockets.
+//! The pool's limits, observed both in the client's statistics and in the server's sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{ask, builder, call, client, limits, line, settles, sim};
+use common::{ask, builder, call, client, limits, line, sim, stats_become};
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use warmline::{ErrorKind, Limits, RetryPolicy, StreamEvent};
@@ -45,7 +45,7 @@ async fn sequential_calls_use_one_socket() {
 }
 
 #[tokio::test]
-async fn ten_calls_open_ten_and_keep_five_and_the_eleventh_waits() {
+async fn ten_calls_open_ten_connections_and_five_stay_idle_and_the_eleventh_call_waits() {
     let sim = sim().await;
     let client = client(&sim);
     let mut calls = JoinSet::new();
@@ -61,7 +61,7 @@ async fn ten_calls_open_ten_and_keep_five_and_the_eleventh_waits() {
     assert_eq!(client.stats().acquire_waits, Some(0));
 
     let eleventh = call(&client, "tokens=1");
-    settles(
+    stats_become(
         &client,
         "Requests: 10 active, 1 queued | Connections: 10 active, 0 idle, 0 connecting",
     )
@@ -87,7 +87,7 @@ async fn ten_calls_open_ten_and_keep_five_and_the_eleventh_waits() {
     while let Some(reply) = calls.join_next().await {
         reply.unwrap().unwrap();
     }
-    settles(
+    stats_become(
         &client,
         "Requests: 0 active, 0 queued | Connections: 0 active, 5 idle, 0 connecting",
     )
@@ -98,7 +98,7 @@ async fn ten_calls_open_ten_and_keep_five_and_the_eleventh_waits() {
 }
 
 #[tokio::test]
-async fn waiting_callers_are_served_in_the_order_in_which_they_came() {
+async fn waiters_are_served_in_fifo_order() {
     let sim = sim().await;
     let client = builder(&sim).limits(limits(1, 1)).build().unwrap();
     let first = call(&client, "hold");
@@ -112,9 +112,9 @@ async fn waiting_callers_are_served_in_the_order_in_which_they_came() {
             assert_eq!(served.fetch_add(1, Ordering::SeqCst), n);
         });
     }
-    // Polled in order, so they queue in order.
+    // The calls are polled in order, so they queue in order.
     let calls = tokio::spawn(join_all(calls));
-    settles(
+    stats_become(
         &client,
         "Requests: 1 active, 8 queued | Connections: 1 active, 0 idle, 0 connecting",
     )
@@ -126,7 +126,7 @@ async fn waiting_callers_are_served_in_the_order_in_which_they_came() {
 }
 
 #[tokio::test]
-async fn a_caller_that_waits_too_long_is_told_the_limits_and_its_wait() {
+async fn a_pool_timeout_names_the_limit_and_the_time_spent_waiting() {
     let sim = sim().await;
     let client = builder(&sim)
         .limits(limits(1, 1))
@@ -155,19 +155,19 @@ async fn a_caller_that_waits_too_long_is_told_the_limits_and_its_wait() {
 }
 
 #[tokio::test]
-async fn a_dropped_caller_leaves_the_queue_at_once() {
+async fn a_dropped_waiter_leaves_the_queue_at_once() {
     let sim = sim().await;
     let client = builder(&sim).limits(limits(1, 1)).build().unwrap();
     let holder = call(&client, "hold");
     sim.wait_until(|s| s.holding == 1).await;
     let waiter = call(&client, "");
-    settles(
+    stats_become(
         &client,
         "Requests: 1 active, 1 queued | Connections: 1 active, 0 idle, 0 connecting",
     )
     .await;
     waiter.abort();
-    settles(
+    stats_become(
         &client,
         "Requests: 1 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting",
     )
@@ -178,7 +178,7 @@ async fn a_dropped_caller_leaves_the_queue_at_once() {
 }
 
 #[tokio::test]
-async fn a_dropped_stream_frees_its_place_and_its_socket() {
+async fn a_dropped_stream_closes_its_connection() {
     let sim = sim().await;
     let client = builder(&sim).limits(limits(1, 1)).build().unwrap();
     let mut stream = client.stream(ask("tokens=50&stall&after=3"));
@@ -197,14 +197,14 @@ async fn a_dropped_stream_frees_its_place_and_its_socket() {
 }
 
 #[tokio::test]
-async fn a_dropped_call_frees_its_place_whatever_it_was_doing() {
+async fn a_call_dropped_in_any_phase_releases_its_connection() {
     let sim = sim().await;
     let client = builder(&sim).limits(limits(1, 1)).build().unwrap();
     let call = call(&client, "hold");
     sim.wait_until(|s| s.holding == 1).await;
     call.abort();
     sim.wait_until(|s| s.open == 0 && s.active == 0).await;
-    settles(
+    stats_become(
         &client,
         "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting",
     )
@@ -224,13 +224,13 @@ async fn idle_connections_are_closed_at_their_expiry() {
         line(&client),
         "Requests: 0 active, 0 queued | Connections: 0 active, 3 idle, 0 connecting"
     );
-    // One is used, which starts its time anew.
+    // Using a connection restarts its expiry.
     client.chat(ask("tokens=1")).await.unwrap();
     tokio::time::pause();
     tokio::time::advance(Duration::from_millis(200)).await;
     tokio::time::resume();
     sim.wait_until(|s| s.open == 1).await;
-    settles(
+    stats_become(
         &client,
         "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
     )
@@ -242,7 +242,7 @@ async fn idle_connections_are_closed_at_their_expiry() {
 }
 
 #[tokio::test]
-async fn none_is_kept_where_none_may_be() {
+async fn no_connection_is_kept_if_none_may_be_idle() {
     let sim = sim().await;
     let client = builder(&sim).limits(limits(2, 0)).build().unwrap();
     for _ in 0..3 {
@@ -253,7 +253,7 @@ async fn none_is_kept_where_none_may_be() {
 }
 
 #[tokio::test]
-async fn the_shortest_and_the_longest_times_are_taken() {
+async fn the_shortest_and_the_longest_durations_are_accepted() {
     let sim = sim().await;
     let with = |keepalive_expiry, wait| {
         let limits = Limits {
@@ -285,7 +285,7 @@ async fn the_shortest_and_the_longest_times_are_taken() {
 }
 
 #[tokio::test]
-async fn the_last_client_to_go_closes_what_is_idle() {
+async fn dropping_the_last_client_closes_idle_connections() {
     let sim = sim().await;
     let client = client(&sim);
     client.warm_up(2).await.unwrap();
@@ -320,7 +320,7 @@ async fn two_origins_have_two_pools() {
 }
 
 #[tokio::test]
-async fn warm_up_opens_what_may_be_kept_and_the_first_calls_find_it() {
+async fn warm_up_opens_as_many_connections_as_may_be_idle_and_calls_use_them() {
     let sim = sim().await;
     let client = client(&sim);
     assert_eq!(client.warm_up(2).await.unwrap(), 2);
@@ -344,7 +344,7 @@ async fn warm_up_opens_what_may_be_kept_and_the_first_calls_find_it() {
 }
 
 #[tokio::test]
-async fn warm_up_says_when_nobody_answers() {
+async fn warm_up_fails_if_the_server_is_unreachable() {
     let sim = sim().await;
     let client = client(&sim);
     drop(sim);
@@ -362,18 +362,18 @@ async fn a_stale_connection_never_fails_a_call() {
     let client = builder(&sim).retry(RetryPolicy::never()).build().unwrap();
     for _ in 0..20 {
         client.warm_up(3).await.unwrap();
-        // The server closes; whether this side has noticed by the next call is left to chance.
+        // The server closes the connection. The client may or may not have noticed by the next call.
         sim.close_idle().await;
         assert_eq!(client.chat(ask("tokens=1")).await.unwrap().attempts, 1);
     }
 }
 
 #[tokio::test]
-async fn a_server_that_breaks_every_connection_is_asked_once_more_and_no_further() {
+async fn a_request_on_a_broken_connection_is_repeated_only_once() {
     let sim = sim().await;
     let client = builder(&sim).retry(RetryPolicy::never()).build().unwrap();
     client.warm_up(5).await.unwrap();
-    // It might have been stale, so it is tried again; but a request may have been billed.
+    // The connection may have been stale, so the request is repeated once. More could be billed more than once.
     let error = client.chat(ask("fault=reset")).await.unwrap_err();
     assert_eq!(
         (error.kind(), sim.stats().requests),
@@ -382,12 +382,12 @@ async fn a_server_that_breaks_every_connection_is_asked_once_more_and_no_further
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_closes_while_idle_leaves_the_statistics() {
+async fn an_idle_connection_that_the_server_closes_leaves_the_pool() {
     let sim = sim().await;
     let client = client(&sim);
     client.warm_up(2).await.unwrap();
     sim.close_idle().await;
-    settles(
+    stats_become(
         &client,
         "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting",
     )
@@ -396,7 +396,7 @@ async fn a_connection_that_the_server_closes_while_idle_leaves_the_statistics() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limit_holds_under_a_thousand_calls_at_random_with_aborts() {
+async fn the_limit_holds_under_a_thousand_random_calls_with_aborts() {
     let sim = Arc::new(sim().await);
     let limits = Limits {
         max_connections: 7,
@@ -427,7 +427,7 @@ async fn the_limit_holds_under_a_thousand_calls_at_random_with_aborts() {
                 }
                 true
             };
-            // One call in four is given up at some point.
+            // One call in four is dropped at a random time.
             let patience = if patience < 10 { patience } else { 20_000 };
             tokio::time::timeout(Duration::from_millis(patience), call)
                 .await
@@ -449,7 +449,7 @@ async fn the_limit_holds_under_a_thousand_calls_at_random_with_aborts() {
         );
     }
     assert!(whole > 300, "only {whole} calls came through");
-    settles(&client, &line(&client)).await;
+    stats_become(&client, &line(&client)).await;
     let theirs = sim.wait_until(|s| s.active == 0 && s.open <= 3).await;
     assert!(
         theirs.peak <= 7,

@@ -5,13 +5,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{ask, builder, limits, line, settles, sim};
+use common::{ask, builder, limits, line, sim, stats_become};
 use tokio::task::JoinSet;
 use warmline::{ErrorKind, HttpVersion, RetryPolicy};
 use warmline_sim::{Config, Sim};
 
 #[tokio::test]
-async fn over_tls_the_same_with_resumed_sessions() {
+async fn tls_connections_are_pooled_and_sessions_resumed() {
     let sim = Sim::start(Config {
         tls: true,
         ..Config::default()
@@ -24,7 +24,7 @@ async fn over_tls_the_same_with_resumed_sessions() {
         .unwrap();
     client.chat(ask("tokens=1")).await.unwrap();
     client.stream(ask("tokens=1")).into_reply().await.unwrap();
-    settles(
+    stats_become(
         &client,
         "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
     )
@@ -38,7 +38,7 @@ async fn over_tls_the_same_with_resumed_sessions() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_trusted_is_a_connect_error_that_says_so() {
+async fn an_untrusted_certificate_is_a_connect_error_that_names_it() {
     let sim = Sim::start(Config {
         tls: true,
         ..Config::default()
@@ -52,7 +52,7 @@ async fn a_certificate_that_is_not_trusted_is_a_connect_error_that_says_so() {
         error.to_string().to_lowercase().contains("certificate"),
         "{error}"
     );
-    settles(
+    stats_become(
         &client,
         "Requests: 0 active, 0 queued | Connections: 0 active, 0 idle, 0 connecting",
     )
@@ -60,7 +60,7 @@ async fn a_certificate_that_is_not_trusted_is_a_connect_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn over_http2_calls_share_a_connection() {
+async fn http2_calls_share_a_connection() {
     for tls in [false, true] {
         let sim = Sim::start(Config {
             tls,
@@ -83,7 +83,7 @@ async fn over_http2_calls_share_a_connection() {
             line(&client),
             "Requests: 40 active, 0 queued | Connections: 1 active, 0 idle, 0 connecting"
         );
-        // One of them is dropped in the middle, which costs only its stream.
+        // Dropping one call in the middle ends only its stream.
         let mut stream = client.stream(ask("tokens=9&stall&after=2"));
         stream.next().await.unwrap().unwrap();
         drop(stream);
@@ -91,7 +91,7 @@ async fn over_http2_calls_share_a_connection() {
         while let Some(reply) = calls.join_next().await {
             reply.unwrap().unwrap();
         }
-        settles(
+        stats_become(
             &client,
             "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
         )
@@ -128,7 +128,7 @@ async fn http2_opens_another_connection_when_the_streams_of_one_are_used_up() {
 }
 
 #[tokio::test]
-async fn on_a_network_a_warm_call_saves_the_handshakes() {
+async fn a_call_on_an_open_connection_saves_the_handshakes() {
     let way = Duration::from_millis(15);
     let config = Config {
         tls: true,
@@ -140,7 +140,7 @@ async fn on_a_network_a_warm_call_saves_the_handshakes() {
         .root_certificate(sim.certificate().unwrap())
         .build()
         .unwrap();
-    // A round trip for TCP, and one for TLS 1.3 (RFC 8446, section 2), before the request's own.
+    // TCP and TLS 1.3 (RFC 8446, section 2) take one round trip each, before that of the request.
     let cold = client.chat(ask("tokens=1")).await.unwrap().timing;
     assert!(cold.connect.unwrap() >= 4 * way, "{cold:?}");
     assert!(cold.time_to_first_token >= 6 * way, "{cold:?}");

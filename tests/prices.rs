@@ -1,4 +1,4 @@
-//! The prices of every model, against what the list that they were made from says of it, calculated another way.
+//! Compares the prices of every model with the list that they were generated from, by an independent calculation.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ fn source() -> Map<String, Value> {
     }
 }
 
-/// Of some tokens at a rate of dollars a token, in pico-dollars: by floats, rounded up to what the table can hold a token.
+/// The cost of `tokens` at `rate` dollars per token, in pico-dollars. The rate is a float, rounded up to whole pico-dollars.
 fn cost(rate: f64, tokens: u64) -> u128 {
     let pico = rate * 1e12;
     let pico = if (pico - pico.round()).abs() < 1e-3 {
@@ -25,7 +25,7 @@ fn cost(rate: f64, tokens: u64) -> u128 {
 }
 
 #[test]
-fn every_model_costs_what_the_list_says() {
+fn every_model_has_the_prices_of_the_list() {
     let entries = source();
     assert!(entries.len() > 700, "{}", entries.len());
     let mut compared = 0;
@@ -62,7 +62,7 @@ fn every_model_costs_what_the_list_says() {
             let (of_input, of_output) = ("input_cost_per_token", "output_cost_per_token");
             let input_rate = rate(of_input).unwrap_or(base(of_input));
             let output_rate = rate(of_output).unwrap_or(base(of_output));
-            // What the list leaves out of a tier goes up as the input does, which is this crate's own rule.
+            // A price that the list omits from a tier rises in proportion to the input price. This is the crate's own rule.
             let read =
                 rate("cache_read_input_token_cost").or(suffix.is_none().then_some(input_rate));
             let write =

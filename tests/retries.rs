@@ -1,4 +1,4 @@
-//! What is tried again, end to end against the simulator's faults.
+//! Retries and timeouts, end to end against the simulator's faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use warmline::{Client, Error, ErrorKind, Provider, RetryPolicy, StreamEvent};
 use warmline_sim::Sim;
 
-/// The real policy with delays that a test can wait for.
+/// A client with the default policy, but short delays.
 fn quick(sim: &Sim) -> Client {
     let policy = RetryPolicy {
         base: Duration::from_millis(2),
@@ -21,7 +21,7 @@ fn quick(sim: &Sim) -> Client {
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again_until_it_has_passed() {
+async fn temporary_failures_are_retried_until_they_pass() {
     for scenario in [
         "status=408",
         "status=409",
@@ -48,7 +48,7 @@ async fn what_passes_is_tried_again_until_it_has_passed() {
 }
 
 #[tokio::test]
-async fn a_stream_is_tried_again_only_before_its_first_content() {
+async fn a_stream_is_retried_only_before_its_first_content() {
     for scenario in [
         "error-event",
         "fault=reset&at=body",
@@ -88,7 +88,7 @@ async fn a_stream_is_tried_again_only_before_its_first_content() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_not_tried_again() {
+async fn permanent_failures_are_not_retried() {
     for (scenario, kind) in [
         ("status=400", "status"),
         ("status=401", "status"),
@@ -111,7 +111,7 @@ async fn what_does_not_pass_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn the_providers_delay_is_kept() {
+async fn the_providers_delay_is_observed() {
     for (header, at_least) in [("retry-after-ms=60", 60), ("retry-after=0.05", 50)] {
         let sim = sim().await;
         let start = Instant::now();
@@ -128,7 +128,7 @@ async fn the_providers_delay_is_kept() {
 }
 
 #[tokio::test]
-async fn the_last_error_says_everything() {
+async fn the_last_error_has_all_details() {
     let sim = sim().await;
     let error = quick(&sim)
         .chat(ask("status=529&message=too+much"))
@@ -160,7 +160,7 @@ async fn the_last_error_says_everything() {
 }
 
 #[tokio::test]
-async fn a_long_retry_after_is_told() {
+async fn a_long_retry_after_fails_at_once() {
     let sim = sim().await;
     let error = client(&sim)
         .chat(ask("status=429&retry-after=120"))
@@ -173,16 +173,16 @@ async fn a_long_retry_after_is_told() {
 }
 
 #[tokio::test]
-async fn waiting_to_try_again_can_be_abandoned() {
+async fn a_call_that_waits_for_a_retry_can_be_dropped() {
     let sim = sim().await;
     let client = client(&sim);
     let call = tokio::spawn({
         let client = client.clone();
         async move { client.chat(ask("status=429&retry-after=50")).await }
     });
-    // The answer has been read and its connection is free again: what is left of the call is the wait.
+    // The response has been read and its connection is idle again, so the call is waiting for its retry.
     sim.wait_until(|s| s.requests == 1).await;
-    common::settles(
+    common::stats_become(
         &client,
         "Requests: 0 active, 0 queued | Connections: 0 active, 1 idle, 0 connecting",
     )
@@ -193,7 +193,7 @@ async fn waiting_to_try_again_can_be_abandoned() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_a_connect_error_after_all_attempts() {
+async fn an_unreachable_server_is_a_connect_error_after_all_attempts() {
     let sim = sim().await;
     let client = quick(&sim);
     drop(sim);
@@ -203,7 +203,7 @@ async fn nobody_there_is_a_connect_error_after_all_attempts() {
 }
 
 #[tokio::test]
-async fn a_storm_of_failures_spends_the_retry_budget() {
+async fn many_failures_spend_the_retry_budget() {
     let sim = sim().await;
     let client = quick(&sim);
     let mut attempts = 0;
@@ -213,7 +213,7 @@ async fn a_storm_of_failures_spends_the_retry_budget() {
         attempts += error.attempts();
         last = Some(error);
     }
-    // 500 tokens, five a retry: one hundred retries and no more.
+    // 500 tokens at five per retry allow one hundred retries.
     assert_eq!(attempts, 60 + 100);
     assert!(last.unwrap().to_string().contains("retry budget"));
 }
@@ -226,7 +226,7 @@ fn timed_out(error: &Error) -> Option<&'static str> {
 }
 
 #[tokio::test]
-async fn each_wait_has_its_own_bound() {
+async fn each_phase_has_its_own_timeout() {
     let sim = sim().await;
     let impatient = |ms| {
         builder(&sim)
@@ -253,7 +253,7 @@ async fn each_wait_has_its_own_bound() {
         assert!(error.request_id().is_some());
     }
 
-    // Content that keeps coming may take longer than the bound, and so may its reader.
+    // Content that keeps arriving may take longer than the timeout in total, and so may its reader.
     let mut stream = impatient(400).stream(ask("tokens=12&pace=50"));
     let mut texts = 0;
     while let Some(event) = stream.next().await {
@@ -269,7 +269,7 @@ async fn each_wait_has_its_own_bound() {
 }
 
 #[tokio::test]
-async fn a_deadline_bounds_everything() {
+async fn a_deadline_bounds_the_whole_call() {
     let sim = sim().await;
     let bounded = |ms| {
         builder(&sim)
@@ -292,7 +292,7 @@ async fn a_deadline_bounds_everything() {
         .unwrap_err();
     assert_eq!(timed_out(&error), Some("deadline"), "{error}");
 
-    // A delay that would pass it is not begun.
+    // A delay that would exceed the deadline is not started.
     let start = Instant::now();
     let error = bounded(5_000)
         .chat(ask("status=429&retry-after=20"))
@@ -307,7 +307,7 @@ async fn a_deadline_bounds_everything() {
 
 #[tokio::test]
 async fn a_server_that_does_not_finish_its_handshake_is_a_connect_timeout() {
-    // A listener that accepts and says nothing: TLS never comes about.
+    // The listener accepts connections but never answers the TLS handshake.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let client = Client::builder(Provider::Anthropic)

@@ -1,4 +1,4 @@
-//! Calls need a Tokio runtime, and say so where there is none; clients and streams can be made and dropped anywhere.
+//! Calls need a Tokio runtime, and fail clearly without one. Clients and streams can be created and dropped anywhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -19,7 +19,7 @@ use warmline_sim::Sim;
 const BODY: &str =
     r#"{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}"#;
 
-/// A runtime of several threads goes on by itself while the test is outside it.
+/// A multi-thread runtime, which keeps running while the test is outside it.
 fn runtime() -> (Runtime, Sim) {
     let runtime = Runtime::new().unwrap();
     let sim = runtime.block_on(sim());
@@ -27,7 +27,7 @@ fn runtime() -> (Runtime, Sim) {
 }
 
 #[track_caller]
-fn says_what_is_needed(error: &Error) {
+fn assert_names_the_runtime(error: &Error) {
     assert_eq!(*error.kind(), ErrorKind::Config, "{error}");
     assert_eq!(error.attempts(), 0);
     for what in ["Tokio runtime", "#[tokio::main]", "Runtime::block_on"] {
@@ -42,15 +42,15 @@ fn calls_outside_a_runtime_are_errors() {
         .deadline(std::time::Duration::from_secs(1))
         .build()
         .unwrap();
-    says_what_is_needed(&block_on(client.chat("Hi")).unwrap_err());
+    assert_names_the_runtime(&block_on(client.chat("Hi")).unwrap_err());
     let mut stream = client.stream("Hi");
-    says_what_is_needed(&block_on(stream.next()).unwrap().unwrap_err());
+    assert_names_the_runtime(&block_on(stream.next()).unwrap().unwrap_err());
     assert!(block_on(stream.next()).is_none());
-    says_what_is_needed(&block_on(client.stream("Hi").into_reply()).unwrap_err());
-    says_what_is_needed(&block_on(client.passthrough(BODY, [])).err().unwrap());
-    says_what_is_needed(&block_on(client.warm_up(1)).unwrap_err());
+    assert_names_the_runtime(&block_on(client.stream("Hi").into_reply()).unwrap_err());
+    assert_names_the_runtime(&block_on(client.passthrough(BODY, [])).err().unwrap());
+    assert_names_the_runtime(&block_on(client.warm_up(1)).unwrap_err());
     assert_eq!(client.stats().open, Some(0));
-    // Neither needs the network.
+    // These need no network.
     assert_eq!(
         block_on(client.cost_tracker().spend()).unwrap().total,
         Usd::ZERO
@@ -60,37 +60,37 @@ fn calls_outside_a_runtime_are_errors() {
 
 #[test]
 fn ledgers_outside_a_runtime_are_errors() {
-    fn asked(ledger: impl Ledger + 'static) {
+    fn check(ledger: impl Ledger + 'static) {
         let budgets = [Budget::monthly("b", "1".parse().unwrap()).unwrap()];
         let reserved = block_on(ledger.reserve(1, &budgets, Usd::ZERO));
-        says_what_is_needed(&reserved.unwrap_err());
-        says_what_is_needed(&block_on(ledger.state("b")).unwrap_err());
+        assert_names_the_runtime(&reserved.unwrap_err());
+        assert_names_the_runtime(&block_on(ledger.state("b")).unwrap_err());
         let Settlement::Pending(settled) = ledger.settle(1, Usd::ZERO) else {
-            panic!("it is settled at once");
+            panic!("settled at once");
         };
-        says_what_is_needed(&block_on(settled).unwrap_err());
+        assert_names_the_runtime(&block_on(settled).unwrap_err());
         let [budget] = budgets;
         let tracker = CostTracker::new().budget(budget).ledger(ledger);
-        says_what_is_needed(&block_on(tracker.spend()).unwrap_err());
+        assert_names_the_runtime(&block_on(tracker.spend()).unwrap_err());
         block_on(tracker.flush()).unwrap();
     }
-    asked(RestLedger::new("http://127.0.0.1:9", "token").unwrap());
+    check(RestLedger::new("http://127.0.0.1:9", "token").unwrap());
     #[cfg(feature = "redis")]
-    asked(warmline::RedisLedger::open("redis://127.0.0.1:9").unwrap());
+    check(warmline::RedisLedger::open("redis://127.0.0.1:9").unwrap());
 }
 
 #[test]
-fn a_call_that_was_begun_in_a_runtime_is_an_error_outside() {
+fn a_call_that_was_started_in_a_runtime_fails_outside() {
     let (runtime, sim) = runtime();
     let client = client(&sim);
     let mut call = pin!(client.chat(ask("stall")));
     let polled = runtime.block_on(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))));
     assert!(polled.is_pending());
-    says_what_is_needed(&block_on(call).unwrap_err());
+    assert_names_the_runtime(&block_on(call).unwrap_err());
 }
 
 #[test]
-fn a_stream_that_was_begun_in_a_runtime_goes_on_outside() {
+fn a_stream_that_was_started_in_a_runtime_continues_outside() {
     let (runtime, sim) = runtime();
     let client = client(&sim);
     let mut stream = client.stream(ask("tokens=20"));
@@ -101,7 +101,7 @@ fn a_stream_that_was_begun_in_a_runtime_goes_on_outside() {
 }
 
 #[test]
-fn streams_and_clients_are_dropped_outside_a_runtime_and_after_its_end() {
+fn streams_and_clients_can_be_dropped_outside_a_runtime_and_after_its_end() {
     let (runtime, sim) = runtime();
     for runtime_ends_first in [false, true] {
         let calling = Runtime::new().unwrap();
@@ -110,7 +110,7 @@ fn streams_and_clients_are_dropped_outside_a_runtime_and_after_its_end() {
         let body = BODY
             .replace("\"m\"", "\"claude-test?tokens=9&stall&after=2\"")
             .replace("{\"model", "{\"stream\": true, \"model");
-        let mut passage = calling.block_on(async {
+        let mut response = calling.block_on(async {
             stream.next().await.unwrap().unwrap();
             client.warm_up(1).await.unwrap();
             client.passthrough(body, []).await.unwrap()
@@ -125,10 +125,10 @@ fn streams_and_clients_are_dropped_outside_a_runtime_and_after_its_end() {
                 }
             });
             assert_eq!(*failed.kind(), ErrorKind::Stream, "{failed}");
-            while let Some(Ok(_)) = block_on(passage.chunk()) {}
+            while let Some(Ok(_)) = block_on(response.chunk()) {}
             assert_eq!(client.stats().open, Some(0));
         }
-        drop((stream, passage, client));
+        drop((stream, response, client));
     }
     drop((sim, runtime));
 }

@@ -1,4 +1,4 @@
-//! What is logged and traced. A test program of its own, since a subscriber belongs to the process.
+//! Logs and traces. A separate test program, because a subscriber is global to the process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -24,7 +24,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn each_call_has_a_span_and_the_client_says_how_it_is_set_up() {
+async fn each_call_has_a_span_and_the_client_logs_its_settings() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

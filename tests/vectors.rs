@@ -1,4 +1,4 @@
-//! `tests/vectors/*.json`, run through the public face against a server that answers as each case says.
+//! Runs the cases of `tests/vectors/*.json` through the public API, against a server that answers as each case specifies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
@@ -60,7 +60,7 @@ impl Response {
     }
 }
 
-/// What the server is to answer next, and what arrived: the head and the body of the last request.
+/// The next response of the server, and the head and body of the last request.
 #[derive(Default)]
 struct Exchange {
     response: Response,
@@ -68,21 +68,21 @@ struct Exchange {
     arrived: Option<(String, Value)>,
 }
 
-/// A server that answers as it is told, and a client of each provider that calls it.
-struct Stand {
+/// A scripted server, and a client of each provider that calls it.
+struct Fixture {
     exchange: Arc<Mutex<Exchange>>,
     clients: Vec<Client>,
 }
 
-impl Stand {
+impl Fixture {
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/v1", listener.local_addr().unwrap());
         let exchange = Arc::new(Mutex::new(Exchange::default()));
-        let told = exchange.clone();
+        let script = exchange.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                answer(socket, &told).await;
+                answer(socket, &script).await;
             }
         });
         let client = |provider| {
@@ -99,7 +99,7 @@ impl Stand {
     }
 }
 
-/// Answers one request, its body cut as told.
+/// Answers one request, with the body in the given chunks.
 async fn answer(mut socket: TcpStream, exchange: &Mutex<Exchange>) {
     socket.set_nodelay(true).unwrap();
     let mut bytes = Vec::new();
@@ -146,7 +146,7 @@ async fn answer(mut socket: TcpStream, exchange: &Mutex<Exchange>) {
         let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
         framed.extend_from_slice(chunk);
         framed.extend_from_slice(b"\r\n");
-        // A client that has read its fill may have gone.
+        // The client may have closed the connection already.
         if socket.write_all(&framed).await.is_err() {
             return;
         }
@@ -155,7 +155,7 @@ async fn answer(mut socket: TcpStream, exchange: &Mutex<Exchange>) {
     let _ = socket.read(&mut [0; 16]).await;
 }
 
-/// What came out of one run, in JSON.
+/// The outcome of a case, in JSON.
 struct Outcome {
     events: Vec<Value>,
     reply: Option<Value>,
@@ -164,13 +164,13 @@ struct Outcome {
     arrived: Option<(String, Value)>,
 }
 
-async fn run(stand: &Stand, case: &Case, response: Response, chunks: Vec<Vec<u8>>) -> Outcome {
-    *stand.exchange.lock().unwrap() = Exchange {
+async fn run(fixture: &Fixture, case: &Case, response: Response, chunks: Vec<Vec<u8>>) -> Outcome {
+    *fixture.exchange.lock().unwrap() = Exchange {
         response,
         chunks,
         arrived: None,
     };
-    let client = stand
+    let client = fixture
         .clients
         .iter()
         .find(|client| client.provider() == case.provider)
@@ -206,11 +206,11 @@ async fn run(stand: &Stand, case: &Case, response: Response, chunks: Vec<Vec<u8>
             Err(error) => outcome.error = Some(error),
         }
     }
-    outcome.arrived = stand.exchange.lock().unwrap().arrived.take();
+    outcome.arrived = fixture.exchange.lock().unwrap().arrived.take();
     outcome
 }
 
-/// Where `actual` lacks something of `expected`: objects may have more fields, lists must be as long.
+/// Returns the first difference. `actual` may have additional fields in objects, but arrays must have the same length.
 fn difference(expected: &Value, actual: &Value, at: &str) -> Option<String> {
     match (expected, actual) {
         (Value::Object(expected), Value::Object(actual)) => {
@@ -305,13 +305,13 @@ async fn every_vector_holds() {
             .is_some_and(|extension| extension == "json")
     });
     files.sort();
-    let stand = Stand::new().await;
+    let fixture = Fixture::new().await;
     let (mut held, mut failures) = (0, Vec::new());
     for path in files {
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
         let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         for case in cases {
-            // A case about the request alone ends with an answer that both dialects refuse.
+            // A case about the request alone ends with a response that is invalid in both dialects.
             let nothing = Response {
                 status: 400,
                 ..Response::default()
@@ -326,7 +326,7 @@ async fn every_vector_holds() {
             }
             let mut failed = None;
             for chunks in cuts {
-                let outcome = run(&stand, &case, response.clone(), chunks).await;
+                let outcome = run(&fixture, &case, response.clone(), chunks).await;
                 failed = failed.or(check(&case, &outcome));
             }
             match failed {

@@ -1,5 +1,5 @@
-//! The crate as a Rust library on wasm32, without the face for JavaScript: in Node, and in a browser where
-//! `WASM_BINDGEN_USE_BROWSER` is set. `cargo xtask test` starts the simulator and runs it in both.
+//! The crate as a Rust library on wasm32, without its JavaScript bindings. Runs in Node, or in a browser if
+//! `WASM_BINDGEN_USE_BROWSER` is set. `cargo xtask test` starts the simulator and runs the tests in both.
 #![cfg(target_family = "wasm")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -13,7 +13,7 @@ use warmline::{
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-/// Where the simulator is, as `cargo xtask test` says.
+/// The URL of the simulator, which `cargo xtask test` sets.
 const SIM: Option<&str> = option_env!("WARMLINE_SIM");
 
 fn client(provider: Provider) -> Client {
@@ -49,7 +49,7 @@ async fn a_chat_in_both_dialects() {
 }
 
 #[wasm_bindgen_test]
-async fn a_stream_gives_its_pieces_and_then_the_whole() {
+async fn a_stream_returns_its_events_and_then_the_reply() {
     for provider in [Provider::Anthropic, Provider::OpenAi] {
         let mut stream = client(provider).stream(ask("tokens=7"));
         let (mut text, mut whole) = (String::new(), None);
@@ -65,7 +65,7 @@ async fn a_stream_gives_its_pieces_and_then_the_whole() {
 }
 
 #[wasm_bindgen_test]
-async fn a_failure_is_tried_again_and_its_end_is_told() {
+async fn a_failure_is_retried_and_the_last_error_returned() {
     let reply = client(Provider::OpenAi)
         .chat(ask("status=503&times=2"))
         .await;
@@ -82,7 +82,7 @@ async fn a_failure_is_tried_again_and_its_end_is_told() {
 }
 
 #[wasm_bindgen_test]
-async fn a_server_that_says_nothing_is_a_timeout() {
+async fn a_server_that_does_not_answer_is_a_timeout() {
     let base = SIM.unwrap();
     let builder = Client::builder(Provider::Anthropic)
         .api_key("test-key-1234")
@@ -98,7 +98,7 @@ async fn a_server_that_says_nothing_is_a_timeout() {
 }
 
 #[wasm_bindgen_test]
-async fn many_calls_at_once_get_their_own_answers_and_are_counted() {
+async fn concurrent_calls_get_their_own_replies_and_are_counted() {
     let client = client(Provider::Anthropic);
     let calls = (1..=20).map(|n| client.chat(ask(&format!("tokens={n}"))));
     for (n, reply) in (1..).zip(join_all(calls).await) {
@@ -130,7 +130,7 @@ async fn a_budget_in_a_redis_over_rest() {
         .ledger(ledger.name("wasm-library").unwrap());
     let before = tracker.spend().await.unwrap().budgets.remove(0).spent;
     let client = client(Provider::Anthropic).with_cost_tracker(tracker.clone());
-    // As a promise, in which form an application hands it to JavaScript.
+    // As a promise, which is how an application passes it to JavaScript.
     let promise = future_to_promise(async move {
         let calls = (0..5).map(|_| client.chat(ask("tokens=5")));
         let replies = join_all(calls).await.into_iter();

@@ -1,4 +1,4 @@
-//! What the integration tests share.
+//! Helpers for the integration tests.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod money;
@@ -31,7 +31,7 @@ pub fn limits(max_connections: usize, max_keepalive_connections: usize) -> Limit
     }
 }
 
-/// A request that the simulator answers by the scenario.
+/// A request that the simulator answers according to the scenario in the model's name.
 pub fn ask(scenario: &str) -> Request {
     Request::new()
         .user("hello")
@@ -39,14 +39,14 @@ pub fn ask(scenario: &str) -> Request {
         .model(format!("claude-test?{scenario}"))
 }
 
-/// The pool's line, once it reads as expected: what happens after a call returns takes a moment.
-pub async fn settles(client: &Client, expected: &str) {
-    let settled = async {
+/// Waits until the pool's statistics are as expected, because a connection is released shortly after its call returns.
+pub async fn stats_become(client: &Client, expected: &str) {
+    let as_expected = async {
         while client.stats().to_string() != expected {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    if tokio::time::timeout(Duration::from_secs(5), settled)
+    if tokio::time::timeout(Duration::from_secs(5), as_expected)
         .await
         .is_err()
     {

@@ -1,4 +1,4 @@
-//! Clients that are held to a budget, and what the simulator bills them.
+//! Clients with a budget, and the amount that the simulator bills them.
 
 use warmline::{Budget, Client, CostTracker, Limits, Price, Provider, Request, RetryPolicy, Usd};
 use warmline_sim::Sim;
@@ -32,7 +32,7 @@ pub fn client(sim: &Sim, tracker: CostTracker) -> Client {
     client_of(&sim.anthropic_url(), tracker)
 }
 
-/// The simulator bills 10 tokens and what it counts of the prompt.
+/// A request with a known bound. The simulator bills 10 output tokens and the tokens that it counts in the prompt.
 pub fn ask(scenario: &str) -> Request {
     Request::new()
         .model(format!("{MODEL}?{scenario}"))
@@ -40,7 +40,7 @@ pub fn ask(scenario: &str) -> Request {
         .max_tokens(10)
 }
 
-/// The scenario in the model's name hides it from the table, so it is given its price here.
+/// Sets the price of the models with these scenarios, because the price table does not list their names.
 pub fn priced(tracker: CostTracker, scenarios: &[&str]) -> CostTracker {
     let price = Price::lookup("anthropic", MODEL).unwrap();
     let name = |scenario: &&str| format!("{MODEL}?{scenario}");
@@ -49,7 +49,7 @@ pub fn priced(tracker: CostTracker, scenarios: &[&str]) -> CostTracker {
     })
 }
 
-/// What the simulator's own counts come to.
+/// The amount that the simulator has billed, from its own counts.
 pub fn billed(sim: &Sim) -> Usd {
     let stats = sim.stats();
     let price = Price::lookup("anthropic", MODEL).unwrap();
