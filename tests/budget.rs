@@ -166,8 +166,8 @@ async fn an_unknown_model_has_the_highest_price_and_an_estimated_cost() {
 #[tokio::test]
 async fn each_threshold_raises_one_alert() {
     let sim = sim().await;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let list = told.clone();
+    let alerts = Arc::new(Mutex::new(Vec::new()));
+    let list = alerts.clone();
     let tracker = tracker("0.03").on_alert(move |alert| list.lock().unwrap().push(alert.percent));
     let client = client(&sim, tracker.thresholds([25, 10]));
     let request = || {
@@ -177,14 +177,17 @@ async fn each_threshold_raises_one_alert() {
             .max_tokens(600)
     };
     while client.chat(request()).await.is_ok() {}
-    let told = told.lock().unwrap().clone();
+    let alerts = alerts.lock().unwrap().clone();
     assert!(
-        !told.is_empty() && told.is_sorted() && told[0] == 10,
-        "{told:?}"
+        !alerts.is_empty() && alerts.is_sorted() && alerts[0] == 10,
+        "{alerts:?}"
     );
     assert_eq!(
-        told.len(),
-        told.iter().collect::<std::collections::HashSet<_>>().len()
+        alerts.len(),
+        alerts
+            .iter()
+            .collect::<std::collections::HashSet<_>>()
+            .len()
     );
 }
 
