@@ -435,7 +435,7 @@ impl Body {
             Err(error) => {
                 let reason = describe(&error);
                 Some(Err(Error::stream(format!(
-                    "the connection closed in the middle of the reply: {reason}"
+                    "the connection broke in the middle of the reply: {reason}"
                 ))))
             }
         })

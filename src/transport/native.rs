@@ -253,7 +253,7 @@ fn map_hyper_error(error: hyper::Error) -> Error {
     if error.is_parse() {
         return Error::decode("the server did not answer in HTTP").with_source(error);
     }
-    Error::new(ErrorKind::Connect, "the connection closed before a reply").with_source(error)
+    Error::new(ErrorKind::Connect, "the connection broke before a reply").with_source(error)
 }
 
 /// A response body. It holds the connection until it has ended or is dropped.
@@ -276,7 +276,7 @@ impl Body {
                 }
                 Some(Err(error)) => {
                     self.connection = None;
-                    let error = Error::stream("the connection closed in the middle of the reply")
+                    let error = Error::stream("the connection broke in the middle of the reply")
                         .with_source(error);
                     return Poll::Ready(Some(Err(error)));
                 }
