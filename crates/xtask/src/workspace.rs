@@ -53,3 +53,21 @@ pub(crate) fn open(what: &str) {
         .stderr(Stdio::null());
     let _ = quiet.spawn();
 }
+
+/// The files that git tracks and that exist, by their paths in the repository.
+pub(crate) fn tracked_files() -> Result<Vec<String>> {
+    let listed = Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(root())
+        .output()?;
+    if !listed.status.success() {
+        let why = String::from_utf8_lossy(&listed.stderr);
+        return Err(format!("`git ls-files` failed: {}", why.trim()).into());
+    }
+    let names = String::from_utf8(listed.stdout)?;
+    // A file may be removed and still be in the index.
+    let existing = names
+        .split_terminator('\0')
+        .filter(|name| root().join(name).exists());
+    Ok(existing.map(str::to_owned).collect())
+}

@@ -12,11 +12,10 @@ mod tree;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use self::edges::Edges;
 use self::tree::{Sources, Tree};
-use crate::workspace::{Result, root};
+use crate::workspace::{Result, root, tracked_files};
 
 /// The modules of the crate `warmline` from the bottom to the top. A module imports from its own layer and from
 /// those below it.
@@ -225,20 +224,8 @@ fn targets(sources: &Sources) -> Vec<String> {
 }
 
 fn long_files() -> Result<Vec<String>> {
-    let listed = Command::new("git")
-        .args(["ls-files", "-z"])
-        .current_dir(root())
-        .output()?;
-    if !listed.status.success() {
-        return Err(format!(
-            "`git ls-files` failed: {}",
-            String::from_utf8_lossy(&listed.stderr).trim()
-        )
-        .into());
-    }
     let mut problems = Vec::new();
-    for name in String::from_utf8(listed.stdout)?.split_terminator('\0') {
-        // A file may be removed and still be in the index.
+    for name in &tracked_files()? {
         if is_source(name)
             && let Ok(text) = fs::read_to_string(root().join(name))
         {
