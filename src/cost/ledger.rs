@@ -3,7 +3,9 @@ use crate::json::quote;
 use crate::runtime::{BoxFuture, MaybeSend, MaybeSync};
 use crate::{Error, Result};
 
-/// A limit on what is spent in a calendar month (UTC), under a name that those who share it have in common.
+/// A spending limit for each calendar month (UTC).
+///
+/// Trackers that use the same ledger and the same name share the budget.
 ///
 /// ```
 /// use warmline::Budget;
@@ -15,17 +17,17 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
-    /// Its name in the ledger.
+    /// The name of the budget in its ledger.
     pub name: String,
-    /// The most that may be spent in a month.
+    /// The maximum that may be spent in a month.
     pub limit: Usd,
 }
 
 impl Budget {
-    /// A budget of so much a month.
+    /// Returns a budget with a monthly limit.
     ///
     /// # Errors
-    /// `Config` where the name is empty or has other characters than ASCII letters, digits and `-_.:@`.
+    /// `Config` if the name is empty or contains characters other than ASCII letters, digits and `-_.:@`.
     ///
     /// ```
     /// assert!(warmline::Budget::monthly("team a", warmline::Usd::ZERO).is_err());
@@ -36,7 +38,7 @@ impl Budget {
     }
 }
 
-/// What can stand in every ledger's lines, words and keys.
+/// Returns the name if every ledger can store it: names become fields of lines, arguments and keys.
 pub(super) fn check_name(what: &str, name: String) -> Result<String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@".contains(&b);
     match !name.is_empty() && name.bytes().all(fits) {
@@ -48,29 +50,31 @@ pub(super) fn check_name(what: &str, name: String) -> Result<String> {
     }
 }
 
-/// Why a ledger put nothing aside: the first budget that has not enough left.
+/// The first budget that a reservation does not fit into.
 ///
 /// ```
 /// # fn demo(denied: warmline::BudgetExceeded) {
-/// println!("{} of {} are spent, {} reserved", denied.spent, denied.budget.limit, denied.reserved);
+/// println!("{} of {} spent, {} reserved", denied.spent, denied.budget.limit, denied.reserved);
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetExceeded {
     /// The budget.
     pub budget: Budget,
-    /// What is spent of it this month.
+    /// The amount spent this month.
     pub spent: Usd,
-    /// What calls under way have put aside.
+    /// The amount reserved by calls in flight.
     pub reserved: Usd,
 }
 
-/// Where reservations live: [`MemoryLedger`] for one process, [`FileLedger`](crate::FileLedger) for the processes of a machine,
-/// or one's own.
+/// Storage for reservations and for the amounts spent.
 ///
-/// A ledger promises that spent + reserved passes no budget's limit, however many reserve at once. A reservation
-/// is a lease: that of a holder who is gone is kept as spent when it expires, not returned. A call belongs to the month
-/// in which it was reserved.
+/// [`MemoryLedger`] serves one process, [`FileLedger`](crate::FileLedger) the processes of one machine. Implement this trait
+/// for any other storage.
+///
+/// A ledger guarantees that spent + reserved never exceeds a budget's limit, however many calls reserve at once. A reservation
+/// has a time to live. When it expires without having been settled, its whole amount counts as spent. The cost of a call
+/// counts towards the month in which the call was reserved.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -86,11 +90,15 @@ pub struct BudgetExceeded {
 /// # Ok(()) }
 /// ```
 pub trait Ledger: MaybeSend + MaybeSync {
-    /// Puts an amount aside in each of the budgets, or in none, under a number that the caller draws at random. One that is
-    /// there by its number already is not put aside twice, so that who has heard no answer can ask again.
+    /// Reserves an amount in every budget, or in none of them.
+    ///
+    /// The caller draws `id` at random. Reserving an id that is already open changes nothing, so a caller that got no answer
+    /// can repeat the request.
+    ///
+    /// The inner result is the first budget that the amount does not fit into, if there is one.
     ///
     /// # Errors
-    /// That the ledger cannot be reached or read. Whether the amount is put aside is not known then.
+    /// If the ledger cannot be reached or read. The amount may have been reserved in that case.
     fn reserve<'a>(
         &'a self,
         id: u64,
@@ -98,19 +106,21 @@ pub trait Ledger: MaybeSend + MaybeSync {
         amount: Usd,
     ) -> BoxFuture<'a, Result<Result<(), BudgetExceeded>>>;
 
-    /// Puts what a call came to in place of what was put aside for it. One that is not known, since it has expired or
-    /// is settled, stays as it is.
+    /// Settles a reservation: replaces the reserved amount with the amount spent.
+    ///
+    /// An id that is not open, because the reservation has expired or is settled already, changes nothing.
     fn settle(&self, id: u64, amount: Usd) -> Settlement;
 
-    /// What is spent of a budget this month, and what is put aside.
+    /// Returns the amount spent of a budget this month and the amount reserved.
     ///
     /// # Errors
-    /// That the ledger cannot be reached or read.
+    /// If the ledger cannot be reached or read.
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>>;
 }
 
-/// A settlement: what is then spent this month of each of the reservation's budgets, in their order; nothing where the
-/// reservation was not known or of another month.
+/// The outcome of [`Ledger::settle`]: the amounts that are then spent this month of the reservation's budgets, in their order.
+///
+/// The list is empty if the reservation was not open or belongs to another month.
 ///
 /// ```
 /// use warmline::{Ledger, MemoryLedger, Settlement, Usd};
@@ -119,8 +129,8 @@ pub trait Ledger: MaybeSend + MaybeSync {
 /// assert!(spent.is_empty());
 /// ```
 pub enum Settlement {
-    /// It is done, or has failed.
+    /// The settlement has succeeded or failed.
     Done(Result<Vec<Usd>>),
-    /// A remote ledger has yet to answer; a thread in the background awaits it, so that the call's caller need not.
+    /// The settlement is in progress. The tracker awaits it in the background, so that the call can return before it is done.
     Pending(BoxFuture<'static, Result<Vec<Usd>>>),
 }

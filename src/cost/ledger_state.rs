@@ -1,11 +1,11 @@
-//! The sums behind a ledger: what is spent and put aside, by budget and month. Pure, and the same for all that keep it.
+//! The state of a ledger: the amounts spent and reserved, by month and budget. Free of IO, and shared by the memory and file ledgers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use super::{Budget, BudgetExceeded, Usd};
 
-/// How long a reservation is held for a holder that may be gone. Longer than any call.
+/// The time to live of a reservation. Longer than any call.
 const RESERVATION_TTL: Duration = Duration::from_secs(3600);
 
 /// A calendar month in UTC, counted from January of year 0.
@@ -13,13 +13,13 @@ const RESERVATION_TTL: Duration = Duration::from_secs(3600);
 pub(super) struct Month(pub(super) u32);
 
 impl Month {
-    /// Of a time after 1970. By Howard Hinnant's `civil_from_days`
-    /// (<https://howardhinnant.github.io/date_algorithms.html>), in years that begin in March.
-    pub(super) fn of(time: SystemTime) -> Self {
-        let since = time
+    /// Returns the month that contains a time after 1970, by Howard Hinnant's `civil_from_days`
+    /// (<https://howardhinnant.github.io/date_algorithms.html>), whose years begin in March.
+    pub(super) fn at(time: SystemTime) -> Self {
+        let since_epoch = time
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        let days = since.as_secs() / 86_400 + 719_468;
+        let days = since_epoch.as_secs() / 86_400 + 719_468;
         let (era, day) = (days / 146_097, days % 146_097);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
@@ -34,6 +34,7 @@ impl std::fmt::Display for Month {
     }
 }
 
+/// The amounts of one budget in one month.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) spent: Usd,
@@ -46,7 +47,7 @@ pub(super) struct OpenReservation {
     pub(super) month: Month,
     pub(super) budgets: Vec<String>,
     pub(super) amount: Usd,
-    /// Seconds since 1970.
+    /// In seconds since 1970.
     pub(super) expires: u64,
 }
 
@@ -57,7 +58,7 @@ impl OpenReservation {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         Self {
-            month: Month::of(now),
+            month: Month::at(now),
             budgets: budgets.iter().map(|budget| budget.name.clone()).collect(),
             amount,
             expires: expires.as_secs(),
@@ -65,32 +66,33 @@ impl OpenReservation {
     }
 }
 
-/// No operation takes longer the more reservations are open.
+/// The state of a ledger. The time that reserving and settling take grows at most logarithmically with the open reservations.
 #[derive(Debug, Default)]
 pub(super) struct LedgerState {
-    /// By month, then by the budget's name.
+    /// By month, then by the name of the budget.
     pub(super) accounts: BTreeMap<Month, HashMap<String, Account>>,
-    /// By number: which in turn it was opened, and the reservation.
+    /// The open reservations by id, each with its sequence number.
     open: HashMap<u64, (u64, OpenReservation)>,
-    /// The numbers by when they expire and which in turn they were opened, so that new ones come last.
-    ends: BTreeMap<(u64, u64), u64>,
-    /// How many were ever opened.
-    opened: u64,
+    /// The ids of the open reservations by expiry, then by sequence number.
+    expirations: BTreeMap<(u64, u64), u64>,
+    /// The sequence number of the newest reservation.
+    sequence: u64,
 }
 
 impl LedgerState {
-    pub(super) fn account(&mut self, month: Month, budget: &str) -> &mut Account {
+    pub(super) fn account_mut(&mut self, month: Month, budget: &str) -> &mut Account {
         let accounts = self.accounts.entry(month).or_default();
         accounts.entry(budget.to_owned()).or_default()
     }
 
-    fn sums(&self, month: Month, budget: &str) -> Account {
+    fn account(&self, month: Month, budget: &str) -> Account {
         let accounts = self.accounts.get(&month);
         let account = accounts.and_then(|accounts| accounts.get(budget));
         account.copied().unwrap_or_default()
     }
 
-    /// Whether the reservation is to be opened: it still fits into each budget, and is not open yet.
+    /// Checks that the amount fits into every budget. Returns whether the reservation must be opened: one that is open already
+    /// must not be opened again.
     pub(super) fn check(
         &self,
         id: u64,
@@ -102,11 +104,11 @@ impl LedgerState {
             return Ok(false);
         }
         for budget in budgets {
-            let Account { spent, reserved } = self.sums(Month::of(now), &budget.name);
-            let taken = spent
+            let Account { spent, reserved } = self.account(Month::at(now), &budget.name);
+            let total = spent
                 .checked_add(reserved)
-                .and_then(|taken| taken.checked_add(amount));
-            if taken.is_none_or(|taken| taken > budget.limit) {
+                .and_then(|total| total.checked_add(amount));
+            if total.is_none_or(|total| total > budget.limit) {
                 let budget = budget.clone();
                 return Err(BudgetExceeded {
                     budget,
@@ -118,60 +120,61 @@ impl LedgerState {
         Ok(true)
     }
 
-    /// Opens a reservation that [`check`](Self::check) has let pass.
+    /// Opens a reservation that has passed [`check`](Self::check).
     pub(super) fn open(&mut self, id: u64, open: OpenReservation) {
         for budget in &open.budgets {
-            let account = self.account(open.month, budget);
+            let account = self.account_mut(open.month, budget);
             account.reserved = account.reserved + open.amount;
         }
-        self.opened += 1;
-        self.ends.insert((open.expires, self.opened), id);
-        self.open.insert(id, (self.opened, open));
+        self.sequence += 1;
+        self.expirations.insert((open.expires, self.sequence), id);
+        self.open.insert(id, (self.sequence, open));
     }
 
-    /// What is then spent this month of each of the reservation's budgets, which is nothing for one of another month;
-    /// none where there was no such reservation.
+    /// Settles a reservation. Returns what is then spent this month of each of its budgets: an empty list if the reservation
+    /// is of another month, and `None` if it is not open.
     pub(super) fn settle(&mut self, id: u64, amount: Usd, now: SystemTime) -> Option<Vec<Usd>> {
-        self.end(id, Some(amount), now)
+        self.close(id, Some(amount), now)
     }
 
-    /// Without an amount, all that was reserved is spent.
-    fn end(&mut self, id: u64, amount: Option<Usd>, now: SystemTime) -> Option<Vec<Usd>> {
-        let (turn, open) = self.open.remove(&id)?;
-        self.ends.remove(&(open.expires, turn));
+    /// Settles a reservation at an amount, or at the whole reserved amount if there is none.
+    fn close(&mut self, id: u64, amount: Option<Usd>, now: SystemTime) -> Option<Vec<Usd>> {
+        let (sequence, open) = self.open.remove(&id)?;
+        self.expirations.remove(&(open.expires, sequence));
         let mut spent = Vec::new();
         for budget in &open.budgets {
-            let account = self.account(open.month, budget);
+            let account = self.account_mut(open.month, budget);
             account.reserved = account.reserved.saturating_sub(open.amount);
             account.spent = account.spent + amount.unwrap_or(open.amount);
             spent.push(account.spent);
         }
-        if open.month != Month::of(now) {
+        if open.month != Month::at(now) {
             spent.clear();
         }
         Some(spent)
     }
 
-    /// Counts as spent what holders that must be gone have put aside, and forgets past months without open reservations.
+    /// Counts expired reservations as spent in full, and removes past months that have no open reservation.
     pub(super) fn expire(&mut self, now: SystemTime) {
         let seconds = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
-        while let Some((&(expires, _), &id)) = self.ends.first_key_value()
+        while let Some((&(expires, _), &id)) = self.expirations.first_key_value()
             && expires <= seconds
         {
-            self.end(id, None, now);
+            self.close(id, None, now);
         }
-        // All leases are equally long, so none of the others is of an earlier month.
-        let first = self.ends.values().next().and_then(|id| self.open.get(id));
-        let this = Month::of(now);
-        let oldest = first.map_or(this, |(_, open)| open.month.min(this));
+        // All reservations have the same time to live, so the first to expire has the earliest month.
+        let first = self.all_open().next();
+        let current = Month::at(now);
+        let oldest = first.map_or(current, |(_, open)| open.month.min(current));
         self.accounts.retain(|month, _| *month >= oldest);
     }
 
+    /// Returns the amounts spent and reserved of a budget this month.
     pub(super) fn state(&self, budget: &str, now: SystemTime) -> (Usd, Usd) {
-        let account = self.sums(Month::of(now), budget);
+        let account = self.account(Month::at(now), budget);
         (account.spent, account.reserved)
     }
 
@@ -179,13 +182,13 @@ impl LedgerState {
         self.open.contains_key(&id)
     }
 
-    /// Every open reservation and its number, the first to expire first.
+    /// Returns all open reservations with their ids, in the order in which they expire.
     pub(super) fn all_open(&self) -> impl Iterator<Item = (u64, &OpenReservation)> {
-        let ids = self.ends.values();
+        let ids = self.expirations.values();
         ids.filter_map(|id| self.open.get(id).map(|(_, open)| (*id, open)))
     }
 
-    /// How many accounts and open reservations there are.
+    /// Returns the number of accounts and open reservations.
     pub(super) fn len(&self) -> usize {
         let accounts: usize = self.accounts.values().map(HashMap::len).sum();
         accounts + self.open.len()
@@ -211,71 +214,71 @@ mod tests {
             (1_735_689_600, "2025-01"),
             (1_795_737_599, "2026-11"),
         ] {
-            assert_eq!(Month::of(at(seconds)).to_string(), month, "{seconds}");
+            assert_eq!(Month::at(at(seconds)).to_string(), month, "{seconds}");
         }
     }
 
-    /// Thousands of random histories: calls that begin and end in any order, holders that crash, amounts settled
-    /// below what was put aside, months that end, leases that expire.
+    /// Runs thousands of random histories: calls that begin and end in any order, processes that crash, settlements below the
+    /// reserved amount, turns of the month, reservations that expire.
     #[test]
-    fn spent_and_reserved_never_pass_a_limit_and_nothing_is_lost() {
+    fn spent_and_reserved_never_exceed_a_limit_and_nothing_is_lost() {
         for seed in 0..3000 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let mut books = LedgerState::default();
+            let mut state = LedgerState::default();
             let budgets = ["a", "b"]
                 .map(|name| Budget::monthly(name, Usd::from_pico(random.u64(1..2000))).unwrap());
             let mut now = 1_735_689_600 - random.u64(0..7200);
             let mut live: Vec<(u64, Month, usize, Usd)> = Vec::new();
-            // What must have been spent, told from the outside.
-            let mut truth: Vec<(Month, usize, Usd)> = Vec::new();
+            // The expected costs, counted independently.
+            let mut expected_costs: Vec<(Month, usize, Usd)> = Vec::new();
             for id in 0..random.u64(1..120) {
                 now += [0, 0, 1, 600, 4000][random.usize(0..5)];
-                books.expire(at(now));
+                state.expire(at(now));
                 match random.u8(0..3) {
                     0 if !live.is_empty() => {
                         let (id, month, used, amount) =
                             live.swap_remove(random.usize(0..live.len()));
-                        // A crashed holder never settles; its reservation is kept as spent.
+                        // A crashed process never settles, so its reservation counts as spent.
                         let cost = match random.u8(0..4) {
                             0 => amount,
                             _ => Usd::from_pico(random.u64(0..=amount.pico())),
                         };
                         let crashed = random.u8(0..8) == 0;
-                        let known = !crashed && books.settle(id, cost, at(now)).is_some();
-                        truth.push((month, used, if known { cost } else { amount }));
+                        let settled = !crashed && state.settle(id, cost, at(now)).is_some();
+                        expected_costs.push((month, used, if settled { cost } else { amount }));
                     }
                     _ => {
                         let used = random.usize(1..=2);
                         let amount = Usd::from_pico(random.u64(0..300));
-                        if books.check(id, &budgets[..used], amount, at(now)) == Ok(true) {
+                        if state.check(id, &budgets[..used], amount, at(now)) == Ok(true) {
                             let open = OpenReservation::new(&budgets[..used], amount, at(now));
                             live.push((id, open.month, used, amount));
-                            books.open(id, open);
+                            state.open(id, open);
                         }
                     }
                 }
                 for budget in &budgets {
-                    let (spent, reserved) = books.state(&budget.name, at(now));
+                    let (spent, reserved) = state.state(&budget.name, at(now));
                     assert!(spent + reserved <= budget.limit, "seed {seed}");
                 }
             }
-            // After every lease nothing is put aside for ever, and each month has what was spent in it.
-            let month = Month::of(at(now));
+            // Once all reservations have expired, nothing is reserved, and the month holds what was spent in it.
+            let month = Month::at(at(now));
             let end = at(now + RESERVATION_TTL.as_secs() + 1);
-            books.expire(end);
-            assert!(books.open.is_empty());
-            truth.extend(
+            state.expire(end);
+            assert!(state.open.is_empty());
+            expected_costs.extend(
                 live.iter()
                     .map(|(_, month, used, amount)| (*month, *used, *amount)),
             );
-            if Month::of(end) == month {
+            if Month::at(end) == month {
                 for (i, budget) in budgets.iter().enumerate() {
-                    let of = |(in_month, used, amount): &(Month, usize, Usd)| {
+                    let cost_of = |(in_month, used, amount): &(Month, usize, Usd)| {
                         (*in_month == month && *used > i).then_some(*amount)
                     };
-                    let expected: Usd = truth.iter().filter_map(of).sum();
+                    let expected: Usd = expected_costs.iter().filter_map(cost_of).sum();
                     assert_eq!(
-                        books.state(&budget.name, end),
+                        state.state(&budget.name, end),
                         (expected, Usd::ZERO),
                         "seed {seed}"
                     );

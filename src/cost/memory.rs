@@ -6,7 +6,9 @@ use super::{Budget, BudgetExceeded, Ledger, Settlement, Usd};
 use crate::Result;
 use crate::runtime::{self, BoxFuture};
 
-/// A ledger in memory, for one process. It starts empty.
+/// A ledger in memory, for one process.
+///
+/// A new one is empty.
 ///
 /// ```
 /// let ledger = warmline::MemoryLedger::default();
@@ -16,7 +18,7 @@ pub struct MemoryLedger(Mutex<LedgerState>);
 
 impl MemoryLedger {
     fn with<T>(&self, f: impl FnOnce(&mut LedgerState, SystemTime) -> T) -> T {
-        // A panic elsewhere cannot have left the state half changed.
+        // No panic can leave the state half changed, so a poisoned lock is safe to use.
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = runtime::wall_clock();
         state.expire(now);

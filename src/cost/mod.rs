@@ -1,4 +1,4 @@
-//! Money: what calls cost, and budgets that cannot be overspent.
+//! Prices, cost tracking, and budgets that cannot be overspent.
 
 mod bound;
 mod facts;

@@ -1,4 +1,4 @@
-//! The way to a ledger: what calls put aside and come to, kept until the ledger has heard of it.
+//! Delivers reservations and settlements to a ledger, and keeps settlements until they have been delivered.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,41 +10,43 @@ use super::{Budget, BudgetExceeded, Ledger, Settlement, Usd};
 use crate::Result;
 use crate::runtime::{self, MaybeSend};
 
-/// How long the last of its holders waits for settlements on their way.
-const LAST_WAIT: Duration = Duration::from_secs(5);
+/// The maximum time that dropping the last clone waits for settlements in progress.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Cheap to clone. The last clone to be dropped waits a while, so that a process that ends in good order loses nothing.
+/// Cheap to clone. Dropping the last clone waits up to [`DROP_TIMEOUT`] for settlements in progress, so that a process that
+/// exits normally loses none.
 #[derive(Clone)]
-pub(super) struct Outbox(Arc<Holder>);
+pub(super) struct Outbox(Arc<DrainOnDrop>);
 
-struct Holder(Arc<Shared>);
+struct DrainOnDrop(Arc<Shared>);
 
 struct Shared {
     ledger: Arc<dyn Ledger>,
-    /// Reservations of whose end the ledger has not heard.
+    /// The number of reservations that are not settled in the ledger.
     open: AtomicUsize,
-    /// Ends that it could not be told.
+    /// Settlements that failed and are retried.
     undelivered: Mutex<Vec<PendingSettlement>>,
     retrying: AtomicBool,
-    flushing: Mutex<Vec<Waker>>,
+    /// The tasks that wait in [`drained`](Self::drained).
+    drain_wakers: Mutex<Vec<Waker>>,
 }
 
-/// How a reservation ends.
+/// A settlement that the ledger has not confirmed yet.
 struct PendingSettlement {
     id: u64,
     amount: Usd,
-    /// Where the ledger could not be reached to reserve it, the budgets that owe it.
+    /// The budgets to charge, for a call that proceeded without a reservation.
     charge_to: Option<Vec<Budget>>,
 }
 
 impl Outbox {
     pub(super) fn new(ledger: impl Ledger + 'static) -> Self {
-        Self(Arc::new(Holder(Arc::new(Shared {
+        Self(Arc::new(DrainOnDrop(Arc::new(Shared {
             ledger: Arc::new(ledger),
             open: AtomicUsize::new(0),
             undelivered: Mutex::default(),
             retrying: AtomicBool::new(false),
-            flushing: Mutex::default(),
+            drain_wakers: Mutex::default(),
         }))))
     }
 
@@ -63,53 +65,54 @@ impl Outbox {
         if reserved.is_ok() {
             shared.open.fetch_add(1, Ordering::Relaxed);
         }
-        // It answers: it can be told what it could not be before.
+        // The ledger can be reached again, so settlements that failed before can be delivered.
         shared.retry_later();
         Ok(reserved)
     }
 
-    /// A call goes ahead without a reservation; what it comes to will be owed.
+    /// Counts a call that proceeds without a reservation. [`settle`](Self::settle) charges its cost.
     pub(super) fn proceed_unreserved(&self) {
         self.shared().open.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Undoes a reservation of which it is not known whether it was made.
+    /// Releases a reservation that the ledger may have made.
     pub(super) fn release(&self, id: u64) {
-        // If that fails too, its lease ends by itself.
-        if let Settlement::Pending(given_back) = self.shared().ledger.settle(id, Usd::ZERO) {
-            runtime::background(async move { drop(given_back.await) });
+        // If this fails too, the reservation expires.
+        if let Settlement::Pending(released) = self.shared().ledger.settle(id, Usd::ZERO) {
+            runtime::background(async move { drop(released.await) });
         }
     }
 
-    /// Ends a reservation, or with `charge_to` what was begun without one. `told` hears what is then spent of each budget.
+    /// Settles a reservation, or charges the budgets in `charge_to` for a call that proceeded without one. `on_settled` is
+    /// called with what is then spent of each budget.
     pub(super) fn settle(
         &self,
         id: u64,
         amount: Usd,
         charge_to: Option<&[Budget]>,
-        told: impl FnOnce(&[Usd]) + MaybeSend + 'static,
+        on_settled: impl FnOnce(&[Usd]) + MaybeSend + 'static,
     ) {
         let shared = self.shared();
         let charge_to = charge_to.map(<[Budget]>::to_vec);
-        let end = PendingSettlement {
+        let settlement = PendingSettlement {
             id,
             amount,
             charge_to,
         };
-        let later = match end.charge_to {
+        let pending = match settlement.charge_to {
             Some(_) => None,
             None => match shared.ledger.settle(id, amount) {
-                Settlement::Done(spent) => return shared.arrived(end, spent, told),
+                Settlement::Done(spent) => return shared.finish(settlement, spent, on_settled),
                 Settlement::Pending(spent) => Some(spent),
             },
         };
-        let (shared, mut end) = (shared.clone(), end);
+        let (shared, mut settlement) = (shared.clone(), settlement);
         runtime::background(async move {
-            let spent = match later {
+            let spent = match pending {
                 Some(spent) => spent.await,
-                None => shared.tell(&mut end).await,
+                None => shared.deliver(&mut settlement).await,
             };
-            shared.arrived(end, spent, told);
+            shared.finish(settlement, spent, on_settled);
         });
     }
 
@@ -117,15 +120,16 @@ impl Outbox {
         self.shared().ledger.state(budget).await
     }
 
-    /// What the ledger has still to be told.
+    /// Returns the sum of the settlements that failed and are retried.
     pub(super) fn unsettled(&self) -> Usd {
         self.shared()
             .undelivered()
             .iter()
-            .map(|end| end.amount)
+            .map(|settlement| settlement.amount)
             .sum()
     }
 
+    /// Waits until every reservation is settled in the ledger.
     pub(super) async fn flush(&self) -> Result<()> {
         let shared = self.shared();
         loop {
@@ -145,24 +149,31 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn arrived(
+    /// Handles the ledger's answer to a settlement: a failed one is kept and retried.
+    fn finish(
         self: &Arc<Self>,
-        end: PendingSettlement,
+        settlement: PendingSettlement,
         spent: Result<Vec<Usd>>,
-        told: impl FnOnce(&[Usd]),
+        on_settled: impl FnOnce(&[Usd]),
     ) {
         match spent {
             Ok(spent) => {
                 self.close();
-                told(&spent);
+                on_settled(&spent);
             }
             Err(error) => {
-                tracing::warn!(%error, "a call's cost has not reached its ledger yet");
-                self.undelivered().push(end);
+                tracing::warn!(%error, "a settlement has failed and is retried");
+                self.undelivered().push(settlement);
                 self.wake();
                 self.retry_later();
             }
         }
+    }
+
+    fn drain_wakers(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.drain_wakers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close(&self) {
@@ -171,20 +182,19 @@ impl Shared {
     }
 
     fn wake(&self) {
-        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        let woken = std::mem::take(&mut *flushing);
-        drop(flushing);
-        woken.into_iter().for_each(Waker::wake);
+        // The lock is released before the tasks are woken.
+        let wakers = std::mem::take(&mut *self.drain_wakers());
+        wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Until every reservation is ended, or undelivered.
+    /// Waits until every reservation is settled, or its settlement has failed.
     async fn drained(&self) {
         poll_fn(|cx| {
-            let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut wakers = self.drain_wakers();
             match self.open.load(Ordering::Relaxed) <= self.undelivered().len() {
                 true => Poll::Ready(()),
                 false => {
-                    flushing.push(cx.waker().clone());
+                    wakers.push(cx.waker().clone());
                     Poll::Pending
                 }
             }
@@ -192,39 +202,46 @@ impl Shared {
         .await;
     }
 
-    /// Tells the ledger an end. What fails here can be done again: an end that was owed is by then one that is reserved, if it
-    /// came so far, and to reserve or to settle twice is as once.
-    async fn tell(&self, end: &mut PendingSettlement) -> Result<Vec<Usd>> {
-        if let Some(budgets) = &mut end.charge_to {
-            // It is spent, whatever the limit.
-            let most = Usd::from_pico(u64::MAX);
-            budgets.iter_mut().for_each(|budget| budget.limit = most);
-            // A denied is a sum that no number can hold.
-            let _ = self.ledger.reserve(end.id, budgets, end.amount).await?;
-            end.charge_to = None;
+    /// Delivers a settlement to the ledger. It can be repeated after a failure: `charge_to` is cleared once the amount is
+    /// reserved, and reserving or settling twice has the effect of once.
+    async fn deliver(&self, settlement: &mut PendingSettlement) -> Result<Vec<Usd>> {
+        if let Some(budgets) = &mut settlement.charge_to {
+            // The cost has been incurred, whatever the limit.
+            let unlimited = Usd::from_pico(u64::MAX);
+            budgets
+                .iter_mut()
+                .for_each(|budget| budget.limit = unlimited);
+            // Only a sum that overflows is refused.
+            let _ = self
+                .ledger
+                .reserve(settlement.id, budgets, settlement.amount)
+                .await?;
+            settlement.charge_to = None;
         }
-        match self.ledger.settle(end.id, end.amount) {
+        match self.ledger.settle(settlement.id, settlement.amount) {
             Settlement::Done(spent) => spent,
             Settlement::Pending(spent) => spent.await,
         }
     }
 
-    /// Tells the ledger once more what is undelivered, until it fails again.
+    /// Delivers the settlements that failed before, until one fails again.
     async fn retry(&self) -> Result<()> {
         loop {
-            // Nobody else tells it meanwhile.
-            let end = self.undelivered().pop();
-            let mut telling = UndeliveredGuard { shared: self, end };
-            let Some(end) = &mut telling.end else {
+            let mut guard = UndeliveredGuard {
+                shared: self,
+                settlement: self.undelivered().pop(),
+            };
+            let Some(settlement) = &mut guard.settlement else {
                 return Ok(());
             };
-            self.tell(end).await?;
-            telling.end = None;
+            self.deliver(settlement).await?;
+            guard.settlement = None;
             self.close();
         }
     }
 
-    /// Tries again in the background, ever more slowly, and in the end not before the ledger is heard of again.
+    /// Retries in the background, at most eight times, with exponential backoff. After that, the next reservation that succeeds
+    /// or settlement that fails starts the retries again.
     fn retry_later(self: &Arc<Self>) {
         if self.undelivered().is_empty() || self.retrying.swap(true, Ordering::Relaxed) {
             return;
@@ -242,32 +259,32 @@ impl Shared {
     }
 }
 
-/// An end that is being told. It is undelivered again where that fails, or whoever waited for it goes away.
+/// A settlement that is being delivered. It becomes undelivered again if the delivery fails or its future is dropped.
 struct UndeliveredGuard<'a> {
     shared: &'a Shared,
-    end: Option<PendingSettlement>,
+    settlement: Option<PendingSettlement>,
 }
 
 impl Drop for UndeliveredGuard<'_> {
     fn drop(&mut self) {
-        if let Some(end) = self.end.take() {
-            self.shared.undelivered().push(end);
+        if let Some(settlement) = self.settlement.take() {
+            self.shared.undelivered().push(settlement);
             self.shared.wake();
         }
     }
 }
 
-impl Drop for Holder {
+impl Drop for DrainOnDrop {
     fn drop(&mut self) {
         let shared = self.0.clone();
         if shared.open.load(Ordering::Relaxed) > shared.undelivered().len() {
-            runtime::wait_for(async move { shared.drained().await }, LAST_WAIT);
+            runtime::wait_for(async move { shared.drained().await }, DROP_TIMEOUT);
         }
         let undelivered = self.0.undelivered().len();
         if undelivered > 0 {
             tracing::error!(
-                calls = undelivered,
-                "the ledger was never told what these cost; what they had put aside counts as spent"
+                settlements = undelivered,
+                "settlements have not reached the ledger and are lost; their reservations count as spent in full when they expire"
             );
         }
     }

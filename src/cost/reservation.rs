@@ -5,8 +5,10 @@ use super::tracker::ReservationState;
 use super::{Cost, CostEstimate, CostTracker, Usd};
 use crate::{ErrorKind, Reply, Result, runtime};
 
-/// What one attempt has put aside. Dropped without a word, as by a caller who cancels, it settles at what the attempt can
-/// have cost: all of it once something was sent, nothing before.
+/// The reservation of one attempt.
+///
+/// When it is dropped unsettled, as by a caller who cancels, it is settled at the maximum cost if the request was sent, and
+/// at zero otherwise.
 pub(crate) struct Reservation {
     tracker: CostTracker,
     estimate: Arc<CostEstimate>,
@@ -17,8 +19,10 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
+    /// Reserves the maximum cost of an attempt.
+    ///
     /// # Errors
-    /// `BudgetExceeded`, or that the ledger cannot be reached.
+    /// `BudgetExceeded`, or the ledger's error if it cannot be reached.
     pub(crate) async fn make(tracker: &CostTracker, estimate: &Arc<CostEstimate>) -> Result<Self> {
         let mut reservation = Self {
             tracker: tracker.clone(),
@@ -28,29 +32,29 @@ impl Reservation {
             sent: AtomicBool::new(false),
             settled: AtomicBool::new(false),
         };
-        let held = tracker.reserve(reservation.id, estimate.max_cost).await;
-        match &held {
+        let reserved = tracker.reserve(reservation.id, estimate.max_cost).await;
+        match &reserved {
             Ok(state) => reservation.state = *state,
-            // A ledger that refuses holds nothing that is to be given back.
+            // After a refusal there is nothing to release. After any other error the amount may be reserved.
             Err(error) => {
                 let refused = matches!(error.kind(), ErrorKind::BudgetExceeded { .. });
                 *reservation.settled.get_mut() = refused;
             }
         }
-        held.map(|_| reservation)
+        reserved.map(|_| reservation)
     }
 
-    /// From here on the provider may have been asked, and may bill.
+    /// Records that the request was sent: from here on the provider may bill it.
     pub(crate) fn sent(&self) {
         self.sent.store(true, Ordering::Relaxed);
     }
 
-    /// The provider has refused, and bills nothing.
+    /// Records that the provider refused the request and does not bill it.
     pub(crate) fn refused(&self) {
         self.sent.store(false, Ordering::Relaxed);
     }
 
-    /// The reply is whole; it is given its cost.
+    /// Settles at the cost of a complete reply, and sets `reply.cost`.
     pub(crate) fn settle(&self, reply: &mut Reply) {
         let (price, estimated) = self.estimate.price(&self.tracker, &reply.model);
         let cost = match reply.usage_reported {
@@ -58,7 +62,7 @@ impl Reservation {
                 usd: price.cost(&reply.usage),
                 estimated,
             },
-            // It was billed, and nobody says how much.
+            // It was billed, but its usage is unknown.
             false => Cost {
                 usd: self.estimate.max_cost,
                 estimated: true,
@@ -66,14 +70,13 @@ impl Reservation {
         };
         reply.cost = Some(cost);
         if !self.settled.swap(true, Ordering::Relaxed) {
-            self.end(cost, Some(reply));
+            self.settle_at(cost, Some(reply));
         }
     }
 
-    fn end(&self, cost: Cost, reply: Option<&Reply>) {
-        let called = (self.estimate.provider, self.estimate.model.as_str());
-        self.tracker
-            .settle(called, self.id, self.state, cost, reply);
+    fn settle_at(&self, cost: Cost, reply: Option<&Reply>) {
+        let model = (self.estimate.provider, self.estimate.model.as_str());
+        self.tracker.settle(model, self.id, self.state, cost, reply);
     }
 }
 
@@ -90,11 +93,11 @@ impl Drop for Reservation {
             false => Usd::ZERO,
         };
         let estimated = usd != Usd::ZERO;
-        self.end(Cost { usd, estimated }, None);
+        self.settle_at(Cost { usd, estimated }, None);
     }
 }
 
-/// Told apart from those of all who share a ledger, within a lease.
+/// Returns an id that is unique, with near certainty, among the open reservations of a shared ledger.
 pub(super) fn random_id() -> u64 {
     let half = || (runtime::random() * 2f64.powi(32)) as u64;
     half() << 32 | half()

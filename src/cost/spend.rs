@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::totals::ModelSpend;
 use crate::Usd;
 
-/// A budget as it stands.
+/// The current state of a budget.
 ///
 /// ```no_run
 /// # fn demo(budget: warmline::BudgetSpend) {
@@ -15,21 +15,22 @@ use crate::Usd;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BudgetSpend {
-    /// Its name.
+    /// The name of the budget.
     pub name: String,
-    /// Its limit.
+    /// The monthly limit.
     pub limit: Usd,
-    /// What is spent of it this month, by all who share the ledger.
+    /// The amount spent this month by all processes that share the ledger.
     pub spent: Usd,
-    /// What calls under way have put aside.
+    /// The amount reserved by calls in flight.
     pub reserved: Usd,
 }
 
-/// What was spent this month (UTC).
+/// The costs of the current month (UTC).
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-/// println!("${} in {}", client.cost_tracker().spend().await?.total, "this month");
+/// let spend = client.cost_tracker().spend().await?;
+/// println!("${} in {}", spend.total, spend.month);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,17 +38,17 @@ pub struct BudgetSpend {
 pub struct Spend {
     /// The month, as `2026-11`.
     pub month: String,
-    /// The cost of this tracker's calls.
+    /// The cost of this tracker's calls, including failed ones.
     pub total: Usd,
-    /// By provider and model, at most 1,000 of them and `other` for each provider.
+    /// The costs by provider and model: at most 1,000 models, and one row `other` per provider for all further ones.
     pub models: Vec<ModelSpend>,
-    /// The budgets, with what others who share the ledger have spent.
+    /// The state of each budget, including the costs of other processes that share the ledger.
     pub budgets: Vec<BudgetSpend>,
-    /// What the ledger could not be told yet, and so is not in `budgets`.
+    /// The cost of settlements that have not reached the ledger yet. It is not part of `budgets`.
     pub unsettled: Usd,
 }
 
-/// A budget has passed one of its thresholds.
+/// An alert that a budget has reached one of its thresholds.
 ///
 /// ```
 /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{alert}"));
@@ -55,18 +56,18 @@ pub struct Spend {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BudgetAlert {
-    /// The budget's name.
+    /// The name of the budget.
     pub budget: String,
-    /// The threshold that was passed, in percent.
+    /// The threshold that was reached, in percent of the limit.
     pub percent: u8,
-    /// What is spent.
+    /// The amount spent this month.
     pub spent: Usd,
-    /// The limit.
+    /// The monthly limit.
     pub limit: Usd,
 }
 
 impl BudgetAlert {
-    /// What was seen.
+    /// Returns what happened, as one line of text.
     ///
     /// ```
     /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.summary()));
@@ -78,10 +79,12 @@ impl BudgetAlert {
             spent,
             limit,
         } = self;
-        format!("the budget {budget} is spent to {percent} %, ${spent} of ${limit}")
+        format!(
+            "the budget {budget} has reached {percent}% of its limit: ${spent} of ${limit} spent"
+        )
     }
 
-    /// What to change.
+    /// Returns what can be done about it.
     ///
     /// ```
     /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.hint()));
@@ -90,7 +93,7 @@ impl BudgetAlert {
         if self.percent < 100 {
             "raise it (LLM_BUDGET_LIMIT), or see by model what spends it"
         } else {
-            "raise it (LLM_BUDGET_LIMIT), or wait for next month: until then calls are refused"
+            "raise it (LLM_BUDGET_LIMIT), or wait for the next month: calls are refused until then"
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the calls of a tracker came to, by model.
+//! The costs of a tracker's calls, summed by model.
 
 use serde::Serialize;
 
@@ -6,26 +6,26 @@ use super::Usd;
 use super::ledger_state::Month;
 use crate::{Provider, Usage};
 
-/// The most models that are summed up by themselves in a month. Callers of a gateway choose the names.
+/// The maximum number of models with a row of their own in a month. A gateway's callers choose the names, so they must be bounded.
 const MAX_MODELS: usize = 1_000;
-/// What sums up the others.
+/// The name of the row for all other models.
 const OTHER: &str = "other";
 
 #[derive(Default)]
 pub(super) struct Totals {
-    /// Of the month that is kept; older ones are dropped when one ends.
+    /// The month that the sums are for. They are reset when it ends.
     pub(super) month: Option<Month>,
     pub(super) models: Vec<ModelSpend>,
-    /// By budget, the highest threshold of the month that was told.
-    pub(super) told: Vec<(String, Option<u8>)>,
+    /// The highest threshold of each budget for which an alert was sent this month.
+    pub(super) alerted: Vec<(String, Option<u8>)>,
 }
 
 impl Totals {
-    /// The sums of a model.
-    pub(super) fn of(&mut self, provider: Provider, model: &str) -> &mut ModelSpend {
+    /// Returns the row of a model, or that of `other` if there is no room for one more.
+    pub(super) fn model_mut(&mut self, provider: Provider, model: &str) -> &mut ModelSpend {
         let models = &mut self.models;
         let find = |models: &[ModelSpend], name: &str| {
-            let same = |of: &ModelSpend| of.provider == provider && of.model == name;
+            let same = |row: &ModelSpend| row.provider == provider && row.model == name;
             models.iter().position(same)
         };
         let (mut name, mut at) = (model, find(models, model));
@@ -48,10 +48,10 @@ impl Totals {
     }
 }
 
-/// What calls of one model came to this month.
+/// The usage and cost of one model this month.
 ///
-/// The first 1,000 models of a month have a sum of their own. Calls of any further one are summed up by provider under the
-/// name `other`, so that a caller who invents names fills neither the memory nor the statistics, and the totals stay exact.
+/// The first 1,000 models of a month have a row of their own. Calls to any other model are counted in one row per provider
+/// with the name `other`. Callers who invent names therefore cannot exhaust the memory, and the totals stay exact.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -63,19 +63,19 @@ impl Totals {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModelSpend {
-    /// Whose dialect.
+    /// The provider.
     pub provider: Provider,
-    /// The model as it was asked for, or `other`.
+    /// The model name in the requests, or `other`.
     pub model: String,
-    /// Attempts, those that failed included.
+    /// The number of attempts, including failed ones.
     pub calls: u64,
-    /// Attempts that failed or were cancelled.
+    /// The number of attempts that failed or were cancelled.
     pub failures: u64,
-    /// The tokens of the replies, each kind summed up.
+    /// The tokens of all replies.
     pub usage: Usage,
-    /// What they cost, with what failed attempts can have cost.
+    /// The cost of all attempts. A failed one that may have been billed counts with its maximum cost.
     pub cost: Usd,
-    /// Some of `cost` is estimated.
+    /// Whether a part of `cost` is estimated.
     pub estimated: bool,
 }
 
@@ -84,14 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invented_names_are_summed_up_in_one_row_for_each_provider() {
+    fn models_beyond_the_maximum_share_one_row_per_provider() {
         let mut totals = Totals::default();
         let providers = [Provider::Anthropic, Provider::OpenAi];
         for i in 0..3 * MAX_MODELS {
-            totals.of(providers[i % 2], &format!("m{i}")).calls += 1;
+            totals.model_mut(providers[i % 2], &format!("m{i}")).calls += 1;
         }
-        // Those that have a row keep it.
-        totals.of(Provider::Anthropic, "m0").calls += 1;
+        // A model that has a row keeps it.
+        totals.model_mut(Provider::Anthropic, "m0").calls += 1;
         assert_eq!(totals.models.len(), MAX_MODELS + 2);
         let calls: u64 = totals.models.iter().map(|model| model.calls).sum();
         assert_eq!(calls, 3 * MAX_MODELS as u64 + 1);

@@ -9,11 +9,12 @@ use super::{Budget, BudgetExceeded, Cost, Ledger, MemoryLedger, Price, Usd};
 use crate::runtime::{self, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, Provider, Reply, Result};
 
-/// Follows what calls cost, and holds them to budgets. Cheap to clone; clones, and the clients that are built with them, share
-/// everything.
+/// Tracks costs and enforces budgets.
 ///
-/// Each attempt puts aside the most that it can cost before anything is sent, and what it did cost takes that amount's place
-/// at its end. So however many calls run at once, spent + reserved never passes a limit.
+/// Each attempt reserves the maximum that it can cost before it is sent, and settles at its actual cost when it ends. Spent +
+/// reserved therefore never exceeds a limit, however many calls run at once.
+///
+/// A tracker is cheap to clone. Clones, and the clients that are built with them, share the same costs and the same ledger.
 ///
 /// ```
 /// use warmline::{Budget, Client, CostTracker, Provider};
@@ -28,16 +29,16 @@ pub struct CostTracker {
     outbox: Outbox,
 }
 
-/// What the ledger holds for an attempt.
+/// The state of an attempt's reservation in the ledger.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReservationState {
-    /// Nothing: there is no budget.
+    /// There is no budget, and so no reservation.
     Unlimited,
-    /// Unknown: the ledger has not answered yet.
+    /// The ledger has not answered yet.
     Requested,
-    /// The attempt's maximum cost.
+    /// The attempt's maximum cost is reserved.
     Reserved,
-    /// Nothing: the ledger could not be reached, and will be charged when it can be.
+    /// The ledger could not be reached. The cost is charged to it later.
     Unreserved,
 }
 
@@ -53,11 +54,11 @@ struct Settings {
 }
 
 trait OnAlert: MaybeSend + MaybeSync {
-    fn tell(&self, alert: &BudgetAlert);
+    fn call(&self, alert: &BudgetAlert);
 }
 
 impl<F: Fn(&BudgetAlert) + MaybeSend + MaybeSync> OnAlert for F {
-    fn tell(&self, alert: &BudgetAlert) {
+    fn call(&self, alert: &BudgetAlert) {
         self(alert);
     }
 }
@@ -80,7 +81,7 @@ impl Default for CostTracker {
 }
 
 impl CostTracker {
-    /// A tracker without a budget.
+    /// Returns a tracker without a budget, with a ledger in memory.
     ///
     /// ```
     /// let tracker = warmline::CostTracker::new();
@@ -89,7 +90,7 @@ impl CostTracker {
         Self::default()
     }
 
-    /// Adds a budget, to which every call is held, or gives one of its name another limit. With several, a call must fit into each.
+    /// Adds a budget, or replaces the one of the same name. A call must fit into every budget.
     ///
     /// ```
     /// # use warmline::{Budget, CostTracker};
@@ -106,10 +107,10 @@ impl CostTracker {
         self
     }
 
-    /// Keeps the budgets' books elsewhere than in this process's memory.
+    /// Sets the ledger that stores the budgets. The default is a [`MemoryLedger`].
     ///
-    /// A remote ledger costs a call one round trip, before it is sent. What it came to is told in the background. What is on its
-    /// way when the last client and tracker are dropped is waited for, at most 5 s; [`flush`](Self::flush) waits for all.
+    /// A remote ledger adds one round trip to each attempt, before it is sent; settlements are sent in the background. Dropping
+    /// the last client and tracker waits up to 5 s for settlements in progress. [`flush`](Self::flush) waits for all of them.
     ///
     /// ```no_run
     /// use warmline::{CostTracker, FileLedger};
@@ -123,7 +124,7 @@ impl CostTracker {
         self
     }
 
-    /// Gives a model a price, known or not; it goes before the table's.
+    /// Sets the price of a model. It takes precedence over the built-in table.
     ///
     /// ```
     /// # use warmline::{CostTracker, Price, Usd};
@@ -135,7 +136,9 @@ impl CostTracker {
         self
     }
 
-    /// The shares of a budget, in percent, at whose passing an alert is given, each once a month: 50, 80 and 100 at first.
+    /// Sets the thresholds for alerts, in percent of a budget's limit. The default is 50, 80 and 100.
+    ///
+    /// Each threshold causes at most one alert a month and budget. If several are reached at once, only the highest does.
     ///
     /// ```
     /// let tracker = warmline::CostTracker::new().thresholds([90]);
@@ -146,7 +149,7 @@ impl CostTracker {
         self
     }
 
-    /// Is called at each alert, which is a `tracing` event besides.
+    /// Sets a callback for budget alerts. Each alert is also a `tracing` event at level `WARN`.
     ///
     /// ```
     /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{alert}"));
@@ -154,14 +157,15 @@ impl CostTracker {
     #[must_use]
     pub fn on_alert(
         mut self,
-        call: impl Fn(&BudgetAlert) + MaybeSend + MaybeSync + 'static,
+        callback: impl Fn(&BudgetAlert) + MaybeSend + MaybeSync + 'static,
     ) -> Self {
-        self.set().on_alert = Some(Arc::new(call));
+        self.set().on_alert = Some(Arc::new(callback));
         self
     }
 
-    /// Puts aside what a request's input is likely to cost, at three bytes a token, rather than the most that it can:
-    /// more calls fit into what is left of a budget, and it **can be overshot** by the difference.
+    /// Reserves the estimated cost of a request's input, at three bytes a token, instead of the maximum.
+    ///
+    /// More calls then fit into the rest of a budget, but its limit **can be exceeded** by the difference.
     ///
     /// ```
     /// let tracker = warmline::CostTracker::new().estimate_input();
@@ -172,8 +176,9 @@ impl CostTracker {
         self
     }
 
-    /// Lets calls go ahead while the ledger cannot be reached, rather than fail. What they cost is owed and the ledger is
-    /// told once it can be; until then the limit **can be overshot**.
+    /// Lets calls proceed without a reservation while the ledger cannot be reached. By default they fail.
+    ///
+    /// Their cost is charged to the ledger when it can be reached again. Until then the limit **can be exceeded**.
     ///
     /// ```
     /// let tracker = warmline::CostTracker::new().fail_open();
@@ -207,10 +212,10 @@ impl CostTracker {
             .or_else(|| Price::lookup(list, model))
     }
 
-    /// What was spent this month.
+    /// Returns the costs of the current month and the state of each budget.
     ///
     /// # Errors
-    /// Where the ledger cannot be reached.
+    /// The ledger's error, if it cannot be reached.
     ///
     /// ```
     /// # async fn demo(tracker: warmline::CostTracker) -> warmline::Result<()> {
@@ -240,11 +245,13 @@ impl CostTracker {
         })
     }
 
-    /// Waits until every call has ended and the ledger has been told what it came to: the last thing to do in a process that
-    /// keeps a client in a `static`, or before an edge function's request is over.
+    /// Waits until every call has ended and is settled in the ledger.
+    ///
+    /// Call it before the process exits if a client is kept in a `static`, and before an edge function's request ends.
     ///
     /// # Errors
-    /// The ledger's, where it cannot be told. What is left goes on being tried, and another flush tries it again.
+    /// The ledger's error, if it cannot be reached. Settlements that failed are kept: they are retried in the background, and
+    /// by the next `flush`.
     ///
     /// ```
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -255,8 +262,10 @@ impl CostTracker {
         self.outbox.flush().await
     }
 
+    /// Reserves an attempt's maximum cost in every budget.
+    ///
     /// # Errors
-    /// `BudgetExceeded`, or that the ledger cannot be reached.
+    /// `BudgetExceeded`, or the ledger's error if it cannot be reached.
     pub(super) async fn reserve(&self, id: u64, max_cost: Usd) -> Result<ReservationState> {
         if !self.has_budget() {
             return Ok(ReservationState::Unlimited);
@@ -273,7 +282,7 @@ impl CostTracker {
             Ok(Ok(())) => return Ok(ReservationState::Reserved),
             Ok(Err(denied)) => denied,
             Err(error) if self.settings.fail_open => {
-                tracing::warn!(%error, "a call goes ahead without its ledger, and owes what it costs");
+                tracing::warn!(%error, "the ledger cannot be reached: a call proceeds without a reservation, and its cost is charged to the ledger later");
                 self.outbox.proceed_unreserved();
                 return Ok(ReservationState::Unreserved);
             }
@@ -291,7 +300,7 @@ impl CostTracker {
             &reserved.to_string(),
             " reserved, and this call can cost $",
             &max_cost.to_string(),
-            "; lower max_tokens, wait for calls under way, or raise the budget (LLM_BUDGET_LIMIT)",
+            "; lower max_tokens, wait for calls in flight, or raise the budget (LLM_BUDGET_LIMIT)",
         ];
         let kind = ErrorKind::BudgetExceeded {
             limit,
@@ -302,11 +311,12 @@ impl CostTracker {
         Err(Error::new(kind, message.concat()))
     }
 
+    /// Releases a reservation that the ledger may have made.
     pub(super) fn release(&self, id: u64) {
         self.outbox.release(id);
     }
 
-    /// A reply, or the lack of one, and what it costs.
+    /// Counts an attempt and settles its reservation. `reply` is `None` for an attempt that failed.
     pub(super) fn settle(
         &self,
         (provider, model): (Provider, &str),
@@ -319,15 +329,15 @@ impl CostTracker {
         let charge_to = (state == ReservationState::Unreserved).then_some(&*self.settings.budgets);
         if state != ReservationState::Unlimited {
             let settings = self.settings.clone();
-            let told = move |spent: &[Usd]| settings.alert(spent);
-            self.outbox.settle(id, cost.usd, charge_to, told);
+            let on_settled = move |spent: &[Usd]| settings.alert(spent);
+            self.outbox.settle(id, cost.usd, charge_to, on_settled);
         }
     }
 }
 
 impl Settings {
     fn with_totals<T>(&self, f: impl FnOnce(Month, &mut Totals) -> T) -> T {
-        let month = Month::of(runtime::wall_clock());
+        let month = Month::at(runtime::wall_clock());
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         if totals.month.replace(month) != Some(month) {
             *totals = Totals {
@@ -340,7 +350,7 @@ impl Settings {
 
     fn count(&self, provider: Provider, model: &str, cost: Cost, reply: Option<&Reply>) {
         self.with_totals(|_, totals| {
-            let model = totals.of(provider, model);
+            let model = totals.model_mut(provider, model);
             model.calls += 1;
             model.cost = model.cost + cost.usd;
             model.estimated |= cost.estimated;
@@ -351,37 +361,36 @@ impl Settings {
         });
     }
 
-    /// Tells of each budget the highest threshold that is passed, once a month.
+    /// Sends an alert for each budget that has reached a threshold higher than any before it this month.
     fn alert(&self, spent: &[Usd]) {
         for (budget, spent) in self.budgets.iter().zip(spent) {
             let (limit, spent) = (budget.limit, *spent);
-            let at = |percent: u8| {
+            let threshold = |percent: u8| {
                 let (hundreds, rest) = (limit.pico() / 100, limit.pico() % 100);
                 let percent = u64::from(percent);
                 Usd::from_pico(hundreds.saturating_mul(percent))
                     + Usd::from_pico(rest * percent / 100)
             };
-            let passed = self.thresholds.iter().copied();
-            let Some(percent) = passed.filter(|percent| spent >= at(*percent)).max() else {
+            let percents = self.thresholds.iter().copied();
+            let reached = percents.filter(|percent| spent >= threshold(*percent));
+            let Some(percent) = reached.max() else {
                 continue;
             };
-            let news = self.with_totals(|_, totals| {
-                let known = totals
-                    .told
-                    .iter()
-                    .position(|(name, _)| *name == budget.name);
-                let known = known.unwrap_or_else(|| {
-                    totals.told.push((budget.name.clone(), None));
-                    totals.told.len() - 1
+            let is_new = self.with_totals(|_, totals| {
+                let alerted = &mut totals.alerted;
+                let index = alerted.iter().position(|(name, _)| *name == budget.name);
+                let index = index.unwrap_or_else(|| {
+                    alerted.push((budget.name.clone(), None));
+                    alerted.len() - 1
                 });
-                let told = &mut totals.told[known].1;
-                let news = told.is_none_or(|told| told < percent);
-                if news {
-                    *told = Some(percent);
+                let highest = &mut alerted[index].1;
+                let is_new = highest.is_none_or(|highest| highest < percent);
+                if is_new {
+                    *highest = Some(percent);
                 }
-                news
+                is_new
             });
-            if !news {
+            if !is_new {
                 continue;
             }
             let alert = BudgetAlert {
@@ -390,9 +399,9 @@ impl Settings {
                 spent,
                 limit,
             };
-            tracing::warn!(budget = alert.budget, percent, %spent, %limit, hint = alert.hint(), "budget threshold passed");
-            if let Some(call) = &self.on_alert {
-                call.tell(&alert);
+            tracing::warn!(budget = alert.budget, percent, %spent, %limit, hint = alert.hint(), "budget threshold reached");
+            if let Some(callback) = &self.on_alert {
+                callback.call(&alert);
             }
         }
     }

@@ -1,12 +1,13 @@
-//! The lines of a file ledger. Each ends with a space and a checksum of what stands before it.
+//! The line format of a file ledger. Each line ends with a space and a checksum of the text before it.
 //!
-//! - `warmline-ledger VERSION ID GENERATION` is the first line. The id is drawn at random when the file is made; the generation
-//!   counts its rewrites.
+//! - `warmline-ledger VERSION ID GENERATION`: the header, which is the first line. The id is drawn at random when the ledger is
+//!   created; the generation counts its rewrites.
 //! - `R ID MONTH EXPIRES AMOUNT BUDGET,BUDGET`: a reservation.
 //! - `S ID AMOUNT`: a settlement.
-//! - `T MONTH BUDGET AMOUNT`: what is spent of a budget.
+//! - `T MONTH BUDGET AMOUNT`: the amount spent of a budget.
 //!
-//! Ids are hexadecimal. Amounts are whole pico-dollars.
+//! Ids are hexadecimal. Months are counted from January of year 0, `EXPIRES` is in seconds since 1970, and amounts are in
+//! pico-dollars.
 
 use std::time::SystemTime;
 
@@ -16,7 +17,7 @@ use crate::Usd;
 const MAGIC: &str = "warmline-ledger";
 pub(super) const VERSION: u32 = 1;
 
-/// Which ledger a file holds.
+/// The identity of a ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) id: u64,
@@ -30,37 +31,38 @@ impl Header {
     }
 }
 
-/// What a file's first line shows it to be.
-pub(super) enum First {
-    /// A ledger, and how long its header is.
+/// The first line of a file, which shows what the file is.
+pub(super) enum FirstLine {
+    /// A ledger. The number is the length of the header in bytes.
     Header(Header, u64),
-    /// A ledger of before there were headers.
-    Change,
+    /// A ledger in the original format, which had no header.
+    Headerless,
     /// A ledger in another version of the format.
     Version(u32),
     Damaged,
-    Nothing,
-    /// No ledger.
+    /// An empty file.
+    Empty,
+    /// Not a ledger.
     Foreign,
 }
 
-impl First {
-    pub(super) fn of(line: &[u8]) -> Self {
+impl FirstLine {
+    pub(super) fn parse(line: &[u8]) -> Self {
         if line.is_empty() {
-            return Self::Nothing;
+            return Self::Empty;
         }
         let Some(text) = line.strip_suffix(b"\n") else {
             return Self::Foreign;
         };
         if apply(&mut LedgerState::default(), text, SystemTime::UNIX_EPOCH).is_some() {
-            return Self::Change;
+            return Self::Headerless;
         }
         let text = String::from_utf8_lossy(text);
         let mut fields = text.split(' ');
         if fields.next() != Some(MAGIC) {
             return Self::Foreign;
         }
-        // Another version may have other fields and another checksum.
+        // The checksum is checked only for this version, because another one may compute it differently.
         match fields.next().map(str::parse) {
             Some(Ok(VERSION)) => match header(text.as_bytes()) {
                 Some(header) => Self::Header(header, line.len() as u64),
@@ -98,8 +100,8 @@ pub(super) fn settlement(id: u64, amount: Usd) -> String {
     line(&format!("S {id:x} {}", amount.pico()))
 }
 
-/// All that the state hold.
-pub(super) fn sums(state: &LedgerState) -> impl Iterator<Item = String> {
+/// Returns the lines that restore a state.
+pub(super) fn snapshot(state: &LedgerState) -> impl Iterator<Item = String> {
     let months = state.accounts.iter();
     let spent = months.flat_map(|(month, accounts)| {
         accounts.iter().map(|(name, account)| {
@@ -110,7 +112,7 @@ pub(super) fn sums(state: &LedgerState) -> impl Iterator<Item = String> {
     spent.chain(state.all_open().map(|(id, open)| reservation(id, open)))
 }
 
-/// Makes the change that a line without its newline records; none if the line is damaged.
+/// Applies the change that a line records. The line has no newline. Returns `None` if it is damaged.
 pub(super) fn apply(state: &mut LedgerState, line: &[u8], now: SystemTime) -> Option<()> {
     let mut fields = checked(line)?.split(' ');
     let kind = fields.next()?;
@@ -128,30 +130,31 @@ pub(super) fn apply(state: &mut LedgerState, line: &[u8], now: SystemTime) -> Op
         }
         "S" => {
             let id = u64::from_str_radix(next()?, 16).ok()?;
-            // One that had expired for the reader was settled in time by its holder's clock, or never.
+            // The reader may have expired the reservation already. It then stays spent in full.
             state.settle(id, Usd::from_pico(next()?.parse().ok()?), now);
         }
         "T" => {
             let (month, name) = (Month(next()?.parse().ok()?), next()?);
-            state.account(month, name).spent = Usd::from_pico(next()?.parse().ok()?);
+            state.account_mut(month, name).spent = Usd::from_pico(next()?.parse().ok()?);
         }
         _ => return None,
     }
     Some(())
 }
 
+/// Returns a line with its checksum and newline.
 fn line(text: &str) -> String {
     format!("{text} {:08x}\n", checksum(text.as_bytes()))
 }
 
-/// A line's text, if its checksum is right.
+/// Returns the text of a line without its checksum, if the checksum is right.
 fn checked(line: &[u8]) -> Option<&str> {
     let (text, sum) = std::str::from_utf8(line).ok()?.rsplit_once(' ')?;
     let sum = u32::from_str_radix(sum, 16).ok()?;
     (sum == checksum(text.as_bytes())).then_some(text)
 }
 
-/// FNV-1a (RFC 9923), enough to tell damage.
+/// FNV-1a (RFC 9923). It detects accidental damage only.
 fn checksum(bytes: &[u8]) -> u32 {
     let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
     bytes.iter().fold(0x811c_9dc5, step)

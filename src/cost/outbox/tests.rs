@@ -7,16 +7,16 @@ use crate::cost::ledger_state::{LedgerState, Month, OpenReservation};
 use crate::runtime::BoxFuture;
 use crate::{Error, ErrorKind};
 
-/// Ledgers on another machine, as the network shows one: what is asked and what is answered takes its time, and can be lost.
+/// A remote ledger: each request and each response is delayed, and can be lost.
 #[derive(Clone)]
-struct Model(Arc<Mutex<World>>);
+struct RemoteLedger(Arc<Mutex<World>>);
 
 struct World {
-    books: LedgerState,
+    state: LedgerState,
     random: fastrand::Rng,
-    /// How many of 100 messages are lost.
-    lossy: u32,
-    /// When the simulation begins, which is the time where its clock stands still.
+    /// How many percent of the messages are lost.
+    loss_percent: u32,
+    /// The start of the simulation, by the wall clock and by the virtual clock.
     begin: (SystemTime, Instant),
 }
 
@@ -26,11 +26,11 @@ impl World {
     }
 }
 
-impl Model {
+impl RemoteLedger {
     fn with<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.0.lock().unwrap();
         let now = world.now();
-        world.books.expire(now);
+        world.state.expire(now);
         f(&mut world)
     }
 
@@ -38,12 +38,15 @@ impl Model {
         f(&mut self.0.lock().unwrap().random)
     }
 
-    /// A message on its way, one way.
-    async fn travel(&self) -> Result<()> {
+    /// Delivers a message in one direction.
+    async fn transmit(&self) -> Result<()> {
         let (ms, lost) = {
             let mut world = self.0.lock().unwrap();
-            let lossy = world.lossy;
-            (world.random.u64(0..40), world.random.u32(0..100) < lossy)
+            let loss_percent = world.loss_percent;
+            (
+                world.random.u64(0..40),
+                world.random.u32(0..100) < loss_percent,
+            )
         };
         sleep(Duration::from_millis(ms)).await;
         match lost {
@@ -55,12 +58,12 @@ impl Model {
     fn state(&self, budget: &str) -> (Usd, Usd) {
         self.with(|world| {
             let now = world.now();
-            world.books.state(budget, now)
+            world.state.state(budget, now)
         })
     }
 }
 
-impl Ledger for Model {
+impl Ledger for RemoteLedger {
     fn reserve<'a>(
         &'a self,
         id: u64,
@@ -68,45 +71,51 @@ impl Ledger for Model {
         amount: Usd,
     ) -> BoxFuture<'a, Result<Result<(), BudgetExceeded>>> {
         Box::pin(async move {
-            self.travel().await?;
+            self.transmit().await?;
             let reserved = self.with(|world| {
                 let now = world.now();
-                if world.books.check(id, budgets, amount, now)? {
+                if world.state.check(id, budgets, amount, now)? {
                     world
-                        .books
+                        .state
                         .open(id, OpenReservation::new(budgets, amount, now));
                 }
                 Ok(())
             });
-            self.travel().await?;
+            self.transmit().await?;
             Ok(reserved)
         })
     }
 
     fn settle(&self, id: u64, amount: Usd) -> Settlement {
-        let model = self.clone();
+        let ledger = self.clone();
         Settlement::Pending(Box::pin(async move {
-            model.travel().await?;
-            let spent = model.with(|world| {
+            ledger.transmit().await?;
+            let spent = ledger.with(|world| {
                 let now = world.now();
-                world.books.settle(id, amount, now)
+                world.state.settle(id, amount, now)
             });
-            model.travel().await?;
+            ledger.transmit().await?;
             Ok(spent.unwrap_or_default())
         }))
     }
 
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        Box::pin(async move { Ok(Model::state(self, budget)) })
+        Box::pin(async move { Ok(RemoteLedger::state(self, budget)) })
     }
 }
 
-/// What a call came to, for the reckoning: at least and at most.
-type Cost = (Usd, Usd);
+/// The minimum and the maximum that a call can have cost.
+type CostRange = (Usd, Usd);
 
-async fn call(model: Model, outbox: Outbox, id: u64, budget: Budget, fail_open: bool) -> Cost {
+async fn call(
+    ledger: RemoteLedger,
+    outbox: Outbox,
+    id: u64,
+    budget: Budget,
+    fail_open: bool,
+) -> CostRange {
     let budgets = [budget];
-    let (start, amount, crashes, gives_up, lasts) = model.random(|random| {
+    let (start, amount, crashes, gives_up, duration) = ledger.random(|random| {
         let amount = Usd::from_pico(random.u64(0..200));
         let (crashes, gives_up) = (random.u8(0..10) == 0, random.u8(0..10) == 0);
         (
@@ -120,13 +129,13 @@ async fn call(model: Model, outbox: Outbox, id: u64, budget: Budget, fail_open: 
     sleep(Duration::from_millis(start)).await;
     let reserve = outbox.reserve(id, &budgets, amount);
     let reserved = match gives_up {
-        // The caller goes away while the ledger is asked.
+        // The caller cancels while the ledger reserves.
         true => tokio::time::timeout(Duration::from_millis(20), reserve)
             .await
             .ok(),
         false => Some(reserve.await),
     };
-    let owes = match reserved {
+    let unreserved = match reserved {
         Some(Ok(Ok(()))) => false,
         Some(Ok(Err(_))) => return (Usd::ZERO, Usd::ZERO),
         Some(Err(_)) if fail_open => {
@@ -135,18 +144,18 @@ async fn call(model: Model, outbox: Outbox, id: u64, budget: Budget, fail_open: 
         }
         _ => {
             outbox.release(id);
-            // If that is lost too, its lease ends as spent.
+            // If the release is lost too, the reservation expires and counts as spent.
             return (Usd::ZERO, amount);
         }
     };
-    sleep(Duration::from_millis(lasts)).await;
-    if crashes && !owes {
-        // Nobody is left to settle, nor to flush.
+    sleep(Duration::from_millis(duration)).await;
+    if crashes && !unreserved {
+        // A process that has crashed neither settles nor flushes.
         outbox.shared().close();
         return (amount, amount);
     }
-    let cost = Usd::from_pico(model.random(|random| random.u64(0..=amount.pico())));
-    outbox.settle(id, cost, owes.then_some(&budgets), |_| ());
+    let cost = Usd::from_pico(ledger.random(|random| random.u64(0..=amount.pico())));
+    outbox.settle(id, cost, unreserved.then_some(&budgets), |_| ());
     (cost, cost)
 }
 
@@ -155,44 +164,44 @@ async fn history(seed: u64) {
     let limit = Usd::from_pico(random.u64(100..3000));
     let budget = Budget::monthly("shared", limit).unwrap();
     let fail_open = seed.is_multiple_of(4);
-    // Most begin in the middle of a month, some in its last seconds.
-    let before_its_end = if seed.is_multiple_of(5) {
+    // Most histories begin in the middle of a month, some in its last seconds.
+    let seconds_left = if seed.is_multiple_of(5) {
         random.u64(0..5)
     } else {
         1_000_000
     };
     let end_of_month = SystemTime::UNIX_EPOCH + Duration::from_secs(1_735_689_600);
-    let begin = end_of_month - Duration::from_secs(before_its_end);
-    let lossy = random.u32(0..40);
+    let begin = end_of_month - Duration::from_secs(seconds_left);
+    let loss_percent = random.u32(0..40);
     let calls = random.u64(1..40);
-    let model = Model(Arc::new(Mutex::new(World {
-        books: LedgerState::default(),
+    let ledger = RemoteLedger(Arc::new(Mutex::new(World {
+        state: LedgerState::default(),
         random,
-        lossy,
+        loss_percent,
         begin: (begin, Instant::now()),
     })));
-    // Two processes.
-    let outboxes = [(); 2].map(|()| Outbox::new(model.clone()));
+    // Two outboxes stand for two processes.
+    let outboxes = [(); 2].map(|()| Outbox::new(ledger.clone()));
     let calls: Vec<_> = (0..calls)
         .map(|id| {
             let outbox = outboxes[id as usize % 2].clone();
-            tokio::spawn(call(model.clone(), outbox, id, budget.clone(), fail_open))
+            tokio::spawn(call(ledger.clone(), outbox, id, budget.clone(), fail_open))
         })
         .collect();
     let mut costs = (Usd::ZERO, Usd::ZERO);
     for call in calls {
         let (least, most) = call.await.unwrap();
         costs = (costs.0 + least, costs.1 + most);
-        let (spent, reserved) = model.state("shared");
+        let (spent, reserved) = ledger.state("shared");
         assert!(
             fail_open || spent + reserved <= limit,
             "seed {seed}: {spent} + {reserved}"
         );
     }
-    // The network mends, so that everything that is left can be told; then all leases end.
-    model.with(|world| world.lossy = 0);
+    // Without loss, everything can be delivered. After that, the remaining reservations expire.
+    ledger.with(|world| world.loss_percent = 0);
     for outbox in &outboxes {
-        // Who waits may lose patience, and nothing is lost by it.
+        // A flush that is cancelled loses nothing.
         let _ = tokio::time::timeout(Duration::from_millis(10), outbox.flush()).await;
         outbox.flush().await.unwrap();
         assert_eq!(outbox.unsettled(), Usd::ZERO, "seed {seed}");
@@ -203,12 +212,12 @@ async fn history(seed: u64) {
         );
     }
     sleep(Duration::from_secs(3601)).await;
-    let (now, open) = model.with(|world| (world.now(), world.books.all_open().count()));
+    let (now, open) = ledger.with(|world| (world.now(), world.state.all_open().count()));
     assert_eq!(open, 0, "seed {seed}");
-    let (spent, reserved) = model.state("shared");
+    let (spent, reserved) = ledger.state("shared");
     assert_eq!(reserved, Usd::ZERO, "seed {seed}");
-    // One that spans the turn of a month belongs to the first, whose sums are gone by then.
-    if Month::of(now) == Month::of(begin) {
+    // A call that spans the turn of a month belongs to the first month, whose sums have been removed by then.
+    if Month::at(now) == Month::at(begin) {
         let (least, most) = costs;
         assert!(
             least <= spent && spent <= most,
@@ -218,7 +227,7 @@ async fn history(seed: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ledger_far_away_is_told_everything_once_whatever_is_lost_on_the_way() {
+async fn every_cost_reaches_a_remote_ledger_once_whatever_messages_are_lost() {
     for seed in 0..1000 {
         history(seed).await;
     }
