@@ -285,7 +285,7 @@ mod tests {
             #[cfg(feature = "redis")]
             (
                 "redis://:secret@:x",
-                Some("LLM_LEDGER: the ledger's address is no Redis URL"),
+                Some("LLM_LEDGER: the ledger's URL is not a Redis URL"),
             ),
             #[cfg(not(feature = "redis"))]
             (
@@ -303,7 +303,7 @@ mod tests {
             #[cfg(feature = "redis")]
             (
                 "redis://127.0.0.1?protocol=secret",
-                Some("LLM_LEDGER: the ledger's address is no Redis URL"),
+                Some("LLM_LEDGER: the ledger's URL is not a Redis URL"),
             ),
             ("/no/such/folder/spend.log", Some("/no/such/folder")),
         ] {

@@ -262,7 +262,7 @@ async fn a_file_recovers_from_torn_lines_and_rejects_damage() {
         let says = match at {
             // The format's name and version.
             0..16 => "is not a ledger of Warmline",
-            16 => "in version 0 of its format",
+            16 => "in version 0 of the format",
             17 => "damaged at byte 0",
             _ if at < header => "damaged at byte 0",
             _ => &format!("damaged at byte {header}"),

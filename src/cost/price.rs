@@ -2,18 +2,25 @@ use std::cmp::Ordering;
 
 use crate::{Usage, Usd};
 
-/// One model a line, sorted: `list/model`, then in pico-dollars a token the price of input and of output; then, where
-/// they differ, those of `r`eading and `w`riting a cache, of writing it for an `h`our, of `t`hought; the most tokens in (`x`)
-/// and out (`y`); the `b`atch prices of input and output; and for each threshold of long context `>` its tokens and the
-/// prices of input, output, cache reads and cache writes above it (0 where the list has none).
+/// The price table: one model per line, sorted by name. All prices are in pico-dollars per token.
+///
+/// A line is `list/model`, the price of input, the price of output, and then optional fields, each a letter followed by
+/// numbers. A price that is left out equals that of input or output; without `h`, it equals `w`.
+///
+/// - `r`, `w`, `h`: the prices of cache reads, of cache writes, and of cache writes for an hour.
+/// - `t`: the price of reasoning.
+/// - `x`, `y`: the maximum number of input tokens and of output tokens.
+/// - `b`: the prices of input and output in a batch.
+/// - `>`: a long-context tier: its threshold in input tokens, and the prices of input, output, cache reads and cache writes
+///   above it (0 if the list has none).
 const TABLE: &str = match crate::runtime::COMPACT {
     false => include_str!("prices.txt"),
     true => include_str!("prices-edge.txt"),
 };
 
-/// What a model costs, per token.
+/// The prices of a model, per token.
 ///
-/// The table that comes with the crate is from a public list; its first lines, which `warmline prices` prints, say which and of when.
+/// The built-in table is generated from a public list. [`Price::source`] returns its name, version and date.
 ///
 /// ```
 /// use warmline::{Price, Usage};
@@ -25,29 +32,31 @@ const TABLE: &str = match crate::runtime::COMPACT {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Price {
-    /// Input that no cache had a part in.
+    /// The price of an input token that is neither read from a cache nor written to one.
     pub input: Usd,
-    /// Output.
+    /// The price of an output token.
     pub output: Usd,
-    /// Input from a cache.
+    /// The price of an input token that is read from a cache.
     pub cache_read: Usd,
-    /// Input put into a cache, for five minutes or for as long as the provider likes.
+    /// The price of an input token that is written to a cache, for five minutes or the provider's default time.
     pub cache_write: Usd,
-    /// Input put into a cache for an hour.
+    /// The price of an input token that is written to a cache for an hour.
     pub cache_write_1h: Usd,
-    /// Thought, where it is priced apart from output.
+    /// The price of a reasoning token. It equals that of output unless the provider lists it separately.
     pub reasoning: Usd,
-    /// Input and output in a batch, where the list has them. Nothing here makes batches; this is for those who do.
+    /// The prices of an input token and of an output token in a batch, if known. Warmline itself does not send batches.
     pub batch: Option<(Usd, Usd)>,
-    /// The prices of calls whose input is longer than a threshold, from the lowest.
+    /// The prices of calls with long input, by ascending threshold.
     pub tiers: [Option<PriceTier>; 3],
-    /// The most tokens that it takes, where that is known.
+    /// The maximum number of input tokens, if known.
     pub max_input_tokens: Option<u64>,
-    /// The most tokens that it writes, where that is known.
+    /// The maximum number of output tokens, if known.
     pub max_output_tokens: Option<u64>,
 }
 
-/// What a call costs per token whose input is longer than a threshold.
+/// The prices of calls whose input is longer than a threshold, per token.
+///
+/// They apply to all tokens of such a call.
 ///
 /// ```
 /// let price = warmline::Price::lookup("gemini", "gemini-2.5-pro").unwrap();
@@ -56,21 +65,22 @@ pub struct Price {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PriceTier {
-    /// All input tokens of a call that this is for: more than this many.
+    /// The threshold: the tier applies if a call has more input tokens than this, including cached ones.
     pub above: u64,
-    /// As for [`Price::input`].
+    /// Like [`Price::input`].
     pub input: Usd,
-    /// As for [`Price::output`].
+    /// Like [`Price::output`].
     pub output: Usd,
-    /// As for [`Price::cache_read`].
+    /// Like [`Price::cache_read`]. If it is zero, the price rises in proportion to that of input.
     pub cache_read: Usd,
-    /// As for [`Price::cache_write`].
+    /// Like [`Price::cache_write`]. If it is zero, the price rises in proportion to that of input.
     pub cache_write: Usd,
 }
 
 impl Price {
-    /// A price of so much per million tokens, the unit of price lists; caches and thought cost what input and output do
-    /// until their fields are set.
+    /// Returns a price from the prices per million tokens, the unit of price lists.
+    ///
+    /// Cached input costs the same as input, and reasoning the same as output, until their fields are set.
     ///
     /// ```
     /// # use warmline::{Price, Usd};
@@ -97,8 +107,11 @@ impl Price {
         }
     }
 
-    /// The price of a model in a list: `openai`, `anthropic`, `gemini`, `groq`, `deepseek`, `xai`, and natively `mistral`, `together_ai`,
-    /// `fireworks_ai`, `perplexity` and `cerebras` too. Dated names, `-latest` and vendors' prefixes resolve. Nothing is allocated.
+    /// Returns the price of a model in one of the built-in lists, or `None` if it has none.
+    ///
+    /// The lists are `openai`, `anthropic`, `gemini`, `groq`, `deepseek` and `xai`; natively also `mistral`, `together_ai`,
+    /// `fireworks_ai`, `perplexity` and `cerebras`. A name may have a date, the suffix `-latest`, or a vendor's prefix such as
+    /// `openai/`. The lookup does not allocate.
     ///
     /// ```
     /// # use warmline::Price;
@@ -114,20 +127,20 @@ impl Price {
                 found => found,
             };
             if let Some(found) = found {
-                return Self::read(found);
+                return Self::parse(found);
             }
             // `openai/gpt-4.1`, as gateways write it.
             model = model.split_once('/')?.1;
         }
     }
 
-    /// The most_expensive rates that a list has, for a model that is not in it; none where there is no such list. `cargo xtask prices`
+    /// Returns the highest prices of a list, for a model that is not in it, or `None` if there is no such list. `cargo xtask prices`
     /// writes them under the name `*`.
     pub(crate) fn most_expensive(list: &str) -> Option<Self> {
-        Self::read(line(list, "*")?)
+        Self::parse(line(list, "*")?)
     }
 
-    /// What calls use costs.
+    /// Returns the cost of a call with the given usage.
     ///
     /// ```
     /// # use warmline::{Price, Usage};
@@ -138,16 +151,16 @@ impl Price {
     pub fn cost(&self, usage: &Usage) -> Usd {
         let rates = self.rates(usage.total_input_tokens());
         let hour = usage.cache_write_1h_tokens.min(usage.cache_write_tokens);
-        let thought = usage.reasoning_tokens.min(usage.output_tokens);
+        let reasoning = usage.reasoning_tokens.min(usage.output_tokens);
         rates.input * usage.uncached_input_tokens()
             + rates.cache_read * usage.cache_read_tokens
             + rates.cache_write * (usage.cache_write_tokens - hour)
             + rates.cache_write_1h * hour
-            + rates.output * (usage.output_tokens - thought)
-            + rates.reasoning * thought
+            + rates.output * (usage.output_tokens - reasoning)
+            + rates.reasoning * reasoning
     }
 
-    /// The most that a call with so many tokens can cost.
+    /// Returns the maximum cost of a call with at most this many input and output tokens.
     pub(crate) fn max_cost(&self, input: u64, output: u64, may_write_cache: bool) -> Usd {
         let tiers = self.tiers.iter().flatten().map(|tier| tier.above + 1);
         let sizes = tiers.filter(|size| *size <= input).chain([0, input]);
@@ -162,34 +175,34 @@ impl Price {
         costs.max().unwrap_or_default()
     }
 
-    /// The prices of a call with so many tokens in.
+    /// Returns the prices that apply to a call with this many input tokens.
     fn rates(&self, input: u64) -> Self {
         let mut tiers = self.tiers.iter().flatten();
         let Some(tier) = tiers.rfind(|tier| input > tier.above) else {
             return *self;
         };
-        // What the list leaves out goes up as the input does.
-        let up = |base: Usd| {
-            let times = base * tier.input.pico();
-            Usd::from_pico(times.pico().div_ceil(self.input.pico().max(1))).max(base)
+        // A price that the list leaves out rises in proportion to that of input.
+        let scaled = |base: Usd| {
+            let product = base * tier.input.pico();
+            Usd::from_pico(product.pico().div_ceil(self.input.pico().max(1))).max(base)
         };
-        let or_up = |listed: Usd, base: Usd| match listed {
-            Usd::ZERO => up(base),
+        let listed_or_scaled = |listed: Usd, base: Usd| match listed {
+            Usd::ZERO => scaled(base),
             listed => listed,
         };
         Self {
             input: tier.input,
             output: tier.output,
             reasoning: tier.output.max(self.reasoning),
-            cache_read: or_up(tier.cache_read, self.cache_read),
-            cache_write: or_up(tier.cache_write, self.cache_write),
-            cache_write_1h: up(self.cache_write_1h),
+            cache_read: listed_or_scaled(tier.cache_read, self.cache_read),
+            cache_write: listed_or_scaled(tier.cache_write, self.cache_write),
+            cache_write_1h: scaled(self.cache_write_1h),
             ..*self
         }
     }
 
-    /// From a line of the table, without its name.
-    fn read(line: &str) -> Option<Self> {
+    /// Parses a line of the table. Its name is ignored.
+    fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split(' ');
         fields.next()?;
         let mut usd = || Some(Usd::from_pico(fields.next()?.parse().ok()?));
@@ -216,8 +229,8 @@ impl Price {
                         cache_read: usd()?,
                         cache_write: usd()?,
                     };
-                    let free = price.tiers.iter_mut().find(|tier| tier.is_none());
-                    *free? = Some(tier);
+                    let unused = price.tiers.iter_mut().find(|tier| tier.is_none());
+                    *unused? = Some(tier);
                 }
                 _ => return None,
             }
@@ -229,7 +242,7 @@ impl Price {
         Some(price)
     }
 
-    /// Every model of the table: its list, its name and its price.
+    /// Returns an iterator over the built-in table: the list, the name and the price of each model.
     ///
     /// ```
     /// assert!(warmline::Price::all().any(|(list, model, _)| (list, model) == ("openai", "gpt-4.1")));
@@ -237,11 +250,11 @@ impl Price {
     pub fn all() -> impl Iterator<Item = (&'static str, &'static str, Self)> {
         TABLE.lines().filter_map(|line| {
             let (list, model) = line.split(' ').next()?.split_once('/')?;
-            (model != "*").then_some((list, model, Self::read(line)?))
+            (model != "*").then_some((list, model, Self::parse(line)?))
         })
     }
 
-    /// Where the table comes from: the list, its version and licence, and the day on which it was taken.
+    /// Returns the source of the built-in table: the name, version and licence of the list, and the date of retrieval.
     ///
     /// ```
     /// assert!(warmline::Price::source().contains("MIT"));
@@ -252,7 +265,7 @@ impl Price {
     }
 }
 
-/// A model's line, by bisection.
+/// Returns the line of a model, by binary search.
 fn line(list: &str, model: &str) -> Option<&'static str> {
     let (mut low, mut high) = (0, TABLE.len());
     while low < high {
@@ -261,8 +274,8 @@ fn line(list: &str, model: &str) -> Option<&'static str> {
         let length = TABLE.get(start..)?.find('\n')?;
         let line = TABLE.get(start..start + length)?;
         let name = line.split(' ').next()?.bytes();
-        let wanted = list.bytes().chain([b'/']).chain(model.bytes());
-        match name.cmp(wanted) {
+        let key = list.bytes().chain([b'/']).chain(model.bytes());
+        match name.cmp(key) {
             Ordering::Equal => return Some(line),
             Ordering::Less => low = start + length + 1,
             Ordering::Greater => high = start,
@@ -271,20 +284,23 @@ fn line(list: &str, model: &str) -> Option<&'static str> {
     None
 }
 
-/// A name without its date: `claude-sonnet-4-5-20250929`, `gpt-4.1-2025-04-14`, `…@20250929`, `…-latest`.
+/// Returns a name without its date or `-latest`: `claude-sonnet-4-5-20250929`, `gpt-4.1-2025-04-14`, `…@20250929`.
 fn undated(model: &str) -> &str {
     let model = model.strip_suffix("-latest").unwrap_or(model);
-    let tail = |shape: &str| {
-        let at = model.len().checked_sub(shape.len())?;
-        let (name, tail) = model.split_at_checked(at)?;
-        let fits = tail.bytes().zip(shape.bytes()).all(|(b, s)| match s {
+    let without_suffix = |pattern: &str| {
+        let at = model.len().checked_sub(pattern.len())?;
+        let (name, suffix) = model.split_at_checked(at)?;
+        let matches = suffix.bytes().zip(pattern.bytes()).all(|(b, p)| match p {
             b'9' => b.is_ascii_digit(),
-            s => b == s,
+            p => b == p,
         });
-        fits.then_some(name)
+        matches.then_some(name)
     };
-    let shapes = ["-9999-99-99", "-99999999", "@99999999"];
-    shapes.into_iter().find_map(tail).unwrap_or(model)
+    let patterns = ["-9999-99-99", "-99999999", "@99999999"];
+    patterns
+        .into_iter()
+        .find_map(without_suffix)
+        .unwrap_or(model)
 }
 
 #[cfg(test)]
@@ -292,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_of_both_tables_is_read_and_found_by_its_name() {
+    fn every_line_of_both_tables_is_parsed_and_found_by_its_name() {
         let named = |line: &&str| !line.starts_with('#') && !line.contains("/* ");
         let count = TABLE.lines().filter(named).count();
         assert_eq!(Price::all().count(), count);
@@ -306,12 +322,12 @@ mod tests {
         {
             let name = line.split(' ').next().unwrap();
             let (list, model) = name.split_once('/').unwrap();
-            let whole = Price::lookup(list, model).unwrap();
+            let full = Price::lookup(list, model).unwrap();
             assert_eq!(
-                Price::read(line),
+                Price::parse(line),
                 Some(Price {
                     batch: None,
-                    ..whole
+                    ..full
                 }),
                 "{line}"
             );
@@ -343,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dearest_is_as_dear_as_any() {
+    fn no_listed_price_exceeds_the_most_expensive_one() {
         let most_expensive = Price::most_expensive("openai").unwrap();
         for (_, model, price) in Price::all().filter(|(list, ..)| *list == "openai") {
             assert!(
@@ -355,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn no_use_within_the_bounds_costs_more_than_the_worst() {
+    fn no_usage_within_the_bounds_exceeds_the_maximum_cost() {
         let mut random = fastrand::Rng::with_seed(5);
         for (list, model, price) in Price::all() {
             for _ in 0..50 {

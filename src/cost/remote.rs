@@ -1,38 +1,38 @@
-//! What the ledgers on other machines have in common: the words in which they are asked and answer.
+//! The protocol of remote ledgers: operations with arguments and results as strings.
 
 use super::{Budget, BudgetExceeded, Ledger, Settlement, Usd};
 use crate::json::quote;
 use crate::runtime::{BoxFuture, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, Result, runtime};
 
-/// How the words get there and back.
+/// The transport of a remote ledger. A type that implements it is a [`Ledger`].
 pub(crate) trait LedgerTransport: MaybeSend + MaybeSync {
-    /// Asks for one of `reserve`, `settle` and `state`. Amounts are whole pico-dollars.
+    /// Calls an operation: `reserve`, `settle` or `state`. Amounts are whole pico-dollars.
     fn call(
         &self,
-        what: &'static str,
+        operation: &'static str,
         args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>>;
 }
 
-/// No number in a remote ledger is larger: Redis adds in 64 bits with a sign.
-const MOST: u64 = i64::MAX as u64;
+/// The maximum amount in a remote ledger, in pico-dollars: Redis adds signed 64-bit integers.
+const MAX_PICO: u64 = i64::MAX as u64;
 
 fn pico(amount: Usd) -> String {
-    amount.pico().min(MOST).to_string()
+    amount.pico().min(MAX_PICO).to_string()
 }
 
-fn usd(word: Option<&String>) -> Result<Usd> {
-    let word = word.map_or("", String::as_str);
-    let pico = word.parse().map(Usd::from_pico);
-    pico.map_err(|_| foreign(word))
+fn usd(value: Option<&String>) -> Result<Usd> {
+    let value = value.map_or("", String::as_str);
+    let pico = value.parse().map(Usd::from_pico);
+    pico.map_err(|_| malformed("an amount in pico-dollars", value))
 }
 
-fn foreign(word: &str) -> Error {
-    let word = quote(word);
+fn malformed(expected: &str, value: &str) -> Error {
+    let value = quote(value);
     Error::new(
         ErrorKind::Decode,
-        ["the ledger answers ", &word, ", which is no amount"].concat(),
+        ["the ledger returned ", &value, " instead of ", expected].concat(),
     )
 }
 
@@ -56,7 +56,9 @@ impl<R: LedgerTransport> Ledger for R {
             };
             let budget = budgets.iter().find(|budget| budget.name == *name);
             Ok(Err(BudgetExceeded {
-                budget: budget.ok_or_else(|| foreign(name))?.clone(),
+                budget: budget
+                    .ok_or_else(|| malformed("the name of a budget", name))?
+                    .clone(),
                 spent: usd(answer.get(1))?,
                 reserved: usd(answer.get(2))?,
             }))

@@ -1,12 +1,13 @@
--- The books of a ledger, as its three scripts share them. Each runs as a whole, so that nothing comes between a look and a change.
+-- The ledger state. This file precedes each of the three operations in its script. A script runs atomically.
 --
--- KEYS[1] is a hash of sums (`spent:2026-11:team-a`, `reserved:2026-11:team-a`) and of leases (`lease:<id>`: the month, the
--- amount and the budgets), KEYS[2] a sorted set of the leases by their end in seconds. Amounts are whole pico-dollars as text:
--- Lua's numbers are floats, so that all sums are left to HINCRBY, which adds integers of 64 bits.
+-- KEYS[1] is a hash of the amounts by month and budget (`spent:2026-11:team-a`, `reserved:2026-11:team-a`) and of the open
+-- reservations (`lease:<id>`: the month, the amount and the budgets). KEYS[2] is a sorted set of the ids of the open
+-- reservations by expiry, in seconds since 1970. Amounts are whole pico-dollars as text. Lua's numbers are floats, so HINCRBY,
+-- which adds 64-bit integers, does all arithmetic on them.
 local books, ends = KEYS[1], KEYS[2]
 local now = tonumber(redis.call('TIME')[1])
 
--- The calendar month (UTC), by Howard Hinnant's days-to-civil algorithm.
+-- Returns the calendar month (UTC), by Howard Hinnant's `civil_from_days`.
 local function month_of(seconds)
   local days = math.floor(seconds / 86400) + 719468
   local era, day = math.floor(days / 146097), days % 146097
@@ -32,7 +33,8 @@ local function subtract(field, amount)
   return add(field, '-' .. amount)
 end
 
--- Puts an amount in place of what was put aside, or all of that. Gives the sums of this month's budgets.
+-- Settles a reservation at an amount, or at the whole reserved amount if there is none. Returns what is then spent this month
+-- of each of its budgets.
 local function settle(id, amount)
   local lease = redis.call('HGET', books, 'lease:' .. id)
   if not lease then return {} end
@@ -48,10 +50,10 @@ local function settle(id, amount)
   return spent
 end
 
--- What holders that must be gone have put aside counts as spent.
+-- Expired reservations count as spent in full.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, 1000)) do settle(id) end
 
--- A year of sums is kept.
+-- The amounts of the last twelve months are kept.
 if redis.call('HGET', books, 'month') ~= month then
   redis.call('HSET', books, 'month', month)
   local oldest = string.format('%04d%s', tonumber(string.sub(month, 1, 4)) - 1, string.sub(month, 5))

@@ -12,7 +12,7 @@ crate::runtime::native_only! {
     #[cfg(feature = "redis")]
     pub use self::native::RedisLedger;
 
-    /// Gives a tracker the ledger in the Redis at a URL.
+    /// Sets the ledger of a tracker to the one in the Redis at a URL.
     #[cfg(feature = "redis")]
     pub(crate) fn connect(tracker: CostTracker, url: &str) -> Result<CostTracker> {
         Ok(tracker.ledger(RedisLedger::open(url)?))
@@ -33,6 +33,6 @@ crate::runtime::wasm_only! {
 #[allow(dead_code, reason = "not used with the feature `redis`")]
 fn unavailable() -> Error {
     Error::config(
-        "a ledger in Redis needs the crate's feature `redis` and a native target: without them, keep it in a file or in a Redis over REST",
+        "a ledger in Redis requires the crate's feature `redis` and a native target: use a file, or a Redis over REST",
     )
 }

@@ -11,14 +11,16 @@ use crate::cost::remote::LedgerTransport;
 use crate::runtime::BoxFuture;
 use crate::{Error, ErrorKind, Result};
 
-/// How long a connection and an answer are waited for.
-const AT_MOST: Duration = Duration::from_secs(5);
+/// The timeout of connecting, and of each response.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A ledger in Redis 5 or later (or what speaks like it), which all servers that name it share, and by REST
-/// ([`RestLedger`](crate::RestLedger), `warmline/redis`) edge functions too. With the feature `redis`.
+/// A ledger in Redis 5 or later, or in a compatible server. Requires the feature `redis`.
 ///
-/// Each operation is one script that runs there as a whole by the server's clock, so that no two holders and no two clocks can
-/// disagree. It is sent over a connection that all calls share, one for reservations and one for settlements.
+/// All processes that use the same database and the same [`name`](Self::name) share the ledger. Edge functions share it through
+/// [`RestLedger`](crate::RestLedger), or through `warmline/redis` of the npm package.
+///
+/// Each operation is one atomic script that uses the clock of the server, so the clocks of the clients do not matter. All calls
+/// share two connections, one for reservations and one for settlements. Connecting, and each response, time out after 5 s.
 ///
 /// ```no_run
 /// use warmline::{Budget, CostTracker, RedisLedger};
@@ -37,33 +39,34 @@ struct Server {
     reserve: Script,
     settle: Script,
     state: Script,
-    /// Used by calls, in whatever runtime they run.
+    /// The connection of calls, which is driven by their runtime.
     foreground: Mutex<Option<MultiplexedConnection>>,
-    /// Used in the background, so that settlements do not need that runtime.
+    /// The connection of settlements, which is driven in the background: the calls' runtime may have ended.
     background: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl RedisLedger {
-    /// The ledger in the Redis at `redis://[user:password@]host[:port][/database]`, or `rediss://` by TLS. It is connected to when it
-    /// is first asked.
+    /// Returns the ledger in the Redis at a URL: `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
+    ///
+    /// The ledger connects when it is first used.
     ///
     /// # Errors
-    /// `Config` where that is no such address.
+    /// `Config` if the URL is invalid.
     ///
     /// ```
     /// assert!(warmline::RedisLedger::open("localhost").is_err());
     /// ```
     pub fn open(url: &str) -> Result<Self> {
-        // The address can hold a password, and the client's error can quote a part of it.
-        let unreadable = |_| {
+        // The client's error is left out, because it can quote a part of the password.
+        let invalid = |_| {
             Error::config(
-                "the ledger's address is no Redis URL, which looks like redis://[user:password@]host[:port][/database]",
+                "the ledger's URL is not a Redis URL: use redis://[user:password@]host[:port][/database]",
             )
         };
-        // Calls share a connection: without TCP_NODELAY, a command waits until the server has acknowledged the one before it.
+        // Without TCP_NODELAY, a command on the shared connection waits until the server has acknowledged the one before.
         let tcp = TcpSettings::default().set_nodelay(true);
-        let info = url.into_connection_info().map_err(unreadable)?;
-        let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(unreadable)?;
+        let info = url.into_connection_info().map_err(invalid)?;
+        let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(invalid)?;
         Ok(Self {
             server: Arc::new(Server {
                 client,
@@ -77,10 +80,10 @@ impl RedisLedger {
         })
     }
 
-    /// Keeps the books under another name than `warmline`, apart from those of others in the same database.
+    /// Sets the name of the ledger. The default is `warmline`. Ledgers of different names in the same database are independent.
     ///
     /// # Errors
-    /// `Config` where the name is empty or has other characters than ASCII letters, digits and `-_.:@`.
+    /// `Config` if the name is empty or contains characters other than ASCII letters, digits and `-_.:@`.
     ///
     /// ```
     /// let ledger = warmline::RedisLedger::open("redis://127.0.0.1")?.name("staging")?;
@@ -93,25 +96,30 @@ impl RedisLedger {
 }
 
 impl Server {
-    async fn call(&self, what: &str, keys: [String; 2], args: Vec<String>) -> Result<Vec<String>> {
-        let (line, script) = match what {
+    async fn call(
+        &self,
+        operation: &str,
+        keys: [String; 2],
+        args: Vec<String>,
+    ) -> Result<Vec<String>> {
+        let (slot, script) = match operation {
             "reserve" => (&self.foreground, &self.reserve),
             "settle" => (&self.background, &self.settle),
             _ => (&self.foreground, &self.state),
         };
-        let mut ready = script.prepare_invoke();
-        ready.key(&keys[..]).arg(args);
+        let mut invocation = script.prepare_invoke();
+        invocation.key(&keys[..]).arg(args);
         loop {
-            let (mut connection, fresh) = self.connection(line).await?;
-            match ready.invoke_async(&mut connection).await {
+            let (mut connection, is_new) = self.connection(slot).await?;
+            match invocation.invoke_async(&mut connection).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
                     let broken = error.is_unrecoverable_error() || error.is_io_error();
                     if broken {
-                        line.lock().await.take();
+                        slot.lock().await.take();
                     }
-                    // One that was kept may have been closed since; each script can be run twice.
-                    if !broken || fresh {
+                    // The server may have closed an idle connection. Running a script twice has the effect of once.
+                    if !broken || is_new {
                         return Err(self.unreachable(&error));
                     }
                 }
@@ -119,24 +127,24 @@ impl Server {
         }
     }
 
-    /// A connection, and whether it was made just now.
+    /// Returns the connection in a slot, and whether it is new.
     async fn connection(
         &self,
-        line: &Mutex<Option<MultiplexedConnection>>,
+        slot: &Mutex<Option<MultiplexedConnection>>,
     ) -> Result<(MultiplexedConnection, bool)> {
-        let mut kept = line.lock().await;
-        if let Some(connection) = &*kept {
+        let mut slot = slot.lock().await;
+        if let Some(connection) = &*slot {
             return Ok((connection.clone(), false));
         }
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(AT_MOST))
-            .set_response_timeout(Some(AT_MOST));
-        let made = self
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT));
+        let connection = self
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await;
-        let made = made.map_err(|e| self.unreachable(&e))?;
-        Ok((kept.insert(made).clone(), true))
+        let connection = connection.map_err(|e| self.unreachable(&e))?;
+        Ok((slot.insert(connection).clone(), true))
     }
 
     fn unreachable(&self, error: &RedisError) -> Error {
@@ -151,11 +159,11 @@ impl Server {
 impl LedgerTransport for RedisLedger {
     fn call(
         &self,
-        what: &'static str,
+        operation: &'static str,
         args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>> {
         let (server, keys) = (self.server.clone(), self.keys.clone());
-        Box::pin(async move { server.call(what, keys, args).await })
+        Box::pin(async move { server.call(operation, keys, args).await })
     }
 }
 

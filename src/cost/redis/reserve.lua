@@ -1,5 +1,5 @@
--- ARGV: the lease's number, the amount, then each budget's name and limit. Gives nothing, or the first budget that has not
--- enough left, with what is spent of it and reserved.
+-- Reserves an amount in every budget, or in none of them. ARGV: the id, the amount, then the name and limit of each budget.
+-- Returns nothing, or the first budget that the amount does not fit into, with the amounts spent and reserved.
 local id, amount = ARGV[1], ARGV[2]
 if redis.call('HEXISTS', books, 'lease:' .. id) == 1 then return {} end
 local names = {}
@@ -9,7 +9,7 @@ for i = 3, #ARGV, 2 do
   redis.call('HSET', books, 'left', limit)
   subtract('left', spent)
   subtract('left', reserved)
-  -- A float of it, but its sign is right.
+  -- Conversion to a float can round the value but keeps its sign.
   local left = subtract('left', amount)
   redis.call('HDEL', books, 'left')
   if left < 0 then return {name, spent, reserved} end

@@ -11,15 +11,16 @@ use crate::runtime::{self, BoxFuture};
 use crate::transport::{Options, Proxy, Timeouts, Transport};
 use crate::{Error, ErrorKind, Limits, Result, Timing};
 
-/// How long each wait for it may take.
-const AT_MOST: Duration = Duration::from_secs(5);
+/// The timeout of each phase of a request.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An answer is not longer.
+/// The maximum size of a response body, in bytes.
 const MAX_BODY: usize = 64 << 10;
 
-/// A ledger in a Redis that is reached over HTTP: the REST protocol that Upstash documents
-/// (<https://upstash.com/docs/redis/features/restapi>), for where there is nothing but `fetch`. It is the same ledger as
-/// `RedisLedger`'s in the same database.
+/// A ledger in Redis that is reached over HTTP, for runtimes that have only `fetch`.
+///
+/// It uses the REST API that Upstash documents (<https://upstash.com/docs/redis/features/restapi>). In the same database it is the
+/// same ledger as a `RedisLedger` of the same name. Each phase of a request times out after 5 s.
 ///
 /// ```
 /// use warmline::{CostTracker, RestLedger};
@@ -30,18 +31,18 @@ const MAX_BODY: usize = 64 << 10;
 /// ```
 pub struct RestLedger {
     endpoint: Endpoint,
-    /// Used by calls, in whatever runtime they run.
+    /// The connections of calls, which are driven by their runtime.
     foreground: Transport,
-    /// Used in the background, so that settlements do not need that runtime.
+    /// The connections of settlements, which are driven in the background: the calls' runtime may have ended.
     background: Transport,
     keys: [String; 2],
 }
 
 impl RestLedger {
-    /// The ledger behind an address, with the token that it wants.
+    /// Returns the ledger at the URL of a REST API, with its access token.
     ///
     /// # Errors
-    /// `Config` where the address is none, or no HTTP header can carry the token.
+    /// `Config` if the URL is invalid or the token contains characters that are not allowed in an HTTP header.
     ///
     /// ```
     /// assert!(warmline::RestLedger::new("upstash", "token").is_err());
@@ -50,20 +51,21 @@ impl RestLedger {
         Self::through(Proxy::Environment, url, token)
     }
 
-    /// The same, through this proxy.
+    /// Like [`new`](Self::new), but connects through the given proxy.
     pub(crate) fn through(proxy: Proxy, url: &str, token: &str) -> Result<Self> {
         let endpoint = Endpoint::parse("ledger's URL", url, "https://example.upstash.io")?;
         if token.bytes().any(|b| !b.is_ascii_graphic()) {
-            let message = "the ledger's token holds characters that no HTTP header can carry";
+            let message =
+                "the ledger's token contains characters that are not allowed in an HTTP header";
             return Err(Error::config(message));
         }
         let options = Options {
             limits: Limits::default(),
             alerts: Alerts::default(),
             timeouts: Timeouts {
-                pool: AT_MOST,
-                connect: AT_MOST,
-                response_headers: AT_MOST,
+                pool: TIMEOUT,
+                connect: TIMEOUT,
+                response_headers: TIMEOUT,
             },
             http2: false,
             http2_ping: None,
@@ -82,10 +84,10 @@ impl RestLedger {
         })
     }
 
-    /// Keeps the books under another name than `warmline`, apart from those of others in the same database.
+    /// Sets the name of the ledger. The default is `warmline`. Ledgers of different names in the same database are independent.
     ///
     /// # Errors
-    /// `Config` where the name is empty or has other characters than ASCII letters, digits and `-_.:@`.
+    /// `Config` if the name is empty or contains characters other than ASCII letters, digits and `-_.:@`.
     ///
     /// ```
     /// let ledger = warmline::RestLedger::new("https://example.upstash.io", "token")?.name("staging")?;
@@ -97,81 +99,85 @@ impl RestLedger {
     }
 }
 
-/// Sends a command and gives its answer, or why there is none.
+/// Sends a command and returns its result, or the reason why there is none.
 async fn send(transport: &Transport, command: String) -> std::result::Result<Vec<String>, String> {
-    let why = |e: Error| e.message().to_owned();
+    let message = |e: Error| e.message().to_owned();
     let body = Bytes::from(command);
-    let answer = transport
+    let response = transport
         .send(&body, &[], &mut Timing::default(), &|| ())
         .await;
-    let mut answer = answer.map_err(why)?;
+    let mut response = response.map_err(message)?;
     let mut text = Vec::new();
-    let whole = async {
-        while let Some(chunk) = answer.body.chunk().await {
-            text.extend_from_slice(&chunk.map_err(why)?);
+    let read_body = async {
+        while let Some(chunk) = response.body.chunk().await {
+            text.extend_from_slice(&chunk.map_err(message)?);
             if text.len() > MAX_BODY {
-                return Err("its answer is longer than any ledger's".to_owned());
+                return Err(format!("the response is longer than {MAX_BODY} bytes"));
             }
         }
         Ok(())
     };
-    let whole = runtime::timeout(AT_MOST, whole).await;
-    whole.unwrap_or_else(|| Err(format!("its answer took longer than {AT_MOST:?}")))?;
-    answer.body.finish();
+    let complete = runtime::timeout(TIMEOUT, read_body).await;
+    complete.unwrap_or_else(|| Err(format!("the response body took longer than {TIMEOUT:?}")))?;
+    response.body.finish();
     let text = String::from_utf8_lossy(&text);
-    read(&text).unwrap_or_else(|Stopped| {
+    parse(&text).unwrap_or_else(|Stopped| {
         let start: String = text.chars().take(200).collect();
-        Err(format!("it answers {} {}", answer.status, quote(&start)))
+        Err(format!(
+            "unexpected response {} {}",
+            response.status,
+            quote(&start)
+        ))
     })
 }
 
-/// `{"result": […]}`, or `{"error": "…"}`.
-fn read(text: &str) -> std::result::Result<std::result::Result<Vec<String>, String>, Stopped> {
+/// Parses a response: `{"result": […]}` or `{"error": "…"}`.
+fn parse(text: &str) -> std::result::Result<std::result::Result<Vec<String>, String>, Stopped> {
     let mut json = Reader::new(text);
-    let mut answer = None;
+    let mut outcome = None;
     json.object()?;
     while let Some(key) = json.key()? {
         match &*key {
-            "error" => answer = Some(Err(json.value_text()?.into_owned())),
+            "error" => outcome = Some(Err(json.value_text()?.into_owned())),
             "result" => {
-                let mut args = Vec::new();
+                let mut values = Vec::new();
                 json.list()?;
                 while json.item()? {
-                    args.push(json.value_text()?.into_owned());
+                    values.push(json.value_text()?.into_owned());
                 }
-                answer = Some(Ok(args));
+                outcome = Some(Ok(values));
             }
             _ => json.pass()?,
         }
     }
     json.end()?;
-    answer.ok_or(Stopped)
+    outcome.ok_or(Stopped)
 }
 
 impl LedgerTransport for RestLedger {
     fn call(
         &self,
-        what: &'static str,
+        operation: &'static str,
         args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>> {
-        let transport = match what {
+        let transport = match operation {
             "settle" => self.background.clone(),
             _ => self.foreground.clone(),
         };
         let origin = self.endpoint.origin().to_owned();
         let mut command = vec![
             "EVAL".into(),
-            script(what).to_owned(),
+            script(operation).to_owned(),
             self.keys.len().to_string(),
         ];
         command.extend(self.keys.iter().cloned());
         command.extend(args);
         let mut json = Writer::default();
-        json.list(&command, |json, word| json.text(word));
+        json.list(&command, |json, argument| json.text(argument));
         Box::pin(async move {
-            let answer = send(&transport, json.into_text()).await;
-            answer.map_err(|why| {
-                let message = ["the ledger at ", &origin, " cannot be used: ", &why].concat();
+            let result = send(&transport, json.into_text()).await;
+            result.map_err(|reason| {
+                let message = ["the ledger at ", &origin, " cannot be used: ", &reason].concat();
                 Error::new(ErrorKind::Connect, message)
             })
         })

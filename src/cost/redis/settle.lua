@@ -1,2 +1,2 @@
--- ARGV: the lease's number and what the call came to. Gives what is then spent of each of its budgets this month.
+-- Settles a reservation. ARGV: the id and the amount spent. Returns what is then spent this month of each of its budgets.
 return settle(ARGV[1], ARGV[2])

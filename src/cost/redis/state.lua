@@ -1,2 +1,2 @@
--- ARGV: a budget's name. Gives what is spent of it this month and what is reserved.
+-- Returns the amounts spent and reserved of a budget this month. ARGV: the name of the budget.
 return {sum('spent', month, ARGV[1]), sum('reserved', month, ARGV[1])}
