@@ -10,18 +10,19 @@ use crate::runtime::{self, Instant};
 use crate::transport::Body;
 use crate::{Error, Reply, Result, StreamEvent, TimeoutKind};
 
-/// A response whose body is being decoded.
+/// A streamed response whose body is being decoded.
 pub(super) struct ActiveStream {
     context: CallContext,
     decoder: StreamDecoder,
     body: Option<Body>,
-    /// Events that were seen before the stream was handed out.
+    /// The events up to the first content, which were read before the stream was returned.
     buffered: VecDeque<StreamEvent>,
-    /// What ends the stream once the events before it are given out.
-    failed: Option<Error>,
-    /// Since when the caller has been waiting for content: its own pauses do not count.
+    /// The error that ends the stream after the events before it.
+    error: Option<Error>,
+    /// The start of the current wait for content, or `None` between waits: pauses of the caller do not count.
     waiting_since: Option<Instant>,
-    ending: bool,
+    /// The reply is complete, and the timer is that of the end of the body.
+    awaiting_end: bool,
     timer: Pin<Box<runtime::Sleep>>,
 }
 
@@ -33,14 +34,14 @@ impl ActiveStream {
             decoder,
             body: Some(body),
             buffered: VecDeque::new(),
-            failed: None,
+            error: None,
             waiting_since: None,
-            ending: false,
+            awaiting_end: false,
             timer,
         }
     }
 
-    /// The bytes that have come since they were last asked for, where they are kept.
+    /// Returns the raw bytes received since the last call, if they are kept.
     pub(super) fn take_raw(&mut self) -> Vec<u8> {
         self.decoder.take_raw()
     }
@@ -53,13 +54,13 @@ impl ActiveStream {
         self.context.attempts
     }
 
-    /// Reads up to the first content, so that a failure before it can still be retried.
+    /// Reads up to the first content, because a failure before it can still be retried.
     pub(super) async fn read_until_first_content(&mut self) -> Result<()> {
         loop {
             let event = poll_fn(|cx| self.poll_raw(cx)).await?;
-            let content = event.is_content();
+            let is_content = event.is_content();
             self.buffered.push_back(event);
-            if content {
+            if is_content {
                 return Ok(());
             }
         }
@@ -97,14 +98,14 @@ impl ActiveStream {
                     reply: Box::new(reply),
                 }));
             }
-            if let Some(error) = self.failed.take() {
+            if let Some(error) = self.error.take() {
                 self.body = None;
                 return Poll::Ready(Err(error.with_request_id(self.decoder.request_id())));
             }
             let Some(body) = &mut self.body else {
                 return Poll::Ready(Err(Error::stream("the stream had already ended")));
             };
-            let fed = match body.poll_chunk(cx) {
+            let decoded = match body.poll_chunk(cx) {
                 Poll::Ready(Some(chunk)) => chunk.and_then(|chunk| self.decoder.feed(&chunk)),
                 Poll::Ready(None) => self.decoder.finish(),
                 Poll::Pending => {
@@ -112,16 +113,15 @@ impl ActiveStream {
                     Err(Error::timeout(which, after))
                 }
             };
-            // The events before a failure are still good, and come first.
-            self.failed = fed.err();
+            // The events before a failure are valid and come first.
+            self.error = decoded.err();
         }
     }
 
-    /// The reply is whole; the end of its body comes with it, or close behind. It is waited for, so that
-    /// the connection is free when the caller makes the next call, but not for long: some servers never
-    /// end it.
+    /// Waits a short time for the end of the body after the reply is complete, so that the connection is idle before the caller
+    /// makes the next call. Some servers never end the body.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        const AT_MOST: Duration = Duration::from_millis(100);
+        const END_TIMEOUT: Duration = Duration::from_millis(100);
         let Some(body) = &mut self.body else {
             return Poll::Ready(());
         };
@@ -130,11 +130,11 @@ impl ActiveStream {
                 self.body = None;
                 return Poll::Ready(());
             };
-            // Nothing is read from it, but it belongs to what is kept.
+            // The decoder only keeps these bytes.
             let _ = self.decoder.feed(&rest);
         }
-        if !std::mem::replace(&mut self.ending, true) {
-            self.timer.as_mut().reset(Instant::now() + AT_MOST);
+        if !std::mem::replace(&mut self.awaiting_end, true) {
+            self.timer.as_mut().reset(Instant::now() + END_TIMEOUT);
         }
         ready!(self.timer.as_mut().poll(cx));
         if let Some(body) = self.body.take() {
@@ -143,8 +143,8 @@ impl ActiveStream {
         Poll::Ready(())
     }
 
-    /// Ready once the caller has waited too long. The timer is set anew only when it fires, rather
-    /// than at every piece of content.
+    /// Polls the timeout and the deadline. The timer is reset only when it fires, because resetting it at every event would be
+    /// slow.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<(TimeoutKind, Duration)> {
         let now = Instant::now();
         let timeout = self.context.client.timeout;
@@ -162,10 +162,10 @@ impl ActiveStream {
         if due.0 <= now {
             return Poll::Ready((due.1, due.2));
         }
-        // Fires early where content has come since it was set, and is then set anew.
         if self.timer.deadline() > due.0 {
             self.timer.as_mut().reset(due.0);
         }
+        // The timer fires early if content has arrived since it was set.
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.timer.deadline() >= due.0 {
                 return Poll::Ready((due.1, due.2));

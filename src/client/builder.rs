@@ -12,7 +12,7 @@ use crate::{
     AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy, headers,
 };
 
-/// Sets a [`Client`] up.
+/// A builder for a [`Client`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,10 +46,10 @@ pub struct ClientBuilder {
     pub(crate) alerts: Alerts,
 }
 
-/// Longer waits are cut to this, which no clock runs past.
-const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+/// The maximum of all timeouts. Longer ones are cut to it, so that adding one to the current time cannot overflow.
+const MAX_DURATION: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// Which HTTP is spoken (native; in WebAssembly the runtime decides).
+/// The version of HTTP. On WebAssembly the runtime decides.
 ///
 /// ```
 /// assert_eq!(warmline::HttpVersion::default(), warmline::HttpVersion::Http1);
@@ -57,12 +57,11 @@ const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpVersion {
-    /// HTTP/1.1, as in httpx: a connection per call, so that each stream has its own flow control and
-    /// none is buffered up by a lost packet of another's.
+    /// HTTP/1.1, which uses one connection per call in flight: a lost packet delays only one stream, and each stream has its
+    /// own flow control.
     #[default]
     Http1,
-    /// HTTP/2 where the server has it (by ALPN; in clear text by prior knowledge): up to 100 calls
-    /// share a connection.
+    /// HTTP/2 if the server supports it (by ALPN; without TLS, by prior knowledge). Up to 100 calls share a connection.
     Http2,
 }
 
@@ -88,7 +87,7 @@ impl ClientBuilder {
         }
     }
 
-    /// Whose dialect the client will speak.
+    /// Returns the provider.
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -98,7 +97,7 @@ impl ClientBuilder {
         self.provider
     }
 
-    /// The model of requests that name none. [`Provider::default_model`] where unset.
+    /// Sets the model for requests that name none. The default is [`Provider::default_model`].
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -110,7 +109,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The key. Needed, except with a [`base_url`](Self::base_url) of a server that wants none.
+    /// Sets the API key. It is required unless [`base_url`](Self::base_url) names a server other than the provider's own.
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -123,8 +122,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Another server that speaks the same dialect; as for the official SDKs, an OpenAI base URL ends
-    /// in `/v1` and an Anthropic one does not (it may).
+    /// Sets the base URL, for a server that is compatible with the provider's API. The default is that of the provider.
+    ///
+    /// As in the official SDKs, an OpenAI base URL ends in `/v1`. For an Anthropic one that is optional.
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -137,7 +137,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Follows its costs with this, and holds it to its budgets. A tracker of its own, without a budget, where unset.
+    /// Sets the tracker that counts the costs and enforces the budgets. The default is a new one without a budget.
     ///
     /// ```
     /// # use warmline::{Budget, Client, CostTracker, Provider};
@@ -151,7 +151,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How many connections there may be.
+    /// Sets the limits of the connection pool. See [`Limits`] for the defaults.
     ///
     /// ```
     /// # use warmline::{Client, Limits, Provider};
@@ -164,8 +164,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Is called when something about the pool should be changed, which is a `tracing` event besides: on a thread of the crate's own, so
-    /// that no call waits for it. Where the runtime owns the connections (WebAssembly), nothing is seen of them, and it never is.
+    /// Sets a callback for alerts of the connection pool. Each alert is also a `tracing` event.
+    ///
+    /// The callback runs on a background thread, so it delays no call. On WebAssembly the runtime owns the connections, and there
+    /// are no alerts.
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -180,7 +182,7 @@ impl ClientBuilder {
         self
     }
 
-    /// When the pool gives an alert.
+    /// Sets the thresholds for alerts of the connection pool. See [`AlertThresholds`] for the defaults.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -194,8 +196,10 @@ impl ClientBuilder {
         self
     }
 
-    /// The bound of each wait on its own: connecting, the head of the response, the next content of a
-    /// stream. 30 s, as httpx counts it; a long reply that keeps coming never runs out of it.
+    /// Sets the timeout of each phase of an attempt. The default is 30 s.
+    ///
+    /// It applies separately to connecting, to the response headers, and to each wait for the next content of a stream or the
+    /// next bytes of a body. A long reply that keeps arriving does not time out.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -208,7 +212,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The bound of the wait for a place in the pool; that of [`timeout`](Self::timeout) where unset.
+    /// Sets the timeout for acquiring a connection from the pool. The default is that of [`timeout`](Self::timeout).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -221,7 +225,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The bound of a whole call, its retries included. None where unset.
+    /// Sets the maximum duration of a whole call, including its retries. There is none by default.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -234,7 +238,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How failed calls are tried again.
+    /// Sets the retry policy. See [`RetryPolicy`] for the defaults.
     ///
     /// ```
     /// # use warmline::{Client, Provider, RetryPolicy};
@@ -246,7 +250,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Which HTTP is spoken: HTTP/1.1 where unset.
+    /// Sets the version of HTTP. The default is HTTP/1.1.
     ///
     /// ```
     /// # use warmline::{Client, HttpVersion, Provider};
@@ -258,8 +262,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends an HTTP/2 ping this often, while idle too, and closes the connection where 20 s pass
-    /// without an answer. Off where unset.
+    /// Sets the interval of HTTP/2 pings. No pings are sent by default.
+    ///
+    /// Idle connections are pinged too. A connection is closed if a ping is not answered within 20 s.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -274,13 +279,15 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects through this proxy, whatever `NO_PROXY` says. Its scheme is `http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`, and `http`
-    /// where it has none (`"127.0.0.1:3128"`).
+    /// Sets the proxy, regardless of `NO_PROXY`.
     ///
-    /// Where unset, the proxy is the one that the environment names: `HTTPS_PROXY` or `HTTP_PROXY` by the scheme of the base URL, else `ALL_PROXY`,
-    /// each in upper or lower case, except for the hosts in `NO_PROXY`. An empty variable counts as one that is not set. Where none is set, it is the system's (macOS, Windows).
+    /// The scheme of its URL is `http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`. Without one (`"127.0.0.1:3128"`) it is `http`.
     ///
-    /// A proxy that cannot be used is an error of [`ClientBuilder::build`]: no connection goes past it.
+    /// The default is the proxy in the environment: `HTTPS_PROXY` or `HTTP_PROXY`, depending on the scheme of the base URL, or else
+    /// `ALL_PROXY`, in upper or lower case, except for the hosts in `NO_PROXY`. An empty variable is ignored. If none is set, the
+    /// default is the proxy in the settings of the system (macOS, Windows).
+    ///
+    /// [`ClientBuilder::build`] fails if the proxy cannot be used. No connection bypasses it.
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -292,7 +299,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Goes through no proxy, whatever the environment says.
+    /// Uses no proxy, regardless of the environment.
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -304,7 +311,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Trusts the certificates in this PEM too, besides the platform's.
+    /// Adds trusted root certificates in PEM format to those of the platform.
     ///
     /// ```no_run
     /// # use warmline::{Client, Provider};
@@ -318,7 +325,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Adds a header to every request, in place of one of the same name.
+    /// Adds a header to every request. It replaces any other header of the same name.
+    ///
+    /// [`ClientBuilder::build`] fails if the name or the value is invalid.
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -330,10 +339,12 @@ impl ClientBuilder {
         self
     }
 
-    /// The client. Nothing is connected yet; see [`Client::warm_up`].
+    /// Builds the client.
+    ///
+    /// This opens no connection. See [`Client::warm_up`] for that.
     ///
     /// # Errors
-    /// `Config`, naming the value and what would be accepted.
+    /// `Config` if a setting is invalid. The message names the value and what would be accepted.
     ///
     /// ```
     /// # use warmline::{Client, Limits, Provider};
@@ -343,18 +354,19 @@ impl ClientBuilder {
     /// ```
     pub fn build(mut self) -> Result<Client> {
         let provider = self.provider;
-        for wait in [&mut self.timeout, &mut self.limits.keepalive_expiry] {
-            *wait = LONGEST.min(*wait);
+        for duration in [&mut self.timeout, &mut self.limits.keepalive_expiry] {
+            *duration = MAX_DURATION.min(*duration);
         }
-        for wait in [&mut self.pool_timeout, &mut self.deadline] {
-            *wait = wait.map(|wait| LONGEST.min(wait));
+        for duration in [&mut self.pool_timeout, &mut self.deadline] {
+            *duration = duration.map(|duration| MAX_DURATION.min(duration));
         }
-        let waits = [Some(self.timeout), self.pool_timeout, self.deadline];
-        for (name, wait) in ["timeout", "pool_timeout", "deadline"]
-            .into_iter()
-            .zip(waits)
-        {
-            if wait.is_some_and(|wait| wait.is_zero()) {
+        let durations = [
+            ("timeout", Some(self.timeout)),
+            ("pool_timeout", self.pool_timeout),
+            ("deadline", self.deadline),
+        ];
+        for (name, duration) in durations {
+            if duration.is_some_and(|duration| duration.is_zero()) {
                 return Err(Error::config(format!("{name} is 0: it must be longer")));
             }
         }
@@ -367,13 +379,13 @@ impl ClientBuilder {
         let key = self.key.unwrap_or_default();
         if key.trim().is_empty() && endpoint.is_first_party {
             return Err(Error::config(format!(
-                "no API key for {provider}: set {} or give the builder one",
+                "no API key for {provider}: set {} or pass a key to the client",
                 provider.key_variable()
             )));
         }
         let key = key.trim();
         if !headers::is_sendable(key) {
-            let message = "the API key holds characters that no HTTP header can carry";
+            let message = "the API key contains characters that are not allowed in an HTTP header";
             return Err(Error::config(message));
         }
         let mut headers = provider.headers(key);
@@ -430,7 +442,7 @@ impl ClientBuilder {
 }
 
 impl Client {
-    /// A client to be set up.
+    /// Returns a builder for a client.
     ///
     /// ```
     /// use warmline::{Client, Provider};
@@ -445,10 +457,10 @@ impl Client {
         ClientBuilder::new(provider)
     }
 
-    /// A client as the environment says; see [`ClientBuilder::from_env`].
+    /// Builds a client from environment variables. See [`ClientBuilder::from_env`] for their names.
     ///
     /// # Errors
-    /// `Config`, naming the variable, where one cannot be read or the key is missing.
+    /// `Config` if a variable is invalid or the API key is missing. The message names the variable.
     ///
     /// ```no_run
     /// let client = warmline::Client::from_env()?;
@@ -461,7 +473,7 @@ impl Client {
 
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither the key, nor headers or a proxy's URL, which can hold one.
+        // Headers and a proxy's URL are left out like the key, because they can contain secrets.
         f.debug_struct("ClientBuilder")
             .field("provider", &self.provider)
             .field("model", &self.model)

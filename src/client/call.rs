@@ -1,4 +1,4 @@
-//! One call: its attempts, from the encoded request to a reply or to the first content of one.
+//! A call and its attempts, from the encoded request to the reply or to the first content of a stream.
 
 use std::sync::Arc;
 
@@ -15,27 +15,27 @@ use crate::runtime::{self, Instant};
 use crate::transport::{Body, HttpResponse};
 use crate::{CostTracker, Error, Provider, Reply, Request, Result, TimeoutKind, headers, trace};
 
-/// As much of an error's body as is kept.
+/// The maximum number of bytes that are kept of an error response's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// The largest reply that is taken whole.
+/// The maximum size of the body of an unstreamed reply, in bytes.
 const MAX_BODY: usize = 64 << 20;
 
-/// A call that has not been answered yet.
+/// A call that has not been sent yet, or is being retried.
 pub(super) struct Call {
     context: CallContext,
     cost: CostTracker,
     estimate: Arc<CostEstimate>,
     body: Bytes,
-    /// Headers of this call alone, for a body that is the caller's own.
+    /// Additional headers, for a passthrough.
     headers: Vec<(String, String)>,
     stream: bool,
     keep_raw: bool,
 }
 
-/// What an attempt came to.
+/// The result of a successful attempt.
 pub(super) enum Outcome {
     Reply(Box<Reply>),
-    /// A stream that has content, or has ended without any.
+    /// A stream that has reached its first content, or its end.
     Stream(Box<ActiveStream>),
 }
 
@@ -53,7 +53,8 @@ impl Call {
         Ok(call)
     }
 
-    /// A call whose body is in the provider's dialect already, and whether its stream tells what was not asked for.
+    /// Creates a call from a body in the provider's dialect. Also returns whether the usage event must be stripped from its stream,
+    /// because the caller did not request it.
     pub(super) fn raw(
         client: &Client,
         mut body: Bytes,
@@ -78,7 +79,7 @@ impl Call {
         Ok((call, strip_usage))
     }
 
-    /// A call that sends a body. Of the request only what its span tells is looked at.
+    /// Creates a call that sends a body. The request only supplies attributes of the span.
     fn of(
         client: &Client,
         body: Bytes,
@@ -104,7 +105,7 @@ impl Call {
         })
     }
 
-    /// Tries until there is an answer, or no sense in trying.
+    /// Makes attempts until one succeeds or the error is not to be retried.
     pub(super) async fn run(self) -> Result<Outcome> {
         runtime::within(self.within_deadline()).await
     }
@@ -197,7 +198,7 @@ impl Call {
             if let Some(reservation) = &self.context.reservation {
                 reservation.refused();
             }
-            // A body that breaks off is still worth what came of it.
+            // The part of a body that breaks off can still explain the error.
             let (kept, _) = self.read(&mut body, MAX_ERROR_BODY).await;
             let now = runtime::wall_clock();
             return Err(decode_error(client.provider, status, &headers, &kept, now));
@@ -222,7 +223,7 @@ impl Call {
         Ok(Outcome::Reply(Box::new(reply)))
     }
 
-    /// The body as far as it comes, and why it came no further.
+    /// Reads the body to its end. If that fails, returns the bytes received so far and the error.
     async fn read(&self, body: &mut Body, at_most: usize) -> (Bytes, Option<Error>) {
         let timeout = self.context.client.timeout;
         let mut whole = Bytes::new();
@@ -255,10 +256,12 @@ impl Call {
 }
 
 impl Client {
-    /// Asks, and waits for the whole reply. Dropping the future cancels the call and frees its place.
+    /// Sends a request and waits for the whole reply.
+    ///
+    /// Dropping the future cancels the call and releases its connection.
     ///
     /// # Errors
-    /// Of every kind but `Cancelled`; see [`ErrorKind`](crate::ErrorKind).
+    /// Any [`ErrorKind`](crate::ErrorKind) except `Cancelled`.
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {

@@ -8,8 +8,8 @@ use crate::cost::Reservation;
 use crate::runtime::Instant;
 use crate::{Error, Reply, Timing, trace};
 
-/// What a call and the stream that it becomes both need: the client, the attempts so far, and what they cost in time and
-/// money. It is cheap to clone.
+/// The state that a call shares with its stream: the client, the number of attempts, the timing and the reservation. Cheap to
+/// clone.
 #[derive(Clone)]
 pub(super) struct CallContext {
     pub(super) client: Arc<Inner>,
@@ -39,7 +39,7 @@ impl CallContext {
         }
     }
 
-    /// Adds to a reply what only the call knows, and settles its reservation.
+    /// Sets the attempts, timing and cost of a complete reply, and settles the reservation.
     pub(super) fn complete(&mut self, reply: &mut Reply) {
         self.timing.total = self.start.elapsed();
         if self.timing.time_to_first_token == Duration::ZERO {
@@ -53,7 +53,7 @@ impl CallContext {
         trace::replied(&self.span, reply);
     }
 
-    /// Returns the error as the caller sees it.
+    /// Adds the provider and the attempts to an error, removes the API key from it, and records it in the span.
     pub(super) fn fail(&self, error: Error) -> Error {
         let error = error
             .with_provider(self.client.provider)

@@ -7,16 +7,16 @@ use crate::retry::RetryBudget;
 use crate::transport::Transport;
 use crate::{CostTracker, PoolStats, Provider, RateLimit, Result, RetryPolicy, runtime};
 
-/// Calls one provider's models over connections that stay warm.
+/// A client of one provider, with a pool of warm connections.
 ///
-/// It is cheap to clone, and clones share the pool: make one per provider and keep it.
+/// It is cheap to clone, and clones share the pool. Create one per provider and reuse it.
 ///
 /// # Runtime
-/// A client is built, cloned and dropped anywhere. Its calls run on [Tokio](https://docs.rs/tokio), except in WebAssembly, whose host has an
-/// event loop: polled outside a Tokio runtime, a call fails with an error of kind `Config` and sends nothing.
+/// A client can be built, cloned and dropped anywhere. Its calls must run in a [Tokio](https://docs.rs/tokio) runtime, except on
+/// WebAssembly. Outside of one, a call fails with an error of kind `Config` and sends nothing.
 ///
-/// The runtime must have its IO and time drivers, as one by `#[tokio::main]` or `Builder::enable_all` has. Tokio has no way to ask whether
-/// it has them, and panics where one is missing.
+/// The runtime must have its IO and time drivers enabled, as with `#[tokio::main]` or `Builder::enable_all`. Otherwise Tokio
+/// panics; Warmline cannot check this in advance.
 ///
 /// ```no_run
 /// # async fn demo() -> warmline::Result<()> {
@@ -33,7 +33,7 @@ pub struct Client {
     pub(super) cost: CostTracker,
 }
 
-/// What the clones of a client share.
+/// The state that the clones of a client share.
 pub(super) struct Inner {
     pub(super) provider: Provider,
     pub(super) model: String,
@@ -47,7 +47,7 @@ pub(super) struct Inner {
 }
 
 impl Client {
-    /// What the connections are doing now. It takes no lock.
+    /// Returns the current state of the connection pool, without taking a lock.
     ///
     /// ```no_run
     /// # fn demo(client: warmline::Client) {
@@ -58,8 +58,9 @@ impl Client {
         self.inner.transport.stats()
     }
 
-    /// What is left of the provider's own rate limits, as it said with its last response; nothing before the first, or where it does
-    /// not say. Nothing either where the runtime owns the connections (WebAssembly).
+    /// Returns the provider's rate limits as of its last response.
+    ///
+    /// The list is empty before the first response, if the provider does not report its limits, and on WebAssembly.
     ///
     /// ```no_run
     /// # fn demo(client: warmline::Client) {
@@ -70,7 +71,7 @@ impl Client {
         self.inner.transport.rate_limits()
     }
 
-    /// What its calls cost, and the budgets to which they are buffered.
+    /// Returns the tracker of the client's costs and budgets.
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -81,13 +82,15 @@ impl Client {
         &self.cost
     }
 
-    /// The same client, its pool and its retry budget, whose calls another tracker follows: for budgets by tag or by caller.
+    /// Returns a client that shares this one's pool and retry budget but has another cost tracker.
+    ///
+    /// This is useful for budgets per team, tag or caller.
     ///
     /// ```no_run
     /// # fn demo(client: warmline::Client) -> warmline::Result<()> {
     /// use warmline::Budget;
     ///
-    /// // Held to the client's budgets, and to the team's own besides, in the same ledger.
+    /// // The client's budgets and the team's own apply, in the same ledger.
     /// let team = client.cost_tracker().clone().budget(Budget::monthly("team-a", "20".parse()?)?);
     /// let client = client.with_cost_tracker(team);
     /// # Ok(()) }
@@ -100,11 +103,13 @@ impl Client {
         }
     }
 
-    /// Opens `n` connections before the first call needs them, at most as many as may be kept idle,
-    /// and says how many were opened.
+    /// Opens up to `n` connections before the first call needs them, and returns the number of connections opened.
+    ///
+    /// It opens no more than may be kept idle ([`Limits::max_keepalive_connections`](crate::Limits::max_keepalive_connections)), and
+    /// none on WebAssembly.
     ///
     /// # Errors
-    /// `Connect` or `Timeout` where one could not be opened.
+    /// `Connect` or `Timeout` if a connection could not be opened.
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -120,7 +125,7 @@ impl Client {
         runtime::within(warming).await
     }
 
-    /// Whose dialect it speaks.
+    /// Returns the provider.
     ///
     /// ```no_run
     /// # fn demo(client: warmline::Client) {
@@ -131,7 +136,7 @@ impl Client {
         self.inner.provider
     }
 
-    /// The model of requests that name none.
+    /// Returns the model for requests that name none.
     ///
     /// ```no_run
     /// # fn demo(client: warmline::Client) {

@@ -1,4 +1,4 @@
-//! A provider's own request and reply, passed on as they are: what a gateway needs.
+//! Passthrough: requests and replies in the provider's own dialect, for gateways.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,7 +13,9 @@ use crate::framing::sse;
 use crate::json::{Reader, Stopped};
 use crate::{Error, Reply, Result, StreamEvent};
 
-/// A reply in its provider's dialect, byte for byte as it comes. Dropped before its end, it is aborted.
+/// A reply in the provider's dialect, byte for byte as received.
+///
+/// Dropping it before its end cancels the call.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -28,7 +30,7 @@ pub struct PassthroughResponse {
     is_stream: bool,
     request_id: Option<String>,
     attempts: u32,
-    /// What is to be given before more is read.
+    /// Bytes to return before more are read.
     ready: VecDeque<Bytes>,
     live: Option<Box<ActiveStream>>,
     failed: Option<Error>,
@@ -37,20 +39,21 @@ pub struct PassthroughResponse {
 }
 
 impl Client {
-    /// Sends a request that is in the provider's own dialect already, with the pool, retries, timeouts, prices and budgets of every
-    /// other call, and gives the reply as the provider writes it. A body that asks for a stream (`"stream": true`) is
-    /// answered by one. `headers` go with it, such as `anthropic-beta`.
+    /// Sends a request in the provider's own dialect and returns the reply unchanged.
     ///
-    /// A stream of OpenAI's dialect is asked for its usage unless the body says itself whether it wants it
-    /// (`stream_options.include_usage`). The event that only tells this usage is then left out. All other events are
-    /// passed on as they came, and an event with usage and anything else in it is one of them.
+    /// The pool, retries, timeouts, prices and budgets apply as to any other call. The reply is a stream if the body requests one
+    /// (`"stream": true`). `headers` are sent in addition to those of the client, for example `anthropic-beta`.
+    ///
+    /// In OpenAI's dialect, usage is requested for a stream unless the body sets `stream_options.include_usage`. The event that
+    /// contains only this usage is then removed from the stream. All other events are passed on unchanged, including events that
+    /// contain usage and anything else.
     ///
     /// # Errors
-    /// Those of [`Client::chat`]. [`Error::status`] and [`Error::body`] hold what the provider has answered.
+    /// Those of [`Client::chat`]. [`Error::status`] and [`Error::body`] return the provider's response.
     ///
-    /// `Config` for a body that is not one JSON object, or that a server could read differently than this crate does where it
-    /// matters to cost: a top-level field, or the `type` or `source` of a content block, that is given twice; a limit that is
-    /// not a whole number (`60000.0` and `6e4` are); a model's name of more than 256 bytes.
+    /// `Config` if the body is not a JSON object, or if a server could read it differently than this crate in a way that affects
+    /// the cost: a top-level field, or the `type` or `source` of a content block, that occurs twice; a limit that is not an integer
+    /// (`60000.0` and `6e4` are integers); a model name longer than 256 bytes.
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -97,7 +100,7 @@ impl Client {
 }
 
 impl PassthroughResponse {
-    /// Whether server-sent events come, rather than one JSON object.
+    /// Returns whether the reply is a stream of server-sent events instead of one JSON object.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::PassthroughResponse) {
@@ -108,7 +111,7 @@ impl PassthroughResponse {
         self.is_stream
     }
 
-    /// The provider's id of the request.
+    /// Returns the provider's id of the request, if it sent one.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::PassthroughResponse) {
@@ -119,7 +122,7 @@ impl PassthroughResponse {
         self.request_id.as_deref()
     }
 
-    /// How many attempts it took.
+    /// Returns the number of attempts, including the last.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::PassthroughResponse) {
@@ -130,7 +133,7 @@ impl PassthroughResponse {
         self.attempts
     }
 
-    /// What the bytes said, once the last is given.
+    /// Returns the decoded reply, with usage and cost, or `None` before the end of a stream.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::PassthroughResponse) {
@@ -141,15 +144,29 @@ impl PassthroughResponse {
         self.reply.as_ref()
     }
 
-    /// The next bytes; none after the last. An error comes after all bytes that came before it.
+    /// Returns the next bytes, or `None` after the last. An error is returned after all bytes received before it.
     ///
     /// # Errors
-    /// As for an event of [`Client::stream`].
+    /// Those of [`EventStream::next`](crate::EventStream::next).
+    ///
+    /// ```no_run
+    /// # async fn demo(mut reply: warmline::PassthroughResponse) -> warmline::Result<()> {
+    /// while let Some(bytes) = reply.chunk().await {
+    ///     print!("{}", String::from_utf8_lossy(&bytes?));
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn chunk(&mut self) -> Option<Result<Bytes>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// [`PassthroughResponse::chunk`], for a body that is polled.
+    /// Polls for the next bytes, like [`chunk`](Self::chunk).
+    ///
+    /// ```no_run
+    /// # async fn demo(mut reply: warmline::PassthroughResponse) {
+    /// let first = std::future::poll_fn(|cx| reply.poll_chunk(cx)).await;
+    /// # }
+    /// ```
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
@@ -163,7 +180,7 @@ impl PassthroughResponse {
             };
             let event = live.poll_event(cx);
             let came = match &event {
-                // What came last is with the reply.
+                // The decoder has moved the last bytes into the reply.
                 Poll::Ready(Ok(StreamEvent::Done { reply })) => {
                     reply.raw_bytes().unwrap_or_default()
                 }
@@ -193,10 +210,10 @@ impl PassthroughResponse {
     }
 }
 
-/// Lets whole events through, so that what comes after a stream that breaks off can be told from it.
+/// Passes on complete events only, so that an event appended after a stream breaks off does not merge with a part of one.
 struct Events {
     splitter: sse::Splitter,
-    /// Without the event that tells only the usage, since the caller did not ask for it.
+    /// Removes the event that contains only usage, because the caller did not request it.
     strip_usage: bool,
 }
 
@@ -220,7 +237,7 @@ impl Events {
     }
 }
 
-/// Whether an event is the one of OpenAI's dialect that is sent because usage was asked for: it has no choices
+/// Returns whether an event is the one that OpenAI's API sends because usage was requested: its `choices` are empty
 /// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>).
 fn tells_only_usage(event: &[u8]) -> bool {
     let mut only = false;
@@ -248,10 +265,10 @@ fn is_usage(json: &mut Reader<'_>) -> std::result::Result<bool, Stopped> {
                 usage = json.peek() == Some(b'{');
                 json.pass()?;
             }
-            // What every chunk has, and accounts that stand beside the usage: Groq's and llama.cpp's.
+            // Fields of every chunk, and fields of Groq and llama.cpp that accompany the usage.
             "id" | "object" | "created" | "model" | "system_fingerprint" | "service_tier"
             | "provider" | "obfuscation" | "x_groq" | "timings" => json.pass()?,
-            // Such as xAI's citations or Azure's filter results, which the caller would miss.
+            // The caller needs any other field, such as xAI's citations or Azure's filter results.
             _ if !json.null()? => return Ok(false),
             _ => {}
         }
@@ -298,7 +315,7 @@ mod tests {
                         passed.extend(whole.into_iter().flatten());
                     }
                     let passed = String::from_utf8(passed).unwrap();
-                    // The LF of a CR LF that was cut in two ends no line of its own, and may go or stay.
+                    // The LF of a CR LF that was cut in two ends no line of its own, so it may be kept or removed.
                     let expected = if strip_usage { &kept } else { &came };
                     let same = passed == *expected
                         || (strip_usage && passed.replacen("\r\n\n", "\r\n", 1) == *expected);
@@ -343,7 +360,7 @@ mod tests {
                 format!(r#"{{{usage}, "choices": [{{"delta": {{}}}}]}}"#),
                 false,
             ),
-            // The names stand in what the model says.
+            // The field names are part of the generated text.
             (
                 r#"{"choices": [{"delta": {"content": "\"choices\":[] \"usage\":{"}}]}"#.to_owned(),
                 false,

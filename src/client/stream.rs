@@ -1,4 +1,4 @@
-//! A reply that is being streamed.
+//! Streamed replies.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,9 +14,9 @@ use super::handle::Client;
 use crate::runtime::BoxFuture;
 use crate::{Error, Part, Reply, Request, Result, StreamEvent};
 
-/// The [`StreamEvent`]s of a reply as they arrive: a [`Stream`], made by [`Client::stream`](crate::Client::stream).
+/// A [`Stream`] of the [`StreamEvent`]s of a reply, returned by [`Client::stream`](crate::Client::stream).
 ///
-/// It ends after [`StreamEvent::Done`] or after an error, and only so: one that just stops has been dropped.
+/// Its last item is either [`StreamEvent::Done`] or an error.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -30,7 +30,7 @@ enum Phase {
     Failed(Error),
     Starting(BoxFuture<'static, Result<Outcome>>),
     Active(Box<ActiveStream>),
-    /// What is left of a reply that came whole although a stream was asked for.
+    /// The remaining events of a reply that was not streamed although a stream was requested.
     Replay(VecDeque<StreamEvent>),
 }
 
@@ -42,7 +42,10 @@ impl EventStream {
         })
     }
 
-    /// The next event; none after the last.
+    /// Returns the next event, or `None` after the last.
+    ///
+    /// # Errors
+    /// Those of [`Client::chat`](crate::Client::chat).
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -56,10 +59,10 @@ impl EventStream {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// The whole reply, once it is there.
+    /// Waits for the end of the stream and returns the whole reply.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// The error of the stream, or `Stream` if the last event has been returned already.
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -83,26 +86,26 @@ impl Stream for EventStream {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<StreamEvent>>> {
-        let end = || Phase::Replay(VecDeque::new());
+        let ended = || Phase::Replay(VecDeque::new());
         loop {
             match &mut self.0 {
                 Phase::Starting(starting) => {
                     self.0 = match ready!(starting.as_mut().poll(cx)) {
-                        Ok(Outcome::Stream(live)) => Phase::Active(live),
-                        Ok(Outcome::Reply(reply)) => Phase::Replay(events_of(*reply)),
+                        Ok(Outcome::Stream(stream)) => Phase::Active(stream),
+                        Ok(Outcome::Reply(reply)) => Phase::Replay(replay_events(*reply)),
                         Err(error) => Phase::Failed(error),
                     }
                 }
-                Phase::Active(live) => {
-                    let event = ready!(live.poll_event(cx));
+                Phase::Active(stream) => {
+                    let event = ready!(stream.poll_event(cx));
                     if matches!(event, Err(_) | Ok(StreamEvent::Done { .. })) {
-                        self.0 = end();
+                        self.0 = ended();
                     }
                     return Poll::Ready(Some(event));
                 }
                 Phase::Replay(events) => return Poll::Ready(events.pop_front().map(Ok)),
                 Phase::Failed(_) => {
-                    if let Phase::Failed(error) = std::mem::replace(&mut self.0, end()) {
+                    if let Phase::Failed(error) = std::mem::replace(&mut self.0, ended()) {
                         return Poll::Ready(Some(Err(error)));
                     }
                 }
@@ -116,15 +119,15 @@ impl fmt::Debug for EventStream {
         let phase = match &self.0 {
             Phase::Failed(_) => "failed",
             Phase::Starting(_) => "starting",
-            Phase::Active(_) => "live",
+            Phase::Active(_) => "active",
             Phase::Replay(_) => "ending",
         };
         f.debug_tuple("EventStream").field(&phase).finish()
     }
 }
 
-/// The events of a reply that came whole.
-fn events_of(reply: Reply) -> VecDeque<StreamEvent> {
+/// Returns the events of a reply that was not streamed.
+fn replay_events(reply: Reply) -> VecDeque<StreamEvent> {
     let mut events = VecDeque::from([StreamEvent::Start {
         id: reply.id.clone(),
         model: reply.model.clone(),
@@ -159,10 +162,11 @@ fn events_of(reply: Reply) -> VecDeque<StreamEvent> {
 }
 
 impl Client {
-    /// Asks, and gives the reply out piece by piece. Nothing is sent until the stream is first polled;
-    /// dropping it cancels the call and frees its place.
+    /// Sends a request and returns a stream of the events of its reply.
     ///
-    /// Failures, those of the request's own included, come as an item of the stream and end it.
+    /// Nothing is sent until the stream is polled for the first time. Dropping it cancels the call and releases its connection.
+    ///
+    /// Every error, including an invalid request, is an item of the stream and ends it.
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
