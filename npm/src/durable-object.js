@@ -1,8 +1,8 @@
-// A ledger in a Durable Object. All Workers that use the same object share its budgets.
+// A ledger in a Durable Object. All Workers that use an object of the same name share its budgets.
 
 import { DurableObject } from "cloudflare:workers";
 
-/** How long a reservation lasts that is never settled, in seconds. */
+/** The time to live of a reservation, in seconds. */
 const LEASE = 3600;
 
 /** 64-bit integers are passed as text, because a JavaScript number would round them. */
@@ -12,7 +12,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS by_end ON leases (ends);
 `;
 
-/** A ledger in a Durable Object with SQLite storage. Export it from the Worker and add a binding for it. */
+/** A ledger in a Durable Object with SQLite storage. Export it from the Worker and bind it there. */
 export class BudgetLedger extends DurableObject {
   #sql;
 
@@ -27,8 +27,8 @@ export class BudgetLedger extends DurableObject {
     return this.ctx.storage.transactionSync(() => {
       const now = Math.floor(Date.now() / 1000);
       const month = new Date().toISOString().slice(0, 7);
-      // An expired reservation counts as spent.
-      // An id appears once for each of its budgets. DISTINCT would make SQLite read all leases instead of the index.
+      // Expired reservations count as spent in full. An id occurs once per budget, which does no harm: DISTINCT would make SQLite
+      // read all reservations instead of the index.
       for (const { id } of this.#rows("SELECT id FROM leases WHERE ends <= ?", now)) {
         this.#settle(id, undefined, month);
       }
@@ -40,7 +40,7 @@ export class BudgetLedger extends DurableObject {
     return this.#sql.exec(query, ...values).toArray();
   }
 
-  /** Settles a reservation. Without an amount, all that was reserved is spent. */
+  /** Settles a reservation at an amount, or at the whole reserved amount if there is none. */
   #settle(id, amount, month) {
     const leases = this.#rows("DELETE FROM leases WHERE id = ? RETURNING budget, month, CAST(amount AS TEXT) AS amount", id);
     const spent = leases.map((lease) => {

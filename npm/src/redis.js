@@ -1,11 +1,11 @@
-// A ledger in Redis over HTTP. It runs the same scripts as the ledgers of the Rust crate.
+// A ledger in Redis that is reached over HTTP. It runs the same scripts as the native ledgers.
 
 import { fail } from "./errors.js";
 import { scripts } from "./scripts.js";
 
 const NAME = /^[\w.:@-]+$/;
 
-/** A ledger in Redis over Upstash's REST API. */
+/** A ledger in Redis over REST, with the API of Upstash. */
 export class RedisLedger {
   #url;
   #init;
@@ -20,7 +20,7 @@ export class RedisLedger {
     this.#url = url;
     this.#init = { method: "POST", headers: { authorization: `Bearer ${token}`, "content-type": "application/json" } };
     this.#fetch = fetch;
-    // The part in braces is a hash tag, which places both keys in the same slot of a cluster.
+    // The hash tag (the part in braces) puts both keys into the same slot of a Redis Cluster.
     this.#keys = [`{${name}}:books`, `{${name}}:leases`];
     this.#timeoutMs = timeoutMs;
   }
