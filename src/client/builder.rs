@@ -281,7 +281,8 @@ impl ClientBuilder {
 
     /// Sets the proxy, regardless of `NO_PROXY`.
     ///
-    /// The scheme of its URL is `http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`. Without one (`"127.0.0.1:3128"`) it is `http`.
+    /// The scheme of its URL is `http`, `https`, `socks4`, `socks4a`, `socks5` or `socks5h`. Without a scheme
+    /// (`"127.0.0.1:3128"`) it is `http`.
     ///
     /// The default is the proxy in the environment: `HTTPS_PROXY` or `HTTP_PROXY`, depending on the scheme of the base URL, or else
     /// `ALL_PROXY`, in upper or lower case, except for the hosts in `NO_PROXY`. An empty variable is ignored. If none is set, the

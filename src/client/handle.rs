@@ -105,8 +105,8 @@ impl Client {
 
     /// Opens up to `n` connections before the first call needs them, and returns the number of connections opened.
     ///
-    /// It opens no more than may be kept idle ([`Limits::max_keepalive_connections`](crate::Limits::max_keepalive_connections)), and
-    /// none on WebAssembly.
+    /// It opens no more than may be kept idle, which is
+    /// [`Limits::max_keepalive_connections`](crate::Limits::max_keepalive_connections), and none on WebAssembly.
     ///
     /// # Errors
     /// `Connect` or `Timeout` if a connection could not be opened.

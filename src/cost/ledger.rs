@@ -69,8 +69,8 @@ pub struct BudgetExceeded {
 
 /// Storage for reservations and for the amounts spent.
 ///
-/// [`MemoryLedger`] serves one process, [`FileLedger`](crate::FileLedger) the processes of one machine. Implement this trait
-/// for any other storage.
+/// [`MemoryLedger`](crate::MemoryLedger) serves one process, [`FileLedger`](crate::FileLedger) the processes of one machine.
+/// Implement this trait for any other storage.
 ///
 /// A ledger guarantees that spent + reserved never exceeds a budget's limit, however many calls reserve at once. A reservation
 /// has a time to live. When it expires without having been settled, its whole amount counts as spent. The cost of a call

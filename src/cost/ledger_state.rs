@@ -1,4 +1,6 @@
-//! The state of a ledger: the amounts spent and reserved, by month and budget. Free of IO, and shared by the memory and file ledgers.
+//! The state of a ledger: the amounts spent and reserved, by month and budget.
+//!
+//! It does no IO. The memory and file ledgers share it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};

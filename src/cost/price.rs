@@ -134,8 +134,9 @@ impl Price {
         }
     }
 
-    /// Returns the highest prices of a list, for a model that is not in it, or `None` if there is no such list. `cargo xtask prices`
-    /// writes them under the name `*`.
+    /// Returns the highest prices of a list, for a model that is not in it, or `None` if there is no such list.
+    ///
+    /// `cargo xtask prices` writes them under the name `*`.
     pub(crate) fn most_expensive(list: &str) -> Option<Self> {
         Self::parse(line(list, "*")?)
     }
