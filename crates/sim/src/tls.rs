@@ -1,16 +1,19 @@
 //! A TLS certificate that is made at the start.
 
 use std::io::{Error, Result};
-use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// An acceptor for the names of loopback, and the certificate of the authority to trust, in PEM.
+#[cfg(feature = "tls")]
 pub(crate) fn acceptor() -> Result<(TlsAcceptor, String)> {
+    use std::sync::Arc;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
+    use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
     let names = ["localhost", "127.0.0.1", "::1"]
         .map(str::to_owned)
         .to_vec();
@@ -42,4 +45,10 @@ pub(crate) fn acceptor() -> Result<(TlsAcceptor, String)> {
         .map_err(Error::other)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok((TlsAcceptor::from(Arc::new(config)), pem))
+}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) fn acceptor() -> Result<(TlsAcceptor, String)> {
+    let message = "this build has no TLS: build it with the feature `tls`";
+    Err(Error::new(std::io::ErrorKind::Unsupported, message))
 }
