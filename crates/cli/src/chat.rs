@@ -12,27 +12,27 @@ use crate::report::{self, Failure};
 
 #[derive(Args, Default)]
 pub(crate) struct Options {
-    /// What to ask; `-`, or nothing, reads it from stdin.
+    /// The prompt. Without it, or if it is `-`, the prompt is read from stdin.
     prompt: Option<String>,
-    /// `anthropic` or `openai`. [env: LLM_PROVIDER]
+    /// The provider: `anthropic` or `openai`. [env: LLM_PROVIDER]
     #[arg(long)]
     provider: Option<String>,
     /// The model. [env: LLM_MODEL]
     #[arg(long)]
     model: Option<String>,
-    /// A server that speaks the provider's dialect. [env: ANTHROPIC_BASE_URL, OPENAI_BASE_URL]
+    /// The base URL of a server that speaks the provider's dialect. [env: ANTHROPIC_BASE_URL, OPENAI_BASE_URL]
     #[arg(long)]
     base_url: Option<String>,
-    /// The most that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
+    /// The maximum that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
     #[arg(long, allow_negative_numbers = true)]
     budget: Option<String>,
     /// The system prompt.
     #[arg(long)]
     system: Option<String>,
-    /// The most tokens to write.
+    /// The maximum number of tokens that the model writes.
     #[arg(long, allow_negative_numbers = true)]
     max_tokens: Option<u32>,
-    /// Wait for the whole reply instead of streaming it.
+    /// Print the reply once it is complete, instead of streaming it.
     #[arg(long)]
     no_stream: bool,
     /// Print one JSON object instead of the text.
@@ -41,8 +41,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// What a newcomer sees who just runs the program.
-    pub(crate) fn hello() -> Self {
+    /// The call that the program makes if it is started without arguments.
+    pub(crate) fn example() -> Self {
         Self {
             prompt: Some("Hello! What are you?".to_owned()),
             ..Self::default()
@@ -58,8 +58,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         base_url: options.base_url,
         budget: options.budget,
     };
-    // The simulated provider lives as long as the call.
-    let (client, _sim) = environment::client(overrides).await?;
+    // The simulator must outlive the call.
+    let (client, _simulator) = environment::client(overrides).await?;
     let mut request = Request::new().user(prompt);
     if let Some(system) = options.system {
         request = request.system(system);
@@ -91,7 +91,7 @@ fn prompt(given: Option<&str>) -> Result<String, Failure> {
         Some(text) if text != "-" => text.to_owned(),
         _ => {
             if stdin().is_terminal() {
-                eprintln!("Type what to ask, and end with Ctrl-D:");
+                eprintln!("Type a prompt, and end it with Ctrl-D:");
             }
             let mut bytes = Vec::new();
             stdin()
@@ -121,7 +121,7 @@ async fn unary(client: &Client, request: Request, print: bool) -> Result<Option<
     Ok(Some(reply))
 }
 
-/// None where the reader of stdout has gone away.
+/// Returns `None` if the reader of stdout has closed it.
 async fn stream(client: &Client, request: Request, print: bool) -> Result<Option<Reply>, Error> {
     let waiting = spinner();
     let mut stream = client.stream(request);
@@ -138,7 +138,7 @@ async fn stream(client: &Client, request: Request, print: bool) -> Result<Option
                 waiting.finish_and_clear();
                 ends_with_newline = text.ends_with('\n');
                 if print
-                    && gone(
+                    && is_closed(
                         stdout()
                             .write_all(text.as_bytes())
                             .and_then(|()| stdout().flush()),
@@ -149,7 +149,7 @@ async fn stream(client: &Client, request: Request, print: bool) -> Result<Option
             }
             StreamEvent::Done { reply } => {
                 waiting.finish_and_clear();
-                if print && !ends_with_newline && gone(writeln!(stdout())) {
+                if print && !ends_with_newline && is_closed(writeln!(stdout())) {
                     return Ok(None);
                 }
                 return Ok(Some(*reply));
@@ -160,11 +160,12 @@ async fn stream(client: &Client, request: Request, print: bool) -> Result<Option
     Ok(None)
 }
 
-fn gone(written: std::io::Result<()>) -> bool {
+/// Whether a write to stdout has failed because its reader has closed it.
+fn is_closed(written: std::io::Result<()>) -> bool {
     written.is_err_and(|error| error.kind() == Io::BrokenPipe)
 }
 
-/// Turns until the first token comes; hidden where stderr is no terminal.
+/// A spinner to show until the first token arrives. It is hidden if stderr is not a terminal.
 fn spinner() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());

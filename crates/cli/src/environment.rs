@@ -1,16 +1,15 @@
-//! The environment and `.env`, to a client of the provider that they name, or of the simulated one.
+//! Clients as the command line, the environment and `.env` configure them.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::time::Duration;
 
 use warmline::{Client, ClientBuilder, Provider};
-use warmline_sim::{Config, Sim};
 
 use crate::dotenv;
 use crate::report::Failure;
+use crate::simulator::Simulator;
 
-/// What the command line says about whom to call.
+/// What the command line sets; it takes precedence over the environment.
 #[derive(Default)]
 pub(crate) struct Overrides {
     pub(crate) provider: Option<String>,
@@ -19,129 +18,137 @@ pub(crate) struct Overrides {
     pub(crate) budget: Option<String>,
 }
 
-/// About as fast as a real model writes.
-const PACE: Duration = Duration::from_millis(15);
-
-/// A client of the provider that is named, or else of a simulated provider, which is returned with it.
-pub(crate) async fn client(overrides: Overrides) -> Result<(Client, Option<Sim>), Failure> {
+/// Returns a client of the configured provider. If none is configured, it calls a simulated provider, which is returned as well.
+///
+/// A build without the simulator fails instead.
+pub(crate) async fn client(overrides: Overrides) -> Result<(Client, Option<Simulator>), Failure> {
     let variables = Variables::read(overrides)?;
-    if variables.name_a_provider() {
-        return Ok((variables.builder(None)?.build()?, None));
+    if variables.configure_a_provider() || !cfg!(feature = "simulator") {
+        return Ok((variables.configured_builder()?.build()?, None));
     }
     let builder = variables.simulated().builder(None)?;
-    let sim = start().await?;
+    let simulator = Simulator::start().await?;
     eprintln!(
-        "neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set: talking to the simulated provider on {}",
-        sim.url()
+        "neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set: calling the simulated provider on {}",
+        simulator.url()
     );
-    Ok((simulated(builder, &sim).build()?, Some(sim)))
+    Ok((simulator.redirect(builder).build()?, Some(simulator)))
 }
 
-/// A client's builder, of a provider that must be named.
+/// Returns a builder of a client of the configured provider.
+#[cfg(feature = "load")]
 pub(crate) fn builder(overrides: Overrides) -> Result<ClientBuilder, Failure> {
-    let variables = Variables::read(overrides)?;
-    if variables.name_a_provider() {
-        return variables.builder(None);
-    }
-    let message =
-        "there is nobody to call: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url";
-    Err(Failure::Config(message.to_owned()))
+    Variables::read(overrides)?.configured_builder()
 }
 
-/// A client of each provider that there is a key or an address for, all on one budget. With `simulate`, a client of each provider,
-/// simulated, whatever keys there are.
+/// Returns a client for each provider that has a key or a base URL. All share one cost tracker.
+///
+/// With `simulate`, returns a client for every provider. They call a simulated provider, which is returned as well.
 pub(crate) async fn clients(
     overrides: Overrides,
     simulate: bool,
     prepare: impl Fn(ClientBuilder) -> ClientBuilder,
-) -> Result<(Vec<Client>, Option<Sim>), Failure> {
+) -> Result<(Vec<Client>, Option<Simulator>), Failure> {
     let mut variables = Variables::read(overrides)?;
-    let mut sim = None;
+    let mut simulator = None;
     if simulate {
         variables = variables.simulated();
-        sim = Some(start().await?);
-    } else if !variables.name_a_provider() {
-        let message = "there is no provider to call: set ANTHROPIC_API_KEY or OPENAI_API_KEY (or ANTHROPIC_BASE_URL or OPENAI_BASE_URL, \
-            for a server that needs no key), or give --simulate to answer with the simulated provider";
-        return Err(Failure::Config(message.to_owned()));
+        simulator = Some(Simulator::start().await?);
+    } else if !variables.configure_a_provider() {
+        let mut message = "no provider is configured: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or, for a server that needs no key, \
+            ANTHROPIC_BASE_URL or OPENAI_BASE_URL"
+            .to_owned();
+        if cfg!(feature = "simulator") {
+            message += "; --simulate answers with the simulated provider";
+        }
+        return Err(Failure::Config(message));
     }
     let mut clients: Vec<Client> = Vec::new();
     for provider in [Provider::Anthropic, Provider::OpenAi] {
-        if sim.is_none() && !variables.name(provider) {
+        if simulator.is_none() && !variables.configure(provider) {
             continue;
         }
         let mut builder = variables.builder(Some(provider))?;
-        if let Some(sim) = &sim {
-            builder = simulated(builder, sim);
+        if let Some(simulator) = &simulator {
+            builder = simulator.redirect(builder);
         }
         if let Some(first) = clients.first() {
             builder = builder.cost_tracker(first.cost_tracker().clone());
         }
         clients.push(prepare(builder).build()?);
     }
-    if let Some(sim) = &sim {
+    if let Some(simulator) = &simulator {
         eprintln!(
             "--simulate: replies come from the simulated provider on {}, and keys of providers are not used",
-            sim.url()
+            simulator.url()
         );
     }
-    Ok((clients, sim))
+    Ok((clients, simulator))
 }
 
-/// What is said by the command line, the environment and `.env`, in this order.
+/// The variables of the command line, the environment and `.env`, in this order of precedence.
 struct Variables {
     overrides: Overrides,
-    file: HashMap<String, OsString>,
-    /// Whether those that are for real calls only are left out.
+    dotenv: HashMap<String, OsString>,
+    /// Whether variables that only real calls need are ignored.
     simulated: bool,
 }
 
 impl Variables {
     fn read(overrides: Overrides) -> Result<Self, Failure> {
-        let file = dotenv::read()?;
         Ok(Self {
             overrides,
-            file,
+            dotenv: dotenv::read()?,
             simulated: false,
         })
     }
 
-    /// Leaves out keys, addresses and the ledger: what is simulated is not money, and goes into no book that real calls are in.
+    /// Ignores keys, base URLs and the ledger: simulated calls cost nothing, and must not be entered in a ledger of real ones.
     fn simulated(mut self) -> Self {
         self.simulated = true;
         self
     }
 
     fn get(&self, name: &str) -> Option<OsString> {
-        let real = name.starts_with("LLM_LEDGER")
+        let real_only = name.starts_with("LLM_LEDGER")
             || name.ends_with("_API_KEY")
             || name.ends_with("_BASE_URL");
-        if self.simulated && real {
+        if self.simulated && real_only {
             return None;
         }
-        let told = match name {
+        let overridden = match name {
             "LLM_PROVIDER" => self.overrides.provider.clone(),
             "LLM_MODEL" => self.overrides.model.clone(),
             "LLM_BUDGET_LIMIT" => self.overrides.budget.clone(),
             "ANTHROPIC_BASE_URL" | "OPENAI_BASE_URL" => self.overrides.base_url.clone(),
             _ => None,
         };
-        let set = |value: &OsString| value.to_str().is_none_or(|text| !text.trim().is_empty());
-        told.map(OsString::from)
-            .or_else(|| std::env::var_os(name).filter(set))
-            .or_else(|| self.file.get(name).cloned().filter(set))
+        let is_set = |value: &OsString| value.to_str().is_none_or(|text| !text.trim().is_empty());
+        overridden
+            .map(OsString::from)
+            .or_else(|| std::env::var_os(name).filter(is_set))
+            .or_else(|| self.dotenv.get(name).cloned().filter(is_set))
     }
 
-    fn name(&self, provider: Provider) -> bool {
+    /// Whether there is a key or a base URL for a provider.
+    fn configure(&self, provider: Provider) -> bool {
         let variables = [provider.key_variable(), provider.base_url_variable()];
         variables.into_iter().any(|name| self.get(name).is_some())
     }
 
-    fn name_a_provider(&self) -> bool {
-        self.name(Provider::Anthropic) || self.name(Provider::OpenAi)
+    fn configure_a_provider(&self) -> bool {
+        self.configure(Provider::Anthropic) || self.configure(Provider::OpenAi)
     }
 
-    /// A client's builder, of the provider that is named where none is given.
+    fn configured_builder(&self) -> Result<ClientBuilder, Failure> {
+        if self.configure_a_provider() {
+            return self.builder(None);
+        }
+        let message = "no provider is configured: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url";
+        Err(Failure::Config(message.to_owned()))
+    }
+
+    /// Returns a builder of a client of `provider`, or else of the one that the variables name.
     fn builder(&self, provider: Option<Provider>) -> Result<ClientBuilder, Failure> {
         let builder = ClientBuilder::from_vars(|name| match (name, provider) {
             ("LLM_PROVIDER", Some(provider)) => Some(provider.name().into()),
@@ -149,22 +156,4 @@ impl Variables {
         });
         Ok(builder?)
     }
-}
-
-pub(crate) fn simulated(builder: ClientBuilder, sim: &Sim) -> ClientBuilder {
-    let url = match builder.provider() {
-        Provider::OpenAi => sim.openai_url(),
-        _ => sim.anthropic_url(),
-    };
-    builder.api_key("simulated").base_url(url).no_proxy()
-}
-
-async fn start() -> Result<Sim, Failure> {
-    let config = Config {
-        pace: PACE,
-        ..Config::default()
-    };
-    Sim::start(config)
-        .await
-        .map_err(|e| Failure::Other(format!("the simulated provider cannot start: {e}")))
 }

@@ -3,10 +3,12 @@
 mod chat;
 mod dotenv;
 mod environment;
+#[cfg(feature = "load")]
 mod load;
 mod prices;
 mod report;
 mod serve;
+mod simulator;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -19,7 +21,7 @@ use self::report::Failure;
 
 /// LLM API calls over connections that stay warm.
 ///
-/// Without a command it chats, so that there is something to see.
+/// Without a command it asks a model who it is, as an example.
 #[derive(Parser)]
 #[command(name = "warmline", version)]
 struct Options {
@@ -29,13 +31,14 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Ask a model, and stream what it says to stdout.
+    /// Send a prompt to a model, and stream the reply to stdout.
     Chat(chat::Options),
-    /// Let callers on without a key of the provider: a gateway for both dialects.
+    /// Run a gateway, through which callers use Anthropic and OpenAI without a key of theirs.
     Serve(serve::Options),
-    /// Measure pools of several sizes under load, and say which to take.
+    /// Measure connection pools of several sizes under load, and recommend one.
+    #[cfg(feature = "load")]
     Load(load::Options),
-    /// Say what models cost, as the table that comes with the program has it.
+    /// Print the prices of models, from the table that is built into the program.
     Prices(prices::Options),
 }
 
@@ -44,8 +47,9 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return usage(&error),
     };
-    // A pool that is too small is what a load test is to find, and no news.
     let level = match options.command {
+        // A load test looks for pools that are too small: their warnings are expected.
+        #[cfg(feature = "load")]
         Some(Command::Load(_)) => "error",
         _ => "warn",
     };
@@ -59,20 +63,22 @@ fn main() -> ExitCode {
         .init();
     let command = options
         .command
-        .unwrap_or_else(|| Command::Chat(chat::Options::hello()));
+        .unwrap_or_else(|| Command::Chat(chat::Options::example()));
     let json = match &command {
         Command::Chat(options) => options.json,
         Command::Prices(options) => options.json,
+        #[cfg(feature = "load")]
         Command::Load(options) => options.json,
         Command::Serve(_) => false,
     };
-    let done = match command {
+    let result = match command {
         Command::Chat(options) => block_on(chat::run(options)),
         Command::Serve(options) => block_on(serve::run(options)),
+        #[cfg(feature = "load")]
         Command::Load(options) => load::run(&options),
         Command::Prices(options) => prices::run(&options),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report::error(&error, json),
     }
@@ -86,14 +92,14 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     runtime.map_err(cannot)?.block_on(work)
 }
 
-/// clap's own errors, and its help, which is none.
+/// Reports a usage error of clap's, or prints the help, which clap treats as an error, too.
 fn usage(error: &clap::Error) -> ExitCode {
     let help = matches!(error.kind(), Usage::DisplayHelp | Usage::DisplayVersion);
     if !help && std::env::args().any(|argument| argument == "--json") {
         let message = error.to_string();
         report::json(&report::error_object("config", message.trim_end(), None));
     } else {
-        // Nothing is left to do where even this cannot be written.
+        // If stderr cannot be written, there is nothing left to do.
         let _ = error.print();
     }
     if help {

@@ -5,12 +5,19 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use warmline::{Error, ErrorKind, PoolStats, Reply, ToolCall};
+use warmline_gateway::ConfigError;
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 pub(crate) enum Failure {
     Call(Error),
     Config(String),
     Other(String),
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error.to_string())
+    }
 }
 
 impl From<Error> for Failure {
@@ -19,7 +26,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// 1 the call failed, 2 bad usage or configuration, 3 the budget does not allow it, 130 interrupted, as shells expect (128 + SIGINT).
+/// 1: the call failed. 2: bad usage or configuration. 3: over budget. 130: interrupted (128 + SIGINT, as shells expect).
 fn exit_code(kind: &ErrorKind) -> u8 {
     match kind {
         ErrorKind::Config => 2,
@@ -64,7 +71,7 @@ pub(crate) fn error_object(kind: &str, message: &str, error: Option<&Error>) -> 
 }
 
 pub(crate) fn json(value: &Value) {
-    // A reader that has gone away wants no more.
+    // If the reader has closed stdout, there is nothing left to do.
     let _ = writeln!(std::io::stdout(), "{value:#}");
 }
 
@@ -100,13 +107,13 @@ pub(crate) fn reply(reply: &Reply, pool: &PoolStats) -> Value {
 }
 
 fn tool_call(call: &ToolCall) -> Value {
-    // What a model got wrong is shown as it is.
+    // Arguments that are not valid JSON are shown as a string.
     let arguments: Value =
         serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.clone().into());
     json!({"id": call.id, "name": call.name, "arguments": arguments})
 }
 
-/// One line for a person, on where the time went.
+/// A line for people: the model, tokens, cost and times of a call.
 pub(crate) fn summary(reply: &Reply, pool: &PoolStats) -> String {
     let timing = &reply.timing;
     let connection = match timing.connect {

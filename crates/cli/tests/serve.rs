@@ -459,7 +459,7 @@ async fn callers_have_keys_and_budgets_of_their_own() {
         ("[]", "nobody could call"),
         (
             r#"[{"name": "a", "key": "short-secret"}]"#,
-            "that of a is shorter",
+            "the key of a is shorter than 16 bytes",
         ),
         (
             r#"[{"name": "a b", "key": "0123456789abcdef"}]"#,
@@ -471,7 +471,7 @@ async fn callers_have_keys_and_budgets_of_their_own() {
         ),
         (
             r#"[{"name": "a", "key": "0123456789abcdef"}, {"name": "b", "key": "0123456789abcdef"}]"#,
-            "b or its key is there twice",
+            "the name or the key of b is there twice",
         ),
     ] {
         std::fs::write(&file, text).unwrap();
@@ -495,7 +495,7 @@ async fn a_port_in_use_and_an_origin_that_is_none_are_said() {
     );
     let (code, stderr) = refused(&["--port", "0", "--allow-origin", "example.com"]);
     assert!(
-        code == 2 && stderr.contains("\"example.com\" is no origin"),
+        code == 2 && stderr.contains("\"example.com\" is not an origin"),
         "{stderr}"
     );
 }

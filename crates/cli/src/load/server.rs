@@ -1,53 +1,54 @@
-//! Who is called: the simulated provider on a simulated network, or a real one.
+//! The server that a load test calls: the simulated provider on a simulated network, or a real one.
 
 use std::time::Duration;
 
 use clap::Args;
 use warmline::{Client, ClientBuilder, HttpVersion, Provider, Request};
-use warmline_sim::{Config, Sim};
+use warmline_sim::Config;
 
 use crate::environment::{self, Overrides};
 use crate::report::Failure;
+use crate::simulator::Simulator;
 
 #[derive(Args)]
 pub(crate) struct TargetArgs {
-    /// `anthropic` or `openai`.
+    /// The provider: `anthropic` or `openai`.
     #[arg(long)]
     provider: Option<String>,
-    /// Call the provider that the environment names, for money, held to LLM_BUDGET_LIMIT, rather than the simulated one.
+    /// Call the provider that the environment configures, instead of the simulated one. This costs money, at most LLM_BUDGET_LIMIT.
     #[arg(long, conflicts_with_all = ["tls", "delay", "pace"])]
     live: bool,
-    /// Call a server that speaks the provider's dialect, rather than the simulated one.
+    /// Call the server at this base URL, which speaks the provider's dialect, instead of the simulated one.
     #[arg(long, conflicts_with_all = ["tls", "delay", "pace"])]
     base_url: Option<String>,
     /// The model. [env: LLM_MODEL]
     #[arg(long)]
     model: Option<String>,
-    /// What is asked.
+    /// The prompt of each call.
     #[arg(long, default_value = "Count from 1 to 100.")]
     prompt: String,
-    /// How many tokens a reply has; of a real model, the most that it may have.
+    /// The number of tokens of a simulated reply, or the maximum of a real one.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     tokens: u32,
-    /// How long the simulated model takes per token, in milliseconds.
+    /// The time that the simulated model takes per token, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=60_000))]
     pace: u64,
-    /// How long each byte travels to the simulated provider and back, each way, in milliseconds.
+    /// The delay of the simulated network in each direction, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=60_000))]
     delay: u64,
-    /// Let the simulated provider speak TLS.
+    /// Call the simulated provider over TLS.
     #[arg(long)]
     tls: bool,
 }
 
-/// Who is called, and how.
+/// A server, and the request that each call sends it.
 pub(super) struct Server {
-    /// For people.
+    /// A description for people.
     pub(super) name: String,
     builder: ClientBuilder,
     request: Request,
-    /// On a thread of its own, so that what it takes is not taken for the client's.
-    _simulated: Option<(Sim, tokio::runtime::Runtime)>,
+    /// Runs on a thread of its own, so that its CPU time is not counted as the client's.
+    _simulator: Option<(Simulator, tokio::runtime::Runtime)>,
 }
 
 impl Server {
@@ -71,7 +72,7 @@ impl Server {
                 name: format!("{name}, replies of at most {} tokens", options.tokens),
                 builder,
                 request,
-                _simulated: None,
+                _simulator: None,
             }
         } else {
             let provider = match options.provider.as_deref() {
@@ -99,19 +100,13 @@ impl Server {
         tokens: u32,
         pace: u64,
     ) -> Result<Self, Failure> {
-        let wrong = |e| Failure::Other(format!("the simulated provider cannot start: {e}"));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
-            .map_err(wrong)?;
-        let sim = runtime
-            .block_on(Sim::start(config.clone()))
-            .map_err(wrong)?;
-        let mut builder = environment::simulated(Client::builder(provider), &sim);
-        if let Some(certificate) = sim.certificate() {
-            builder = builder.root_certificate(certificate);
-        }
+            .map_err(|e| Failure::Other(format!("the simulated provider cannot start: {e}")))?;
+        let simulator = runtime.block_on(Simulator::start_with(config.clone()))?;
+        let builder = simulator.redirect(Client::builder(provider));
         let model = request.model.as_deref();
         let model = model.unwrap_or(provider.default_model());
         let model = format!("{model}?tokens={tokens}&pace={pace}&flush");
@@ -119,14 +114,14 @@ impl Server {
             Duration::ZERO => "on this machine".to_owned(),
             one_way => format!("{one_way:?} away each way"),
         };
-        let encrypted = if config.tls { "TLS" } else { "no TLS" };
+        let tls = if config.tls { "TLS" } else { "no TLS" };
         Ok(Self {
             name: format!(
-                "the simulated provider, {distance}, {encrypted}, replies of {tokens} tokens at {pace} ms each"
+                "the simulated provider, {distance}, {tls}, replies of {tokens} tokens at {pace} ms each"
             ),
             builder,
             request: request.model(model),
-            _simulated: Some((sim, runtime)),
+            _simulator: Some((simulator, runtime)),
         })
     }
 

@@ -1,0 +1,335 @@
+//! The gateway and its builder.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+use tokio::sync::watch;
+use tower_http::cors::CorsLayer;
+use warmline::{Client, Error};
+
+use crate::alert_log::AlertLog;
+use crate::api_keys::ApiKeys;
+use crate::error::ConfigError;
+use crate::guard::{self, Guard};
+use crate::host::AllowedHost;
+use crate::metrics::Metrics;
+use crate::origin::{AllowedOrigin, Origins};
+use crate::routes;
+use crate::state::GatewayState;
+
+/// The default of [`GatewayBuilder::max_body`]: 32 MiB.
+const DEFAULT_MAX_BODY: usize = 32 << 20;
+
+/// A gateway for LLM APIs: see the [crate's documentation](crate). Clones share everything.
+#[derive(Clone)]
+pub struct Gateway {
+    state: Arc<GatewayState>,
+    cors: CorsLayer,
+    /// If `None`, no request is checked, since callers need a key.
+    guard: Option<Arc<Guard>>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let providers: Vec<_> = self.state.clients.iter().map(Client::provider).collect();
+        f.debug_struct("Gateway")
+            .field("providers", &providers)
+            .field("api_keys", &self.state.api_keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Returns a builder of a gateway.
+    ///
+    /// ```
+    /// use warmline::{Client, Provider};
+    /// use warmline_gateway::Gateway;
+    ///
+    /// # fn demo() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::builder(Provider::Anthropic).api_key("sk-ant-…").build()?;
+    /// let gateway = Gateway::builder().client(client).build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder {
+            clients: Vec::new(),
+            api_keys: None,
+            origins: Vec::new(),
+            hosts: Vec::new(),
+            listen_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            max_body: DEFAULT_MAX_BODY,
+            alerts: AlertLog::default(),
+        }
+    }
+
+    /// Returns the routes of the gateway, which you can merge into a router of your own or nest below a path. There is no fallback: other
+    /// paths are left to your router.
+    ///
+    /// ```
+    /// # fn demo(gateway: warmline_gateway::Gateway) {
+    /// use axum::{Router, routing::get};
+    ///
+    /// // Callers use http://…/llm/v1 as the base URL of OpenAI, and http://…/llm as that of Anthropic.
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| async { "Hello" }))
+    ///     .nest("/llm", gateway.router());
+    /// # }
+    /// ```
+    pub fn router(&self) -> Router {
+        let mut api = routes::api(self.state.clone());
+        if let Some(guard) = &self.guard {
+            let layer = middleware::from_fn_with_state(guard.clone(), guard::check);
+            api = api.route_layer(layer);
+        }
+        api.merge(routes::health(self.state.clone()))
+            .route_layer(self.cors.clone())
+    }
+
+    /// Returns the routes of the gateway, with `fallback` for all other paths. The gateway protects the fallback as its own routes: it
+    /// checks the host and the origin of requests, and sends CORS headers. Use it for pages that call the gateway.
+    ///
+    /// ```
+    /// # fn demo(gateway: warmline_gateway::Gateway) {
+    /// use axum::Router;
+    /// use warmline_gateway::not_found;
+    ///
+    /// let app = gateway.router_with_fallback(Router::new().fallback(not_found));
+    /// # }
+    /// ```
+    pub fn router_with_fallback(&self, mut fallback: Router) -> Router {
+        if let Some(guard) = &self.guard {
+            let layer = middleware::from_fn_with_state(guard.clone(), guard::check);
+            fallback = fallback.layer(layer);
+        }
+        self.router().merge(fallback.layer(self.cors.clone()))
+    }
+
+    /// Samples the pools once a second until [`shutdown`](Self::shutdown), for `pool.over_time` of the statistics. Spawn it beside the
+    /// server; without it there are no samples.
+    ///
+    /// ```
+    /// # fn demo(gateway: warmline_gateway::Gateway) {
+    /// tokio::spawn(gateway.sample_pools());
+    /// # }
+    /// ```
+    pub fn sample_pools(&self) -> impl Future<Output = ()> + Send + use<> {
+        let state = self.state.clone();
+        async move {
+            let mut shutdown = state.shutdown.subscribe();
+            tokio::select! {
+                () = state.metrics.sample_pools() => {}
+                _ = shutdown.wait_for(|shutdown| *shutdown) => {}
+            }
+        }
+    }
+
+    /// Ends the streams of live statistics, which otherwise keep a graceful shutdown waiting for ever, and
+    /// [`sample_pools`](Self::sample_pools). Calls are not affected.
+    ///
+    /// ```
+    /// # async fn demo(gateway: warmline_gateway::Gateway, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let app = gateway.router();
+    /// let shutdown = async move {
+    ///     let _ = tokio::signal::ctrl_c().await;
+    ///     gateway.shutdown();
+    /// };
+    /// axum::serve(warmline_gateway::nodelay(listener), app)
+    ///     .with_graceful_shutdown(shutdown)
+    ///     .await
+    /// # }
+    /// ```
+    pub fn shutdown(&self) {
+        self.state.shutdown.send_replace(true);
+    }
+
+    /// Waits until the costs of all ended calls are in the ledger. Call it before the process exits.
+    ///
+    /// # Errors
+    /// The ledger cannot be reached.
+    ///
+    /// ```
+    /// # async fn demo(gateway: warmline_gateway::Gateway) -> warmline::Result<()> {
+    /// gateway.flush().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn flush(&self) -> Result<(), Error> {
+        for client in &self.state.clients {
+            client.cost_tracker().flush().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds a [`Gateway`]; made by [`Gateway::builder`].
+///
+/// ```
+/// use warmline_gateway::{ApiKeys, Gateway};
+///
+/// # fn demo(anthropic: warmline::Client, openai: warmline::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let gateway = Gateway::builder()
+///     .client(anthropic)
+///     .client(openai)
+///     .api_keys(ApiKeys::from_file("keys.json")?)
+///     .allow_origin("https://app.example.com".parse()?)
+///     .build()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct GatewayBuilder {
+    clients: Vec<Client>,
+    api_keys: Option<ApiKeys>,
+    origins: Vec<AllowedOrigin>,
+    hosts: Vec<AllowedHost>,
+    listen_address: IpAddr,
+    max_body: usize,
+    alerts: AlertLog,
+}
+
+impl GatewayBuilder {
+    /// Adds the client for one provider. At least one is required, and at most one for each provider. Clients should share a cost tracker:
+    /// the statistics show the spend of the first client's.
+    ///
+    /// ```
+    /// use warmline::{Client, Provider};
+    /// use warmline_gateway::Gateway;
+    ///
+    /// # fn demo() -> Result<(), Box<dyn std::error::Error>> {
+    /// let openai = Client::builder(Provider::OpenAi).api_key("sk-…").build()?;
+    /// let anthropic = Client::builder(Provider::Anthropic)
+    ///     .api_key("sk-ant-…")
+    ///     .cost_tracker(openai.cost_tracker().clone())
+    ///     .build()?;
+    /// let gateway = Gateway::builder().client(openai).client(anthropic).build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn client(mut self, client: Client) -> Self {
+        self.clients.push(client);
+        self
+    }
+
+    /// Requires callers to send one of these keys. By default callers need no key, and everyone who reaches the gateway can spend from its
+    /// budget; it then checks the `Host` and the `Origin` of requests, so that web pages cannot.
+    ///
+    /// ```
+    /// # fn demo(client: warmline::Client) -> Result<(), warmline_gateway::ConfigError> {
+    /// use warmline_gateway::{ApiKeys, Gateway};
+    ///
+    /// let keys = ApiKeys::from_json(r#"[{"name": "alice", "key": "alice-0123456789abcdef"}]"#)?;
+    /// let gateway = Gateway::builder().client(client).api_keys(keys).build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn api_keys(mut self, api_keys: ApiKeys) -> Self {
+        self.api_keys = Some(api_keys);
+        self
+    }
+
+    /// Lets web pages of an origin call and read responses. Can be called several times. Pages of the gateway's own origin may always call.
+    ///
+    /// ```
+    /// # fn demo(client: warmline::Client) -> Result<(), warmline_gateway::ConfigError> {
+    /// # use warmline_gateway::Gateway;
+    /// let builder = Gateway::builder().client(client).allow_origin("https://example.com".parse()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn allow_origin(mut self, origin: AllowedOrigin) -> Self {
+        self.origins.push(origin);
+        self
+    }
+
+    /// Accepts requests to a host, at any port. Can be called several times. `localhost`, names that end in `.localhost`, loopback addresses
+    /// and the [`listen_address`](Self::listen_address) are always accepted. With [`api_keys`](Self::api_keys) every host is.
+    ///
+    /// ```
+    /// # fn demo(client: warmline::Client) -> Result<(), warmline_gateway::ConfigError> {
+    /// # use warmline_gateway::Gateway;
+    /// let builder = Gateway::builder().client(client).allow_host("gateway.example.com".parse()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn allow_host(mut self, host: AllowedHost) -> Self {
+        self.hosts.push(host);
+        self
+    }
+
+    /// Says at which address your server listens, which is accepted as a host. If it is unspecified (`0.0.0.0` or `::`), every IP address is.
+    /// The default is `127.0.0.1`.
+    ///
+    /// ```
+    /// # use warmline_gateway::Gateway;
+    /// let builder = Gateway::builder().listen_address([0, 0, 0, 0].into());
+    /// ```
+    pub fn listen_address(mut self, address: IpAddr) -> Self {
+        self.listen_address = address;
+        self
+    }
+
+    /// The maximum size of a request body, in bytes; the default is 32 MiB. Larger requests get status 413.
+    ///
+    /// ```
+    /// # use warmline_gateway::Gateway;
+    /// let builder = Gateway::builder().max_body(1 << 20);
+    /// ```
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// The alerts that the statistics and the metrics show. By default there are none.
+    ///
+    /// ```
+    /// # use warmline_gateway::{AlertLog, Gateway};
+    /// let alerts = AlertLog::default();
+    /// let builder = Gateway::builder().alert_log(alerts.clone());
+    /// ```
+    pub fn alert_log(mut self, alerts: AlertLog) -> Self {
+        self.alerts = alerts;
+        self
+    }
+
+    /// Builds the gateway.
+    ///
+    /// # Errors
+    /// There is no client, or more than one for the same provider.
+    ///
+    /// ```
+    /// let error = warmline_gateway::Gateway::builder().build().unwrap_err();
+    /// assert_eq!(error.to_string(), "a gateway needs at least one client");
+    /// ```
+    pub fn build(self) -> Result<Gateway, ConfigError> {
+        if self.clients.is_empty() {
+            return Err(ConfigError::new("a gateway needs at least one client"));
+        }
+        for (i, client) in self.clients.iter().enumerate() {
+            let provider = client.provider();
+            if self.clients[..i]
+                .iter()
+                .any(|other| other.provider() == provider)
+            {
+                return Err(ConfigError::new(format!(
+                    "there is more than one client for {provider}: a gateway has one for each provider"
+                )));
+            }
+        }
+        let origins = Origins::new(self.origins);
+        let cors = origins.cors();
+        let guard = match &self.api_keys {
+            Some(_) => None,
+            None => Some(Guard::new(origins, self.listen_address, self.hosts)),
+        };
+        let state = GatewayState {
+            metrics: Metrics::new(self.clients.clone(), self.alerts),
+            clients: self.clients,
+            api_keys: self.api_keys,
+            max_body: self.max_body,
+            shutdown: watch::Sender::new(false),
+        };
+        Ok(Gateway {
+            state: Arc::new(state),
+            cors,
+            guard: guard.map(Arc::new),
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! A gateway for LLM APIs as an [axum] router that you can mount in your own server.
+//!
+//! Callers in any language send requests in the dialect of Anthropic or OpenAI, unchanged but for the base URL. The gateway sends them on
+//! through [`warmline::Client`]s, with their connection pools, retries and budgets, so that callers need no key of the provider.
+//!
+//! ```no_run
+//! use warmline::Client;
+//! use warmline_gateway::{Gateway, nodelay, not_found};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let gateway = Gateway::builder().client(Client::from_env()?).build()?;
+//! let app = gateway.router_with_fallback(axum::Router::new().fallback(not_found));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8787").await?;
+//! axum::serve(nodelay(listener), app).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! | route | what it does |
+//! | --- | --- |
+//! | `POST /v1/messages` | forwards a request to Anthropic |
+//! | `POST /v1/chat/completions` | forwards a request to OpenAI |
+//! | `GET /v1/llm/stats` | statistics of pools, calls and spend as JSON; `?every=1000` sends them each second as server-sent events, `?samples=60` limits the samples of the pools |
+//! | `GET /metrics` | metrics in OpenMetrics' text format |
+//! | `GET /healthz` | 200 while the process runs |
+//! | `GET /readyz` | 200 if the ledger can be reached, else 503 |
+//!
+//! Errors have the shape of the caller's dialect. The gateway reads no environment variable, and no file but by [`ApiKeys::from_file`].
+//! `crates/gateway/examples/mount.rs` is a server that mounts it beside a route of its own; the command `warmline serve` is one, too.
+
+mod alert_log;
+mod api_error;
+mod api_keys;
+mod calls;
+mod error;
+mod gateway;
+mod guard;
+mod host;
+mod listener;
+mod metrics;
+mod origin;
+mod prometheus;
+mod provider_stats;
+mod proxy_body;
+mod routes;
+mod state;
+
+pub use alert_log::AlertLog;
+pub use api_keys::ApiKeys;
+pub use error::ConfigError;
+pub use gateway::{Gateway, GatewayBuilder};
+pub use host::AllowedHost;
+pub use listener::nodelay;
+pub use origin::AllowedOrigin;
+pub use routes::not_found;

@@ -1,0 +1,210 @@
+//! The metrics in OpenMetrics' text format, which Prometheus reads.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use warmline::{BudgetSpend, PoolStats, Provider, Reply};
+
+use crate::alert_log::AlertLog;
+
+/// Bucket bounds in seconds, as OpenTelemetry's conventions for generative AI advise
+/// (<https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>).
+const BUCKETS: [f64; 14] = [
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderLabels {
+    gen_ai_provider_name: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    gen_ai_provider_name: &'static str,
+    gen_ai_token_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    gen_ai_provider_name: &'static str,
+    error_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    gen_ai_provider_name: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: String,
+    state: &'static str,
+}
+
+pub(crate) struct Prometheus {
+    registry: Registry,
+    duration: Family<ProviderLabels, Histogram>,
+    time_to_first_token: Family<ProviderLabels, Histogram>,
+    tokens: Family<TokenLabels, Counter>,
+    failures: Family<ErrorLabels, Counter>,
+    retries: Family<ProviderLabels, Counter>,
+    pool: Family<StateLabels, Gauge>,
+    pool_events: Family<StateLabels, Gauge>,
+    budgets: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
+}
+
+impl Prometheus {
+    pub(crate) fn new(alerts: &AlertLog) -> Self {
+        let histogram = || Histogram::new(BUCKETS);
+        let mut metrics = Self {
+            registry: Registry::default(),
+            duration: Family::new_with_constructor(histogram),
+            time_to_first_token: Family::new_with_constructor(histogram),
+            tokens: Family::default(),
+            failures: Family::default(),
+            retries: Family::default(),
+            pool: Family::default(),
+            pool_events: Family::default(),
+            budgets: Family::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register(
+            "gen_ai_client_operation_duration_seconds",
+            "The duration of calls, from start to end",
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "gen_ai_server_time_to_first_token_seconds",
+            "The time from the start of a call to the first content of its reply",
+            metrics.time_to_first_token.clone(),
+        );
+        registry.register(
+            "gen_ai_client_token_usage",
+            "Tokens that the provider has counted",
+            metrics.tokens.clone(),
+        );
+        registry.register(
+            "warmline_failures",
+            "Failed calls by kind of error",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "warmline_retries",
+            "Attempts after the first of a call",
+            metrics.retries.clone(),
+        );
+        registry.register(
+            "warmline_pool_connections",
+            "Connections by state, and calls that wait for one",
+            metrics.pool.clone(),
+        );
+        registry.register(
+            "warmline_pool_events",
+            "Connections opened, closed and reused, and calls that found the pool exhausted, since the start",
+            metrics.pool_events.clone(),
+        );
+        registry.register(
+            "warmline_alerts",
+            "Alerts of pools and budgets by kind",
+            alerts.counts(),
+        );
+        registry.register(
+            "warmline_budget_usd",
+            "Dollars of each budget: its limit, and what is spent and reserved this month",
+            metrics.budgets.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn record_reply(&self, provider: Provider, reply: &Reply) {
+        let labels = provider_labels(provider);
+        self.duration
+            .get_or_create(&labels)
+            .observe(reply.timing.total.as_secs_f64());
+        self.time_to_first_token
+            .get_or_create(&labels)
+            .observe(reply.timing.time_to_first_token.as_secs_f64());
+        for (gen_ai_token_type, count) in [
+            ("input", reply.usage.total_input_tokens()),
+            ("output", reply.usage.output_tokens),
+        ] {
+            let labels = TokenLabels {
+                gen_ai_provider_name: provider.name(),
+                gen_ai_token_type,
+            };
+            self.tokens.get_or_create(&labels).inc_by(count);
+        }
+    }
+
+    pub(crate) fn record_failure(&self, provider: Provider, error_type: &'static str) {
+        let labels = ErrorLabels {
+            gen_ai_provider_name: provider.name(),
+            error_type,
+        };
+        self.failures.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn record_retries(&self, provider: Provider, retries: u64) {
+        self.retries
+            .get_or_create(&provider_labels(provider))
+            .inc_by(retries);
+    }
+
+    pub(crate) fn set_pool(&self, provider: Provider, stats: &PoolStats) {
+        let set = |family: &Family<StateLabels, Gauge>, state, value: Option<u64>| {
+            let labels = StateLabels {
+                gen_ai_provider_name: provider.name(),
+                state,
+            };
+            family
+                .get_or_create(&labels)
+                .set(value.unwrap_or_default() as i64);
+        };
+        let count = |n: Option<usize>| n.map(|n| n as u64);
+        set(&self.pool, "waiting", Some(stats.waiting as u64));
+        set(&self.pool, "in_use", count(stats.in_use));
+        set(&self.pool, "idle", count(stats.idle));
+        set(&self.pool, "connecting", count(stats.connecting));
+        set(&self.pool_events, "opened", stats.opened);
+        set(&self.pool_events, "closed", stats.closed);
+        set(&self.pool_events, "reused", stats.reused);
+        set(&self.pool_events, "exhausted", stats.acquire_waits);
+    }
+
+    pub(crate) fn set_budget(&self, budget: &BudgetSpend) {
+        for (state, usd) in [
+            ("limit", budget.limit),
+            ("spent", budget.spent),
+            ("reserved", budget.reserved),
+        ] {
+            let labels = BudgetLabels {
+                budget: budget.name.clone(),
+                state,
+            };
+            // A float is precise enough for a graph; the statistics have the exact sums.
+            self.budgets
+                .get_or_create(&labels)
+                .set(usd.pico() as f64 / 1e12);
+        }
+    }
+
+    pub(crate) fn encode(&self) -> String {
+        let mut text = String::new();
+        match text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(_) => String::new(),
+        }
+    }
+}
+
+fn provider_labels(provider: Provider) -> ProviderLabels {
+    ProviderLabels {
+        gen_ai_provider_name: provider.name(),
+    }
+}

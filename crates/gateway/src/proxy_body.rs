@@ -1,0 +1,109 @@
+//! A provider's response, forwarded to the caller as it arrives.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use futures_core::Stream;
+use warmline::{ErrorKind, PassthroughResponse, Provider};
+
+use crate::api_error::{ApiError, request_id_header};
+use crate::calls::InFlight;
+
+/// The body of a provider's response. Its end is recorded in the statistics. Dropping it, as the server does if the caller disconnects,
+/// aborts the call.
+pub(crate) struct ProxyBody {
+    response: PassthroughResponse,
+    provider: Provider,
+    /// `None` once the end is recorded.
+    in_flight: Option<InFlight>,
+}
+
+impl ProxyBody {
+    pub(crate) fn new(
+        response: PassthroughResponse,
+        provider: Provider,
+        in_flight: InFlight,
+    ) -> Self {
+        Self {
+            response,
+            provider,
+            in_flight: Some(in_flight),
+        }
+    }
+
+    pub(crate) async fn into_response(mut self) -> Response {
+        let id = self
+            .response
+            .request_id()
+            .and_then(|id| HeaderValue::from_str(id).ok());
+        let attempts = self.response.attempts();
+        let id_header = request_id_header(self.provider);
+        let (content_type, body) = match self.response.is_stream() {
+            true => ("text/event-stream", Body::from_stream(self)),
+            // The whole body is there already, and is sent with a content-length.
+            false => ("application/json", Body::from(self.collect().await)),
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert("x-warmline-attempts", attempts.into());
+        if let Some(id) = id {
+            headers.insert(id_header, id);
+        }
+        response
+    }
+
+    async fn collect(&mut self) -> Vec<u8> {
+        let mut whole = Vec::new();
+        while let Some(Ok(bytes)) = poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await {
+            whole.extend_from_slice(&bytes);
+        }
+        whole
+    }
+}
+
+impl Stream for ProxyBody {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let chunk = match ready!(self.response.poll_chunk(cx)) {
+            Some(Ok(bytes)) => Some(bytes),
+            None => {
+                if let (Some(in_flight), Some(reply)) =
+                    (self.in_flight.take(), self.response.reply())
+                {
+                    in_flight.succeeded(reply);
+                }
+                None
+            }
+            Some(Err(error)) => {
+                if let Some(in_flight) = self.in_flight.take() {
+                    in_flight.failed(&error);
+                }
+                // An error event of the provider's own has been forwarded already.
+                let not_sent = matches!(
+                    error.kind(),
+                    ErrorKind::Stream
+                        | ErrorKind::Timeout { .. }
+                        | ErrorKind::Connect
+                        | ErrorKind::Decode
+                );
+                not_sent.then(|| {
+                    let body = ApiError::from(error).body(self.provider);
+                    let event = match self.provider {
+                        Provider::Anthropic => "event: error\n",
+                        _ => "",
+                    };
+                    format!("{event}data: {body}\n\n").into()
+                })
+            }
+        };
+        Poll::Ready(chunk.map(Ok))
+    }
+}

@@ -1,0 +1,201 @@
+//! The routes of the gateway, and their handlers.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use warmline::Provider;
+
+use crate::api_error::{ApiError, dialect_of, json_response};
+use crate::proxy_body::ProxyBody;
+use crate::state::GatewayState;
+
+/// The shortest interval of live statistics.
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The routes that the guard protects.
+pub(crate) fn api(state: Arc<GatewayState>) -> Router {
+    Router::new()
+        .route("/v1/messages", post(messages))
+        .route("/v1/chat/completions", post(chat_completions))
+        .route("/v1/llm/stats", get(stats))
+        .route("/metrics", get(metrics))
+        .method_not_allowed_fallback(method_not_allowed)
+        .route_layer(DefaultBodyLimit::max(state.max_body))
+        .with_state(state)
+}
+
+/// The routes for health checks. The guard does not protect them, since such checks call by address.
+pub(crate) fn health(state: Arc<GatewayState>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state)
+}
+
+async fn messages(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
+    proxy(&state, Provider::Anthropic, request).await
+}
+
+async fn chat_completions(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
+    proxy(&state, Provider::OpenAi, request).await
+}
+
+async fn proxy(state: &GatewayState, provider: Provider, request: Request) -> Response {
+    match try_proxy(state, provider, request).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(provider),
+    }
+}
+
+async fn try_proxy(
+    state: &GatewayState,
+    provider: Provider,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let client = state.authorize(provider, request.headers())?;
+    let headers = forwarded_headers(request.headers());
+    let body = read_body(request, state.max_body).await?;
+    let in_flight = state.metrics.call_started(provider);
+    match client.passthrough(body, headers).await {
+        Ok(response) => Ok(ProxyBody::new(response, provider, in_flight)
+            .into_response()
+            .await),
+        Err(error) => {
+            in_flight.failed(&error);
+            Err(error.into())
+        }
+    }
+}
+
+/// The headers of a caller that are forwarded to the provider.
+fn forwarded_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let names = ["anthropic-beta", "anthropic-version", "openai-beta"];
+    let value = |name: &str| {
+        let values = headers.get_all(name).iter();
+        let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+        (!values.is_empty()).then(|| (name.to_owned(), values.join(",")))
+    };
+    names.into_iter().filter_map(value).collect()
+}
+
+async fn read_body(request: Request, max: usize) -> Result<Bytes, ApiError> {
+    let body = Bytes::from_request(request, &()).await;
+    body.map_err(|rejection| {
+        let message = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => format!(
+                "the request body is larger than {max} bytes: shorten it, or start the gateway with --max-body \
+                 (in code: GatewayBuilder::max_body)"
+            ),
+            _ => rejection.body_text(),
+        };
+        ApiError::new(rejection.status(), "request", message)
+    })
+}
+
+#[derive(Deserialize)]
+struct StatsQuery {
+    /// The maximum number of samples of each pool, of which there is one a second; all by default.
+    samples: Option<usize>,
+    /// The interval in milliseconds at which the statistics are sent, as server-sent events; by default they are sent once.
+    every: Option<u64>,
+}
+
+async fn stats(
+    State(state): State<Arc<GatewayState>>,
+    query: Result<Query<StatsQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    match try_stats(state, query, headers).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(Provider::OpenAi),
+    }
+}
+
+async fn try_stats(
+    state: Arc<GatewayState>,
+    query: Result<Query<StatsQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(|rejection| {
+        ApiError::new(StatusCode::BAD_REQUEST, "query", rejection.body_text())
+    })?;
+    state.authenticate(&headers)?;
+    let samples = query.samples.unwrap_or(usize::MAX);
+    Ok(match query.every {
+        Some(every) => live_stats(state, samples, Duration::from_millis(every)),
+        None => json_response(StatusCode::OK, &state.metrics.stats(samples).await?),
+    })
+}
+
+/// Sends the statistics at intervals until the gateway shuts down.
+fn live_stats(state: Arc<GatewayState>, samples: usize, interval: Duration) -> Response {
+    let shutdown = state.shutdown.subscribe();
+    let ticks = tokio::time::interval(interval.max(MIN_INTERVAL));
+    let events =
+        futures_util::stream::unfold((state, shutdown, ticks), move |mut live| async move {
+            let (state, shutdown, ticks) = &mut live;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = shutdown.wait_for(|shutdown| *shutdown) => return None,
+            }
+            let event = match state.metrics.stats(samples).await {
+                Ok(stats) => format!("data: {stats}\n\n"),
+                // The ledger cannot be reached now, but perhaps at the next tick.
+                Err(_) => ":\n\n".to_owned(),
+            };
+            Some((Ok::<_, Infallible>(event), live))
+        });
+    with_content_type(Body::from_stream(events), "text/event-stream")
+}
+
+async fn metrics(State(state): State<Arc<GatewayState>>) -> Response {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    with_content_type(state.metrics.text().await.into(), content_type)
+}
+
+/// Whether calls can be made. They would fail if the ledger cannot be reached.
+async fn ready(State(state): State<Arc<GatewayState>>) -> Response {
+    for client in &state.clients {
+        if let Err(error) = client.cost_tracker().spend().await {
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response();
+        }
+    }
+    Response::new(Body::from("ok\n"))
+}
+
+fn with_content_type(body: Body, content_type: &'static str) -> Response {
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A handler for paths that do not exist: a 404 in the caller's dialect, whose message lists the gateway's paths.
+///
+/// ```
+/// let fallback = axum::Router::<()>::new().fallback(warmline_gateway::not_found);
+/// ```
+pub async fn not_found(request: Request) -> Response {
+    let path = request.uri().path();
+    let message = format!(
+        "there is no {path}: there are POST /v1/messages, POST /v1/chat/completions, GET /v1/llm/stats, /metrics, /healthz and /readyz"
+    );
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", message).into_response(dialect_of(path))
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let message = format!("{path} does not support {method}");
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", message).into_response(dialect_of(path))
+}
