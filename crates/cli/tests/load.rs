@@ -123,7 +123,7 @@ fn a_rate_is_kept_to_and_a_server_that_is_not_there_is_said() {
         "{stdout}"
     );
     assert!(
-        stdout.contains("HTTP/2") && stdout.contains("the only size of the grid"),
+        stdout.contains("HTTP/2") && stdout.contains("the only size measured"),
         "{stdout}"
     );
     let (code, stdout, stderr) = outcome(

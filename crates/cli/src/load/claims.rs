@@ -1,4 +1,4 @@
-//! What the project claims of connection reuse, parallel calls and warm-up, measured as ratios in one run.
+//! Checks the project's claims about connection reuse, parallel calls and warm-up: each is measured as a ratio, all in one run.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use super::plan::{Load, Plan, Reuse};
 use super::server::Server;
 use crate::report::{self, Failure};
 
-/// As far away as a provider's nearest data centre.
+/// The delay in each direction, about that to a provider's nearest data centre.
 const ONE_WAY: Duration = Duration::from_millis(5);
 
-/// How many requests one after the other, and how many calls at once.
+/// The number of sequential requests, and of parallel calls.
 const REQUESTS: u32 = 100;
 const AT_ONCE: u32 = 10;
 
-/// How many first calls are made, of which the median counts.
+/// The number of first calls whose median is taken.
 const FIRSTS: u32 = 20;
 
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ struct Row {
     what: &'static str,
     claimed: &'static str,
     measured: String,
-    /// What stands behind it.
+    /// The measurements that the ratio is made of.
     from: String,
 }
 
@@ -56,7 +56,9 @@ pub(super) fn run(as_json: bool) -> Result<(), Failure> {
         );
         return Ok(());
     }
-    println!("On a network with {ONE_WAY:?} each way and TLS, all in this run:\n");
+    println!(
+        "Measured in this run, on a network with a delay of {ONE_WAY:?} in each direction, over TLS:\n"
+    );
     println!("| | claimed | measured | from |\n| --- | --- | --- | --- |");
     for Row {
         what,
@@ -164,7 +166,7 @@ async fn rows(short: &Server, long: &Server, bar: &ProgressBar) -> Result<Vec<Ro
     ])
 }
 
-/// How long its calls spent on connections, in milliseconds.
+/// The time that all calls spent on connections, in milliseconds.
 fn connecting(measurement: &Measurement) -> f64 {
     measurement.connect.mean * measurement.connect.count as f64
         + measurement.queued.mean * measurement.queued.count as f64

@@ -1,4 +1,4 @@
-//! One measurement of the grid: a load on a pool.
+//! One measurement: a load on a pool.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,29 +17,29 @@ use super::plan::{Load, Plan, Reuse};
 use super::server::Server;
 use crate::report::Failure;
 
-/// What came of it. Times are in milliseconds.
+/// The result of a measurement. Times are in milliseconds.
 #[derive(Debug, Serialize)]
 pub(super) struct Measurement {
     #[serde(flatten)]
     pub(super) plan: Plan,
     pub(super) calls_per_second: f64,
     pub(super) queued: Quantiles,
-    /// Of the calls that opened a connection.
+    /// For calls that opened a connection.
     pub(super) connect: Quantiles,
-    /// From the call's start; in an open loop, from when it should have started.
+    /// From the start of the call, or, in an open loop, from the time at which it was due.
     pub(super) time_to_first_token: Quantiles,
     pub(super) total: Quantiles,
     pub(super) sockets_opened: u64,
     pub(super) sockets_at_once: usize,
-    /// Of the attempts that had a connection.
+    /// The share of attempts whose connection was reused.
     pub(super) reused_percent: f64,
-    /// By kind.
+    /// The number of errors of each kind.
     pub(super) errors: BTreeMap<&'static str, u32>,
-    /// One of each kind.
+    /// The message of the first error of each kind.
     pub(super) error_messages: Vec<String>,
     #[serde(skip)]
     pub(super) first_error: Option<Error>,
-    /// Of this thread, on which all calls run.
+    /// The CPU time of the thread on which all calls run.
     pub(super) cpu_us_per_call: f64,
 }
 
@@ -54,13 +54,13 @@ pub(super) struct Quantiles {
 
 impl Quantiles {
     pub(super) fn of(times: impl Iterator<Item = Duration>) -> Self {
-        // None is for a number of digits that no histogram has.
+        // Three significant digits are a valid precision, so this does not fail.
         let Ok(mut histogram) = Histogram::<u64>::new(3) else {
             return Self::default();
         };
         histogram.auto(true);
         for time in times {
-            // It grows with what is recorded.
+            // The histogram resizes itself, so that no value is out of range.
             let _ = histogram.record(time.as_micros() as u64);
         }
         let ms = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
@@ -77,7 +77,7 @@ impl Quantiles {
 /// A call that has ended.
 struct Sample {
     outcome: Result<Reply, Error>,
-    /// How much later than it should have it began.
+    /// The time between when the call was due and when it started.
     late: Duration,
 }
 
@@ -138,7 +138,7 @@ pub(super) async fn measure(
     })
 }
 
-/// A client with a pool as planned, its connections open where they are to be.
+/// Returns a client with the planned pool, whose connections are open already if the plan says so.
 async fn client(server: &Server, plan: Plan) -> Result<Client, Failure> {
     let limits = Limits {
         max_connections: plan.connections.into(),
@@ -150,12 +150,12 @@ async fn client(server: &Server, plan: Plan) -> Result<Client, Failure> {
     };
     let client = server.client().limits(limits).build()?;
     if plan.reuse == Reuse::Warm {
-        // More than are ever used at once would only be opened for nothing.
-        let overrides = match plan.load {
+        // No more are opened than are used at once.
+        let connections = match plan.load {
             Load::InFlight(n) => plan.connections.min(u16::try_from(n).unwrap_or(u16::MAX)),
             Load::PerSecond(_) => plan.connections,
         };
-        client.warm_up(overrides.into()).await?;
+        client.warm_up(connections.into()).await?;
     }
     Ok(client)
 }
@@ -192,7 +192,7 @@ async fn closed_loop(
     callers.join_all().await.into_iter().flatten().collect()
 }
 
-/// Calls begin when it is their time, whatever became of those before: so that a server or a pool that is slow is not spared.
+/// Starts calls when they are due, whether or not earlier ones have ended, so that the load does not fall when the server or the pool is slow.
 async fn open_loop(
     client: &Client,
     request: &Request,
@@ -200,12 +200,12 @@ async fn open_loop(
     rate: f64,
     bar: &ProgressBar,
 ) -> Vec<Sample> {
-    // The same times in each run and for each pool.
+    // A fixed seed makes the times the same for each run and pool.
     let mut chance = fastrand::Rng::with_seed(1);
     let mut due = Instant::now();
     let mut calls = JoinSet::new();
     for _ in 0..plan.calls {
-        // Between independent callers the time is exponentially distributed.
+        // The time between independent calls is exponentially distributed.
         due += Duration::from_secs_f64(-(1.0 - chance.f64()).ln() / rate);
         sleep_until(due).await;
         let (client, request, bar) = (client.clone(), request.clone(), bar.clone());
@@ -218,7 +218,7 @@ async fn open_loop(
     calls.join_all().await
 }
 
-/// A runtime on this thread alone, whose CPU time is then that of the calls.
+/// Returns a runtime on the current thread, so that the CPU time of the thread is that of the calls.
 pub(super) fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -226,7 +226,7 @@ pub(super) fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|e| Failure::Other(format!("cannot start: {e}")))
 }
 
-/// A progress bar, hidden if stderr is not a terminal.
+/// Returns a progress bar, which is hidden if stderr is not a terminal.
 pub(super) fn progress(calls: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} calls, {eta} left: {msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -1,11 +1,10 @@
-//! `warmline load`: what a pool of which size does under which load.
+//! `warmline load`: measures connection pools of several sizes under several loads.
 
 mod claims;
 mod measurement;
 mod plan;
 mod plot;
 mod recommend;
-
 mod server;
 mod table;
 
@@ -21,19 +20,19 @@ use crate::report::{self, Failure};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Closed loop: how many calls are in flight, each followed by the next at once. [default: 1,10,40]
+    /// Closed loop: the number of calls in flight. When one ends, the next starts at once. [default: 1,10,40]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10_000), conflicts_with = "rate")]
     concurrency: Vec<u32>,
-    /// Open loop instead: how many calls begin a second (at random, as independent callers do), whether those before have ended or not.
+    /// Open loop instead: the number of calls that start per second, at random times, whether or not earlier ones have ended.
     #[arg(long, value_name = "PER_SECOND,…", value_delimiter = ',', value_parser = rate, allow_negative_numbers = true)]
     rate: Vec<f64>,
-    /// The pools' sizes.
+    /// The sizes of the pools (max_connections).
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "5,10,20,40", value_parser = clap::value_parser!(u16).range(1..))]
     connections: Vec<u16>,
-    /// How many idle connections a pool keeps, at most its size. [default: its size]
+    /// The maximum number of idle connections that a pool keeps. [default: its size]
     #[arg(long, value_name = "N")]
     keepalive: Option<u16>,
-    /// Which connections the calls find.
+    /// Whether connections are open before the first call, opened when needed, or opened for each call.
     #[arg(
         long,
         value_enum,
@@ -42,31 +41,31 @@ pub(crate) struct Options {
         default_value = "warm"
     )]
     reuse: Vec<Reuse>,
-    /// How many calls each measurement of the grid makes. [default: 10 for each in flight, 5 s of a rate, and no fewer than 50]
+    /// The number of calls of each measurement. [default: 10 for each call in flight, or 5 s of a rate; at least 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     calls: Option<u32>,
-    /// Wait for whole replies instead of streaming them.
+    /// Request whole replies instead of streams.
     #[arg(long)]
     no_stream: bool,
-    /// Speak HTTP/2.
+    /// Use HTTP/2.
     #[arg(long)]
     http2: bool,
     #[command(flatten)]
     server: server::TargetArgs,
-    /// Print one JSON object instead of the table.
+    /// Print a JSON object instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Draw the grid into this SVG file.
+    /// Write a chart of the measurements to this SVG file.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Measure what this project claims of connection reuse, parallel calls and warm-up, as ratios in one run on a simulated network,
-    /// instead of a grid.
+    /// Check this project's claims about connection reuse, parallel calls and warm-up instead: measure each as a ratio, on a simulated
+    /// network.
     #[arg(long, conflicts_with_all = ["concurrency", "rate", "connections", "keepalive", "reuse", "calls", "no_stream", "http2", "provider", "live", "base_url", "model", "prompt", "tokens", "pace", "delay", "tls", "plot"])]
     check_claims: bool,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    let rate: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     match (0.01..=100_000.0).contains(&rate) {
         true => Ok(rate),
         false => Err("it must be from 0.01 to 100000".to_owned()),
@@ -78,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         return claims::run(options.json);
     }
     if let Some(file) = &options.plot {
-        // Said now rather than after all has been measured; what is there is kept until there is a new one.
+        // Fail now rather than after all measurements. A file that exists is kept until the new chart is written.
         let open = OpenOptions::new().append(true).create(true).open(file);
         let wrong = |e| Failure::Config(format!("{} cannot be written: {e}", file.display()));
         open.map_err(wrong)?;
@@ -93,7 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         measurements.push(runtime.block_on(measurement::measure(&server, plan, &bar))?);
     }
     bar.finish_and_clear();
-    // Where nothing went well there is nothing to tell but why.
+    // If all calls have failed, an error is all that there is to report.
     let error = match measurements
         .iter()
         .all(|measurement| measurement.total.count == 0)
@@ -108,10 +107,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     let recommendation = recommend::recommend(&measurements);
     if options.json {
-        let of = json!({
+        let result = json!({
             "server": server.name, "stream": !options.no_stream, "http2": options.http2, "measurements": measurements, "recommendation": recommendation,
         });
-        report::json(&of);
+        report::json(&result);
     } else {
         println!("{}\n", server.name);
         print!("{}", table::text(&measurements));
@@ -128,7 +127,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The grid, one measurement after the other.
+/// Returns the measurements to make, in order.
 fn plans(options: &Options) -> Vec<Plan> {
     let loads: Vec<Load> = match (&options.rate[..], &options.concurrency[..]) {
         ([], []) => [1, 10, 40].map(Load::InFlight).to_vec(),

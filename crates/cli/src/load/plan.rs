@@ -9,7 +9,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Load {
-    /// Closed loop: this many calls are in flight, and each is followed by the next at once.
+    /// Closed loop: this many calls are in flight. When one ends, the next starts at once.
     InFlight(u32),
     /// Open loop: this many calls start per second, at random times, whether or not earlier ones have ended.
     PerSecond(f64),

@@ -1,4 +1,4 @@
-//! The grid as a picture: how long calls take, and how many there are a second, over the pool's size.
+//! Draws a chart of the measurements: the times of calls and the calls per second, by the size of the pool.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -13,7 +13,7 @@ const WIDTH: u32 = 960;
 const ROW: u32 = 340;
 const TITLE: u32 = 64;
 
-/// Told apart by those who see colours otherwise too (Okabe and Ito's palette).
+/// Okabe and Ito's palette, which people with colour blindness can tell apart.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -26,7 +26,7 @@ const COLOURS: [RGBColor; 7] = [
 
 type Drawing<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What is drawn of a measurement.
+/// A panel of the chart, and the value that it shows.
 struct Panel {
     title: &'static str,
     value: fn(&Measurement) -> f64,
@@ -43,8 +43,7 @@ const PANELS: [Panel; 2] = [
     },
 ];
 
-/// # Errors
-/// The drawing library's.
+/// Returns the chart as SVG, or the drawing library's error.
 pub(super) fn svg(
     measurements: &[Measurement],
     server: &str,
@@ -90,7 +89,7 @@ fn draw(
             .iter()
             .filter(|measurement| measurement.plan.reuse == reuse && measurement.total.count > 0)
             .collect();
-        // It is of the first kind of connections only.
+        // The recommendation is for the first row only.
         let chosen = recommendation.filter(|_| i < PANELS.len());
         let chosen = chosen.map(|r| r.connections);
         panel(area, &shown, reuse, &PANELS[i % PANELS.len()], chosen)?;
@@ -118,7 +117,7 @@ fn panel(
         .iter()
         .map(|measurement| value(measurement))
         .fold(f64::MIN_POSITIVE, f64::max);
-    // Sizes stand at equal distances, since they are mostly multiples of each other. On the right there is room for the lines' names.
+    // Sizes are drawn at equal distances, since they are mostly multiples of each other. The space on the right is for the names of the lines.
     let (left, right) = (-0.3, last as f64 + 0.3 + 0.35 * (last as f64 + 1.0));
     let mut chart = ChartBuilder::on(area)
         .caption(
@@ -139,7 +138,7 @@ fn panel(
         .y_label_formatter(&|value| short(*value))
         .label_style(("sans-serif", 13))
         .draw()?;
-    // Below the axis, since the library's own labels stand at round numbers only.
+    // The library places labels at round numbers only, so these are drawn separately.
     let below = |text: &str, at: f64, down: i32, colour: RGBAColor| {
         let (x, y) = chart.plotting_area().map_coordinate(&(at, 0.0));
         let (left, top) = area.get_base_pixel();
@@ -172,7 +171,7 @@ fn panel(
                 .map(|(_, end)| (*end, load.to_string(), colour)),
         );
     }
-    // Names must not cover each other, and those of lines that end in one place stand in the order of their loads.
+    // Names must not overlap. Names of lines that end at the same height are in the order of their loads.
     let apart = most * 0.07;
     names.sort_by_key(|(end, ..)| (end / apart).round() as i64);
     let mut height = f64::MIN;
@@ -185,7 +184,7 @@ fn panel(
     Ok(())
 }
 
-/// A line for each load, by the places of the pools' sizes.
+/// Returns the points of a line for each load. Their x coordinates are indices into `sizes`.
 fn lines(
     measurements: &[&Measurement],
     sizes: &[u16],
@@ -194,10 +193,10 @@ fn lines(
     let mut lines: Vec<(Load, Vec<(f64, f64)>)> = Vec::new();
     for measurement in measurements {
         let load = measurement.plan.load;
-        let place = sizes
+        let index = sizes
             .iter()
             .position(|size| *size == measurement.plan.connections);
-        let point = (place.unwrap_or_default() as f64, value(measurement));
+        let point = (index.unwrap_or_default() as f64, value(measurement));
         match lines.iter_mut().find(|(known, _)| *known == load) {
             Some((_, points)) => points.push(point),
             None => lines.push((load, vec![point])),

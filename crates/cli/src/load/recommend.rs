@@ -1,12 +1,12 @@
-//! Which of the measured sizes a pool should have.
+//! Recommends one of the measured pool sizes.
 
 use serde::Serialize;
 
 use super::measurement::Measurement;
 use super::plan::Load;
 
-/// A pool whose slow calls take so much longer than the best pool's is too small.
-const CLOSE: f64 = 1.15;
+/// A pool is too small if the 95th percentile of its calls' times is larger than the best pool's by more than this factor.
+const TOLERANCE: f64 = 1.15;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Recommendation {
@@ -14,13 +14,13 @@ pub(super) struct Recommendation {
     pub(super) reason: String,
 }
 
-/// The smallest pool that is nearly as good as the best, under the heaviest load of the grid.
+/// Recommends the smallest pool that is nearly as good as the best under the heaviest load.
 pub(super) fn recommend(measurements: &[Measurement]) -> Option<Recommendation> {
     let weight = |measurement: &Measurement| match measurement.plan.load {
         Load::InFlight(n) => f64::from(n),
         Load::PerSecond(rate) => rate,
     };
-    // One kind of connections is enough to tell: the first that was asked for.
+    // Only the first `reuse` of the options is considered.
     let reuse = measurements.first()?.plan.reuse;
     let heaviest = measurements.iter().map(weight).fold(0.0, f64::max);
     let mut pools: Vec<&Measurement> = measurements
@@ -38,7 +38,7 @@ pub(super) fn recommend(measurements: &[Measurement]) -> Option<Recommendation> 
         .reduce(f64::min)?;
     let at = pools
         .iter()
-        .position(|measurement| measurement.total.p95 <= best * CLOSE)?;
+        .position(|measurement| measurement.total.p95 <= best * TOLERANCE)?;
     let chosen = pools[at];
     let (connections, total) = (chosen.plan.connections, chosen.total.p95);
     let load = chosen.plan.load;
@@ -57,16 +57,16 @@ pub(super) fn recommend(measurements: &[Measurement]) -> Option<Recommendation> 
         .filter(|larger| larger.plan.connections > connections)
     {
         let (more, shorter) = (larger.plan.connections, larger.total.p95);
-        reason += &format!("; with {more} it is {shorter:.0} ms, no better");
+        reason += &format!("; with {more} it is {shorter:.0} ms, which is no better");
     } else if chosen.queued.p95 > total / 10.0 {
         reason += &format!(
-            ". That is the largest pool of the grid, and still {}: measure larger ones (--connections)",
+            ". This is the largest pool measured, and still {}: measure larger ones (--connections)",
             waiting(chosen)
         );
     } else if pools.len() == 1 {
-        reason += ". It is the only size of the grid: measure others beside it (--connections)";
+        reason += ". This is the only size measured: measure others as well (--connections)";
     }
-    reason += ". As many should be kept alive, or those above LLM_MAX_KEEPALIVE are opened anew at each peak.";
+    reason += ". Set LLM_MAX_KEEPALIVE to the same number: connections above it are closed and opened again at each peak.";
     Some(Recommendation {
         connections,
         reason,
@@ -78,5 +78,5 @@ fn waiting(measurement: &Measurement) -> String {
         (half, _) if half >= 1.0 => ("half", half),
         (_, few) => ("5 %", few),
     };
-    format!("{share} of them wait longer than {longer:.0} ms for a connection")
+    format!("{share} of the calls wait longer than {longer:.0} ms for a connection")
 }

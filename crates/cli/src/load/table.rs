@@ -1,4 +1,4 @@
-//! The grid as text.
+//! Prints the measurements as a table.
 
 use std::fmt::Write;
 
@@ -82,7 +82,7 @@ fn quantiles(times: &Quantiles) -> String {
     format!("{p50:>5} {p95:>5} {p99:>5}")
 }
 
-/// As many digits as say something.
+/// Formats milliseconds with one decimal below 10 ms, and none above.
 pub(super) fn short(ms: f64) -> String {
     match ms {
         ..0.05 => "0".to_owned(),
