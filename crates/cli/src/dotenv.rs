@@ -1,4 +1,4 @@
-//! The variables of `.env`. An error says where, and not what is there, since that can be a key.
+//! Reads variables from `.env`. An error names the line, and does not quote it, since it may contain a key.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use crate::report::Failure;
 
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Those of the `.env` in this folder, or in the nearest one above that has one.
+/// Reads the `.env` in the current folder, or in the nearest folder above that has one.
 pub(crate) fn read() -> Result<HashMap<String, OsString>, Failure> {
     let wrong = |why: String| Failure::Config(format!(".env cannot be read: {why}"));
     let here = std::env::current_dir().map_err(|e| wrong(e.to_string()))?;
@@ -38,7 +38,7 @@ fn find(here: &Path) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-/// The variables, or the number of the line that is wrong.
+/// Returns the variables, or the number of the first invalid line.
 fn parse(text: &[u8]) -> Result<HashMap<String, OsString>, usize> {
     let line = Cell::new(0);
     let lines = Lines {
@@ -49,7 +49,7 @@ fn parse(text: &[u8]) -> Result<HashMap<String, OsString>, usize> {
     let mut variables = HashMap::new();
     for variable in dotenvy::from_read_iter(lines) {
         let (name, value) = variable.map_err(|error| match error {
-            // It has the text from where it began, which can be some lines back.
+            // The error's text starts where the variable does, which can be some lines before the current one.
             dotenvy::Error::LineParse(text, _) => {
                 let more = text.trim_end_matches('\n').matches('\n').count();
                 line.get().saturating_sub(more)
@@ -61,12 +61,12 @@ fn parse(text: &[u8]) -> Result<HashMap<String, OsString>, usize> {
     Ok(variables)
 }
 
-/// Gives out a line at a time, so that it is known which one a reader that reads ahead has come to.
+/// Returns one line for each read, so that it is known which line a buffered reader has reached.
 struct Lines<'a> {
     rest: &'a [u8],
-    /// The last bytes did not end their line.
+    /// Whether the last read ended within a line.
     within: bool,
-    /// The number of the line that was given out last.
+    /// The number of the line that the last read returned.
     line: &'a Cell<usize>,
 }
 
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_that_is_wrong_is_told_by_its_number() {
+    fn an_error_has_the_number_of_the_invalid_line() {
         let long = format!("A={}\nB = c d\n", "x".repeat(20_000));
         for (text, expected) in [
             ("", Ok(0)),
@@ -99,7 +99,7 @@ mod tests {
             ("sk-secret", Err(1)),
             ("A=1\nB=2\r\n\n# no\nsk-secret\nC=3\n", Err(5)),
             ("A=1\nB='two\nlines'\nKEY=a b\n", Err(4)),
-            // A quote that never ends is wrong where it begins.
+            // For a quote without an end, it is the line of the start.
             ("A=1\nKEY=\"sk-secret\nB=2\nC=3\n", Err(2)),
             ("A=1\nKEY='sk\n-secret' x\nB=2\n", Err(2)),
             ("KEY=sk\\-secret", Err(1)),

@@ -10,21 +10,21 @@ use crate::report::Failure;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only models whose names hold this; `openai/` for all of OpenAI's.
+    /// Print only models whose names contain this text, such as `openai/` for all of OpenAI's.
     model: Option<String>,
-    /// Print one JSON object per model, in dollars per token.
+    /// Print a JSON object for each model, with prices in dollars per token.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let overrides = options.model.as_deref().unwrap_or_default();
+    let text = options.model.as_deref().unwrap_or_default();
     let name = |list: &str, model: &str| format!("{list}/{model}");
     let mut found: Vec<_> = Price::all()
-        .filter(|(list, model, _)| name(list, model).contains(overrides))
+        .filter(|(list, model, _)| name(list, model).contains(text))
         .collect();
     if found.is_empty() {
-        // A dated name, or one with a prefix.
+        // The name may have a date or a prefix that the list leaves out.
         let lists = [
             "anthropic",
             "openai",
@@ -34,12 +34,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             "xai",
             "mistral",
         ];
-        let priced = |list| Some((list, overrides, Price::lookup(list, overrides)?));
+        let priced = |list| Some((list, text, Price::lookup(list, text)?));
         found = lists.into_iter().filter_map(priced).collect();
     }
     if found.is_empty() {
         return Err(Failure::Config(format!(
-            "no model's name holds {overrides:?}: see all with `warmline prices`"
+            "no model's name contains {text:?}: `warmline prices` lists all"
         )));
     }
     let mut out = std::io::stdout().lock();
@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             .map(million);
             format!("{name:<52} {input:>9} {output:>9} {read:>10} {write:>11}")
         };
-        // A reader that has gone away wants no more.
+        // The reader has closed stdout.
         if writeln!(out, "{line}").is_err() {
             break;
         }
