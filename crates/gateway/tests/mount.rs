@@ -1,0 +1,229 @@
+//! The gateway mounted in another app, before the simulated provider.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+use warmline::{Budget, Client, CostTracker, Provider};
+use warmline_gateway::{AlertLog, ApiKeys, Gateway, GatewayBuilder, nodelay, not_found};
+use warmline_sim::{Config, Sim};
+
+async fn sim() -> Sim {
+    Sim::start(Config::default()).await.unwrap()
+}
+
+fn client(sim: &Sim, provider: Provider, tracker: CostTracker) -> Client {
+    let url = match provider {
+        Provider::Anthropic => sim.anthropic_url(),
+        _ => sim.openai_url(),
+    };
+    let builder = Client::builder(provider).api_key("simulated").base_url(url);
+    builder.no_proxy().cost_tracker(tracker).build().unwrap()
+}
+
+/// A gateway with a client for each provider.
+fn gateway(sim: &Sim) -> GatewayBuilder {
+    let tracker = CostTracker::new();
+    Gateway::builder()
+        .client(client(sim, Provider::Anthropic, tracker.clone()))
+        .client(client(sim, Provider::OpenAi, tracker))
+}
+
+/// An app that has a route of its own.
+fn app() -> Router {
+    Router::new().route("/own", get(|| async { "own" }))
+}
+
+fn get_request(path: &str, host: &str) -> Request<Body> {
+    let request = Request::get(path).header("host", host);
+    request.body(Body::empty()).unwrap()
+}
+
+fn call(path: &str, model: &str, stream: bool) -> Request<Body> {
+    let body = json!({"model": model, "max_tokens": 50, "stream": stream, "messages": [{"role": "user", "content": "Hi"}]});
+    Request::post(path).body(body.to_string().into()).unwrap()
+}
+
+async fn send(app: &Router, request: Request<Body>) -> Response {
+    app.clone().oneshot(request).await.unwrap()
+}
+
+async fn text(response: Response) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+async fn json(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    (status, serde_json::from_str(&text(response).await).unwrap())
+}
+
+#[tokio::test]
+async fn it_is_nested_beside_another_route() {
+    let sim = sim().await;
+    let app = app().nest("/llm", gateway(&sim).build().unwrap().router());
+    for path in ["/llm/v1/messages", "/llm/v1/chat/completions"] {
+        let (status, reply) = json(send(&app, call(path, "m?tokens=3", false)).await).await;
+        assert_eq!(status, 200, "{reply}");
+        let stream = send(&app, call(path, "m?tokens=3", true)).await;
+        assert_eq!(stream.headers()["content-type"], "text/event-stream");
+        let events = text(stream).await;
+        assert!(events.matches("data: ").count() > 3, "{events}");
+        // Errors have the shape of the dialect, though the path has a prefix.
+        let (status, error) = json(send(&app, get_request(path, "localhost")).await).await;
+        assert_eq!(status, 405);
+        assert_eq!(error["type"] == "error", path.ends_with("messages"));
+    }
+    let (_, stats) = json(send(&app, get_request("/llm/v1/llm/stats", "localhost")).await).await;
+    for provider in ["anthropic", "openai"] {
+        assert_eq!(stats["providers"][provider]["calls"]["total"], 2, "{stats}");
+    }
+    assert_eq!(
+        text(send(&app, get_request("/own", "localhost")).await).await,
+        "own"
+    );
+    assert_eq!(sim.stats().requests, 4);
+}
+
+#[tokio::test]
+async fn its_checks_and_its_fallback_are_not_imposed_on_the_app() {
+    let sim = sim().await;
+    let gateway = gateway(&sim).build().unwrap();
+    let merged = app().merge(gateway.router());
+    let with_fallback = app()
+        .fallback(|| async { (StatusCode::GONE, "the app's") })
+        .merge(gateway.router());
+    let whole = gateway.router_with_fallback(app().fallback(not_found));
+    for (path, expected) in [
+        // Merged, merged into an app with a fallback, and with the app as the gateway's fallback.
+        ("/own", [200, 200, 403]),
+        ("/nowhere", [404, 410, 403]),
+        ("/metrics", [403, 403, 403]),
+        ("/healthz", [200, 200, 200]),
+    ] {
+        let mut given = [0; 3];
+        for (app, given) in [&merged, &with_fallback, &whole]
+            .into_iter()
+            .zip(&mut given)
+        {
+            let response = send(app, get_request(path, "evil.com")).await;
+            *given = response.status().as_u16();
+        }
+        assert_eq!(given, expected, "{path}");
+    }
+    let (status, error) =
+        json(send(&whole, get_request("/v1/messages/x", "localhost")).await).await;
+    assert_eq!((status.as_u16(), &error["type"]), (404, &json!("error")));
+    let own = send(&whole, get_request("/own", "localhost")).await;
+    assert_eq!(own.status(), 200);
+}
+
+#[tokio::test]
+async fn callers_need_a_key_and_have_their_own_budget() {
+    let sim = sim().await;
+    let keys = r#"[
+        {"name": "alice", "key": "alice-key-0123456789"},
+        {"name": "bob", "key": "bob-key-012345678901", "budget": "0.000001"}
+    ]"#;
+    let keys = ApiKeys::from_json(keys).unwrap();
+    let app = gateway(&sim).api_keys(keys).build().unwrap().router();
+    for (key, expected) in [
+        ("alice-key-0123456789", 200),
+        ("bob-key-012345678901", 402),
+        ("wrong", 401),
+    ] {
+        let mut request = call("/v1/messages", "m?tokens=1", false);
+        let headers = request.headers_mut();
+        headers.insert("x-api-key", key.parse().unwrap());
+        headers.insert("host", "gateway.example.com".parse().unwrap());
+        assert_eq!(send(&app, request).await.status(), expected, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn alerts_of_budgets_are_in_the_statistics() {
+    let sim = sim().await;
+    let alerts = AlertLog::default();
+    let recorded = alerts.clone();
+    let tracker = CostTracker::new()
+        .budget(Budget::monthly("small", "0.1".parse().unwrap()).unwrap())
+        .on_alert(move |alert| recorded.record_budget(alert));
+    let app = Gateway::builder()
+        .client(client(&sim, Provider::Anthropic, tracker))
+        .alert_log(alerts)
+        .build()
+        .unwrap()
+        .router();
+    // Calls until the budget is used up.
+    while send(&app, call("/v1/messages", "m?tokens=50", false))
+        .await
+        .status()
+        == 200
+    {}
+    let (_, stats) = json(send(&app, get_request("/v1/llm/stats", "localhost")).await).await;
+    let alert = &stats["alerts"][0];
+    assert_eq!(
+        (&alert["kind"], &alert["budget"]),
+        (&json!("budget"), &json!("small")),
+        "{stats}"
+    );
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_live_statistics_and_the_sampling() {
+    let sim = sim().await;
+    let gateway = gateway(&sim).build().unwrap();
+    let sampling = tokio::spawn(gateway.sample_pools());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = app().merge(gateway.router());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn({
+        let gateway = gateway.clone();
+        async move {
+            let shutdown = async move {
+                let _ = stopped.await;
+                gateway.shutdown();
+            };
+            axum::serve(nodelay(listener), app)
+                .with_graceful_shutdown(shutdown)
+                .await
+        }
+    });
+    let mut caller = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let request = "GET /v1/llm/stats?every=50 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    caller.write_all(request.as_bytes()).await.unwrap();
+    let mut line = String::new();
+    while !line.starts_with("data: ") {
+        line.clear();
+        assert_ne!(caller.read_line(&mut line).await.unwrap(), 0);
+    }
+    stop.send(()).unwrap();
+    // The stream ends, and so does the server, which waits for it.
+    let mut rest = Vec::new();
+    caller.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"0\r\n\r\n"));
+    server.await.unwrap().unwrap();
+    sampling.await.unwrap();
+    gateway.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn there_is_one_client_for_each_provider() {
+    let sim = sim().await;
+    let again = client(&sim, Provider::OpenAi, CostTracker::new());
+    let error = gateway(&sim).client(again).build().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("there is more than one client for openai"),
+        "{error}"
+    );
+}
