@@ -38,6 +38,7 @@ async fn sim() -> Sim {
     Sim::start(Config::default()).await.unwrap()
 }
 
+#[cfg(feature = "simulator")]
 #[test]
 fn without_a_key_the_simulated_provider_answers_and_stderr_says_so() {
     let (code, stdout, stderr) = run(&mut warmline(&[
@@ -62,6 +63,19 @@ fn without_a_key_the_simulated_provider_answers_and_stderr_says_so() {
         code == 0 && stdout.starts_with("You said: “Hello! What are you?”"),
         "{stdout}"
     );
+}
+
+#[cfg(not(feature = "simulator"))]
+#[test]
+fn without_a_key_and_without_the_simulator_an_error_says_what_to_set() {
+    for arguments in [&["chat", "Hi"][..], &[]] {
+        let (code, stdout, stderr) = run(&mut warmline(arguments));
+        assert_eq!((code, stdout.as_str()), (2, ""));
+        assert!(
+            stderr.contains("set ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url"),
+            "{stderr}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -283,11 +297,13 @@ async fn what_was_streamed_before_a_failure_is_kept() {
 
 #[test]
 fn bad_usage_and_configuration_are_2_and_named() {
-    let keyed = |arguments: &[&str], name: &str, value: &str| {
+    let warmline = |arguments: &[&str]| {
         let mut command = warmline(arguments);
-        command.env("ANTHROPIC_API_KEY", "k").env(name, value);
-        run(&mut command)
+        command.env("ANTHROPIC_API_KEY", "k");
+        command
     };
+    let with =
+        |arguments: &[&str], name: &str, value: &str| run(warmline(arguments).env(name, value));
     let chat = &["chat", "Hi"];
     for (shown, (code, stdout, stderr)) in [
         (
@@ -314,29 +330,26 @@ fn bad_usage_and_configuration_are_2_and_named() {
         ),
         (
             "no API key for openai: set OPENAI_API_KEY",
-            keyed(&["chat", "Hi", "--provider", "openai"], "LLM_TIMEOUT", "30"),
+            with(&["chat", "Hi", "--provider", "openai"], "LLM_TIMEOUT", "30"),
         ),
-        (
-            "LLM_TIMEOUT is \"soon\"",
-            keyed(chat, "LLM_TIMEOUT", "soon"),
-        ),
+        ("LLM_TIMEOUT is \"soon\"", with(chat, "LLM_TIMEOUT", "soon")),
         (
             "LLM_MAX_CONNECTIONS is \"-1\"",
-            keyed(chat, "LLM_MAX_CONNECTIONS", "-1"),
+            with(chat, "LLM_MAX_CONNECTIONS", "-1"),
         ),
         (
             "max_keepalive_connections is 20, more than max_connections, which is 10",
-            keyed(chat, "LLM_MAX_KEEPALIVE", "20"),
+            with(chat, "LLM_MAX_KEEPALIVE", "20"),
         ),
         (
             "LLM_PROVIDER: unknown provider \"x\"",
-            keyed(chat, "LLM_PROVIDER", "x"),
+            with(chat, "LLM_PROVIDER", "x"),
         ),
     ] {
         assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
         assert!(stderr.contains(shown), "{stderr}");
     }
-    let (code, stdout, _) = keyed(&["chat", "Hi", "--json"], "LLM_MAX_RETRIES", "many");
+    let (code, stdout, _) = with(&["chat", "Hi", "--json"], "LLM_MAX_RETRIES", "many");
     let error = &json(&stdout)["error"];
     assert_eq!(
         (code, &error["kind"], &error["attempts"]),
@@ -349,6 +362,7 @@ fn bad_usage_and_configuration_are_2_and_named() {
     );
 }
 
+#[cfg(feature = "simulator")]
 #[test]
 fn a_dotenv_is_read_and_the_environment_comes_first() {
     let folder = tempfile::tempdir().unwrap();
@@ -479,7 +493,7 @@ async fn ctrl_c_cancels_the_call_and_frees_the_connection() {
     sim.wait_until(|s| s.open == 0).await;
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "simulator"))]
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let mut child = warmline(&["chat", "Hi"])

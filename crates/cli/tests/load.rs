@@ -1,4 +1,5 @@
 //! `warmline load` as a program.
+#![cfg(feature = "load")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

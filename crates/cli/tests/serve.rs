@@ -594,7 +594,7 @@ async fn told_to_end_it_lets_streams_end() {
 }
 
 #[tokio::test]
-async fn without_a_provider_it_does_not_start_and_simulated_is_said() {
+async fn without_a_provider_it_does_not_start_and_says_what_to_set() {
     let output = warmline(&["serve", "--port", "0"])
         .env("OPENAI_API_KEY", " ")
         .output();
@@ -605,11 +605,26 @@ async fn without_a_provider_it_does_not_start_and_simulated_is_said() {
         "OPENAI_API_KEY",
         "ANTHROPIC_BASE_URL",
         "OPENAI_BASE_URL",
-        "--simulate",
     ] {
         assert!(stderr.contains(word), "{stderr}");
     }
-    // Keys are not used, nor the books that real calls are in.
+    let simulator = cfg!(feature = "simulator");
+    assert_eq!(stderr.contains("--simulate"), simulator, "{stderr}");
+}
+
+#[cfg(not(feature = "simulator"))]
+#[test]
+fn a_build_without_the_simulator_refuses_to_simulate() {
+    let (code, stderr) = refused(&["--port", "0", "--simulate"]);
+    assert!(
+        code == 2 && stderr.contains("this build has no simulated provider"),
+        "{stderr}"
+    );
+}
+
+#[cfg(feature = "simulator")]
+#[tokio::test]
+async fn the_simulated_provider_uses_neither_keys_nor_the_ledger() {
     let sim = sim().await;
     let ledger = [("LLM_LEDGER", "/nowhere/spend.log")];
     let gateway = Gateway::start(&sim, &["--simulate"], &ledger).await;
