@@ -3,9 +3,10 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev cmake && rm -rf /var/lib/apt/lists/*
 WORKDIR /warmline
 COPY . .
-# Keeps downloaded and built dependencies between builds.
+# Keeps downloaded and built dependencies between builds. The features that are left out are the simulator and the load test.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=target \
-    cargo build --release --locked --package warmline-cli --bin warmline && cp target/release/warmline /usr/local/bin/
+    cargo build --release --locked --package warmline-cli --bin warmline --no-default-features \
+    && strip -o /usr/local/bin/warmline target/release/warmline
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
