@@ -1,7 +1,7 @@
-//! What `warmline serve` adds to a call, against calling the simulated provider directly, in one run.
+//! The time that `warmline serve` adds to a call, compared with calling the simulated provider directly.
 //!
-//! `cargo bench -p warmline-cli --bench gateway` prints a table. The two take turns in rounds, 64 calls in flight, and a ratio is the
-//! median of the rounds' ratios. All share this machine's cores, the caller and the simulated provider with the gateway.
+//! `cargo bench -p warmline-cli --bench gateway` prints a table. Both are measured in turns, with 64 calls in flight. A ratio is the
+//! median of the ratios of all rounds. The caller, the gateway and the simulated provider share the cores of this machine.
 #![allow(unreachable_pub)]
 
 #[path = "../../../benches/common/mod.rs"]
@@ -23,7 +23,7 @@ const ROUNDS: usize = 15;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What is asked: how, and how often in a round.
+/// A kind of call, and the number of calls in a round.
 struct Case {
     title: &'static str,
     model: &'static str,
@@ -78,7 +78,7 @@ async fn call(http: reqwest::Client, url: String, body: String) -> Result<Durati
     Ok(begun.elapsed())
 }
 
-/// How long a call took in the median.
+/// Makes the calls of a round, and returns their median time in milliseconds.
 async fn round(http: &reqwest::Client, base: &str, case: &Case) -> Result<f64, Failure> {
     let url = format!("{base}/chat/completions");
     let body = json!({"model": case.model, "stream": case.stream, "messages": [{"role": "user", "content": "Hello"}]}).to_string();
@@ -103,7 +103,7 @@ async fn main() -> Result<(), Failure> {
     let gateway = start(&sim)?;
     let (direct, through) = (sim.openai_url(), format!("{}/v1", gateway.url));
     let http = reqwest::Client::builder().no_proxy().build()?;
-    println!("{IN_FLIGHT} calls in flight, a call's time in the median, {ROUNDS} rounds");
+    println!("{IN_FLIGHT} calls in flight, median time of a call, {ROUNDS} rounds");
     for case in CASES {
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! `warmline chat` as a program: its output, its exit codes, its errors.
+//! `warmline chat` as a program: its output, exit codes and errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use common::{before, outcome, warmline};
+use common::{outcome, warmline, with_provider};
 use serde_json::Value;
 use warmline_sim::{Config, Sim};
 
@@ -18,10 +18,10 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
 }
 
-/// Runs the command without holding up the simulator that it talks to.
+/// Runs the command on another thread, so that the simulator can answer.
 async fn against(sim: &Sim, arguments: &[&str], input: &'static [u8]) -> (i32, String, String) {
     let mut command = warmline(arguments);
-    before(&mut command, sim);
+    with_provider(&mut command, sim);
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -40,7 +40,7 @@ async fn sim() -> Sim {
 
 #[cfg(feature = "simulator")]
 #[test]
-fn without_a_key_the_simulated_provider_answers_and_stderr_says_so() {
+fn without_a_key_the_simulated_provider_replies_and_stderr_says_so() {
     let (code, stdout, stderr) = run(&mut warmline(&[
         "chat",
         "Why is the sky blue?",
@@ -79,7 +79,7 @@ fn without_a_key_and_without_the_simulator_an_error_says_what_to_set() {
 }
 
 #[tokio::test]
-async fn json_is_the_object_of_the_contract() {
+async fn json_prints_the_documented_object() {
     let sim = sim().await;
     for (provider, model) in [("anthropic", "claude-x"), ("openai", "gpt-x")] {
         for no_stream in [false, true] {
@@ -134,7 +134,7 @@ async fn json_is_the_object_of_the_contract() {
                 (&object["stop_reason"], &object["attempts"]),
                 (&"end_turn".into(), &1.into())
             );
-            // In no list, so at its provider's dearest.
+            // The model is not in the price list, so that the provider's highest price applies.
             let cost: f64 = object["cost_usd"].as_str().unwrap().parse().unwrap();
             assert!(cost > 0.0 && object["cost_estimated"] == true, "{object}");
             assert!(
@@ -160,7 +160,7 @@ async fn json_is_the_object_of_the_contract() {
 }
 
 #[tokio::test]
-async fn a_call_that_the_budget_does_not_allow_is_3_and_sends_nothing() {
+async fn a_call_over_budget_exits_with_3_and_sends_nothing() {
     let sim = sim().await;
     for arguments in [
         &["chat", "Hi", "--budget", "0.0001"][..],
@@ -185,7 +185,7 @@ async fn a_call_that_the_budget_does_not_allow_is_3_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_ledger_adds_up_from_one_run_to_the_next() {
+async fn a_ledger_keeps_the_spend_across_runs() {
     let sim = sim().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spend.log");
@@ -215,7 +215,7 @@ async fn a_ledger_adds_up_from_one_run_to_the_next() {
     while codes.last() != Some(&3) && codes.len() < 100 {
         codes.push(run(chat).await.0);
     }
-    // Each costs less than what it puts aside; all before the last were done.
+    // Each call costs less than it reserves. All but the last succeed.
     assert!(
         codes.len() > 2 && codes[..codes.len() - 1].iter().all(|code| *code == 0),
         "{codes:?}"
@@ -227,7 +227,7 @@ async fn a_ledger_adds_up_from_one_run_to_the_next() {
 }
 
 #[test]
-fn prices_are_shown_and_a_model_that_has_none_is_said() {
+fn prices_are_printed_and_an_unknown_model_is_an_error() {
     let (code, stdout, _) = run(&mut warmline(&["prices", "claude-sonnet-4-5-20250929"]));
     assert!(
         code == 0 && stdout.contains("litellm") && stdout.contains("anthropic/claude-sonnet-4-5"),
@@ -259,7 +259,7 @@ async fn the_prompt_can_come_from_stdin() {
 }
 
 #[tokio::test]
-async fn a_failed_call_is_1_and_its_error_an_object() {
+async fn a_failed_call_exits_with_1_and_prints_an_error_object() {
     let sim = sim().await;
     let model = "m?status=400&message=no+such+thing";
     let (code, stdout, stderr) = against(&sim, &["chat", "Hi", "--model", model], b"").await;
@@ -284,7 +284,7 @@ async fn a_failed_call_is_1_and_its_error_an_object() {
 }
 
 #[tokio::test]
-async fn what_was_streamed_before_a_failure_is_kept() {
+async fn text_streamed_before_a_failure_is_printed() {
     let sim = sim().await;
     let model = "m?tokens=9&fault=close&at=event&after=3";
     let (code, stdout, stderr) = against(&sim, &["chat", "Hi", "--model", model], b"").await;
@@ -296,7 +296,7 @@ async fn what_was_streamed_before_a_failure_is_kept() {
 }
 
 #[test]
-fn bad_usage_and_configuration_are_2_and_named() {
+fn bad_usage_and_configuration_exit_with_2_and_are_named() {
     let warmline = |arguments: &[&str]| {
         let mut command = warmline(arguments);
         command.env("ANTHROPIC_API_KEY", "k");
@@ -364,7 +364,7 @@ fn bad_usage_and_configuration_are_2_and_named() {
 
 #[cfg(feature = "simulator")]
 #[test]
-fn a_dotenv_is_read_and_the_environment_comes_first() {
+fn dotenv_is_read_and_the_environment_takes_precedence() {
     let folder = tempfile::tempdir().unwrap();
     let with = |text: &str, model: Option<&str>| {
         std::fs::write(folder.path().join(".env"), text).unwrap();
@@ -403,7 +403,7 @@ fn a_dotenv_is_read_and_the_environment_comes_first() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_what_the_environment_or_dotenv_says_or_an_error() {
+async fn a_proxy_comes_from_the_environment_or_dotenv_and_must_be_valid() {
     let sim = sim().await;
     let folder = std::env::temp_dir().join(format!("warmline-proxy-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -451,7 +451,7 @@ async fn a_proxy_is_what_the_environment_or_dotenv_says_or_an_error() {
         assert!(stdout.contains(&shown), "{stdout}");
         assert!(!(stdout + &stderr).contains("hunter2"));
     }
-    // Where it is not used, it need not be usable.
+    // A proxy that is not used need not be valid.
     let except = [("HTTP_PROXY", "gopher://x"), ("NO_PROXY", "llm.invalid")];
     let (code, stdout, _) = chat(&nowhere, &except).await;
     assert_eq!(
@@ -495,7 +495,7 @@ async fn ctrl_c_cancels_the_call_and_frees_the_connection() {
 
 #[cfg(all(unix, feature = "simulator"))]
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_stdout_is_not_a_failure() {
     let mut child = warmline(&["chat", "Hi"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -6,7 +6,7 @@ mod common;
 
 use std::process::Command;
 
-use common::{before, warmline};
+use common::{warmline, with_provider};
 use serde_json::{Value, json};
 use warmline_sim::{Config, Sim};
 
@@ -103,7 +103,7 @@ fn a_grid_is_measured_counted_and_drawn() {
 }
 
 #[test]
-fn a_rate_is_kept_to_and_a_server_that_is_not_there_is_said() {
+fn an_open_loop_keeps_its_rate_and_an_unreachable_server_is_an_error() {
     let (code, stdout, stderr) = outcome(&mut warmline(&[
         "load",
         "--rate",
@@ -152,7 +152,7 @@ fn a_rate_is_kept_to_and_a_server_that_is_not_there_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_is_measured_and_the_table_says_which_calls_failed_and_why() {
+async fn a_server_is_measured_and_the_table_shows_failed_calls() {
     let sim = Sim::start(Config::default()).await.unwrap();
     let mut command = warmline(&[
         "load",
@@ -163,7 +163,7 @@ async fn a_server_is_measured_and_the_table_says_which_calls_failed_and_why() {
         "--calls",
         "20",
     ]);
-    before(&mut command, &sim);
+    with_provider(&mut command, &sim);
     command.args([
         "--provider",
         "anthropic",
@@ -198,7 +198,7 @@ async fn a_server_is_measured_and_the_table_says_which_calls_failed_and_why() {
         "2",
         "--json",
     ]);
-    before(&mut command, &sim);
+    with_provider(&mut command, &sim);
     command.args([
         "--base-url",
         &sim.anthropic_url(),
@@ -219,7 +219,7 @@ fn the_claims_are_measured_in_one_run() {
     let found = object(&stdout);
     let rows = found["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 7);
-    // What does not hang on the machine's speed.
+    // These results do not depend on the machine's speed.
     let from = |row: usize| rows[row]["from"].as_str().unwrap();
     assert!(
         from(1).contains("in 100 handshakes, and") && from(1).ends_with("in 1"),
@@ -236,7 +236,7 @@ fn the_claims_are_measured_in_one_run() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_said() {
+fn invalid_options_are_named() {
     for (arguments, says) in [
         (&["--concurrency", "0"][..], "0 is not in 1..=10000"),
         (&["--connections", "ten"], "invalid value 'ten'"),

@@ -1,4 +1,4 @@
-//! Who may call `warmline serve` from a web page, and by which names, checked with requests as they are on the wire.
+//! Which web pages may call `warmline serve`, and under which hosts, checked with raw requests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -13,7 +13,7 @@ use warmline_sim::{Config, Sim};
 const BODY: &str =
     r#"{"model": "m?tokens=1", "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]}"#;
 
-/// Sends a request line and header lines, with a body where `POST`, and returns the status, the head in lower case and the body.
+/// Sends a request line and headers, and a body if it is a POST. Returns the status, the head in lower case and the body.
 async fn send(gateway: &Gateway, request: &str, headers: &[&str]) -> (u16, String, String) {
     let address = gateway
         .process
@@ -51,7 +51,7 @@ async fn sim() -> Sim {
 const POST: &str = "POST /v1/chat/completions HTTP/1.1";
 
 #[tokio::test]
-async fn a_page_of_others_spends_nothing() {
+async fn requests_of_other_origins_and_hosts_are_refused() {
     let sim = sim().await;
     let gateway = Gateway::start(&sim, &[], &[]).await;
     let simple = "content-type: text/plain";
@@ -61,7 +61,7 @@ async fn a_page_of_others_spends_nothing() {
     );
     let absolute = "POST http://evil.com/v1/chat/completions HTTP/1.1";
     for (request, headers) in [
-        // What a page may send without asking first.
+        // Requests that a page may send without a preflight.
         (POST, &[&*own, "origin: https://evil.com", simple][..]),
         (POST, &[&own, "origin: null", simple]),
         (POST, &[&own, "origin: http://localhost:3000", simple]),
@@ -74,7 +74,7 @@ async fn a_page_of_others_spends_nothing() {
                 simple,
             ],
         ),
-        // A name of the page's own that points at this machine.
+        // Requests to a name of the page's own that resolves to this machine.
         (
             POST,
             &["host: evil.com:8787", "origin: http://evil.com:8787"],
@@ -121,7 +121,7 @@ async fn a_page_of_others_spends_nothing() {
 }
 
 #[tokio::test]
-async fn programs_and_pages_that_are_allowed_are_answered() {
+async fn allowed_programs_and_pages_get_replies() {
     let sim = sim().await;
     let arguments = [
         "--allow-origin",
@@ -195,7 +195,7 @@ async fn the_gateways_own_pages_may_call() {
 }
 
 #[tokio::test]
-async fn with_keys_neither_is_checked() {
+async fn with_keys_neither_host_nor_origin_is_checked() {
     let sim = sim().await;
     let file = std::env::temp_dir().join(format!("warmline-host-{}.json", std::process::id()));
     std::fs::write(&file, r#"[{"name": "a", "key": "0123456789abcdef"}]"#).unwrap();
@@ -209,7 +209,7 @@ async fn with_keys_neither_is_checked() {
 }
 
 #[tokio::test]
-async fn every_address_but_no_name_is_a_host_where_all_are_listened_on() {
+async fn a_gateway_on_all_addresses_accepts_every_address_as_host() {
     let sim = sim().await;
     let gateway =
         Gateway::start(&sim, &["--host", "0.0.0.0", "--allow-host", "gateway"], &[]).await;
@@ -225,7 +225,7 @@ async fn every_address_but_no_name_is_a_host_where_all_are_listened_on() {
 }
 
 #[test]
-fn a_host_that_cannot_be_allowed_is_said() {
+fn an_invalid_allowed_host_is_named() {
     for value in ["http://gateway", "gateway:8787", "*.example.com", ""] {
         let (code, stderr) = refused(&["--port", "0", "--allow-host", value]);
         let named = stderr.contains(&format!("{value:?}")) && stderr.contains("--allow-host");

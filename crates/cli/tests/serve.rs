@@ -1,4 +1,4 @@
-//! `warmline serve` as a program: what callers get, and what they get when something is wrong.
+//! `warmline serve` as a program: replies, errors, statistics and shutdown.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -24,7 +24,7 @@ async fn sim() -> Sim {
 const PATHS: [&str; 2] = ["/v1/messages", "/v1/chat/completions"];
 
 #[tokio::test]
-async fn both_dialects_go_through_whole_and_streamed_and_are_counted() {
+async fn whole_and_streamed_calls_of_both_dialects_are_forwarded_and_counted() {
     let sim = sim().await;
     let gateway = Gateway::start(&sim, &[], &[]).await;
     for path in PATHS {
@@ -76,7 +76,7 @@ async fn both_dialects_go_through_whole_and_streamed_and_are_counted() {
         (&spend["budgets"][0]["spent"], &spend["budgets"][0]["limit"]),
         (&spend["total"], &json!("50"))
     );
-    // What was billed is what the simulator has counted.
+    // The tokens that were billed are those that the simulator has counted.
     let models = spend["models"].as_array().unwrap();
     let output: u64 = models
         .iter()
@@ -86,7 +86,7 @@ async fn both_dialects_go_through_whole_and_streamed_and_are_counted() {
 }
 
 #[tokio::test]
-async fn the_stats_hold_alerts_with_what_to_change_and_what_is_left_of_rate_limits() {
+async fn the_stats_show_alerts_with_hints_and_rate_limits() {
     let sim = sim().await;
     let limits = [
         ("LLM_MAX_CONNECTIONS", "1"),
@@ -146,7 +146,7 @@ async fn the_stats_hold_alerts_with_what_to_change_and_what_is_left_of_rate_limi
 }
 
 #[tokio::test]
-async fn the_metrics_are_what_prometheus_reads() {
+async fn the_metrics_are_valid_openmetrics() {
     let sim = sim().await;
     let gateway = Gateway::start(&sim, &[], &[]).await;
     for path in PATHS {
@@ -188,7 +188,7 @@ async fn the_metrics_are_what_prometheus_reads() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said_in_the_callers_dialect() {
+async fn errors_have_the_shape_of_the_callers_dialect() {
     let sim = sim().await;
     let gateway = Gateway::start(&sim, &["--max-body", "2000"], &[]).await;
     let anthropic = |kind: &str| json!({"kind": kind, "of": "error"});
@@ -256,7 +256,7 @@ async fn what_is_wrong_is_said_in_the_callers_dialect() {
             "not_found_error",
             "there is no /v1/embeddings",
         ),
-        // The provider's own words, after all attempts that make sense.
+        // The provider's own error, after all retries.
         (
             "/v1/messages",
             ask("status=400", json!({})),
@@ -297,8 +297,8 @@ async fn what_is_wrong_is_said_in_the_callers_dialect() {
 }
 
 #[tokio::test]
-async fn names_that_callers_and_providers_invent_fill_no_statistics() {
-    // A provider that answers with whatever name it likes.
+async fn long_model_names_do_not_fill_the_statistics() {
+    // A provider that replies with a very long model name.
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", upstream.local_addr().unwrap());
     let answered = "y".repeat(100_000);
@@ -349,7 +349,7 @@ async fn names_that_callers_and_providers_invent_fill_no_statistics() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_ends_in_an_error_that_its_dialect_knows() {
+async fn a_broken_stream_ends_with_an_error_event_of_its_dialect() {
     let sim = sim().await;
     let gateway = Gateway::start(&sim, &[], &[("LLM_MAX_RETRIES", "0")]).await;
     for path in PATHS {
@@ -379,7 +379,7 @@ async fn a_stream_that_breaks_ends_in_an_error_that_its_dialect_knows() {
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_frees_the_providers_connection() {
+async fn a_caller_that_disconnects_frees_the_providers_connection() {
     let sim = sim().await;
     let gateway = Gateway::start(&sim, &[], &[]).await;
     let mut stream = gateway
@@ -401,7 +401,7 @@ async fn a_caller_who_goes_away_frees_the_providers_connection() {
     let stats = gateway
         .until(|stats| stats["providers"]["anthropic"]["calls"]["abandoned"] == 1)
         .await;
-    // What may have been billed is charged.
+    // The provider may have billed the call, so it is charged.
     assert_ne!(stats["spend"]["budgets"][0]["spent"], "0", "{stats}");
     assert_eq!(stats["spend"]["budgets"][0]["reserved"], "0", "{stats}");
 }
@@ -485,7 +485,7 @@ async fn callers_have_keys_and_budgets_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_and_an_origin_that_is_none_are_said() {
+async fn a_port_in_use_and_an_invalid_origin_are_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let (code, stderr) = refused(&["--port", &port]);
@@ -501,7 +501,7 @@ async fn a_port_in_use_and_an_origin_that_is_none_are_said() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_not_there_is_a_bad_gateway_and_one_without_a_key_says_so() {
+async fn an_unreachable_provider_is_502_and_one_without_a_key_503() {
     let sim = sim().await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", nobody.local_addr().unwrap());
@@ -571,7 +571,7 @@ async fn pages_of_allowed_origins_may_call_and_others_may_not() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn told_to_end_it_lets_streams_end() {
+async fn on_sigterm_open_streams_end_first() {
     let sim = sim().await;
     let mut gateway = Gateway::start(&sim, &[], &[]).await;
     let body = ask("tokens=30&pace=10", json!({"stream": true}));
@@ -631,10 +631,10 @@ async fn the_simulated_provider_uses_neither_keys_nor_the_ledger() {
     assert!(
         gateway
             .process
-            .said
+            .startup
             .contains("--simulate: replies come from the simulated provider"),
         "{}",
-        gateway.process.said
+        gateway.process.startup
     );
     for path in PATHS {
         let response = gateway

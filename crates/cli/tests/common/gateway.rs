@@ -1,11 +1,11 @@
-//! `warmline serve` as a program.
+//! Runs `warmline serve` as a program.
 
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 use warmline_sim::Sim;
 
 use super::process::GatewayProcess;
-use super::{before, outcome, warmline};
+use super::{outcome, warmline, with_provider};
 
 pub struct Gateway {
     pub process: GatewayProcess,
@@ -13,10 +13,10 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway before a simulated provider. It is killed when this is dropped.
+    /// Starts a gateway to a simulated provider. It is killed when this is dropped.
     pub async fn start(sim: &Sim, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = warmline(&["serve", "--port", "0"]);
-        before(command.args(arguments), sim);
+        with_provider(command.args(arguments), sim);
         command.envs(variables.iter().copied());
         // The simulator must be able to answer while the gateway starts.
         let started = tokio::task::spawn_blocking(move || GatewayProcess::start(command));
@@ -44,7 +44,7 @@ impl Gateway {
         json(self.get("/v1/llm/stats").await).await.1
     }
 
-    /// Its counts, once they are as expected: what happens after a reply takes a moment.
+    /// Waits until the statistics are as expected, since the end of a call is recorded after its reply.
     pub async fn until(&self, expected: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..500 {
             let stats = self.stats().await;
@@ -57,7 +57,7 @@ impl Gateway {
     }
 }
 
-/// Runs a gateway that does not come up.
+/// Runs a gateway that does not start, and returns its exit code and stderr.
 pub fn refused(arguments: &[&str]) -> (i32, String) {
     let mut command = warmline(&["serve"]);
     let output = command.args(arguments).env("OPENAI_API_KEY", "k").output();

@@ -1,4 +1,4 @@
-//! What the tests of the command share.
+//! Helpers of the command's tests.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod gateway;
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use warmline_sim::Sim;
 
-/// The command without this machine's own keys, in a folder of its own without a `.env`.
+/// Returns the command with an empty environment, in a folder without a `.env`.
 pub fn warmline(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warmline"));
     command
@@ -19,8 +19,8 @@ pub fn warmline(arguments: &[&str]) -> Command {
     command
 }
 
-/// Points it at a simulated provider, with keys that must not show.
-pub fn before(command: &mut Command, sim: &Sim) {
+/// Configures a simulated provider, with keys that must not appear in any output.
+pub fn with_provider(command: &mut Command, sim: &Sim) {
     command
         .env("ANTHROPIC_API_KEY", "sk-ant-secret-42")
         .env("OPENAI_API_KEY", "sk-secret-42");
@@ -29,7 +29,7 @@ pub fn before(command: &mut Command, sim: &Sim) {
         .env("OPENAI_BASE_URL", sim.openai_url());
 }
 
-/// The exit code, stdout and stderr.
+/// Returns the exit code, stdout and stderr.
 pub fn outcome(output: Output) -> (i32, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 /// A gateway that has started. It is killed when this is dropped.
 pub struct GatewayProcess {
     pub child: Child,
-    /// What it printed before it listened.
-    pub said: String,
+    /// What it wrote to stderr before it listened.
+    pub startup: String,
     /// The address that it listens on, as a URL.
     pub url: String,
 }
@@ -18,7 +18,7 @@ impl GatewayProcess {
         let child = command.stderr(Stdio::piped()).spawn()?;
         let mut gateway = Self {
             child,
-            said: String::new(),
+            startup: String::new(),
             url: String::new(),
         };
         let stderr = gateway
@@ -38,7 +38,7 @@ impl GatewayProcess {
                 std::thread::spawn(move || lines.count());
                 return Ok(gateway);
             }
-            gateway.said.push_str(&line);
+            gateway.startup.push_str(&line);
         }
         Err(io::Error::other("the gateway ended without listening"))
     }
