@@ -241,7 +241,8 @@ impl GatewayBuilder {
     }
 
     /// Accepts requests to a host, at any port. Can be called several times. `localhost`, names that end in `.localhost`, loopback addresses
-    /// and the [`listen_address`](Self::listen_address) are always accepted. With [`api_keys`](Self::api_keys) every host is.
+    /// and the [`listen_address`](Self::listen_address) are always accepted. With [`api_keys`](Self::api_keys) every host is
+    /// accepted.
     ///
     /// ```
     /// # fn demo(client: warmline::Client) -> Result<(), warmline_gateway::ConfigError> {
@@ -254,8 +255,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// Says at which address your server listens, which is accepted as a host. If it is unspecified (`0.0.0.0` or `::`), every IP address is.
-    /// The default is `127.0.0.1`.
+    /// Sets the address that your server listens on, which is accepted as a host. If it is unspecified (`0.0.0.0` or `::`), every IP address
+    /// is accepted. The default is `127.0.0.1`.
     ///
     /// ```
     /// # use warmline_gateway::Gateway;
@@ -266,7 +267,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// The maximum size of a request body, in bytes; the default is 32 MiB. Larger requests get status 413.
+    /// Sets the maximum size of a request body, in bytes. The default is 32 MiB. Larger requests get status 413.
     ///
     /// ```
     /// # use warmline_gateway::Gateway;
@@ -277,7 +278,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// The alerts that the statistics and the metrics show. By default there are none.
+    /// Sets the alerts that the statistics and the metrics show. The default is an empty log.
     ///
     /// ```
     /// # use warmline_gateway::{AlertLog, Gateway};

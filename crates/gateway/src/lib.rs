@@ -25,7 +25,9 @@
 //! | `GET /readyz` | 200 if the ledger can be reached, else 503 |
 //!
 //! Errors have the shape of the caller's dialect. The gateway reads no environment variable, and no file but by [`ApiKeys::from_file`].
-//! `crates/gateway/examples/mount.rs` is a server that mounts it beside a route of its own; the command `warmline serve` is one, too.
+//! `crates/gateway/examples/mount.rs` is a server that mounts it beside a route of its own, and `warmline serve` is one that serves it alone.
+//!
+//! TLS to providers is by the feature `rustls` (the default) or `native-tls`.
 
 mod alert_log;
 mod api_error;
