@@ -1,11 +1,14 @@
 //! Runs `warmline serve` as a program.
 
 use reqwest::{RequestBuilder, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 use warmline_sim::Sim;
 
 use super::process::GatewayProcess;
 use super::{outcome, warmline, with_provider};
+
+/// The paths of the dialects: Anthropic's and OpenAI's.
+pub const PATHS: [&str; 2] = ["/v1/messages", "/v1/chat/completions"];
 
 pub struct Gateway {
     pub process: GatewayProcess,
@@ -72,4 +75,13 @@ pub async fn json(response: Response) -> (u16, Value) {
         status,
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}")),
     )
+}
+
+/// The body of a request, with a scenario for the simulated provider and more fields.
+pub fn ask(scenario: &str, more: Value) -> String {
+    let mut body = json!({"model": format!("m?{scenario}"), "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]});
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    body.to_string()
 }
