@@ -131,6 +131,24 @@ pub(crate) const SUITES: &[Suite] = &[
         },
     },
     Suite {
+        name: "production",
+        group: Group::Core,
+        about: "The command without the simulator and the load test",
+        needs: &[],
+        run: |_| {
+            check(&[
+                "clippy",
+                "--package",
+                "warmline-cli",
+                "--no-default-features",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ])
+        },
+    },
+    Suite {
         name: "wasm",
         group: Group::Core,
         about: "The crate as a library for WebAssembly builds without a warning",
