@@ -1,6 +1,6 @@
 use http::HeaderMap;
 
-use crate::json::quote;
+use crate::quote::quote;
 use crate::{Error, Result};
 
 /// Returns the value of a header, if it is present and visible ASCII.

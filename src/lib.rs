@@ -33,12 +33,13 @@ mod chat;
 mod client;
 mod config;
 mod cost;
+pub mod dialect;
 mod error;
 mod framing;
 mod headers;
-mod json;
 mod pool;
 mod provider;
+mod quote;
 mod retry;
 mod runtime;
 mod trace;
@@ -48,8 +49,9 @@ mod usd;
 mod wasm;
 
 pub use chat::{
-    CacheTtl, Effort, MediaSource, Message, Part, Provider, Reasoning, Reply, Request,
-    ResponseFormat, Role, StopReason, StreamEvent, Timing, Tool, ToolCall, ToolChoice, Usage,
+    Annotations, CacheTtl, DialectName, Effort, MediaSource, Message, Part, Provider, RawJson,
+    Reasoning, Reply, Request, ResponseFormat, Role, StopReason, StreamEvent, Timing, Tool,
+    ToolCall, ToolChoice, Usage,
 };
 pub use client::{Client, ClientBuilder, EventStream, HttpVersion, PassthroughResponse};
 pub use cost::redis::*;
@@ -58,7 +60,6 @@ pub use cost::{
     MemoryLedger, ModelSpend, Price, PriceTier, Settlement, Spend,
 };
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
-pub use json::RawJson;
 pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, PoolStats};
 pub use retry::RetryPolicy;
 pub use runtime::{BoxFuture, MaybeSend, MaybeSync};

@@ -212,8 +212,7 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::Provider;
-    use crate::provider::decode_error;
+    use crate::dialect::decode_error;
 
     const NOW: u64 = 1_700_000_000;
 
@@ -229,13 +228,7 @@ mod tests {
     }
 
     fn error_of(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Error {
-        decode_error(
-            Provider::OpenAi,
-            status,
-            &headers(pairs),
-            body.as_bytes(),
-            now(),
-        )
+        decode_error(status, &headers(pairs), body.as_bytes(), now())
     }
 
     fn decide(n: u32, error: &Error) -> Result<Duration, Option<String>> {

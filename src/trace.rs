@@ -5,8 +5,8 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
-use crate::json::shorten;
 use crate::provider::Endpoint;
+use crate::quote::shorten;
 use crate::{Error, Provider, Reply, Request, StopReason};
 
 /// Whether spans are compiled in. In the npm package they are not, and the compiler removes this module's code too.

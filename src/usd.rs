@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::json::quote;
+use crate::quote::quote;
 
 /// The number of decimal places of an amount.
 const PLACES: usize = 12;

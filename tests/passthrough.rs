@@ -3,8 +3,13 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use common::{builder, sim};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use warmline::{Budget, Client, CostTracker, PassthroughResponse, Provider, Usd};
 use warmline_sim::Sim;
 
@@ -194,4 +199,134 @@ async fn invalid_requests_are_refused_before_anything_is_sent() {
     let error = client.passthrough("{}", []).await.err().unwrap();
     assert_eq!(error.status(), Some(400));
     assert!(error.body().unwrap().starts_with('{'), "{error}");
+}
+
+/// A server that answers the nth request with the nth reply, each piece after its pause, and the bodies that it was sent.
+async fn server(replies: Vec<Vec<(Duration, &'static str)>>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/v1", listener.local_addr().unwrap());
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let seen = bodies.clone();
+    tokio::spawn(async move {
+        for reply in replies {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut bytes = Vec::new();
+            let text = loop {
+                socket.read_buf(&mut bytes).await.unwrap();
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                    continue;
+                };
+                let head = head.to_ascii_lowercase();
+                let length = head
+                    .lines()
+                    .find_map(|l| l.strip_prefix("content-length: "));
+                if body.len() >= length.unwrap().parse().unwrap() {
+                    break body.to_owned();
+                }
+            };
+            seen.lock().unwrap().push(text);
+            for (pause, piece) in reply {
+                tokio::time::sleep(pause).await;
+                // A caller who has heard enough may have gone.
+                if socket.write_all(piece.as_bytes()).await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    (base, bodies)
+}
+
+const STREAM: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+const REFUSED: &str = "HTTP/1.1 400 X\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
+    {\"error\":{\"message\":\"Unrecognized request argument supplied: stream_options\"}}";
+const CONTENT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n";
+const END: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n";
+const NOW: Duration = Duration::ZERO;
+
+fn plain(base: &str) -> Client {
+    let builder = Client::builder(Provider::OpenAi)
+        .api_key("k")
+        .base_url(base);
+    builder.no_proxy().build().unwrap()
+}
+
+fn ask() -> String {
+    body("", json!({"stream": true}))
+}
+
+#[tokio::test]
+async fn the_usage_that_was_not_asked_for_leaves_no_trace() {
+    let (base, bodies) = server(vec![vec![(NOW, STREAM), (NOW, CONTENT), (NOW, END)]]).await;
+    let mut response = plain(&base).passthrough(ask(), []).await.unwrap();
+    let (bytes, error) = all(&mut response).await;
+    assert!(error.is_none(), "{error:?}");
+    let expected = CONTENT.replace(",\"usage\":null", "") + "data: [DONE]\n\n";
+    assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    assert!(bodies.lock().unwrap()[0].contains("include_usage"));
+    assert!(response.reply().unwrap().usage_reported);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_to_be_asked_for_its_usage_is_asked_once() {
+    let answer = || vec![(NOW, STREAM), (NOW, CONTENT), (NOW, "data: [DONE]\n\n")];
+    let replies = vec![vec![(NOW, REFUSED)], answer(), answer(), answer()];
+    let (base, bodies) = server(replies).await;
+    let client = plain(&base);
+    let mut response = client.passthrough(ask(), []).await.unwrap();
+    let (bytes, error) = all(&mut response).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(response.attempts(), 2);
+    // Nothing was asked for, so nothing is left out.
+    let whole = CONTENT.to_owned() + "data: [DONE]\n\n";
+    assert_eq!(String::from_utf8(bytes).unwrap(), whole);
+    all(&mut client.passthrough(ask(), []).await.unwrap()).await;
+    let reply = client.stream("hi").into_reply().await.unwrap();
+    assert_eq!((reply.text().as_str(), reply.attempts), ("Hi", 1));
+    let bodies = bodies.lock().unwrap();
+    assert_eq!(bodies[1], ask());
+    let asked: Vec<bool> = bodies.iter().map(|b| b.contains("usage")).collect();
+    assert_eq!(asked, [true, false, false, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn comments_are_passed_on_while_a_model_thinks_and_a_failure_after_them_is_tried_again() {
+    const WORKING: (Duration, &str) = (Duration::from_millis(700), ": working\n\n");
+    let failed = "data: {\"error\":{\"message\":\"busy\",\"code\":503}}\n\n";
+    let replies = vec![
+        vec![(NOW, STREAM), WORKING, WORKING, (NOW, failed)],
+        vec![
+            (NOW, STREAM),
+            WORKING,
+            WORKING,
+            WORKING,
+            (NOW, CONTENT),
+            (NOW, END),
+        ],
+    ];
+    let (base, _) = server(replies).await;
+    let mut response = plain(&base).passthrough(ask(), []).await.unwrap();
+    assert!(response.is_stream());
+    let first = response.chunk().await.unwrap().unwrap();
+    assert!(first.starts_with(b": working\n"), "{first:?}");
+    let (bytes, error) = all(&mut response).await;
+    assert!(error.is_none(), "{error:?}");
+    let text = String::from_utf8([first.to_vec(), bytes].concat()).unwrap();
+    assert!(
+        text.ends_with("data: [DONE]\n\n") && !text.contains("busy"),
+        "{text}"
+    );
+    assert_eq!(text.matches("\"Hi\"").count(), 1, "{text}");
+    assert_eq!(response.attempts(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_soon_after_a_comment_is_still_an_error_of_its_own() {
+    let failed = "data: {\"error\":{\"message\":\"no\",\"code\":400}}\n\n";
+    let replies = vec![vec![(NOW, STREAM), (NOW, ": hi\n\n"), (NOW, failed)]];
+    let (base, _) = server(replies).await;
+    let error = plain(&base).passthrough(ask(), []).await.err().unwrap();
+    assert_eq!(error.status(), Some(400));
 }

@@ -44,10 +44,15 @@ struct Response {
     body: Value,
     #[serde(default)]
     chunks: Vec<String>,
+    base64: Option<String>,
 }
 
 impl Response {
     fn chunks(&self) -> Vec<Vec<u8>> {
+        use base64::Engine as _;
+        if let Some(bytes) = &self.base64 {
+            return vec![base64::prelude::BASE64_STANDARD.decode(bytes).unwrap()];
+        }
         match &self.body {
             Value::Null => self
                 .chunks

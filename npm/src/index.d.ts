@@ -158,6 +158,8 @@ export type Media = Uint8Array | ArrayBuffer | Blob | URL | string;
 export interface TextPart {
   type: "text";
   text: string;
+  /** The sources that a model names for it, as the provider writes them. */
+  annotations?: { dialect: DialectName; json: readonly unknown[] } | undefined;
   cacheControl?: CacheTtl | undefined;
 }
 
@@ -208,6 +210,17 @@ export interface RedactedReasoningPart {
   data: string;
 }
 
+/** The name of a wire format. */
+export type DialectName = "anthropic" | "openai-chat";
+
+/** A block of a provider's own, such as the use of a server's tool. It goes back unchanged to its own dialect. */
+export interface OtherPart {
+  type: "other";
+  dialect: DialectName;
+  /** The block as the provider wrote it. */
+  json: unknown;
+}
+
 export type Part =
   | TextPart
   | ImagePart
@@ -215,7 +228,8 @@ export type Part =
   | ToolUsePart
   | ToolResultPart
   | ReasoningPart
-  | RedactedReasoningPart;
+  | RedactedReasoningPart
+  | OtherPart;
 
 /** One turn of a conversation. */
 export interface Message {
@@ -307,6 +321,8 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
   toolCalls: ToolCall<Tools>[];
   stopReason: StopReason | undefined;
   stopSequence: string | undefined;
+  /** The log probabilities of the text's tokens, as the provider writes them, where they were asked for. */
+  logprobs: unknown[];
   usage: Usage;
   usageReported: boolean;
   requestId: string | undefined;
@@ -329,6 +345,7 @@ export type StreamEvent<Output = undefined, Tools extends readonly Tool[] = read
   | { type: "reasoning"; text: string }
   | { type: "tool_call_start"; index: number; id: string; name: string }
   | { type: "tool_call_delta"; index: number; arguments: string }
+  | { type: "other"; dialect: DialectName; json: unknown }
   | { type: "tool_call"; index: number; id: string; name: string; arguments: unknown; argumentsText: string }
   | { type: "done"; reply: Reply<Output, Tools> };
 

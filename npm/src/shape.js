@@ -84,7 +84,7 @@ async function toPart(name, part) {
   const { type, cacheControl: cache_control } = part ?? {};
   switch (type) {
     case "text":
-      return { type, text: text(`${name}.text`, part.text), cache_control };
+      return { type, text: text(`${name}.text`, part.text), annotations: part.annotations, cache_control };
     case "image":
       return { type, source: await toSource(`${name}.image`, part.image, part.mediaType, "image/png"), cache_control };
     case "document":
@@ -103,8 +103,10 @@ async function toPart(name, part) {
       return { type, text: part.text, signature: part.signature };
     case "redacted_reasoning":
       return { type, data: part.data };
+    case "other":
+      return { type, dialect: part.dialect, json: part.json };
     default:
-      return fail(`${name}.type is ${JSON.stringify(type)}: it must be text, image, document, tool_use, tool_result, reasoning or redacted_reasoning`);
+      return fail(`${name}.type is ${JSON.stringify(type)}: it must be text, image, document, tool_use, tool_result, reasoning, redacted_reasoning or other`);
   }
 }
 
@@ -206,6 +208,7 @@ export async function toReply(event, output) {
     toolCalls: parts("tool_use"),
     stopReason: core.stop_reason ?? undefined,
     stopSequence: core.stop_sequence ?? undefined,
+    logprobs: core.logprobs ?? [],
     usage,
     usageReported: core.usage_reported,
     requestId: core.request_id ?? undefined,

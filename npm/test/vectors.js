@@ -47,7 +47,8 @@ export async function runVector({ Warmline }, vector) {
   }
 }
 
-function chunksOf({ body, chunks = [] }) {
+function chunksOf({ body, chunks = [], base64 }) {
+  if (base64) return [bytesOf(base64)];
   if (body === undefined || body === null) return chunks.map((chunk) => encoder.encode(chunk));
   return [encoder.encode(typeof body === "string" ? body : JSON.stringify(body))];
 }

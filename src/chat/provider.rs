@@ -44,3 +44,47 @@ impl fmt::Display for Provider {
         f.write_str(self.name())
     }
 }
+
+/// The name of a wire format.
+///
+/// ```
+/// assert_eq!(warmline::DialectName::OpenAiChat.name(), "openai-chat");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DialectName {
+    /// Anthropic's Messages API.
+    #[serde(rename = "anthropic")]
+    Anthropic,
+    /// OpenAI's Chat Completions API.
+    #[serde(rename = "openai-chat")]
+    OpenAiChat,
+}
+
+impl DialectName {
+    /// The name in JSON and in messages.
+    ///
+    /// ```
+    /// assert_eq!(warmline::DialectName::Anthropic.name(), "anthropic");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::OpenAiChat => "openai-chat",
+        }
+    }
+
+    /// The provider whose own it is.
+    pub(crate) fn provider(self) -> Provider {
+        match self {
+            Self::Anthropic => Provider::Anthropic,
+            Self::OpenAiChat => Provider::OpenAi,
+        }
+    }
+}
+
+impl fmt::Display for DialectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

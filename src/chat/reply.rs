@@ -4,7 +4,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::message::{Message, Part, Role, ToolCall, join_text};
+use super::message::{Message, Role, join_text};
+use super::part::Part;
+use super::raw_json::RawJson;
+use super::tool::ToolCall;
 use super::usage::Usage;
 use crate::{Cost, Error, Provider, Result};
 
@@ -34,6 +37,10 @@ pub struct Reply {
     /// The stop sequence that ended the reply, if one did and the provider reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_sequence: Option<String>,
+    /// The log probabilities of the text's tokens as the provider writes them, if
+    /// [`Request::extra_body`](crate::Request::extra_body) requested them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<RawJson>,
     /// The tokens used. All counts are 0 if [`Reply::usage_reported`] is `false`.
     pub usage: Usage,
     /// Whether the provider reported the usage.
@@ -76,6 +83,7 @@ impl Reply {
             content: Vec::new(),
             stop_reason: None,
             stop_sequence: None,
+            logprobs: Vec::new(),
             usage: Usage::default(),
             usage_reported: false,
             request_id: None,

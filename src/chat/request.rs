@@ -1,9 +1,12 @@
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::message::{CacheTtl, Message, Part};
-use crate::runtime;
-use crate::{Error, RawJson, Result};
+use super::form;
+use super::message::Message;
+use super::part::{self, Part};
+use super::raw_json::RawJson;
+use super::tool::{Tool, ToolChoice};
+use crate::{Error, Result};
 
 /// A chat request, in a form that does not depend on the provider.
 ///
@@ -20,19 +23,28 @@ use crate::{Error, RawJson, Result};
 ///     .temperature(0.2);
 /// assert_eq!(request.messages, [Message::user("Why is the sky blue?")]);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Request {
     /// The model. The default is the client's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The system prompt. In JSON, a string is short for one text part.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "part::content_or_none"
+    )]
     pub system: Vec<Part>,
     /// The conversation so far. The last message is usually the user's.
     pub messages: Vec<Message>,
     /// The maximum number of tokens to generate, at least 1. Anthropic requires one, and the default there is 4,096.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "form::whole_number"
+    )]
     pub max_tokens: Option<u32>,
     /// The sampling temperature, from 0 to 2 (Anthropic: from 0 to 1).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,10 +53,18 @@ pub struct Request {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
     /// Texts that end the reply when the model generates one of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "form::or_default"
+    )]
     pub stop_sequences: Vec<String>,
     /// The tools that the model may call.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "form::or_default"
+    )]
     pub tools: Vec<Tool>,
     /// Whether the model may, must or must not call tools.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,11 +80,20 @@ pub struct Request {
     pub reasoning: Option<Reasoning>,
     /// Additional fields of the request body, as the provider defines them. They replace fields of the same name. In JSON they
     /// are an object.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_object")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "form::as_object",
+        deserialize_with = "form::fields_or_none"
+    )]
     pub extra_body: Vec<(String, RawJson)>,
     /// Whether to keep the body of a streamed reply for [`Reply::raw`](crate::Reply::raw). The body of a unary reply is always
     /// kept.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        default,
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "form::or_default"
+    )]
     pub keep_raw: bool,
 }
 
@@ -285,119 +314,57 @@ impl Request {
         let mut extra = self.extra_body.iter();
         extra.find_map(|(known, value)| (known == name).then_some(value))
     }
-
-    /// Checks for requests that no provider accepts, before anything is sent.
-    pub(crate) fn validate(&self) -> Result<()> {
-        if self.messages.is_empty() {
-            return Err(Error::config(
-                "the request has no messages: add at least one",
-            ));
-        }
-        for (i, message) in self.messages.iter().enumerate() {
-            let empty = message
-                .content
-                .iter()
-                .all(|p| p.as_text().is_some_and(|t| t.trim().is_empty()));
-            if empty {
-                return Err(Error::config(format!(
-                    "messages[{i}] is empty: give it some content"
-                )));
-            }
-        }
-        if self.max_tokens == Some(0) {
-            return Err(Error::config("max_tokens is 0: it must be at least 1"));
-        }
-        in_range("temperature", self.temperature, 2)?;
-        in_range("top_p", self.top_p, 1)
-    }
 }
 
-fn as_object<S: Serializer>(extra: &[(String, RawJson)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(extra.iter().map(|(name, value)| (name, value)))
-}
-
-fn in_range(name: &str, value: Option<f64>, max: u8) -> Result<()> {
-    match value {
-        Some(v) if !(0.0..=f64::from(max)).contains(&v) => Err(Error::config(format!(
-            "{name} is {}: it must be from 0 to {max}",
-            runtime::print_float(v)
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// A tool that the model may call.
-///
-/// ```
-/// use serde_json::json;
-/// use warmline::Tool;
-///
-/// let weather = Tool::new("weather", "The weather in a city, now.", json!({
-///     "type": "object",
-///     "properties": {"city": {"type": "string"}},
-///     "required": ["city"],
-/// }));
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Tool {
-    /// The name by which the model calls the tool.
-    pub name: String,
-    /// The description that the model reads.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub description: String,
-    /// The JSON schema of the arguments.
-    pub input_schema: RawJson,
-    /// Whether the provider, if it can, enforces the schema.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub strict: bool,
-    /// Asks the provider to cache the tools up to and including this one, as for [`Part::Text`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_control: Option<CacheTtl>,
-}
-
-impl Tool {
-    /// Creates a tool. `input_schema` is the JSON schema of its arguments.
+impl Request {
+    /// Reads a request from its JSON form, the one that serde writes.
+    ///
+    /// # Errors
+    /// `Config`, naming the place and what would be accepted.
     ///
     /// ```
-    /// # use serde_json::json;
-    /// let tool = warmline::Tool::new("now", "The time.", json!({"type": "object"}));
-    /// assert_eq!(tool.name, "now");
+    /// # use warmline::Request;
+    /// let error = Request::from_json(r#"{"messages": [{"role": "usr"}]}"#).unwrap_err();
+    /// assert!(error.message().starts_with("messages[0].role: unknown variant `usr`, expected `user` or `assistant`"));
     /// ```
-    pub fn new(
-        name: impl Into<String>,
-        description: impl Into<String>,
-        input_schema: impl Into<RawJson>,
-    ) -> Self {
-        Self {
-            name: name.into(),
-            description: description.into(),
-            input_schema: input_schema.into(),
-            strict: false,
-            cache_control: None,
-        }
+    pub fn from_json(text: &str) -> Result<Self> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+            let (path, error) = (e.path().to_string(), e.into_inner());
+            match path.as_str() {
+                _ if !error.is_data() => format!("the request is not JSON: {error}"),
+                "." => error.to_string(),
+                _ => format!("{path}: {error}"),
+            }
+        });
+        let whole = read.and_then(|request| match json.end() {
+            Ok(()) => Ok(request),
+            Err(error) => Err(format!("the request is not JSON: {error}")),
+        });
+        whole.map_err(Error::config)
     }
 }
 
-/// Whether the model may, must or must not call tools.
-///
-/// ```
-/// use warmline::{Request, ToolChoice};
-///
-/// let request = Request::new().user("Weather in Bern?").tool_choice(ToolChoice::Tool("weather".into()));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ToolChoice {
-    /// The model decides.
-    Auto,
-    /// The model must call at least one tool.
-    Any,
-    /// The model must not call tools.
-    None,
-    /// The model must call the tool of this name.
-    Tool(String),
+/// [`Request::extra_body`], added to what a dialect writes and replacing what it names.
+#[derive(Clone, Copy)]
+pub(crate) struct ExtraFields<'a>(pub(crate) &'a Request);
+
+impl ExtraFields<'_> {
+    /// A field's value, unless it is replaced.
+    pub(crate) fn unless<T>(self, name: &str, value: T) -> Option<T> {
+        let replaced = self.0.extra_body_field(name).is_some();
+        (!replaced).then_some(value)
+    }
+
+    pub(crate) fn unless_set<T>(self, name: &str, value: Option<T>) -> Option<T> {
+        value.and_then(|value| self.unless(name, value))
+    }
+}
+
+impl Serialize for ExtraFields<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        form::as_object(&self.0.extra_body, serializer)
+    }
 }
 
 /// A JSON schema that the reply's text must match.
@@ -407,7 +374,8 @@ pub enum ToolChoice {
 /// let request = warmline::Request::new().user("Where?").response_format("city", json!({"type": "object"}));
 /// assert_eq!(request.response_format.unwrap().name, "city");
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ResponseFormat {
     /// The name of the schema. OpenAI shows it to the model.
@@ -424,7 +392,8 @@ pub struct ResponseFormat {
 /// let request = Request::new().user("Prove it.").effort(Effort::High);
 /// assert_eq!(request.reasoning.unwrap().effort, Some(Effort::High));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Reasoning {
     /// The effort, for models that decide themselves how much to reason.
@@ -432,7 +401,11 @@ pub struct Reasoning {
     pub effort: Option<Effort>,
     /// The maximum number of reasoning tokens: Anthropic's `thinking.budget_tokens`, at least 1,024 and less than
     /// `max_tokens`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "form::whole_number"
+    )]
     pub budget_tokens: Option<u32>,
 }
 
@@ -441,7 +414,7 @@ pub struct Reasoning {
 /// ```
 /// assert!(serde_json::to_string(&warmline::Effort::High).unwrap().contains("high"));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Effort {

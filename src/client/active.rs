@@ -4,8 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::context::CallContext;
-use crate::provider::StreamDecoder;
+use crate::dialect::StreamDecoder;
 use crate::runtime::{self, Instant};
 use crate::transport::Body;
 use crate::{Error, Reply, Result, StreamEvent, TimeoutKind};
@@ -41,9 +43,14 @@ impl ActiveStream {
         }
     }
 
-    /// Returns the raw bytes received since the last call, if they are kept.
-    pub(super) fn take_raw(&mut self) -> Vec<u8> {
-        self.decoder.take_raw()
+    /// Returns the frames that have arrived since the last call, if frames are forwarded.
+    pub(super) fn take_frames(&mut self) -> Bytes {
+        self.decoder.take_frames()
+    }
+
+    /// Takes bytes that were read before.
+    pub(super) fn feed(&mut self, chunk: Bytes) {
+        self.error = self.decoder.feed(chunk).err();
     }
 
     pub(super) fn request_id(&self) -> Option<&str> {
@@ -57,7 +64,16 @@ impl ActiveStream {
     /// Reads up to the first content, because a failure before it can still be retried.
     pub(super) async fn read_until_first_content(&mut self) -> Result<()> {
         loop {
-            let event = poll_fn(|cx| self.poll_raw(cx)).await?;
+            let event = poll_fn(|cx| {
+                let polled = self.poll_raw(cx);
+                if polled.is_pending()
+                    && let Some(early) = &self.context.forward
+                {
+                    early.push(self.decoder.take_frames(), !self.buffered.is_empty());
+                }
+                polled
+            })
+            .await?;
             let is_content = event.is_content();
             self.buffered.push_back(event);
             if is_content {
@@ -83,14 +99,14 @@ impl ActiveStream {
 
     fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<StreamEvent>> {
         loop {
-            if let Some(event) = self.decoder.next() {
+            if let Some(event) = self.decoder.next_event() {
                 if event.is_content() {
                     self.waiting_since = None;
                     self.context.record_first_token();
                 }
                 return Poll::Ready(Ok(event));
             }
-            if self.decoder.ended() {
+            if self.decoder.is_done() {
                 ready!(self.poll_end(cx));
                 let mut reply = self.decoder.take_reply();
                 self.context.complete(&mut reply);
@@ -106,7 +122,7 @@ impl ActiveStream {
                 return Poll::Ready(Err(Error::stream("the stream had already ended")));
             };
             let decoded = match body.poll_chunk(cx) {
-                Poll::Ready(Some(chunk)) => chunk.and_then(|chunk| self.decoder.feed(&chunk)),
+                Poll::Ready(Some(chunk)) => chunk.and_then(|chunk| self.decoder.feed(chunk)),
                 Poll::Ready(None) => self.decoder.finish(),
                 Poll::Pending => {
                     let (which, after) = ready!(self.poll_timers(cx));
@@ -131,7 +147,7 @@ impl ActiveStream {
                 return Poll::Ready(());
             };
             // The decoder only keeps these bytes.
-            let _ = self.decoder.feed(&rest);
+            let _ = self.decoder.feed(rest);
         }
         if !std::mem::replace(&mut self.awaiting_end, true) {
             self.timer.as_mut().reset(Instant::now() + END_TIMEOUT);

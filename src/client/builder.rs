@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::handle::{Client, Inner};
@@ -377,6 +378,8 @@ impl ClientBuilder {
                 .as_deref()
                 .unwrap_or(provider.default_base_url()),
         )?;
+        let dialect = provider.dialect(endpoint.is_first_party)?;
+        let endpoint = endpoint.with_path(dialect.path());
         let key = self.key.unwrap_or_default();
         if key.trim().is_empty() && endpoint.is_first_party {
             return Err(Error::config(format!(
@@ -389,7 +392,11 @@ impl ClientBuilder {
             let message = "the API key contains characters that are not allowed in an HTTP header";
             return Err(Error::config(message));
         }
-        let mut headers = provider.headers(key);
+        let own = dialect.headers().iter();
+        let mut headers: Vec<_> = own
+            .map(|(name, value)| (String::from(*name), String::from(*value)))
+            .collect();
+        headers.extend(provider.credentials(key));
         headers.push((
             "user-agent".into(),
             concat!("warmline/", env!("CARGO_PKG_VERSION")).into(),
@@ -426,6 +433,8 @@ impl ClientBuilder {
         );
         let inner = Arc::new(Inner {
             provider,
+            refuses_usage: AtomicBool::new(!dialect.asks_for_usage()),
+            dialect,
             model,
             key: key.to_owned(),
             endpoint,

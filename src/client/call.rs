@@ -1,19 +1,23 @@
 //! A call and its attempts, from the encoded request to the reply or to the first content of a stream.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use tracing::Instrument;
 
 use super::active::ActiveStream;
+use super::body::Whole;
 use super::context::CallContext;
+use super::early::Early;
 use super::handle::{Client, Inner};
-use crate::cost::{CostEstimate, RequestFacts, Reservation};
+use crate::cost::{CostEstimate, Reservation};
+use crate::dialect::{EncodeOptions, RequestFacts};
 use crate::error::seconds;
-use crate::provider::{StreamDecoder, decode_error};
 use crate::runtime::{self, Instant};
-use crate::transport::{Body, HttpResponse};
-use crate::{CostTracker, Error, Provider, Reply, Request, Result, TimeoutKind, headers, trace};
+use crate::transport::HttpResponse;
+use crate::{CostTracker, Error, Reply, Request, Result, TimeoutKind, headers, trace};
 
 /// The maximum number of bytes that are kept of an error response's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -26,9 +30,13 @@ pub(super) struct Call {
     cost: CostTracker,
     estimate: Arc<CostEstimate>,
     body: Bytes,
+    /// The range of the body that requests the usage of a stream, and the bytes that it replaced.
+    asked_usage: Option<(Range<usize>, Bytes)>,
     /// Additional headers, for a passthrough.
     headers: Vec<(String, String)>,
     stream: bool,
+    /// Whether several replies are requested.
+    several: bool,
     keep_raw: bool,
 }
 
@@ -41,48 +49,45 @@ pub(super) enum Outcome {
 
 impl Call {
     pub(super) fn new(client: &Client, request: &Request, stream: bool) -> Result<Self> {
-        let Inner {
-            provider, endpoint, ..
-        } = &*client.inner;
-        let model = request.model.as_deref().unwrap_or(&client.inner.model);
-        let body = provider.encode(request, model, stream, endpoint.is_first_party)?;
-        let facts = RequestFacts::read(&body)?;
-        let mut call = Self::of(client, body, &facts, model, request)?;
+        let Inner { dialect, model, .. } = &*client.inner;
+        let model = request.model.as_deref().unwrap_or(model);
+        // `of` requests the usage, so that this can be undone.
+        let options = EncodeOptions::new(model).stream(stream).stream_usage(false);
+        request.validate()?;
+        let body = dialect.body(request, &options)?;
+        let facts = dialect.facts(body.as_bytes())?;
+        let mut call = Self::of(client, body.into(), &facts, model, request)?;
         call.stream = stream;
         call.keep_raw = request.keep_raw;
         Ok(call)
     }
 
-    /// Creates a call from a body in the provider's dialect. Also returns whether the usage event must be stripped from its stream,
-    /// because the caller did not request it.
+    /// Creates a call from a body in the provider's dialect.
     pub(super) fn raw(
         client: &Client,
-        mut body: Bytes,
+        body: Bytes,
         headers: Vec<(String, String)>,
-    ) -> Result<(Self, bool)> {
+    ) -> Result<Self> {
         let mut checked = Vec::new();
         for (name, value) in headers {
             checked.push((headers::checked_name(&name, &value)?, value));
         }
-        let facts = RequestFacts::read(&body)?;
-        let streams_openai = client.provider() == Provider::OpenAi && facts.stream;
-        let ask_usage = facts.ask_usage.clone().filter(|_| streams_openai);
-        let strip_usage = ask_usage.is_some();
-        if let Some((place, usage)) = ask_usage {
-            let (before, after) = (&body[..place.start], &body[place.end..]);
-            body = [before, usage.as_bytes(), after].concat().into();
-        }
+        let facts = client.inner.dialect.facts(&body)?;
         let model = facts.model.as_deref().unwrap_or_default();
         let mut call = Self::of(client, body, &facts, model, &Request::new())?;
         call.headers = checked;
-        call.keep_raw = true;
-        Ok((call, strip_usage))
+        call.context.forward = Some(Early::default());
+        Ok(call)
+    }
+
+    pub(super) fn forward(&self) -> Option<Early> {
+        self.context.forward.clone()
     }
 
     /// Creates a call that sends a body. The request only supplies attributes of the span.
     fn of(
         client: &Client,
-        body: Bytes,
+        mut body: Bytes,
         facts: &RequestFacts,
         model: &str,
         request: &Request,
@@ -91,16 +96,31 @@ impl Call {
             inner: client,
             cost,
         } = client.clone();
+        let mut asked_usage = None;
+        let ask = facts.ask_usage.as_ref().filter(|_| facts.stream);
+        if let Some((place, usage)) = ask
+            && !client.refuses_usage.load(Relaxed)
+        {
+            let replaced = body.slice(place.clone());
+            let asked = place.start..place.start + usage.len();
+            body = [&body[..place.start], usage.as_bytes(), &body[place.end..]]
+                .concat()
+                .into();
+            asked_usage = Some((asked, replaced));
+        }
         let span = trace::call(client.provider, model, request, &client.endpoint);
         let host = client.endpoint.host();
-        let estimate = CostEstimate::new(&cost, client.provider, host, model, facts, body.len())?;
+        let (provider, dialect) = (client.provider, client.dialect.as_ref());
+        let estimate = CostEstimate::new(&cost, provider, dialect, host, model, facts, body.len())?;
         Ok(Self {
             context: CallContext::new(client, span),
             cost,
             estimate: Arc::new(estimate),
             body,
+            asked_usage,
             headers: Vec::new(),
             stream: facts.stream,
+            several: facts.replies > 1,
             keep_raw: false,
         })
     }
@@ -146,6 +166,13 @@ impl Call {
                 Err(error) => error,
             };
             self.context.reservation = None;
+            let forward = self.context.forward.as_ref();
+            if forward.is_some_and(|early| !early.reset()) {
+                return Err(self.context.fail(error));
+            }
+            if self.stop_asking_for_usage(&error) {
+                continue;
+            }
             let retries = self.context.attempts - 1;
             let decision = self.context.client.retry.decide(
                 retries,
@@ -199,59 +226,58 @@ impl Call {
                 reservation.refused();
             }
             // The part of a body that breaks off can still explain the error.
-            let (kept, _) = self.read(&mut body, MAX_ERROR_BODY).await;
-            let now = runtime::wall_clock();
-            return Err(decode_error(client.provider, status, &headers, &kept, now));
+            let mut kept = Whole::default();
+            let _ = kept.read(&mut body, client.timeout, MAX_ERROR_BODY).await;
+            let (kept, now) = (kept.into_bytes(), runtime::wall_clock());
+            return Err(client.dialect.decode_error(status, &headers, &kept, now));
         }
-        let content_type = headers::text(&headers, "content-type").unwrap_or_default();
-        if self.stream
-            && !content_type.starts_with("application/json")
-            && !content_type.starts_with("text/html")
-        {
-            let decoder = StreamDecoder::new(client.provider, headers, self.keep_raw);
+        let mut whole = Whole::default();
+        // Some servers label a stream as JSON, or stream a reply that was not to be streamed, so the body decides.
+        let kind = whole.read_kind(&headers, &mut body, client.timeout);
+        let is_stream = match self.stream {
+            // Blank lines before a stream are silence. Before an unstreamed reply they say that it will be long in coming.
+            true => runtime::timeout(client.timeout, kind)
+                .await
+                .unwrap_or_else(|| Err(Error::timeout(TimeoutKind::Read, client.timeout)))?,
+            false => kind.await?,
+        };
+        if is_stream.unwrap_or(self.stream) {
+            let mut decoder = client.dialect.decode_stream(headers);
+            if self.keep_raw {
+                decoder.keep_raw();
+            }
+            if self.several {
+                decoder.expect_several();
+            }
+            if self.context.forward.is_some() {
+                decoder.keep_frames(self.asked_usage.is_some());
+            }
             let mut live = ActiveStream::new(self.context.clone(), decoder, body);
+            live.feed(whole.into_bytes());
             live.read_until_first_content().await?;
             return Ok(Outcome::Stream(Box::new(live)));
         }
         self.context.timing.time_to_first_token = self.context.start.elapsed();
-        let (whole, failed) = self.read(&mut body, MAX_BODY).await;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let mut reply = client.provider.decode(headers, whole)?;
+        whole.read(&mut body, client.timeout, MAX_BODY).await?;
+        let mut reply = client.dialect.decode(headers, whole.into_bytes())?;
         self.context.complete(&mut reply);
         Ok(Outcome::Reply(Box::new(reply)))
     }
 
-    /// Reads the body to its end. If that fails, returns the bytes received so far and the error.
-    async fn read(&self, body: &mut Body, at_most: usize) -> (Bytes, Option<Error>) {
-        let timeout = self.context.client.timeout;
-        let mut whole = Bytes::new();
-        let mut more = Vec::new();
-        let failed = loop {
-            let chunk = match runtime::timeout(timeout, body.chunk()).await {
-                None => break Some(Error::timeout(TimeoutKind::Read, timeout)),
-                Some(None) => break None,
-                Some(Some(Err(error))) => break Some(error),
-                Some(Some(Ok(chunk))) => chunk,
-            };
-            if whole.is_empty() {
-                whole = chunk;
-            } else {
-                if more.is_empty() {
-                    more.extend_from_slice(&whole);
-                }
-                more.extend_from_slice(&chunk);
-            }
-            if whole.len().max(more.len()) > at_most {
-                more.truncate(at_most);
-                whole.truncate(at_most);
-                break Some(Error::decode(format!(
-                    "the body is larger than {at_most} bytes"
-                )));
-            }
+    /// If the server has refused `stream_options`, removes them from this call and from later ones.
+    fn stop_asking_for_usage(&mut self, error: &Error) -> bool {
+        let refused = matches!(error.status(), Some(400 | 422))
+            && error
+                .body()
+                .is_some_and(|body| body.contains("stream_options"));
+        let Some((place, replaced)) = self.asked_usage.take_if(|_| refused) else {
+            return false;
         };
-        (if more.is_empty() { whole } else { more.into() }, failed)
+        self.context.client.refuses_usage.store(true, Relaxed);
+        let (before, after) = (&self.body[..place.start], &self.body[place.end..]);
+        self.body = [before, &replaced, after].concat().into();
+        tracing::info!("the server refuses stream_options; later requests leave them out");
+        true
     }
 }
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use tracing::Span;
 
+use super::early::Early;
 use super::handle::Inner;
 use crate::cost::Reservation;
 use crate::runtime::Instant;
@@ -19,6 +20,8 @@ pub(super) struct CallContext {
     pub(super) span: Span,
     /// The reservation of the current attempt.
     pub(super) reservation: Option<Arc<Reservation>>,
+    /// The early frames, if frames are forwarded.
+    pub(super) forward: Option<Early>,
 }
 
 impl CallContext {
@@ -30,6 +33,7 @@ impl CallContext {
             timing: Timing::default(),
             span,
             reservation: None,
+            forward: None,
         }
     }
 
@@ -45,6 +49,7 @@ impl CallContext {
         if self.timing.time_to_first_token == Duration::ZERO {
             self.timing.time_to_first_token = self.timing.total;
         }
+        reply.provider = self.client.provider;
         reply.attempts = self.attempts;
         reply.timing = self.timing;
         if let Some(reservation) = self.reservation.take() {

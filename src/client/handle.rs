@@ -1,7 +1,9 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::dialect::Dialect;
 use crate::provider::Endpoint;
 use crate::retry::RetryBudget;
 use crate::transport::Transport;
@@ -36,6 +38,9 @@ pub struct Client {
 /// The state that the clones of a client share.
 pub(super) struct Inner {
     pub(super) provider: Provider,
+    pub(super) dialect: Arc<dyn Dialect>,
+    /// Whether requests for a stream leave out `stream_options`: the dialect does not need it, or the server has refused it.
+    pub(super) refuses_usage: AtomicBool,
     pub(super) model: String,
     pub(super) key: String,
     pub(super) endpoint: Endpoint,

@@ -1,9 +1,11 @@
 //! Clients: their settings, their calls, and the streams of events that calls return.
 
 mod active;
+mod body;
 mod builder;
 mod call;
 mod context;
+mod early;
 mod handle;
 mod passthrough;
 mod stream;

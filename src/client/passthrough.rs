@@ -1,21 +1,24 @@
-//! Passthrough: requests and replies in the provider's own dialect, for gateways.
+//! A provider's own request and reply, passed on as they are: what a gateway needs.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::active::ActiveStream;
 use super::call::{Call, Outcome};
+use super::early::Early;
 use super::handle::Client;
-use crate::framing::sse;
-use crate::json::{Reader, Stopped};
+use crate::runtime::{self, BoxFuture};
 use crate::{Error, Reply, Result, StreamEvent};
 
-/// A reply in the provider's dialect, byte for byte as received.
-///
-/// Dropping it before its end cancels the call.
+/// How long a stream's head is held back for its first content, so that a failure before it can have a status of its own.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// A reply in its provider's dialect, byte for byte as it comes. Dropped before its end, it is aborted.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -30,30 +33,40 @@ pub struct PassthroughResponse {
     is_stream: bool,
     request_id: Option<String>,
     attempts: u32,
-    /// Bytes to return before more are read.
+    /// What is to be given before more is read.
     ready: VecDeque<Bytes>,
-    live: Option<Box<ActiveStream>>,
+    source: Source,
     failed: Option<Error>,
     reply: Option<Reply>,
-    events: Events,
+}
+
+/// Where more comes from.
+enum Source {
+    /// The call has no content yet, but what came before it is passed on.
+    Starting(BoxFuture<'static, Result<Outcome>>, Early),
+    Live(Box<ActiveStream>),
+    Ended,
 }
 
 impl Client {
-    /// Sends a request in the provider's own dialect and returns the reply unchanged.
+    /// Sends a request that is in the provider's own dialect already, with the pool, retries, timeouts, prices and budgets of every
+    /// other call, and gives the reply as the provider writes it. A body that asks for a stream (`"stream": true`) is
+    /// answered by one. `headers` go with it, such as `anthropic-beta`.
     ///
-    /// The pool, retries, timeouts, prices and budgets apply as to any other call. The reply is a stream if the body requests one
-    /// (`"stream": true`). `headers` are sent in addition to those of the client, for example `anthropic-beta`.
+    /// A stream of OpenAI's dialect is asked for its usage unless the body says itself whether it wants it
+    /// (`stream_options.include_usage`). The event that only tells this usage is then left out, and so is the `"usage": null` that
+    /// asking adds to the others. Apart from that, events are passed on as they came. A server that refuses to be asked is not asked
+    /// again.
     ///
-    /// In OpenAI's dialect, usage is requested for a stream unless the body sets `stream_options.include_usage`. The event that
-    /// contains only this usage is then removed from the stream. All other events are passed on unchanged, including events that
-    /// contain usage and anything else.
+    /// The response is there once content is, or after a second in which the provider has said in comments that it is at
+    /// work.
     ///
     /// # Errors
-    /// Those of [`Client::chat`]. [`Error::status`] and [`Error::body`] return the provider's response.
+    /// Those of [`Client::chat`]. [`Error::status`] and [`Error::body`] hold what the provider has answered.
     ///
-    /// `Config` if the body is not a JSON object, or if a server could read it differently than this crate in a way that affects
-    /// the cost: a top-level field, or the `type` or `source` of a content block, that occurs twice; a limit that is not an integer
-    /// (`60000.0` and `6e4` are integers); a model name longer than 256 bytes.
+    /// `Config` for a body that is not one JSON object, or that a server could read differently than this crate does where it
+    /// matters to cost: a top-level field, or the `type` or `source` of a content block, that is given twice; a limit that is
+    /// not a whole number (`60000.0` and `6e4` are); a model's name of more than 256 bytes.
     ///
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
@@ -67,40 +80,67 @@ impl Client {
         body: impl Into<Bytes>,
         headers: impl IntoIterator<Item = (String, String)>,
     ) -> Result<PassthroughResponse> {
-        let (call, strip_usage) = Call::raw(self, body.into(), headers.into_iter().collect())?;
+        let call = Call::raw(self, body.into(), headers.into_iter().collect())?;
+        let early = call.forward().unwrap_or_default();
         let mut response = PassthroughResponse {
-            is_stream: false,
+            is_stream: true,
             request_id: None,
             attempts: 0,
             ready: VecDeque::new(),
-            live: None,
+            source: Source::Ended,
             failed: None,
             reply: None,
-            events: Events {
-                splitter: sse::Splitter::default(),
-                strip_usage,
-            },
         };
-        match call.run().await? {
-            Outcome::Reply(reply) => {
+        let mut starting: BoxFuture<'static, Result<Outcome>> = Box::pin(call.run());
+        match started(&mut starting, &early).await {
+            Some(Ok(Outcome::Reply(reply))) => {
+                response.is_stream = false;
                 response.ready.extend(reply.raw_bytes());
                 response.request_id.clone_from(&reply.request_id);
                 response.attempts = reply.attempts;
                 response.reply = Some(*reply);
             }
-            Outcome::Stream(live) => {
-                response.is_stream = true;
-                response.request_id = live.request_id().map(str::to_owned);
-                response.attempts = live.attempts();
-                response.live = Some(live);
-            }
+            Some(Ok(Outcome::Stream(live))) => response.begin(live, &early),
+            Some(Err(error)) => return Err(error),
+            None => response.source = Source::Starting(starting, early),
         }
         Ok(response)
     }
 }
 
+/// Waits for the first content. None where it takes long and the provider says meanwhile that it is at work, in comments or
+/// events without content: whoever waits for the head gives up sooner than the model does.
+async fn started(
+    starting: &mut BoxFuture<'static, Result<Outcome>>,
+    early: &Early,
+) -> Option<Result<Outcome>> {
+    let first = poll_fn(|cx| match starting.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    if let Some(outcome) = first.await {
+        return Some(outcome);
+    }
+    let mut hold = pin!(runtime::sleep(HOLD));
+    let mut held = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = starting.as_mut().poll(cx) {
+            return Poll::Ready(Some(outcome));
+        }
+        if !held {
+            ready!(hold.as_mut().poll(cx));
+            held = true;
+        }
+        match early.is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
 impl PassthroughResponse {
-    /// Returns whether the reply is a stream of server-sent events instead of one JSON object.
+    /// Whether server-sent events come, rather than one JSON object.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::PassthroughResponse) {
@@ -111,7 +151,7 @@ impl PassthroughResponse {
         self.is_stream
     }
 
-    /// Returns the provider's id of the request, if it sent one.
+    /// The provider's id of the request.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::PassthroughResponse) {
@@ -122,7 +162,7 @@ impl PassthroughResponse {
         self.request_id.as_deref()
     }
 
-    /// Returns the number of attempts, including the last.
+    /// How many attempts it took.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::PassthroughResponse) {
@@ -133,7 +173,7 @@ impl PassthroughResponse {
         self.attempts
     }
 
-    /// Returns the decoded reply, with usage and cost, or `None` before the end of a stream.
+    /// What the bytes said, once the last is given. Of a stream it does not hold the bytes.
     ///
     /// ```no_run
     /// # fn demo(reply: warmline::PassthroughResponse) {
@@ -144,29 +184,15 @@ impl PassthroughResponse {
         self.reply.as_ref()
     }
 
-    /// Returns the next bytes, or `None` after the last. An error is returned after all bytes received before it.
+    /// The next bytes; none after the last. An error comes after all bytes that came before it.
     ///
     /// # Errors
-    /// Those of [`EventStream::next`](crate::EventStream::next).
-    ///
-    /// ```no_run
-    /// # async fn demo(mut reply: warmline::PassthroughResponse) -> warmline::Result<()> {
-    /// while let Some(bytes) = reply.chunk().await {
-    ///     print!("{}", String::from_utf8_lossy(&bytes?));
-    /// }
-    /// # Ok(()) }
-    /// ```
+    /// As for an event of [`Client::stream`].
     pub async fn chunk(&mut self) -> Option<Result<Bytes>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// Polls for the next bytes, like [`chunk`](Self::chunk).
-    ///
-    /// ```no_run
-    /// # async fn demo(mut reply: warmline::PassthroughResponse) {
-    /// let first = std::future::poll_fn(|cx| reply.poll_chunk(cx)).await;
-    /// # }
-    /// ```
+    /// [`PassthroughResponse::chunk`], for a body that is polled.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
@@ -175,205 +201,52 @@ impl PassthroughResponse {
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Some(Err(error)));
             }
-            let Some(live) = &mut self.live else {
-                return Poll::Ready(None);
-            };
-            let event = live.poll_event(cx);
-            let came = match &event {
-                // The decoder has moved the last bytes into the reply.
-                Poll::Ready(Ok(StreamEvent::Done { reply })) => {
-                    reply.raw_bytes().unwrap_or_default()
-                }
-                _ => live.take_raw().into(),
-            };
-            let done = matches!(event, Poll::Ready(Ok(StreamEvent::Done { .. })));
-            let ended = done || matches!(event, Poll::Ready(Err(_)));
-            match self.events.whole(&came, done) {
-                Ok(events) => self.ready.extend(events),
-                Err(error) => {
-                    self.failed = Some(error);
-                    self.live = None;
-                    continue;
-                }
-            }
-            if ended {
-                self.live = None;
-            }
-            match event {
-                Poll::Ready(Ok(StreamEvent::Done { reply })) => self.reply = Some(*reply),
-                Poll::Ready(Err(error)) => self.failed = Some(error),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Pending if self.ready.is_empty() => return Poll::Pending,
-                Poll::Pending => {}
-            }
-        }
-    }
-}
-
-/// Passes on complete events only, so that an event appended after a stream breaks off does not merge with a part of one.
-struct Events {
-    splitter: sse::Splitter,
-    /// Removes the event that contains only usage, because the caller did not request it.
-    strip_usage: bool,
-}
-
-impl Events {
-    fn whole(&mut self, came: &[u8], done: bool) -> Result<Option<Bytes>> {
-        let Self {
-            splitter,
-            strip_usage,
-        } = self;
-        let mut kept = Vec::new();
-        let mut keep = |event: &[u8]| {
-            if !(*strip_usage && tells_only_usage(event)) {
-                kept.extend_from_slice(event);
-            }
-        };
-        let split = splitter.feed(came, &mut keep);
-        if done {
-            keep(&splitter.finish());
-        }
-        split.map(|()| (!kept.is_empty()).then(|| kept.into()))
-    }
-}
-
-/// Returns whether an event is the one that OpenAI's API sends because usage was requested: its `choices` are empty
-/// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>).
-fn tells_only_usage(event: &[u8]) -> bool {
-    let mut only = false;
-    let mut look = |event: sse::Event<'_>| {
-        only = Reader::of_bytes(event.data).is_ok_and(|mut json| is_usage(&mut json) == Ok(true));
-        Ok(())
-    };
-    let mut parser = sse::Parser::default();
-    let read = parser.feed(event, &mut look);
-    read.and_then(|()| parser.finish(&mut look)).is_ok() && only
-}
-
-fn is_usage(json: &mut Reader<'_>) -> std::result::Result<bool, Stopped> {
-    let (mut no_choices, mut usage) = (false, false);
-    json.object()?;
-    while let Some(key) = json.key()? {
-        match &*key {
-            "choices" => {
-                no_choices = json.list_or_null()?;
-                if no_choices && json.item()? {
-                    return Ok(false);
-                }
-            }
-            "usage" => {
-                usage = json.peek() == Some(b'{');
-                json.pass()?;
-            }
-            // Fields of every chunk, and fields of Groq and llama.cpp that accompany the usage.
-            "id" | "object" | "created" | "model" | "system_fingerprint" | "service_tier"
-            | "provider" | "obfuscation" | "x_groq" | "timings" => json.pass()?,
-            // The caller needs any other field, such as xAI's citations or Azure's filter results.
-            _ if !json.null()? => return Ok(false),
-            _ => {}
-        }
-    }
-    json.end()?;
-    Ok(no_choices && usage)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_usage_is_hidden_with_any_line_ends_cut_anywhere() {
-        let events = [
-            "data: {\"choices\": [], \"prompt_filter_results\": []}",
-            "data: {\"choices\": [{\"delta\": {\"content\": \"a\"}}]}",
-            "event: x|data: {\"choices\": [],|data: \"usage\": {}}",
-            "data: {\"choices\": [{\"delta\": {}}], \"usage\": {}}",
-            "data: [DONE]",
-        ];
-        for (line_end, blank) in [
-            ("\n", "\n"),
-            ("\r\n", "\r\n"),
-            ("\r", "\r"),
-            ("\r\n", "\n"),
-            ("\n", "\r"),
-        ] {
-            let event = |text: &&str| text.replace('|', line_end) + line_end + blank;
-            let came: String = events.iter().map(event).collect();
-            let mut kept = events.to_vec();
-            kept.remove(2);
-            let kept: String = kept.iter().map(event).collect();
-            for strip_usage in [false, true] {
-                for cut in 0..came.len() {
-                    let mut passed = Vec::new();
-                    let mut splitter = Events {
-                        splitter: sse::Splitter::default(),
-                        strip_usage,
-                    };
-                    let (one, two) = came.split_at(cut);
-                    for (part, done) in [(one, false), (two, true)] {
-                        let whole = splitter.whole(part.as_bytes(), done).unwrap();
-                        passed.extend(whole.into_iter().flatten());
+            match &mut self.source {
+                Source::Ended => return Poll::Ready(None),
+                Source::Starting(starting, early) => {
+                    let early = early.clone();
+                    let outcome = starting.as_mut().poll(cx);
+                    match outcome {
+                        Poll::Ready(Ok(Outcome::Stream(live))) => self.begin(live, &early),
+                        Poll::Ready(Ok(Outcome::Reply(_))) => {
+                            let why = "the provider answered with a whole reply after it had begun a stream";
+                            self.fail(Error::stream(why));
+                        }
+                        Poll::Ready(Err(error)) => self.fail(error),
+                        Poll::Pending if early.is_empty() => return Poll::Pending,
+                        Poll::Pending => self.ready.extend(early.take()),
                     }
-                    let passed = String::from_utf8(passed).unwrap();
-                    // The LF of a CR LF that was cut in two ends no line of its own, so it may be kept or removed.
-                    let expected = if strip_usage { &kept } else { &came };
-                    let same = passed == *expected
-                        || (strip_usage && passed.replacen("\r\n\n", "\r\n", 1) == *expected);
-                    assert!(same, "{cut}: {passed:?}");
+                }
+                Source::Live(live) => {
+                    let event = live.poll_event(cx);
+                    let frames = live.take_frames();
+                    if !frames.is_empty() {
+                        self.ready.push_back(frames);
+                    }
+                    match event {
+                        Poll::Ready(Ok(StreamEvent::Done { reply })) => {
+                            self.reply = Some(*reply);
+                            self.source = Source::Ended;
+                        }
+                        Poll::Ready(Err(error)) => self.fail(error),
+                        Poll::Ready(Ok(_)) => {}
+                        Poll::Pending if self.ready.is_empty() => return Poll::Pending,
+                        Poll::Pending => {}
+                    }
                 }
             }
         }
     }
 
-    #[test]
-    fn only_an_event_of_usage_alone_is_one() {
-        let usage = r#""usage": {"prompt_tokens": 1}"#;
-        for (data, only) in [
-            (format!(r#"{{"choices": [], {usage}}}"#), true),
-            (
-                format!("{{\n \"id\": \"c\", \"choices\":[ ],{usage} }}"),
-                true,
-            ),
-            (format!(r#"{{"\u0063hoices": [], {usage}}}"#), true),
-            (
-                format!(
-                    r#"{{"choices": [], {usage}, "obfuscation": "x", "timings": {{}}, "error": null}}"#
-                ),
-                true,
-            ),
-            (r#"{"choices": [], "usage": null}"#.to_owned(), false),
-            (
-                r#"{"choices": [], "prompt_filter_results": []}"#.to_owned(),
-                false,
-            ),
-            (
-                format!(r#"{{"choices": [], {usage}, "citations": ["u"]}}"#),
-                false,
-            ),
-            (
-                format!(r#"{{"choices": [], {usage}, "error": {{}}}}"#),
-                false,
-            ),
-            (format!(r#"{{{usage}}}"#), false),
-            (format!(r#"{{"choices": null, {usage}}}"#), false),
-            (
-                format!(r#"{{{usage}, "choices": [{{"delta": {{}}}}]}}"#),
-                false,
-            ),
-            // The field names are part of the generated text.
-            (
-                r#"{"choices": [{"delta": {"content": "\"choices\":[] \"usage\":{"}}]}"#.to_owned(),
-                false,
-            ),
-            (format!(r#"{{"choices": [], {usage}}} x"#), false),
-            ("[DONE]".to_owned(), false),
-            (String::new(), false),
-        ] {
-            for end in ["\n\n", "\r\n\r\n", "\r\r", "\n\r\n", ""] {
-                let lines: Vec<String> = data.lines().map(|line| format!("data: {line}")).collect();
-                let event = format!(": ping\nevent: message\n{}{end}", lines.join("\n"));
-                assert_eq!(tells_only_usage(event.as_bytes()), only, "{event:?}");
-            }
-        }
+    fn begin(&mut self, live: Box<ActiveStream>, early: &Early) {
+        self.ready.extend(early.take());
+        self.request_id = live.request_id().map(str::to_owned);
+        self.attempts = live.attempts();
+        self.source = Source::Live(live);
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.failed = Some(error);
+        self.source = Source::Ended;
     }
 }

@@ -139,6 +139,10 @@ fn replay_events(reply: Reply) -> VecDeque<StreamEvent> {
             Part::Reasoning { text, .. } => {
                 events.push_back(StreamEvent::Reasoning { text: text.clone() })
             }
+            Part::Other { dialect, json } => events.push_back(StreamEvent::Other {
+                dialect: *dialect,
+                json: json.clone(),
+            }),
             Part::ToolUse(call) => {
                 let (id, name) = (call.id.clone(), call.name.clone());
                 events.push_back(StreamEvent::ToolCallStart { index, id, name });

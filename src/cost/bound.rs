@@ -1,7 +1,8 @@
 //! What a call can cost at most, told before it is sent.
 
-use super::{CostTracker, Price, RequestFacts, Usd};
-use crate::json::quote;
+use super::{CostTracker, Price, Usd};
+use crate::dialect::{Dialect, RequestFacts};
+use crate::quote::quote;
 use crate::{Error, Provider, Result};
 
 /// More tokens than any model takes today, for models whose limits are not known.
@@ -26,6 +27,7 @@ impl CostEstimate {
     pub(crate) fn new(
         tracker: &CostTracker,
         provider: Provider,
+        dialect: &dyn Dialect,
         host: &str,
         model: &str,
         facts: &RequestFacts,
@@ -43,11 +45,13 @@ impl CostEstimate {
             }
             None => Price::per_million(Usd::ZERO, Usd::ZERO),
         };
-        let input = input(provider, &price, facts, bytes, tracker.is_estimating());
-        // Anthropic writes its cache only where it is asked to; others as they like.
-        let may_write_cache = provider != Provider::Anthropic || facts.cached;
-        let output = output(provider, &price, facts);
-        let max_cost = price.max_cost(input, output, may_write_cache);
+        let input = input(dialect, &price, facts, bytes, tracker.is_estimating());
+        // A model may write so much for each reply, thoughts included.
+        let output = dialect.max_output_tokens(facts, price.max_output_tokens);
+        let output = output
+            .saturating_add(facts.predicted)
+            .saturating_mul(facts.replies.max(1));
+        let max_cost = price.max_cost(input, output, dialect.may_write_cache(facts));
         Ok(Self {
             provider,
             model: model.to_owned(),
@@ -90,7 +94,7 @@ fn list(provider: Provider, host: &str) -> &'static str {
 /// costs what its size says, of which the most is known; what a document comes to is not, but a model takes no more than its
 /// context.
 fn input(
-    provider: Provider,
+    dialect: &dyn Dialect,
     price: &Price,
     facts: &RequestFacts,
     bytes: usize,
@@ -104,34 +108,5 @@ fn input(
     if facts.documents > 0 {
         return most;
     }
-    let image = match provider {
-        // https://docs.claude.com/en/docs/build-with-claude/vision: at most 4,784 at high resolution.
-        Provider::Anthropic => 5_000,
-        // https://platform.openai.com/docs/guides/images-vision: gpt-4o-mini's 2,833 and 5,667 for each of at most 8 tiles.
-        Provider::OpenAi => 50_000,
-    };
-    most.min(bytes + PREAMBLE + images * image)
-}
-
-/// The most tokens that the model may write, thoughts included.
-fn output(provider: Provider, price: &Price, facts: &RequestFacts) -> u64 {
-    let unasked = || match provider {
-        Provider::Anthropic => crate::provider::DEFAULT_MAX_TOKENS.into(),
-        // A model that is in no list has no known limit, and its price is a guess: one that were put aside for all
-        // that any model can write would refuse every call to a server of one's own.
-        Provider::OpenAi => {
-            let unknown = crate::provider::DEFAULT_MAX_TOKENS.into();
-            price.max_output_tokens.unwrap_or(unknown)
-        }
-    };
-    let asked = match provider {
-        // It knows no other name.
-        Provider::Anthropic => facts.max_tokens,
-        // Of the older name and the newer one a server may know either.
-        Provider::OpenAi => facts.max_tokens.max(facts.max_completion_tokens),
-    };
-    // A name that only some servers know can let a model write more, but is not relied on for less.
-    let most = asked.unwrap_or_else(unasked).max(facts.other_limit);
-    most.saturating_add(facts.predicted)
-        .saturating_mul(facts.replies.max(1))
+    most.min(bytes + PREAMBLE + images * dialect.max_image_tokens())
 }

@@ -1,5 +1,5 @@
 use super::Usd;
-use crate::json::quote;
+use crate::quote::quote;
 use crate::runtime::{BoxFuture, MaybeSend, MaybeSync};
 use crate::{Error, Result};
 

@@ -1,7 +1,6 @@
 //! Prices, cost tracking, and budgets that cannot be overspent.
 
 mod bound;
-mod facts;
 mod file;
 mod ledger;
 mod ledger_state;
@@ -16,7 +15,6 @@ mod totals;
 mod tracker;
 
 pub(crate) use self::bound::CostEstimate;
-pub(crate) use self::facts::RequestFacts;
 pub use self::file::FileLedger;
 pub use self::ledger::{Budget, BudgetExceeded, Ledger, Settlement};
 pub use self::memory::MemoryLedger;

@@ -1,7 +1,7 @@
 //! The protocol of remote ledgers: operations with arguments and results as strings.
 
 use super::{Budget, BudgetExceeded, Ledger, Settlement, Usd};
-use crate::json::quote;
+use crate::quote::quote;
 use crate::runtime::{BoxFuture, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, Result, runtime};
 

@@ -1,250 +1,185 @@
-//! An incremental parser of server-sent events.
+//! Server-sent events, cut out of a response as it arrives.
 //!
-//! The grammar is that of the HTML standard, section 9.2.6
-//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>), with one extension that LLM servers need:
-//! [`Parser::finish`] returns an event that lacks its final blank line.
-//!
-//! An event that lies within one chunk is borrowed from it. Only an event that spans chunks is copied.
+//! The grammar is the WHATWG's (<https://html.spec.whatwg.org/multipage/server-sent-events.html>, section 9.2.6), with one
+//! addition that LLM servers need: an event whose blank line never came is given out by [`Framer::finish`].
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
 
 use crate::{Error, Result};
 
-/// The maximum size of an event's data, in bytes. A server that sends more is broken or hostile.
+/// The most bytes that one event may have; a server that sends more is broken or hostile.
 pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 
-/// An event: its `event` field, empty by default, and its `data` lines.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Event<'a> {
-    pub(crate) name: &'a [u8],
-    pub(crate) data: &'a [u8],
-}
-
-/// A parser, with the incomplete event of the chunks so far.
-#[derive(Debug, Default)]
-pub(crate) struct Parser {
-    /// The incomplete last line.
-    line: Vec<u8>,
-    /// The complete lines of the event in earlier chunks.
-    name: Vec<u8>,
-    data: Vec<u8>,
-    has_data: bool,
-    /// Whether the previous chunk ended in CR. A LF at the start of the next chunk belongs to it.
-    after_cr: bool,
-    /// Whether the first line, which can start with a byte order mark, is complete.
-    begun: bool,
-}
-
-/// The part of an event in the current chunk. A single data line is borrowed, not copied.
-#[derive(Default)]
-struct Lent<'c> {
-    name: Option<&'c [u8]>,
-    data: Option<&'c [u8]>,
-}
-
-impl Parser {
-    /// Parses the next bytes, and calls `each` for each event that they complete.
-    pub(crate) fn feed(
-        &mut self,
-        mut chunk: &[u8],
-        mut each: impl FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
-        if self.after_cr && !chunk.is_empty() {
-            self.after_cr = false;
-            chunk = chunk.strip_prefix(b"\n").unwrap_or(chunk);
-        }
-        let mut lent = Lent::default();
-        while let Some(end) = memchr::memchr2(b'\n', b'\r', chunk) {
-            let (line, rest) = (&chunk[..end], &chunk[end..]);
-            chunk = if let Some(rest) = rest.strip_prefix(b"\r\n") {
-                rest
-            } else {
-                self.after_cr = rest == b"\r";
-                &rest[1..]
-            };
-            if self.line.is_empty() {
-                self.take_line(line, &mut lent, &mut each)?;
-            } else {
-                let mut whole = std::mem::take(&mut self.line);
-                self.check_size(whole.len() + line.len())?;
-                whole.extend_from_slice(line);
-                // The joined line does not live as long as the chunk, so its fields are copied now.
-                let mut own = Lent {
-                    name: lent.name.take(),
-                    data: lent.data.take(),
-                };
-                self.take_line(&whole, &mut own, &mut each)?;
-                self.keep(own);
-                whole.clear();
-                self.line = whole;
-            }
-        }
-        self.keep(lent);
-        self.check_size(self.line.len() + chunk.len())?;
-        self.line.extend_from_slice(chunk);
-        Ok(())
-    }
-
-    /// Ends the stream, and calls `each` for an event that lacks its final blank line.
-    pub(crate) fn finish(&mut self, mut each: impl FnMut(Event<'_>) -> Result<()>) -> Result<()> {
-        let line = std::mem::take(&mut self.line);
-        let mut lent = Lent::default();
-        if !line.is_empty() {
-            self.take_line(&line, &mut lent, &mut each)?;
-        }
-        self.take_line(b"", &mut lent, &mut each)
-    }
-
-    fn take_line<'c>(
-        &mut self,
-        mut line: &'c [u8],
-        lent: &mut Lent<'c>,
-        each: &mut impl FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
-        if !self.begun {
-            self.begun = true;
-            line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
-        }
-        if line.is_empty() {
-            return self.dispatch(lent, each);
-        }
-        let (field, value) = match memchr::memchr(b':', line) {
-            Some(colon) => {
-                let value = &line[colon + 1..];
-                (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
-            }
-            None => (line, &b""[..]),
-        };
-        match field {
-            b"data" => {
-                self.check_size(value.len())?;
-                if self.has_data || lent.data.is_some() {
-                    if let Some(first) = lent.data.take() {
-                        self.keep_data(first);
-                    }
-                    self.keep_data(value);
-                } else {
-                    lent.data = Some(value);
-                }
-            }
-            b"event" => {
-                self.name.clear();
-                lent.name = Some(value);
-            }
-            // Comments (an empty field name), `id` and `retry` are ignored.
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn dispatch(
-        &mut self,
-        lent: &mut Lent<'_>,
-        each: &mut impl FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let (name, data) = (lent.name.take(), lent.data.take());
-        let has_data = self.has_data || data.is_some();
-        let result = if has_data {
-            each(Event {
-                name: name.unwrap_or(&self.name),
-                data: data.unwrap_or(&self.data),
-            })
-        } else {
-            Ok(())
-        };
-        self.name.clear();
-        self.data.clear();
-        self.has_data = false;
-        result
-    }
-
-    /// Copies the borrowed fields, because they do not outlive the chunk.
-    fn keep(&mut self, lent: Lent<'_>) {
-        if let Some(name) = lent.name {
-            self.name.clear();
-            self.name.extend_from_slice(name);
-        }
-        if let Some(data) = lent.data {
-            self.keep_data(data);
-        }
-    }
-
-    fn keep_data(&mut self, line: &[u8]) {
-        if self.has_data {
-            self.data.push(b'\n');
-        }
-        self.has_data = true;
-        self.data.extend_from_slice(line);
-    }
-
-    fn check_size(&self, more: usize) -> Result<()> {
-        if self.data.len() + more > MAX_EVENT_BYTES {
-            return Err(too_large());
-        }
-        Ok(())
-    }
-}
-
-/// Splits a stream into events without changing a byte, for passthrough.
+/// Cuts a stream into frames and changes no byte of them.
 ///
-/// An event ends with its blank line. A comment before an event is returned on its own, so that a comment that keeps the
-/// connection alive is passed on at once.
-#[derive(Debug, Default)]
-pub(crate) struct Splitter {
-    /// The bytes of the incomplete event.
+/// A frame is an event with its blank line, or a comment line that stands before an event: one sent to keep a connection
+/// alive does not wait for the event. A frame that lies within one chunk is a slice of it; only one that is cut is copied.
+#[derive(Default)]
+pub(crate) struct Framer {
+    /// What is left of the last chunk.
+    chunk: Bytes,
+    /// The frame that began in earlier chunks.
     begun: Vec<u8>,
-    /// The offset of the last line in `begun`.
-    line: usize,
-    /// Whether the previous bytes ended in CR. A LF at the start of the next ones belongs to it.
+    line: Line,
+    /// The bytes before ended in CR: a LF that comes first belongs to it.
     after_cr: bool,
 }
 
-impl Splitter {
-    /// Takes the next bytes, and calls `each` for each event that they complete, including its blank line.
-    pub(crate) fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
-        let mut at = self.begun.len();
-        self.begun.extend_from_slice(bytes);
-        let (begun, mut event, mut line) = (&self.begun[..], 0, self.line);
-        while at < begun.len() {
-            if std::mem::take(&mut self.after_cr) && begun[at] == b'\n' {
-                at += 1;
-                line = at;
-                // The event that the CR ended has been returned already.
-                if event + 1 == at {
-                    each(&begun[event..at]);
-                    event = at;
+/// What has come of the line at hand.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Line {
+    #[default]
+    Empty,
+    /// A comment that is the first line of its frame.
+    Comment,
+    Other,
+}
+
+impl Framer {
+    /// Adds the next bytes. The chunk before must have been used up by [`Framer::next`].
+    pub(crate) fn feed(&mut self, chunk: Bytes) {
+        debug_assert!(self.chunk.is_empty());
+        self.chunk = chunk;
+    }
+
+    /// Returns the next frame that is complete.
+    ///
+    /// # Errors
+    /// `Stream` where a frame is larger than any event may be.
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>> {
+        let mut at = 0;
+        if self.after_cr && !self.chunk.is_empty() {
+            self.after_cr = false;
+            if self.chunk.first() == Some(&b'\n') {
+                at = 1;
+                // The frame that the CR ended is out already.
+                if self.begun.is_empty() {
+                    return Ok(Some(self.cut(at)));
                 }
             }
-            let Some(end) = memchr::memchr2(b'\n', b'\r', &begun[at..]) else {
+        }
+        while let Some(&first) = self.chunk.get(at) {
+            if self.line == Line::Empty && first != b'\n' && first != b'\r' {
+                let begins = at == 0 && self.begun.is_empty();
+                self.line = match begins && first == b':' {
+                    true => Line::Comment,
+                    false => Line::Other,
+                };
+            }
+            let rest = self.chunk.get(at..).unwrap_or_default();
+            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
                 break;
             };
-            let end = at + end;
-            let ends = line == end || (line == event && begun[line] == b':');
-            at = end + 1;
-            if begun[end] == b'\r' {
-                match begun.get(at) {
+            let ends = std::mem::take(&mut self.line) != Line::Other;
+            at += end + 1;
+            if rest.get(end) == Some(&b'\r') {
+                match self.chunk.get(at) {
                     Some(b'\n') => at += 1,
                     Some(_) => {}
                     None => self.after_cr = true,
                 }
             }
-            line = at;
             if ends {
-                each(&begun[event..at]);
-                event = at;
+                return Ok(Some(self.cut(at)));
             }
         }
-        self.begun.drain(..event);
-        self.line = line - event;
-        // Field names and line ends may take as much space as the data.
-        if self.begun.len() > 2 * MAX_EVENT_BYTES {
+        // The field names and line ends around the data may take as much again.
+        if self.begun.len() + self.chunk.len() > 2 * MAX_EVENT_BYTES {
             return Err(too_large());
         }
-        Ok(())
+        self.begun
+            .extend_from_slice(&std::mem::take(&mut self.chunk));
+        Ok(None)
     }
 
-    /// Ends the stream, and returns the bytes of the incomplete event.
-    pub(crate) fn finish(&mut self) -> Vec<u8> {
-        std::mem::take(self).begun
+    /// Returns what was begun, since no more bytes will come.
+    pub(crate) fn finish(&mut self) -> Option<Bytes> {
+        let begun = std::mem::take(self).begun;
+        (!begun.is_empty()).then(|| begun.into())
     }
+
+    fn cut(&mut self, at: usize) -> Bytes {
+        let end = self.chunk.split_to(at);
+        if self.begun.is_empty() {
+            return end;
+        }
+        let mut frame = std::mem::take(&mut self.begun);
+        frame.extend_from_slice(&end);
+        frame.into()
+    }
+}
+
+/// What one frame says: its `event` field (empty where it has none) and its `data` lines, joined.
+#[derive(Debug, Default)]
+pub(crate) struct Event<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) data: Cow<'a, [u8]>,
+}
+
+impl<'a> Event<'a> {
+    /// Reads a frame. None for a comment, and for an event without data or with nothing but spaces in it: proxies send such
+    /// to keep a connection alive.
+    ///
+    /// # Errors
+    /// `Stream` where the data is larger than any event may be.
+    pub(crate) fn read(frame: &'a [u8]) -> Result<Option<Self>> {
+        let mut event = Self::default();
+        let mut rest = frame.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(frame);
+        let mut has_data = false;
+        while !rest.is_empty() {
+            let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            let (line, tail) = rest.split_at(end);
+            rest = tail.get(1..).unwrap_or_default();
+            let (field, value) = match memchr::memchr(b':', line) {
+                Some(colon) => {
+                    let (field, value) = line.split_at(colon);
+                    let value = value.get(1..).unwrap_or_default();
+                    (field, value.strip_prefix(b" ").unwrap_or(value))
+                }
+                None => (line, &b""[..]),
+            };
+            match field {
+                b"data" if has_data => {
+                    let data = event.data.to_mut();
+                    data.push(b'\n');
+                    data.extend_from_slice(value);
+                }
+                b"data" => {
+                    has_data = true;
+                    event.data = Cow::Borrowed(value);
+                }
+                b"event" => event.name = value,
+                // Comments (an empty field name), `id` and `retry` mean nothing to a reply.
+                _ => {}
+            }
+        }
+        if event.data.len() > MAX_EVENT_BYTES {
+            return Err(too_large());
+        }
+        Ok((!event.data.trim_ascii().is_empty()).then_some(event))
+    }
+}
+
+/// Whether a body that begins so is an event stream, whatever its content type says. None where too little has come to tell.
+pub(crate) fn is_event_stream(body: &[u8]) -> Option<bool> {
+    const MARK: &[u8] = b"\xEF\xBB\xBF";
+    if MARK.starts_with(body) {
+        return None;
+    }
+    let body = body.strip_prefix(MARK).unwrap_or(body).trim_ascii_start();
+    if body.first() == Some(&b':') {
+        return Some(true);
+    }
+    let mut fields = ["data:", "event:", "id:", "retry:"].into_iter();
+    if fields
+        .clone()
+        .any(|field| body.starts_with(field.as_bytes()))
+    {
+        return Some(true);
+    }
+    (!fields.any(|field| field.as_bytes().starts_with(body))).then_some(false)
 }
 
 #[cold]
@@ -260,19 +195,27 @@ mod tests {
 
     use super::*;
 
-    fn parse<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
-        let mut events = Vec::new();
-        let mut parser = Parser::default();
-        let mut each = |event: Event<'_>| {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            events.push((text(event.name), text(event.data)));
-            Ok(())
-        };
+    fn frames<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Bytes> {
+        let (mut framer, mut frames) = (Framer::default(), Vec::new());
         for chunk in chunks {
-            parser.feed(chunk, &mut each).unwrap();
+            framer.feed(Bytes::copy_from_slice(chunk));
+            while let Some(frame) = framer.next().unwrap() {
+                frames.push(frame);
+            }
         }
-        parser.finish(&mut each).unwrap();
+        frames.extend(framer.finish());
+        frames
+    }
+
+    fn parse<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let frames = frames(chunks);
+        let events = frames
+            .iter()
+            .filter_map(|frame| Event::read(frame).unwrap());
         events
+            .map(|event| (text(event.name), text(&event.data)))
+            .collect()
     }
 
     fn events(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -291,7 +234,8 @@ mod tests {
             ("event: x\ndata: a\n\ndata: b\n\n", &[("x", "a"), ("", "b")]),
             ("data: a\nevent: x\n\n", &[("x", "a")]),
             ("data: a\ndata: b\ndata:\ndata: c\n\n", &[("", "a\nb\n\nc")]),
-            ("data\n\n", &[("", "")]),
+            // An event without data says nothing.
+            ("data\n\ndata:\n\ndata: \n\n", &[]),
             ("data: a\r\n\r\ndata: b\r\n\r\n", &[("", "a"), ("", "b")]),
             ("data: a\r\rdata: b\r\r", &[("", "a"), ("", "b")]),
             ("data: a\r\n\rdata: b\n\r", &[("", "a"), ("", "b")]),
@@ -318,94 +262,85 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_megabytes_passes_and_one_over_the_limit_is_an_error() {
-        let large = format!("data: {}\n\n", "x".repeat(8 << 20));
-        let parsed = parse(large.as_bytes().chunks(16 << 10));
-        assert_eq!(parsed[0].1.len(), 8 << 20);
-
-        let mut parser = Parser::default();
-        let endless = [b'x'; 64 << 10];
-        let mut fed = 0;
-        let error = loop {
-            match parser.feed(&endless, |_| Ok(())) {
-                Ok(()) => fed += endless.len(),
-                Err(error) => break error,
-            }
-        };
-        assert!(
-            fed <= MAX_EVENT_BYTES && error.to_string().contains("larger than"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn many_data_lines_count_together_towards_the_limit() {
-        let mut parser = Parser::default();
-        let line = format!("data: {}\n", "x".repeat(1 << 20));
-        let failed_at = (0..32).find(|_| parser.feed(line.as_bytes(), |_| Ok(())).is_err());
-        // Fifteen lines and their newlines leave no room for a sixteenth.
-        assert_eq!(failed_at, Some(15));
-    }
-
-    fn split<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
-        let (mut splitter, mut events) = (Splitter::default(), Vec::new());
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        for chunk in chunks {
-            splitter
-                .feed(chunk, |event| events.push(text(event)))
-                .unwrap();
-        }
-        events.push(text(&splitter.finish()));
-        events
-    }
-
-    #[test]
     fn a_stream_is_cut_after_blank_lines_and_leading_comments() {
         let table: &[(&str, &[&str])] = &[
-            (
-                "data: a\n\ndata: b\n\n",
-                &["data: a\n\n", "data: b\n\n", ""],
-            ),
+            ("data: a\n\ndata: b\n\n", &["data: a\n\n", "data: b\n\n"]),
             ("data: a\r\n\r\ndata: b", &["data: a\r\n\r\n", "data: b"]),
-            (
-                "data: a\r\rdata: b\r\r",
-                &["data: a\r\r", "data: b\r\r", ""],
-            ),
+            ("data: a\r\rdata: b\r\r", &["data: a\r\r", "data: b\r\r"]),
             (
                 "data: a\n\r\ndata: b\r\n\n",
-                &["data: a\n\r\n", "data: b\r\n\n", ""],
+                &["data: a\n\r\n", "data: b\r\n\n"],
             ),
             (
                 "data: a\r\n\rdata: b\n\r",
-                &["data: a\r\n\r", "data: b\n\r", ""],
+                &["data: a\r\n\r", "data: b\n\r"],
             ),
             ("event: x\ndata: a\n", &["event: x\ndata: a\n"]),
             (
                 ": ping\n: ping\r\ndata: a\n: b\n\n",
-                &[": ping\n", ": ping\r\n", "data: a\n: b\n\n", ""],
+                &[": ping\n", ": ping\r\n", "data: a\n: b\n\n"],
             ),
-            (
-                "\n\r\n\rdata: a\n\n",
-                &["\n", "\r\n", "\r", "data: a\n\n", ""],
-            ),
-            ("", &[""]),
+            ("\n\r\n\rdata: a\n\n", &["\n", "\r\n", "\r", "data: a\n\n"]),
+            ("", &[]),
         ];
         for (text, expected) in table {
-            assert_eq!(split([text.as_bytes()]), *expected, "{text:?}");
+            assert_eq!(frames([text.as_bytes()]), *expected, "{text:?}");
         }
     }
 
     #[test]
-    fn an_event_without_end_is_an_error_to_the_splitter_too() {
-        let mut splitter = Splitter::default();
-        let line = format!("{}\n", "x".repeat(1 << 20));
-        let failed_at = (0..64).find(|_| splitter.feed(line.as_bytes(), |_| {}).is_err());
-        assert_eq!(failed_at, Some(31));
+    fn a_frame_within_a_chunk_is_a_slice_of_it() {
+        let chunk = Bytes::from_static(b"data: a\n\ndata: b\n\ndata: c");
+        let mut framer = Framer::default();
+        framer.feed(chunk.clone());
+        for start in [0, 9] {
+            let frame = framer.next().unwrap().unwrap();
+            assert_eq!(frame.as_ptr(), chunk[start..].as_ptr());
+        }
+        assert_eq!(framer.next().unwrap(), None);
+    }
+
+    #[test]
+    fn an_event_of_megabytes_passes_and_one_over_the_limit_is_an_error() {
+        let large = format!("data: {}\n\n", "x".repeat(8 << 20));
+        assert_eq!(parse(large.as_bytes().chunks(16 << 10))[0].1.len(), 8 << 20);
+        let over = format!("data: {}\n\n", "x".repeat(MAX_EVENT_BYTES + 1));
+        let error = Event::read(over.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("larger than"), "{error}");
+
+        let mut framer = Framer::default();
+        let endless = Bytes::from(vec![b'x'; 1 << 20]);
+        let failed_at = (0..64).find(|_| {
+            framer.feed(endless.clone());
+            framer.next().is_err()
+        });
+        assert_eq!(failed_at, Some(32));
+    }
+
+    #[test]
+    fn a_body_is_known_by_its_beginning() {
+        for (body, expected) in [
+            ("data: x", Some(true)),
+            ("\n\nevent:x", Some(true)),
+            ("\u{feff}id: 1", Some(true)),
+            (": ping", Some(true)),
+            ("", None),
+            ("\u{feff}", None),
+            ("  \n", None),
+            ("da", None),
+            ("data", None),
+            ("{\"data\":", Some(false)),
+            ("[]", Some(false)),
+            ("<html>", Some(false)),
+            ("database", Some(false)),
+        ] {
+            assert_eq!(is_event_stream(body.as_bytes()), expected, "{body:?}");
+        }
     }
 
     proptest! {
         #[test]
-        fn the_splitter_loses_nothing_and_finds_the_parsers_events_however_it_is_cut(
+        fn nothing_is_lost_and_the_same_events_are_found_however_a_stream_is_cut(
             lines in prop::collection::vec(
                 ("(data|event|id|)(:| ?: ?)?", "[a-z :äö🦀]{0,6}", "(\n|\r|\r\n|\n\n|\r\r|\r\n\r\n)"),
                 0..24,
@@ -417,42 +352,9 @@ mod tests {
             let mut cuts: Vec<usize> = cuts.iter().map(|c| c.index(bytes.len() + 1)).collect();
             cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();
-            let (mut splitter, mut pieces) = (Splitter::default(), Vec::new());
-            for pair in cuts.windows(2) {
-                splitter.feed(&bytes[pair[0]..pair[1]], |event| pieces.push(event.to_vec())).unwrap();
-            }
-            pieces.push(splitter.finish());
-            prop_assert_eq!(pieces.concat(), bytes);
-            // Each piece holds at most one event, whole.
-            let mut events = Vec::new();
-            for piece in &pieces {
-                let found = parse([piece.as_slice()]);
-                prop_assert!(found.len() <= 1, "{:?}", String::from_utf8_lossy(piece));
-                events.extend(found);
-            }
-            prop_assert_eq!(events, parse([bytes]));
-        }
-
-        #[test]
-        fn any_chunking_gives_the_same_events(
-            lines in prop::collection::vec(
-                ("(data|event|id|)(:| ?: ?)?", "[a-z :äö🦀\u{feff}]{0,12}", "(\n|\r|\r\n|\n\n|\r\r|\r\n\r\n)"),
-                0..24,
-            ),
-            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..24),
-        ) {
-            let text: String = lines.into_iter().map(|(f, v, e)| f + &v + &e).collect();
-            let bytes = text.as_bytes();
-            let mut cuts: Vec<usize> = cuts.iter().map(|c| c.index(bytes.len() + 1)).collect();
-            cuts.extend([0, bytes.len()]);
-            cuts.sort_unstable();
-            let chunks = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
-            prop_assert_eq!(parse(chunks), parse([bytes]));
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(chunks in prop::collection::vec(any::<Vec<u8>>(), 0..8)) {
-            parse(chunks.iter().map(Vec::as_slice));
+            let chunks = || cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
+            prop_assert_eq!(frames(chunks()).concat(), bytes);
+            prop_assert_eq!(parse(chunks()), parse([bytes]));
         }
     }
 }

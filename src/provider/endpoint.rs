@@ -1,4 +1,4 @@
-use crate::json::quote;
+use crate::quote::quote;
 use crate::{Error, Provider, Result};
 
 /// Where a client's calls go.
@@ -14,7 +14,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The provider's path below a base URL.
+    /// A provider's base URL; see [`Endpoint::with_path`].
     pub(crate) fn new(provider: Provider, base: &str) -> Result<Self> {
         let mut endpoint = Self::parse("base URL", base, provider.default_base_url())?;
         let host = endpoint.host();
@@ -23,12 +23,17 @@ impl Endpoint {
             Provider::Anthropic => of("anthropic.com"),
             Provider::OpenAi => of("openai.com") || of("openai.azure.com"),
         };
-        // Anthropic's path brings its own version; many base URLs have it already.
-        if provider.path().starts_with("/v1/") && endpoint.path().ends_with("/v1") {
-            endpoint.url.truncate(endpoint.url.len() - "/v1".len());
-        }
-        endpoint.url.push_str(provider.path());
         Ok(endpoint)
+    }
+
+    /// The same with a dialect's path below it.
+    pub(crate) fn with_path(mut self, path: &str) -> Self {
+        // Anthropic's path brings its own version; many base URLs have it already.
+        if path.starts_with("/v1/") && self.path().ends_with("/v1") {
+            self.url.truncate(self.url.len() - "/v1".len());
+        }
+        self.url.push_str(path);
+        self
     }
 
     /// An address as it is, without a slash at its end. Errors say `what` it is, and an `example` of it.
@@ -199,6 +204,8 @@ mod tests {
             ),
         ] {
             let endpoint = Endpoint::new(provider, base).unwrap();
+            let path = provider.dialect(true).unwrap().path();
+            let endpoint = endpoint.with_path(path);
             assert_eq!(
                 (endpoint.url.as_str(), endpoint.is_first_party),
                 (expected, is_first_party)

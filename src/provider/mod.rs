@@ -1,26 +1,14 @@
-//! Wire dialects, one file each, without IO: a [`Request`] to bytes, bytes to a [`Reply`], chunks to
-//! [`StreamEvent`]s, an error response to an [`Error`]. None awaits or knows the target, so that one set of
-//! test vectors proves them on every runtime.
+//! Providers: who is called, at which URL, in which dialect and with which credentials.
 
-mod accumulator;
-mod anthropic;
 mod endpoint;
-mod error;
-mod openai;
-mod stream;
-mod wire;
 
 use std::str::FromStr;
+use std::sync::Arc;
 
-use bytes::Bytes;
-
-pub(crate) use self::anthropic::DEFAULT_MAX_TOKENS;
 pub(crate) use self::endpoint::{Endpoint, scheme, shown};
-pub(crate) use self::error::decode_error;
-pub(crate) use self::stream::StreamDecoder;
-use crate::json::quote;
-use crate::{Error, Provider, Reply, Request, Result};
-use http::HeaderMap;
+use crate::dialect::{self, Dialect};
+use crate::quote::quote;
+use crate::{DialectName, Error, Provider, Result};
 
 impl Provider {
     /// Where its API lives when nothing else is said.
@@ -71,59 +59,42 @@ impl Provider {
         }
     }
 
-    /// The path below the base URL to which a chat is sent.
-    pub(crate) fn path(self) -> &'static str {
+    /// Returns the dialect that it speaks. `is_first_party` says that the provider itself is at the other end rather than a
+    /// server that is compatible with it.
+    ///
+    /// # Errors
+    /// `Config` where the crate was built without the dialect.
+    pub(crate) fn dialect(self, is_first_party: bool) -> Result<Arc<dyn Dialect>> {
+        let _ = is_first_party;
         match self {
-            Self::Anthropic => "/v1/messages",
-            Self::OpenAi => "/chat/completions",
+            #[cfg(feature = "anthropic")]
+            Self::Anthropic => Ok(Arc::new(dialect::Anthropic)),
+            #[cfg(feature = "openai-chat")]
+            Self::OpenAi if is_first_party => Ok(Arc::new(dialect::OpenAiChat::default())),
+            #[cfg(feature = "openai-chat")]
+            Self::OpenAi => Ok(Arc::new(dialect::OpenAiChat::compatible())),
+            #[allow(unreachable_patterns)]
+            _ => Err(Error::config(format!(
+                "this build does not have the dialect of {self}: turn on the crate's feature `{}`",
+                self.dialect_name()
+            ))),
         }
     }
 
-    /// The headers of every request. An empty key sends none: local servers often want none.
-    pub(crate) fn headers(self, key: &str) -> Vec<(String, String)> {
-        let mut headers = vec![("content-type", "application/json".to_owned())];
-        if let Self::Anthropic = self {
-            // https://docs.claude.com/en/api/versioning
-            headers.push(("anthropic-version", "2023-06-01".to_owned()));
-        }
+    fn dialect_name(self) -> DialectName {
         match self {
-            _ if key.is_empty() => {}
-            Self::Anthropic => headers.push(("x-api-key", key.to_owned())),
-            Self::OpenAi => headers.push(("authorization", ["Bearer ", key].concat())),
+            Self::Anthropic => DialectName::Anthropic,
+            Self::OpenAi => DialectName::OpenAiChat,
         }
-        let headers = headers.into_iter();
-        headers
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
     }
 
-    /// The request's body. `is_first_party` says that the provider itself is at the other end rather than
-    /// a server that speaks like it.
-    pub(crate) fn encode(
-        self,
-        request: &Request,
-        model: &str,
-        stream: bool,
-        is_first_party: bool,
-    ) -> Result<Bytes> {
-        request.validate()?;
-        let body = match self {
-            Self::Anthropic => anthropic::encode(request, model, stream),
-            Self::OpenAi => openai::encode(request, model, stream, is_first_party),
-        }?;
-        Ok(body.into())
-    }
-
-    /// A whole reply that was not streamed.
-    pub(crate) fn decode(self, headers: HeaderMap, body: Bytes) -> Result<Reply> {
-        let mut reply = match self {
-            Self::Anthropic => anthropic::decode(&headers, &body),
-            Self::OpenAi => openai::decode(&headers, &body),
-        }?;
-        reply.request_id = wire::request_id(&headers);
-        reply.headers = headers;
-        reply.raw = Some(body);
-        Ok(reply)
+    /// The header that holds the credentials. An empty key sends none: local servers often want none.
+    pub(crate) fn credentials(self, key: &str) -> Option<(String, String)> {
+        match self {
+            _ if key.is_empty() => None,
+            Self::Anthropic => Some(("x-api-key".into(), key.to_owned())),
+            Self::OpenAi => Some(("authorization".into(), ["Bearer ", key].concat())),
+        }
     }
 }
 
@@ -139,31 +110,6 @@ impl FromStr for Provider {
                  like OpenAI, \"openai\" with their base URL)",
                 quote(name)
             ))),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schema_is_sent_with_its_fields_in_their_order() {
-        let schema = r#"{"type":"object","properties":{"why":{},"verdict":{},"a":{}}}"#;
-        let tool = format!(r#"{{"name":"t","input_schema":{schema}}}"#);
-        let request = format!(
-            r#"{{"messages":[{{"role":"user","content":"hi"}}],"tools":[{tool}],
-                "response_format":{{"name":"o","schema":{schema}}},"extra_body":{{"z":null,"b":{schema}}}}}"#
-        );
-        let request = Request::from_json(&request).unwrap();
-        for provider in [Provider::Anthropic, Provider::OpenAi] {
-            let body = provider.encode(&request, "m", false, true).unwrap();
-            let body = std::str::from_utf8(&body).unwrap();
-            assert_eq!(body.matches(schema).count(), 3, "{body}");
-            assert!(
-                body.ends_with(&format!(r#""z":null,"b":{schema}}}"#)),
-                "{body}"
-            );
         }
     }
 }

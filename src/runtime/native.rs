@@ -28,11 +28,6 @@ pub(crate) fn parse_http_date(text: &str) -> Option<std::time::SystemTime> {
     httpdate::parse_http_date(text).ok()
 }
 
-/// Parses a JSON number. Returns `None` if it is too large for a float.
-pub(crate) fn parse_float(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|number: &f64| number.is_finite())
-}
-
 /// Formats a finite float as a JSON number, in the shortest form that parses to the same float.
 pub(crate) fn print_float(number: f64) -> String {
     number.to_string()

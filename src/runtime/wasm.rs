@@ -22,8 +22,6 @@ extern "C" {
     fn performance_now() -> f64;
     #[wasm_bindgen(js_name = String)]
     fn js_string(number: f64) -> String;
-    #[wasm_bindgen(js_name = parseFloat)]
-    fn js_float(text: &str) -> f64;
     #[wasm_bindgen(js_namespace = Math, js_name = random)]
     fn math_random() -> f64;
     #[wasm_bindgen(js_namespace = Date, js_name = now)]
@@ -171,12 +169,6 @@ pub(crate) fn parse_http_date(text: &str) -> Option<SystemTime> {
     let ms = date_parse(&[text, zone].concat());
     let since = (ms >= 0.0).then(|| millis(ms))?;
     SystemTime::UNIX_EPOCH.checked_add(since)
-}
-
-/// Parses a JSON number. Returns `None` if it is too large for a float. JavaScript parses and formats floats exactly, and
-/// Rust's tables for that would be a tenth of the module.
-pub(crate) fn parse_float(text: &str) -> Option<f64> {
-    Some(js_float(text)).filter(|number| number.is_finite())
 }
 
 /// Formats a finite float as a JSON number, in the shortest form that parses to the same float.

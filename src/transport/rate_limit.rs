@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use crate::json::shorten;
+use crate::quote::shorten;
 
 /// The state of one of a provider's rate limits, as the most recent response reported it.
 ///

@@ -14,39 +14,32 @@ use std::time::Duration;
 mod ledger;
 
 use futures_core::Stream;
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use self::ledger::JsLedger;
-use crate::json::{Reader, Stopped, Writer};
+use crate::chat::fields;
 use crate::runtime::{BoxFuture, Task};
 use crate::transport::{Function, with_fetch};
 use crate::{
-    Budget, BudgetAlert, Client, CostTracker, Error, ErrorKind, EventStream, Part, Price, Provider,
-    Reply, Request, Result, Spend, StopReason, StreamEvent, ToolCall, Usage, Usd,
+    Budget, BudgetAlert, Client, CostTracker, Error, ErrorKind, EventStream, Price, Provider,
+    Reply, Request, Result, StreamEvent, Usd,
 };
 
 /// A client as the face describes it: an object of texts, numbers and flags. The face has checked the types; what is
 /// missing or null is unset.
 fn build(config: &str, mut tracker: CostTracker) -> Result<Client> {
-    let mut json = Reader::new(config);
-    let mut fields = || {
-        json.object()?;
-        let mut fields = Vec::new();
-        while let Some(key) = json.key()? {
-            if !json.null()? {
-                fields.push((key, json.value_text()?));
-            }
-        }
-        json.end()?;
-        Ok(fields)
-    };
-    let fields: Result<_, Stopped> = fields();
-    let fields = fields.map_err(|Stopped| Error::config(json.malformed().to_string()))?;
+    let fields = fields(config).map_err(|e| Error::config(e.to_string()))?;
     let mut builder = Client::builder(Provider::Anthropic);
-    for (key, value) in &fields {
+    for (key, value) in fields {
+        // A text, or a number or flag as it is written.
+        let text = serde_json::from_str::<Option<String>>(value.as_str());
+        let Some(value) = text.unwrap_or_else(|_| Some(value.to_string())) else {
+            continue;
+        };
         let ms = || Duration::from_millis(value.parse().unwrap_or_default());
-        let text = || (**value).to_owned();
-        let (key, name) = key.split_once(':').unwrap_or((key, ""));
+        let text = || value.clone();
+        let (key, name) = key.split_once(':').unwrap_or((&key, ""));
         match key {
             "provider" => builder.provider = value.parse()?,
             "api_key" => builder.key = Some(text()),
@@ -59,7 +52,7 @@ fn build(config: &str, mut tracker: CostTracker) -> Result<Client> {
             "budget" => tracker = tracker.budget(Budget::monthly(name, value.parse()?)?),
             "alerts" => tracker = tracker.thresholds(value.split(' ').flat_map(str::parse)),
             "fail_open" => tracker = tracker.fail_open(),
-            _ => tracker = tracker.price(name, price(value)?),
+            _ => tracker = tracker.price(name, price(&value)?),
         }
     }
     builder.cost_tracker(tracker).build()
@@ -132,10 +125,7 @@ impl Core {
     pub fn spend(&self) -> Call {
         let tracker = self.0.cost_tracker().clone();
         Call::new(Work::Text(Box::pin(async move {
-            let spend = tracker.spend().await?;
-            let mut json = Writer::default();
-            json.object(|json| spent(json, &spend));
-            Ok(json.into_text())
+            Ok(written(&tracker.spend().await?))
         })))
     }
 
@@ -150,12 +140,10 @@ impl Core {
     /// What can be known of the pool here.
     pub fn stats(&self) -> String {
         let stats = self.0.stats();
-        let mut json = Writer::default();
-        json.object(|json| {
-            json.key("active").count(stats.active as u64);
-            json.key("peak").count(stats.peak as u64);
-        });
-        json.into_text()
+        written(&Stats {
+            active: stats.active,
+            peak: stats.peak,
+        })
     }
 }
 
@@ -256,7 +244,7 @@ impl Shared {
         if !over && !self.cancelled.get() {
             self.work.replace(Some(work));
         }
-        polled.map_ok(|events| (!events.is_empty()).then(|| list(&events)))
+        polled.map_ok(|events| (!events.is_empty()).then(|| list(events)))
     }
 }
 
@@ -296,156 +284,95 @@ impl Work {
     }
 }
 
-fn list(events: &VecDeque<StreamEvent>) -> String {
-    let mut json = Writer::default();
-    json.list(events, event);
-    json.into_text()
+/// Writes a value of this crate's own, which cannot fail.
+fn written(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
-/// An event in the JSON form that serde gives it natively; the vectors hold the two alike.
-fn event(json: &mut Writer, event: &StreamEvent) {
-    json.object(|json| match event {
-        StreamEvent::Start { id, model } => {
-            json.field("type", "start");
-            json.field("id", id);
-            json.field("model", model);
-        }
-        StreamEvent::Text { text } => {
-            json.field("type", "text");
-            json.field("text", text);
-        }
-        StreamEvent::Reasoning { text } => {
-            json.field("type", "reasoning");
-            json.field("text", text);
-        }
-        StreamEvent::ToolCallStart { index, id, name } => {
-            json.field("type", "tool_call_start");
-            json.key("index").count(*index as u64);
-            json.field("id", id);
-            json.field("name", name);
-        }
-        StreamEvent::ToolCallDelta { index, arguments } => {
-            json.field("type", "tool_call_delta");
-            json.key("index").count(*index as u64);
-            json.field("arguments", arguments);
-        }
-        StreamEvent::ToolCall { index, call } => {
-            json.field("type", "tool_call");
-            json.key("index").count(*index as u64);
-            tool_call(json, call);
-        }
-        StreamEvent::Done { reply: whole } => {
-            json.field("type", "done");
-            json.key("reply").object(|json| reply(json, whole));
-            // What a reply's own JSON form leaves out.
-            json.key("attempts").count(whole.attempts.into());
-            let us = |duration: Duration| duration.as_micros() as u64;
-            json.key("time_to_first_token_us")
-                .count(us(whole.timing.time_to_first_token));
-            json.key("total_us").count(us(whole.timing.total));
-            let cost = whole.cost.map(|cost| cost.usd.to_string());
-            optional(json, "cost_usd", cost.as_deref());
-            json.key("cost_estimated")
-                .flag(whole.cost.is_some_and(|cost| cost.estimated));
-            let raw = whole.raw().and_then(|raw| std::str::from_utf8(raw).ok());
-            optional(json, "raw", raw);
-        }
-    });
+/// What can be known of the pool where the runtime owns the connections.
+#[derive(Serialize)]
+struct Stats {
+    active: usize,
+    peak: usize,
 }
 
-fn tool_call(json: &mut Writer, call: &ToolCall) {
-    json.field("id", &call.id);
-    json.field("name", &call.name);
-    json.field("arguments", &call.arguments);
+fn list(events: VecDeque<StreamEvent>) -> String {
+    let events: Vec<_> = events.iter().map(Event::of).collect();
+    written(&events)
 }
 
-fn reply(json: &mut Writer, reply: &Reply) {
-    json.field("id", &reply.id);
-    json.field("model", &reply.model);
-    json.field("provider", reply.provider.name());
-    json.key("content").list(&reply.content, |json, part| {
-        json.object(|json| {
-            json.field("type", part.name());
-            match part {
-                Part::Text { text, .. } => json.field("text", text),
-                Part::ToolUse(call) => tool_call(json, call),
-                Part::Reasoning { text, signature } => {
-                    json.field("text", text);
-                    if let Some(signature) = signature {
-                        json.field("signature", signature);
-                    }
-                }
-                Part::RedactedReasoning { data } => json.field("data", data),
-                // What no model says.
-                Part::Image { .. } | Part::Document { .. } | Part::ToolResult { .. } => {}
-            }
-        });
-    });
-    optional(
-        json,
-        "stop_reason",
-        reply.stop_reason.as_ref().map(StopReason::as_str),
-    );
-    if let Some(sequence) = &reply.stop_sequence {
-        json.field("stop_sequence", sequence);
+/// An event in the JSON form of its type. The last one has what a reply's own form leaves out.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Event<'a> {
+    Done {
+        r#type: &'static str,
+        reply: &'a Reply,
+        attempts: u32,
+        time_to_first_token_us: u64,
+        total_us: u64,
+        cost_usd: Option<Usd>,
+        cost_estimated: bool,
+        raw: Option<&'a str>,
+    },
+    Other(&'a StreamEvent),
+}
+
+impl<'a> Event<'a> {
+    fn of(event: &'a StreamEvent) -> Self {
+        let StreamEvent::Done { reply } = event else {
+            return Self::Other(event);
+        };
+        let us = |duration: Duration| duration.as_micros() as u64;
+        Self::Done {
+            r#type: "done",
+            reply,
+            attempts: reply.attempts,
+            time_to_first_token_us: us(reply.timing.time_to_first_token),
+            total_us: us(reply.timing.total),
+            cost_usd: reply.cost.map(|cost| cost.usd),
+            cost_estimated: reply.cost.is_some_and(|cost| cost.estimated),
+            raw: reply.raw().and_then(|raw| std::str::from_utf8(raw).ok()),
+        }
     }
-    usage(json, &reply.usage);
-    json.key("usage_reported").flag(reply.usage_reported);
-    optional(json, "request_id", reply.request_id.as_deref());
 }
 
-fn spent(json: &mut Writer, spend: &Spend) {
-    json.field("month", &spend.month);
-    json.field("total", &spend.total.to_string());
-    json.key("models").list(&spend.models, |json, model| {
-        json.object(|json| {
-            json.field("provider", model.provider.name());
-            json.field("model", &model.model);
-            json.key("calls").count(model.calls);
-            json.key("failures").count(model.failures);
-            usage(json, &model.usage);
-            json.field("cost", &model.cost.to_string());
-            json.key("estimated").flag(model.estimated);
-        });
-    });
-    json.field("unsettled", &spend.unsettled.to_string());
-    json.key("budgets").list(&spend.budgets, |json, budget| {
-        json.object(|json| {
-            json.field("name", &budget.name);
-            json.field("limit", &budget.limit.to_string());
-            json.field("spent", &budget.spent.to_string());
-            json.field("reserved", &budget.reserved.to_string());
-        });
-    });
+#[derive(Serialize)]
+struct Alert<'a> {
+    #[serde(flatten)]
+    alert: &'a BudgetAlert,
+    hint: &'a str,
 }
 
 fn alerted(alert: &BudgetAlert) -> String {
-    let mut json = Writer::default();
-    json.object(|json| {
-        json.field("budget", &alert.budget);
-        json.key("percent").count(alert.percent.into());
-        json.field("spent", &alert.spent.to_string());
-        json.field("limit", &alert.limit.to_string());
-        json.field("hint", alert.hint());
-    });
-    json.into_text()
+    let hint = alert.hint();
+    written(&Alert { alert, hint })
 }
 
-fn usage(json: &mut Writer, usage: &Usage) {
-    json.key("usage").object(|json| {
-        for (name, count) in [
-            ("input_tokens", usage.input_tokens),
-            ("output_tokens", usage.output_tokens),
-            ("cache_read_tokens", usage.cache_read_tokens),
-            ("cache_write_tokens", usage.cache_write_tokens),
-            ("cache_write_1h_tokens", usage.cache_write_1h_tokens),
-            ("reasoning_tokens", usage.reasoning_tokens),
-        ] {
-            json.key(name).count(count);
-        }
-        json.key("input_includes_cache")
-            .flag(usage.input_includes_cache);
-    });
+#[derive(Serialize)]
+struct ErrorForm<'a> {
+    kind: &'a str,
+    which: Option<&'a str>,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    code: Option<&'a str>,
+    error_type: Option<&'a str>,
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<BudgetForm>,
+    body: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct BudgetForm {
+    limit: Usd,
+    spent: Usd,
+    reserved: Usd,
+    needed: Usd,
 }
 
 fn error(error: &Error) -> JsValue {
@@ -453,48 +380,32 @@ fn error(error: &Error) -> JsValue {
         ErrorKind::Timeout { which } => Some(which.name()),
         _ => None,
     };
-    let mut json = Writer::default();
-    json.object(|json| {
-        json.field("kind", error.kind().name());
-        optional(json, "which", which);
-        json.field("message", &error.to_string());
-        if let Some(status) = error.status() {
-            json.key("status").count(status.into());
-        }
-        optional(json, "code", error.code());
-        optional(json, "error_type", error.error_type());
-        optional(json, "request_id", error.request_id());
-        if let Some(after) = error.retry_after() {
-            json.key("retry_after_ms")
-                .float(after.as_secs_f64() * 1000.0);
-        }
-        json.key("attempts").count(error.attempts().into());
-        if let ErrorKind::BudgetExceeded {
+    let budget = match *error.kind() {
+        ErrorKind::BudgetExceeded {
             limit,
             spent,
             reserved,
             needed,
-        } = error.kind()
-        {
-            json.key("budget").object(|json| {
-                for (name, usd) in [
-                    ("limit", limit),
-                    ("spent", spent),
-                    ("reserved", reserved),
-                    ("needed", needed),
-                ] {
-                    json.field(name, &usd.to_string());
-                }
-            });
-        }
-        optional(json, "body", error.body());
-    });
-    json.into_text().into()
-}
-
-fn optional(json: &mut Writer, name: &str, text: Option<&str>) {
-    match text {
-        Some(text) => json.field(name, text),
-        None => json.key(name).raw("null"),
-    }
+        } => Some(BudgetForm {
+            limit,
+            spent,
+            reserved,
+            needed,
+        }),
+        _ => None,
+    };
+    let form = ErrorForm {
+        kind: error.kind().name(),
+        which,
+        message: error.to_string(),
+        status: error.status(),
+        code: error.code(),
+        error_type: error.error_type(),
+        request_id: error.request_id(),
+        retry_after_ms: error.retry_after().map(|after| after.as_millis() as u64),
+        attempts: error.attempts(),
+        budget,
+        body: error.body(),
+    };
+    written(&form).into()
 }

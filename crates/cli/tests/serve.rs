@@ -99,7 +99,7 @@ async fn errors_have_the_shape_of_the_callers_dialect() {
             "null}".into(),
             400,
             "invalid_request_error",
-            "an object expected at byte 0",
+            "invalid type: null, expected an object",
         ),
         (
             "/v1/chat/completions",

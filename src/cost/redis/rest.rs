@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::script::{NAME, keys, script};
 use crate::cost::remote::LedgerTransport;
-use crate::json::{Reader, Stopped, Writer, quote};
 use crate::pool::Alerts;
 use crate::provider::Endpoint;
+use crate::quote::quote;
 use crate::runtime::{self, BoxFuture};
 use crate::transport::{Options, Proxy, Timeouts, Transport};
 use crate::{Error, ErrorKind, Limits, Result, Timing};
@@ -120,38 +120,46 @@ async fn send(transport: &Transport, command: String) -> std::result::Result<Vec
     let complete = runtime::timeout(TIMEOUT, read_body).await;
     complete.unwrap_or_else(|| Err(format!("the response body took longer than {TIMEOUT:?}")))?;
     response.body.finish();
-    let text = String::from_utf8_lossy(&text);
-    parse(&text).unwrap_or_else(|Stopped| {
-        let start: String = text.chars().take(200).collect();
-        Err(format!(
-            "unexpected response {} {}",
-            response.status,
-            quote(&start)
-        ))
-    })
-}
-
-/// Parses a response: `{"result": […]}` or `{"error": "…"}`.
-fn parse(text: &str) -> std::result::Result<std::result::Result<Vec<String>, String>, Stopped> {
-    let mut json = Reader::new(text);
-    let mut outcome = None;
-    json.object()?;
-    while let Some(key) = json.key()? {
-        match &*key {
-            "error" => outcome = Some(Err(json.value_text()?.into_owned())),
-            "result" => {
-                let mut values = Vec::new();
-                json.list()?;
-                while json.item()? {
-                    values.push(json.value_text()?.into_owned());
-                }
-                outcome = Some(Ok(values));
-            }
-            _ => json.pass()?,
+    match serde_json::from_slice(&text) {
+        Ok(Response {
+            error: Some(why), ..
+        }) => Err(why),
+        Ok(Response {
+            result: Some(values),
+            ..
+        }) => Ok(values.into_iter().map(Value::into_text).collect()),
+        _ => {
+            let text = String::from_utf8_lossy(&text);
+            Err(format!(
+                "unexpected response {} {}",
+                response.status,
+                quote(&text)
+            ))
         }
     }
-    json.end()?;
-    outcome.ok_or(Stopped)
+}
+
+#[derive(serde::Deserialize)]
+struct Response {
+    result: Option<Vec<Value>>,
+    error: Option<String>,
+}
+
+/// A value that a script returns: text or a whole number.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Text(String),
+    Number(i64),
+}
+
+impl Value {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+        }
+    }
 }
 
 impl LedgerTransport for RestLedger {
@@ -172,10 +180,10 @@ impl LedgerTransport for RestLedger {
         ];
         command.extend(self.keys.iter().cloned());
         command.extend(args);
-        let mut json = Writer::default();
-        json.list(&command, |json, argument| json.text(argument));
+        // Serializing strings to memory cannot fail.
+        let command = serde_json::to_string(&command).unwrap_or_default();
         Box::pin(async move {
-            let result = send(&transport, json.into_text()).await;
+            let result = send(&transport, command).await;
             result.map_err(|reason| {
                 let message = ["the ledger at ", &origin, " cannot be used: ", &reason].concat();
                 Error::new(ErrorKind::Connect, message)

@@ -6,7 +6,8 @@ pub mod process;
 
 use std::process::{Command, Output, Stdio};
 
-use warmline_sim::Sim;
+use serde_json::Value;
+use warmline_sim::{Config, Sim};
 
 /// Returns the command with an empty environment, in a folder without a `.env`.
 pub fn warmline(arguments: &[&str]) -> Command {
@@ -37,4 +38,19 @@ pub fn outcome(output: Output) -> (i32, String, String) {
         text(output.stdout),
         text(output.stderr),
     )
+}
+
+/// Runs a command, and returns its exit code, stdout and stderr.
+pub fn run(command: &mut Command) -> (i32, String, String) {
+    outcome(command.output().unwrap())
+}
+
+/// Parses what a command printed.
+pub fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
+}
+
+/// Starts a simulated provider.
+pub async fn sim() -> Sim {
+    Sim::start(Config::default()).await.unwrap()
 }

@@ -1,0 +1,171 @@
+//! How `warmline chat` reads its arguments, the environment and `.env`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{json, outcome, run, sim, warmline};
+
+#[test]
+fn bad_usage_and_configuration_exit_with_2_and_are_named() {
+    let warmline = |arguments: &[&str]| {
+        let mut command = warmline(arguments);
+        command.env("ANTHROPIC_API_KEY", "k");
+        command
+    };
+    let with =
+        |arguments: &[&str], name: &str, value: &str| run(warmline(arguments).env(name, value));
+    let chat = &["chat", "Hi"];
+    for (shown, (code, stdout, stderr)) in [
+        (
+            "unknown provider \"mistral\"",
+            run(&mut warmline(&["chat", "Hi", "--provider", "mistral"])),
+        ),
+        (
+            "\"not a url\"",
+            run(&mut warmline(&["chat", "Hi", "--base-url", "not a url"])),
+        ),
+        ("the prompt is empty", run(&mut warmline(&["chat", " "]))),
+        ("the prompt is empty", run(&mut warmline(&["chat", "-"]))),
+        (
+            "max_tokens is 0",
+            run(&mut warmline(&["chat", "Hi", "--max-tokens", "0"])),
+        ),
+        (
+            "--max-tokens",
+            run(&mut warmline(&["chat", "Hi", "--max-tokens", "-5"])),
+        ),
+        (
+            "unrecognized subcommand 'caht'",
+            run(&mut warmline(&["caht"])),
+        ),
+        (
+            "no API key for openai: set OPENAI_API_KEY",
+            with(&["chat", "Hi", "--provider", "openai"], "LLM_TIMEOUT", "30"),
+        ),
+        ("LLM_TIMEOUT is \"soon\"", with(chat, "LLM_TIMEOUT", "soon")),
+        (
+            "LLM_MAX_CONNECTIONS is \"-1\"",
+            with(chat, "LLM_MAX_CONNECTIONS", "-1"),
+        ),
+        (
+            "max_keepalive_connections is 20, more than max_connections, which is 10",
+            with(chat, "LLM_MAX_KEEPALIVE", "20"),
+        ),
+        (
+            "LLM_PROVIDER: unknown provider \"x\"",
+            with(chat, "LLM_PROVIDER", "x"),
+        ),
+    ] {
+        assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+        assert!(stderr.contains(shown), "{stderr}");
+    }
+    let (code, stdout, _) = with(&["chat", "Hi", "--json"], "LLM_MAX_RETRIES", "many");
+    let error = &json(&stdout)["error"];
+    assert_eq!(
+        (code, &error["kind"], &error["attempts"]),
+        (2, &"config".into(), &0.into())
+    );
+    let (code, stdout, _) = run(&mut warmline(&["chat", "--frob", "--json"]));
+    assert_eq!(
+        (code, &json(&stdout)["error"]["kind"]),
+        (2, &"config".into())
+    );
+}
+
+#[cfg(feature = "simulator")]
+#[test]
+fn dotenv_is_read_and_the_environment_takes_precedence() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |text: &str, model: Option<&str>| {
+        std::fs::write(folder.path().join(".env"), text).unwrap();
+        let mut command = warmline(&["chat", "Hi", "--json", "--max-tokens", "1"]);
+        command.current_dir(&folder);
+        if let Some(model) = model {
+            command.env("LLM_MODEL", model);
+        }
+        run(&mut command)
+    };
+    let (_, stdout, _) = with("LLM_MODEL=from-file\n", None);
+    assert_eq!(json(&stdout)["model"], "from-file");
+    let (_, stdout, _) = with("LLM_MODEL=from-file\n", Some("from-environment"));
+    assert_eq!(json(&stdout)["model"], "from-environment");
+    let (code, stdout, _) = with("LLM_MAX_CONNECTIONS=lots\n", None);
+    assert!(
+        code == 2 && stdout.contains("LLM_MAX_CONNECTIONS"),
+        "{stdout}"
+    );
+    for (text, shown) in [
+        (
+            "LLM_MODEL=m\nANTHROPIC_API_KEY=sk-ant-secret 42\n".to_owned(),
+            ".env cannot be read: line 2 is not NAME=VALUE",
+        ),
+        ("sk-ant-secret-42".to_owned(), "line 1 is not NAME=VALUE"),
+        (
+            "KEY=sk-ant-secret\n".repeat(100_000),
+            "larger than 1048576 bytes",
+        ),
+    ] {
+        let (code, stdout, stderr) = with(&text, None);
+        assert!(code == 2 && stdout.contains(shown), "{stdout}");
+        assert!(!(stdout + &stderr).contains("secret"), "{shown}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_proxy_comes_from_the_environment_or_dotenv_and_must_be_valid() {
+    let sim = sim().await;
+    let folder = std::env::temp_dir().join(format!("warmline-proxy-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(".env"), format!("http_proxy={}\n", sim.url())).unwrap();
+    let url = sim.url();
+    let host = url.trim_start_matches("http://");
+    let chat = async |folder: &std::path::Path, variables: &[(&str, &str)]| {
+        let mut command = warmline(&["chat", "Hi", "--json", "--max-tokens", "1"]);
+        command
+            .env("ANTHROPIC_API_KEY", "sk-ant-secret-42")
+            .env("ANTHROPIC_BASE_URL", "http://llm.invalid")
+            .env("LLM_MAX_RETRIES", "0")
+            .envs(variables.iter().copied())
+            .current_dir(folder);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        outcome(output.await.unwrap())
+    };
+    let nowhere = std::env::temp_dir();
+    for (folder, variables) in [
+        (&folder, &[][..]),
+        (&folder, &[("HTTP_PROXY", " ")]),
+        (&nowhere, &[("HTTP_PROXY", host)]),
+        (&nowhere, &[("http_proxy", &url)]),
+        (&nowhere, &[("ALL_PROXY", host), ("HTTP_PROXY", "")]),
+        (&nowhere, &[("all_proxy", host), ("HTTPS_PROXY", "ftp://x")]),
+        (&nowhere, &[("http_proxy", host), ("HTTP_PROXY", "")]),
+        (
+            &nowhere,
+            &[
+                ("http_proxy", host),
+                ("HTTP_PROXY", "http://127.0.0.1:1"),
+                ("REQUEST_METHOD", "GET"),
+            ],
+        ),
+    ] {
+        let (code, stdout, stderr) = chat(folder, variables).await;
+        assert_eq!(code, 0, "{variables:?}: {stdout}{stderr}");
+    }
+    assert_eq!(sim.stats().requests, 8);
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        let proxy = [(name, "gopher://user:hunter2@127.0.0.1:1")];
+        let (code, stdout, stderr) = chat(&nowhere, &proxy).await;
+        assert_eq!(code, 2, "{stdout}");
+        let shown = format!("{name} has the unknown scheme \\\"gopher\\\"");
+        assert!(stdout.contains(&shown), "{stdout}");
+        assert!(!(stdout + &stderr).contains("hunter2"));
+    }
+    // A proxy that is not used need not be valid.
+    let except = [("HTTP_PROXY", "gopher://x"), ("NO_PROXY", "llm.invalid")];
+    let (code, stdout, _) = chat(&nowhere, &except).await;
+    assert_eq!(
+        (code, &json(&stdout)["error"]["kind"]),
+        (1, &"connect".into())
+    );
+}

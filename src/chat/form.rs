@@ -1,0 +1,122 @@
+//! What the JSON form of a request needs beside what serde derives: `null` for absence, whole numbers however they are
+//! written, fields in their order.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::Serializer;
+
+use super::raw_json::RawJson;
+use crate::Result;
+use crate::quote::quote;
+
+/// A field of which null is absence.
+pub(super) fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A whole number, such as 60000 for `6e4` and `60000.0`; none for null.
+pub(super) fn whole_number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u32>, D::Error> {
+    struct Whole(u32);
+    struct WholeVisitor;
+    impl Visitor<'_> for WholeVisitor {
+        type Value = Whole;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number up to 4294967295")
+        }
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Whole, E> {
+            let fits = u32::try_from(number);
+            let unfit = serde::de::Unexpected::Unsigned(number);
+            fits.map(Whole).map_err(|_| E::invalid_value(unfit, &self))
+        }
+        fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Whole, E> {
+            let fits = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+            let unfit = serde::de::Unexpected::Float(number);
+            let fits = fits.then_some(Whole(number as u32));
+            fits.ok_or_else(|| E::invalid_value(unfit, &self))
+        }
+    }
+    impl<'de> Deserialize<'de> for Whole {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(WholeVisitor)
+        }
+    }
+    Ok(Option::deserialize(deserializer)?.map(|Whole(number)| number))
+}
+
+/// The fields of an object, in their order.
+struct Fields(Vec<(String, RawJson)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields: Vec<(String, RawJson)> = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if fields.iter().any(|(known, _)| *known == name) {
+                        let twice = format!("{} is given twice", quote(&name));
+                        return Err(A::Error::custom(twice));
+                    }
+                    fields.push((name, map.next_value()?));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+/// Reads the fields of a JSON object in their order.
+#[cfg(feature = "anthropic")]
+pub(crate) fn fields(json: &str) -> serde_json::Result<Vec<(String, RawJson)>> {
+    serde_json::from_str(json).map(|Fields(fields)| fields)
+}
+
+/// `extra_body`. A null in it is sent: it may be one that the provider knows.
+pub(super) fn fields_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, RawJson)>, D::Error> {
+    let fields: Option<Fields> = Option::deserialize(deserializer)?;
+    Ok(fields.map(|Fields(fields)| fields).unwrap_or_default())
+}
+
+pub(super) fn as_object<S: Serializer>(
+    fields: &[(String, RawJson)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(fields.iter().map(|(name, value)| (name, value)))
+}
+
+/// Takes the fields of a type and refuses those that it does not have.
+macro_rules! take {
+    ($any:expr, $kind:expr, [$($all:ident)*], $what:literal) => {{
+        let given = [$((stringify!($all), $any.$all.is_some())),*];
+        move |known: &[&str]| match given.iter().find(|(name, is)| *is && !known.contains(name)) {
+            Some((name, _)) => Err(format!(
+                concat!("unknown field `{}` of a ", $what, " of type {}"), name, $crate::quote::quote($kind)
+            )),
+            None => Ok(()),
+        }
+    }};
+}
+pub(super) use take;
+
+pub(super) fn missing(name: &str) -> String {
+    format!("missing field `{name}`")
+}
+
+#[cold]
+pub(super) fn unknown(kind: &str, known: &str) -> String {
+    format!("type is {}: it must be one of {known}", quote(kind))
+}

@@ -1,0 +1,127 @@
+//! The body of a response that is read whole, or as far as it takes to tell what it is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+
+use crate::framing::sse;
+use crate::quote::quote;
+use crate::transport::Body;
+use crate::{Error, Result, TimeoutKind, headers, runtime};
+
+/// A body as far as it has come.
+#[derive(Default)]
+pub(super) struct Whole {
+    /// The first chunk, which is often the whole.
+    first: Bytes,
+    more: Vec<u8>,
+}
+
+impl Whole {
+    /// Reads to the end of the body.
+    ///
+    /// # Errors
+    /// `Timeout` where nothing comes for that long, `Decode` where it is larger than `at_most`, those of the connection.
+    pub(super) async fn read(
+        &mut self,
+        body: &mut Body,
+        timeout: Duration,
+        at_most: usize,
+    ) -> Result<()> {
+        while self.read_chunk(body, timeout).await? {
+            if self.first.len().max(self.more.len()) > at_most {
+                self.more.truncate(at_most);
+                self.first.truncate(at_most);
+                return Err(Error::decode(format!(
+                    "the body is larger than {at_most} bytes"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until the body says whether it is an event stream; none where it ends before.
+    ///
+    /// # Errors
+    /// `Decode` where it is compressed, and those of [`Whole::read`].
+    pub(super) async fn read_kind(
+        &mut self,
+        headers: &HeaderMap,
+        body: &mut Body,
+        timeout: Duration,
+    ) -> Result<Option<bool>> {
+        /// As much blank space as may stand before what tells.
+        const MAX_BLANK: usize = 64 << 10;
+        loop {
+            let so_far = self.so_far();
+            match sse::is_event_stream(so_far) {
+                Some(false) => {
+                    ensure_plain(headers, so_far)?;
+                    return Ok(Some(false));
+                }
+                Some(true) => return Ok(Some(true)),
+                None if so_far.len() > MAX_BLANK => return Ok(Some(false)),
+                None => {}
+            }
+            if !self.read_chunk(body, timeout).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn read_chunk(&mut self, body: &mut Body, timeout: Duration) -> Result<bool> {
+        let chunk = match runtime::timeout(timeout, body.chunk()).await {
+            None => return Err(Error::timeout(TimeoutKind::Read, timeout)),
+            Some(None) => return Ok(false),
+            Some(Some(chunk)) => chunk?,
+        };
+        if self.first.is_empty() {
+            self.first = chunk;
+        } else {
+            if self.more.is_empty() {
+                self.more.extend_from_slice(&self.first);
+            }
+            self.more.extend_from_slice(&chunk);
+        }
+        Ok(true)
+    }
+
+    fn so_far(&self) -> &[u8] {
+        match self.more.is_empty() {
+            true => &self.first,
+            false => &self.more,
+        }
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self.more.is_empty() {
+            true => self.first,
+            false => self.more.into(),
+        }
+    }
+}
+
+/// Refuses a body that is still compressed. Nothing was asked to be, and WebAssembly's `fetch` has decoded it.
+fn ensure_plain(headers: &HeaderMap, body: &[u8]) -> Result<()> {
+    const GZIP: &[u8] = &[0x1f, 0x8b];
+    let encoding = headers::text(headers, header::CONTENT_ENCODING.as_str());
+    let encoding = encoding.filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+    let is_text = body
+        .trim_ascii_start()
+        .first()
+        .is_none_or(|byte| b"{[<".contains(byte));
+    match encoding {
+        _ if body.starts_with(GZIP) => Err(compressed("gzip")),
+        Some(encoding) if !is_text => Err(compressed(encoding)),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+fn compressed(encoding: &str) -> Error {
+    Error::decode(format!(
+        "the body is compressed ({}), though the request did not offer to take that",
+        quote(encoding)
+    ))
+}

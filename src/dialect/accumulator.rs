@@ -1,0 +1,315 @@
+//! A streamed reply, put together from its pieces while they are handed on as events.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use super::wire::{Text, join};
+use crate::{DialectName, Part, Provider, RawJson, Reply, StopReason, StreamEvent, ToolCall};
+
+pub struct Accumulator {
+    pub(super) reply: Reply,
+    /// None where nobody asks for them.
+    events: Option<VecDeque<StreamEvent>>,
+    tools: Vec<OpenCall>,
+    /// Half of a character that ends the text so far, and where its other half may follow.
+    half: Option<(Target, u16)>,
+    started: bool,
+    ended: bool,
+}
+
+/// A tool call of the reply.
+struct OpenCall {
+    /// Where in the reply's content it stands.
+    position: usize,
+    /// Its start was told.
+    announced: bool,
+    /// Its end was told.
+    ended: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    /// The text or reasoning part at this position.
+    Part(usize),
+    /// The arguments of this tool call.
+    Call(usize),
+}
+
+impl Accumulator {
+    pub(super) fn new(provider: Provider) -> Self {
+        Self {
+            reply: Reply::new(provider),
+            events: Some(VecDeque::new()),
+            tools: Vec::new(),
+            half: None,
+            started: false,
+            ended: false,
+        }
+    }
+
+    /// One that tells no events, for a reply that is put together from one piece.
+    pub(super) fn silent(provider: Provider) -> Self {
+        Self {
+            events: None,
+            ..Self::new(provider)
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<StreamEvent> {
+        self.events.as_mut()?.pop_front()
+    }
+
+    fn tell(&mut self, event: impl FnOnce() -> StreamEvent) {
+        if let Some(events) = &mut self.events {
+            events.push_back(event());
+        }
+    }
+
+    pub(super) fn started(&self) -> bool {
+        self.started
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Notes who answers; said once, though every chunk of OpenAI's repeats it.
+    pub(super) fn start(&mut self, id: &str, model: &str) {
+        if !self.started {
+            self.started = true;
+            id.clone_into(&mut self.reply.id);
+            model.clone_into(&mut self.reply.model);
+            self.tell(|| StreamEvent::Start {
+                id: id.to_owned(),
+                model: model.to_owned(),
+            });
+        }
+    }
+
+    /// Adds a part and returns its position.
+    pub(super) fn push(&mut self, part: Part) -> usize {
+        self.reply.content.push(part);
+        self.reply.content.len() - 1
+    }
+
+    pub(super) fn part_mut(&mut self, position: usize) -> Option<&mut Part> {
+        self.reply.content.get_mut(position)
+    }
+
+    /// Completes a part that is kept as it is.
+    pub(super) fn put_other(&mut self, position: usize, dialect: DialectName, json: RawJson) {
+        if let Some(part) = self.reply.content.get_mut(position) {
+            let whole = json.clone();
+            *part = Part::Other {
+                dialect,
+                json: whole,
+            };
+            self.tell(|| StreamEvent::Other { dialect, json });
+        }
+    }
+
+    /// Adds text to the last part, or opens one.
+    pub(super) fn text(&mut self, piece: Text<'_>) {
+        if piece.is_empty() {
+            return;
+        }
+        let position = match self.reply.content.last() {
+            Some(Part::Text { .. }) => self.reply.content.len() - 1,
+            _ => self.push(Part::text("")),
+        };
+        self.append(position, piece);
+    }
+
+    /// Adds a thought to the last part, or opens one.
+    pub(super) fn reasoning(&mut self, piece: Text<'_>) {
+        if piece.is_empty() {
+            return;
+        }
+        let position = match self.reply.content.last() {
+            Some(Part::Reasoning { .. }) => self.reply.content.len() - 1,
+            _ => self.push(Part::Reasoning {
+                text: String::new(),
+                signature: None,
+            }),
+        };
+        self.append(position, piece);
+    }
+
+    /// Adds to the text or reasoning part at a position.
+    pub(super) fn append(&mut self, position: usize, piece: Text<'_>) {
+        if !piece.is_empty() {
+            let piece = self.joined(Target::Part(position), piece);
+            self.write(position, piece);
+        }
+    }
+
+    fn write(&mut self, position: usize, piece: Cow<'_, str>) {
+        if piece.is_empty() {
+            return;
+        }
+        let is_text = match self.reply.content.get_mut(position) {
+            Some(Part::Text { text, .. }) => {
+                text.push_str(&piece);
+                true
+            }
+            Some(Part::Reasoning { text, .. }) => {
+                text.push_str(&piece);
+                false
+            }
+            _ => return,
+        };
+        self.tell(|| {
+            let text = piece.into_owned();
+            match is_text {
+                true => StreamEvent::Text { text },
+                false => StreamEvent::Reasoning { text },
+            }
+        });
+    }
+
+    /// Returns a piece as text, joined with the half of a character that the piece before it ended in.
+    fn joined<'a>(&mut self, target: Target, piece: Text<'a>) -> Cow<'a, str> {
+        if self.half.is_none() && piece.low.is_none() && piece.high.is_none() {
+            return piece.text;
+        }
+        if self.half.is_some_and(|(held, _)| held != target) {
+            self.flush_half();
+        }
+        let first = match (self.half.take(), piece.low) {
+            (Some((_, high)), Some(low)) => Some(join(high, low)),
+            (None, None) => None,
+            _ => Some('\u{fffd}'),
+        };
+        self.half = piece.high.map(|high| (target, high));
+        match first {
+            None => piece.text,
+            Some(first) => Cow::Owned([String::from(first), piece.text.into_owned()].concat()),
+        }
+    }
+
+    /// The other half will not come.
+    fn flush_half(&mut self) {
+        match self.half.take() {
+            Some((Target::Part(position), _)) => self.write(position, "\u{fffd}".into()),
+            Some((Target::Call(index), _)) => self.write_arguments(index, "\u{fffd}".into()),
+            None => {}
+        }
+    }
+
+    /// Begins a tool call and returns its index. Its start is told once its name is known.
+    pub(super) fn open_call(&mut self) -> usize {
+        let position = self.push(Part::ToolUse(ToolCall::new("", "", "")));
+        self.tools.push(OpenCall {
+            position,
+            announced: false,
+            ended: false,
+        });
+        self.tools.len() - 1
+    }
+
+    pub(super) fn call(&self, index: usize) -> Option<&ToolCall> {
+        match self.reply.content.get(self.tools.get(index)?.position) {
+            Some(Part::ToolUse(call)) => Some(call),
+            _ => None,
+        }
+    }
+
+    fn call_mut(&mut self, index: usize) -> Option<&mut ToolCall> {
+        match self.reply.content.get_mut(self.tools.get(index)?.position) {
+            Some(Part::ToolUse(call)) => Some(call),
+            _ => None,
+        }
+    }
+
+    /// Fills in what of a call's id and name is still empty.
+    pub(super) fn name_call(&mut self, index: usize, id: &str, name: &str) {
+        let Some(call) = self.call_mut(index) else {
+            return;
+        };
+        if call.id.is_empty() {
+            id.clone_into(&mut call.id);
+        }
+        if call.name.is_empty() {
+            name.clone_into(&mut call.name);
+        }
+        if !call.id.is_empty() && !call.name.is_empty() {
+            self.announce(index);
+        }
+    }
+
+    fn announce(&mut self, index: usize) {
+        match self.tools.get_mut(index) {
+            Some(tool) if !tool.announced => tool.announced = true,
+            _ => return,
+        }
+        let Some(call) = self.call(index) else {
+            return;
+        };
+        let (id, name, arguments) = (call.id.clone(), call.name.clone(), call.arguments.clone());
+        self.tell(|| StreamEvent::ToolCallStart { index, id, name });
+        if !arguments.is_empty() {
+            self.tell(|| StreamEvent::ToolCallDelta { index, arguments });
+        }
+    }
+
+    pub(super) fn arguments(&mut self, index: usize, piece: Text<'_>) {
+        if !piece.is_empty() {
+            let piece = self.joined(Target::Call(index), piece);
+            self.write_arguments(index, piece);
+        }
+    }
+
+    fn write_arguments(&mut self, index: usize, piece: Cow<'_, str>) {
+        let named = self.call(index).is_some_and(|call| !call.name.is_empty());
+        if piece.is_empty() {
+            return;
+        }
+        if named {
+            self.announce(index);
+        }
+        if let Some(call) = self.call_mut(index) {
+            call.arguments.push_str(&piece);
+        }
+        if self.tools.get(index).is_some_and(|tool| tool.announced) {
+            self.tell(|| StreamEvent::ToolCallDelta {
+                index,
+                arguments: piece.into_owned(),
+            });
+        }
+    }
+
+    /// Tells the end of a call once; a call without arguments has `{}`.
+    pub(super) fn end_call(&mut self, index: usize) {
+        if self
+            .half
+            .is_some_and(|(held, _)| held == Target::Call(index))
+        {
+            self.flush_half();
+        }
+        match self.tools.get_mut(index) {
+            Some(tool) if !tool.ended => tool.ended = true,
+            _ => return,
+        }
+        self.announce(index);
+        if let Some(call) = self.call_mut(index) {
+            if call.arguments.trim().is_empty() {
+                "{}".clone_into(&mut call.arguments);
+            }
+            let call = Box::new(call.clone());
+            self.tell(|| StreamEvent::ToolCall { index, call });
+        }
+    }
+
+    pub(super) fn stop(&mut self, reason: &str) {
+        self.reply.stop_reason = Some(StopReason::from(reason.to_owned()));
+    }
+
+    /// The reply is whole. The event that says so is the caller's to make, with what only it knows.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        self.flush_half();
+        for index in 0..self.tools.len() {
+            self.end_call(index);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Anthropic's Messages API: <https://docs.claude.com/en/api/messages> and
+//! <https://docs.claude.com/en/docs/build-with-claude/streaming>.
+
+mod reply;
+mod request;
+mod stream;
+
+use super::codec::{Codec, StreamState};
+use super::{Dialect, EncodeOptions, RequestFacts};
+use crate::{DialectName, Reply, Request, Result};
+
+/// Anthropic's [Messages API](https://docs.claude.com/en/api/messages).
+///
+/// ```
+/// use warmline::Request;
+/// use warmline::dialect::{Anthropic, Dialect, EncodeOptions};
+///
+/// let request = Request::new().user("Hello");
+/// let encoded = Anthropic.encode(&request, &EncodeOptions::new("claude-sonnet-4-5"))?;
+/// assert_eq!(encoded.path, "/v1/messages");
+/// # Ok::<(), warmline::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Anthropic;
+
+impl Dialect for Anthropic {
+    fn name(&self) -> DialectName {
+        DialectName::Anthropic
+    }
+
+    fn max_output_tokens(&self, facts: &RequestFacts, _model_max: Option<u64>) -> u64 {
+        // It knows no other name. One that only some servers know can let a model write more, but is not relied on for less.
+        let asked = facts
+            .max_tokens
+            .unwrap_or(request::DEFAULT_MAX_TOKENS.into());
+        asked.max(facts.other_limit)
+    }
+
+    /// <https://docs.claude.com/en/docs/build-with-claude/vision>: at most 4,784 at high resolution.
+    fn max_image_tokens(&self) -> u64 {
+        5_000
+    }
+
+    /// It writes its cache only where it is asked to.
+    fn may_write_cache(&self, facts: &RequestFacts) -> bool {
+        facts.cached
+    }
+}
+
+impl Codec for Anthropic {
+    fn path(&self) -> &'static str {
+        "/v1/messages"
+    }
+
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        // https://docs.claude.com/en/api/versioning
+        &[
+            ("content-type", "application/json"),
+            ("anthropic-version", "2023-06-01"),
+        ]
+    }
+
+    fn body(&self, request: &Request, options: &EncodeOptions<'_>) -> Result<String> {
+        request::encode(request, options)
+    }
+
+    fn reply(&self, body: &str, request_id: Option<&str>) -> Result<Reply> {
+        reply::decode(body, request_id)
+    }
+
+    fn stream_state(&self) -> Box<dyn StreamState> {
+        Box::new(stream::State::default())
+    }
+}

@@ -1,0 +1,202 @@
+//! Reading whole replies, and the content blocks that streams have too.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
+use crate::dialect::wire::{Text, WireUsage, Word, merge_usage, object, read};
+use crate::{
+    Annotations, DialectName, Error, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall,
+    Usage,
+};
+
+/// A whole message, or what a stream begins with.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WireReply<'a> {
+    #[serde(borrow)]
+    pub(super) id: Word<'a>,
+    #[serde(borrow)]
+    pub(super) model: Word<'a>,
+    #[serde(borrow)]
+    pub(super) content: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    pub(super) stop_reason: Word<'a>,
+    #[serde(borrow)]
+    pub(super) stop_sequence: Text<'a>,
+    #[serde(deserialize_with = "object")]
+    pub(super) usage: Option<WireUsage>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// Any content block, whole or as a stream opens it, or the delta of one: their fields have the same names.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Block<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Word<'a>,
+    #[serde(borrow)]
+    pub(super) id: Word<'a>,
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow)]
+    pub(super) text: Text<'a>,
+    #[serde(borrow)]
+    pub(super) thinking: Text<'a>,
+    #[serde(borrow)]
+    pub(super) signature: Word<'a>,
+    #[serde(borrow)]
+    pub(super) partial_json: Text<'a>,
+    #[serde(borrow)]
+    pub(super) input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) citations: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) citation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) stop_reason: Word<'a>,
+    #[serde(borrow)]
+    pub(super) stop_sequence: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Kind<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Word<'a>,
+    /// Of `redacted_thinking`.
+    #[serde(borrow)]
+    data: Word<'a>,
+}
+
+/// Whether this version knows the block's fields, rather than keeping it as it is.
+fn is_known(kind: &str) -> bool {
+    matches!(kind, "text" | "tool_use" | "thinking" | "redacted_thinking")
+}
+
+/// A content block as a part, its pieces to be added.
+pub(super) enum Opened<'a> {
+    Part(Part),
+    Text(Part, Text<'a>),
+    Call(Block<'a>),
+}
+
+impl<'a> Opened<'a> {
+    pub(super) fn read(raw: &'a RawValue) -> Result<Self> {
+        const WHAT: &str = "a content block";
+        let kind: Kind<'_> = read(WHAT, raw.get())?;
+        if kind.kind.as_str() == "redacted_thinking" {
+            let data = kind.data.0.into_owned();
+            return Ok(Self::Part(Part::RedactedReasoning { data }));
+        }
+        if !is_known(kind.kind.as_str()) {
+            return Ok(Self::Part(Part::Other {
+                dialect: DialectName::Anthropic,
+                json: RawJson::of(raw),
+            }));
+        }
+        let block: Block<'_> = read(WHAT, raw.get())?;
+        Ok(match block.kind.as_str() {
+            "text" => Self::Text(
+                Part::Text {
+                    text: String::new(),
+                    annotations: block.citations.and_then(annotations),
+                    cache_control: None,
+                },
+                block.text,
+            ),
+            "thinking" => Self::Text(
+                Part::Reasoning {
+                    text: String::new(),
+                    signature: block.signature.some().map(Cow::into_owned),
+                },
+                block.thinking,
+            ),
+            _ => Self::Call(block),
+        })
+    }
+
+    pub(super) fn into_part(self) -> Part {
+        match self {
+            Self::Part(part) => part,
+            Self::Text(mut part, whole) => {
+                if let Part::Text { text, .. } | Part::Reasoning { text, .. } = &mut part {
+                    *text = whole.into_cow().into_owned();
+                }
+                part
+            }
+            Self::Call(block) => {
+                let arguments = block.input.map_or("{}", RawValue::get);
+                let name = block.name.into_cow();
+                Part::ToolUse(ToolCall::new(block.id.0, name, arguments))
+            }
+        }
+    }
+}
+
+/// Citations, where there are some.
+fn annotations(list: &RawValue) -> Option<Annotations> {
+    let is_list = list.get().starts_with('[');
+    let is_empty = serde_json::from_str::<[(); 0]>(list.get()).is_ok();
+    (is_list && !is_empty).then(|| Annotations {
+        dialect: DialectName::Anthropic,
+        json: RawJson::of(list),
+    })
+}
+
+pub(super) fn usage(wire: &WireUsage) -> Usage {
+    Usage {
+        input_tokens: wire.input_tokens.get(),
+        output_tokens: wire.output_tokens.get(),
+        cache_read_tokens: wire.cache_read_input_tokens.get(),
+        cache_write_tokens: wire.cache_creation_input_tokens.get(),
+        cache_write_1h_tokens: wire
+            .cache_creation
+            .as_ref()
+            .map_or(0, |d| d.ephemeral_1h_input_tokens.get()),
+        reasoning_tokens: wire
+            .output_tokens_details
+            .as_ref()
+            .map_or(0, |d| d.thinking_tokens.get()),
+        input_includes_cache: false,
+    }
+}
+
+pub(super) fn add_usage(reply: &mut Reply, wire: Option<&WireUsage>) {
+    if let Some(wire) = wire {
+        merge_usage(&mut reply.usage, &usage(wire));
+        let counts = [wire.input_tokens, wire.output_tokens];
+        reply.usage_reported |= counts.iter().any(|count| count.0.is_some());
+    }
+}
+
+pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
+    let wire: WireReply<'_> = match read("the reply", body) {
+        Ok(wire) => wire,
+        // A list can hold an error.
+        Err(error) => return Err(instead_of_reply(body, request_id).unwrap_or(error)),
+    };
+    if wire.error.is_some_and(is_error) {
+        return Err(embedded_error(body, request_id));
+    }
+    let Some(content) = wire.content else {
+        let none = || Error::decode("the reply has no content");
+        return Err(instead_of_reply(body, request_id).unwrap_or_else(none));
+    };
+    let mut reply = Reply::new(Provider::Anthropic);
+    reply.id = wire.id.0.into_owned();
+    reply.model = wire.model.0.into_owned();
+    for block in content {
+        reply.content.push(Opened::read(block)?.into_part());
+    }
+    let stop_reason = wire.stop_reason.some();
+    reply.stop_reason = stop_reason.map(|word| StopReason::from(word.into_owned()));
+    if !wire.stop_sequence.is_empty() {
+        reply.stop_sequence = Some(wire.stop_sequence.into_cow().into_owned());
+    }
+    add_usage(&mut reply, wire.usage.as_ref());
+    Ok(reply)
+}

@@ -1,0 +1,280 @@
+//! Reading streams.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::reply::{Block, Opened, WireReply, add_usage};
+use crate::chat::fields;
+use crate::dialect::accumulator::Accumulator;
+use crate::dialect::codec::StreamState;
+use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
+use crate::dialect::wire::{Count, Text, WireUsage, Word, object, read};
+use crate::{Annotations, DialectName, Part, RawJson, Result};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Event<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Word<'a>,
+    index: Count,
+    #[serde(borrow)]
+    delta: Option<Block<'a>>,
+    #[serde(borrow)]
+    content_block: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<WireReply<'a>>,
+    #[serde(deserialize_with = "object")]
+    usage: Option<WireUsage>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// The blocks that are open, by their index: they may interleave.
+#[derive(Default)]
+pub(super) struct State {
+    open: Vec<(u64, Open)>,
+}
+
+enum Open {
+    /// A text or a thought, and what it began with until its first delta has come: some servers repeat it there.
+    Text {
+        position: usize,
+        begun: String,
+    },
+    Call(usize),
+    /// A block that is kept as it is; its fields and the JSON text that comes for its input.
+    Other {
+        position: usize,
+        json: Vec<(String, RawJson)>,
+        input: String,
+    },
+    Sealed,
+}
+
+impl StreamState for State {
+    fn take(&mut self, reply: &mut Accumulator, data: &str, failed: bool) -> Result<()> {
+        let event: Event<'_> = match read("an event of the stream", data) {
+            Ok(event) => event,
+            Err(_) if failed => return Err(fail(reply, data)),
+            Err(error) => return Err(error),
+        };
+        let index = event.index.get();
+        add_usage(&mut reply.reply, event.usage.as_ref());
+        match event.kind.as_str() {
+            "content_block_delta" => {
+                if let Some(delta) = event.delta {
+                    self.add(reply, index, delta, data)?;
+                }
+            }
+            "content_block_start" => {
+                if let Some(block) = event.content_block {
+                    self.close(reply, index)?;
+                    let open = open(reply, Opened::read(block)?)?;
+                    self.open.push((index, open));
+                }
+            }
+            "content_block_stop" => self.close(reply, index)?,
+            "message_start" => {
+                let message = event.message.unwrap_or_default();
+                reply.start(message.id.as_str(), message.model.as_str());
+                add_usage(&mut reply.reply, message.usage.as_ref());
+                for block in message.content.unwrap_or_default() {
+                    let open = open(reply, Opened::read(block)?)?;
+                    close(reply, open)?;
+                }
+                stop(reply, &message.stop_reason, message.stop_sequence);
+            }
+            "message_delta" => {
+                let delta = event.delta.unwrap_or_default();
+                stop(reply, &delta.stop_reason, delta.stop_sequence);
+            }
+            "message_stop" => {
+                for (_, open) in std::mem::take(&mut self.open) {
+                    close(reply, open)?;
+                }
+                reply.end();
+            }
+            kind if failed || kind == "error" || event.error.is_some_and(is_error) => {
+                return Err(fail(reply, data));
+            }
+            // Not an event of this dialect: a server's own way to fail.
+            "" => {
+                let id = reply.reply.request_id.as_deref();
+                return instead_of_reply(data, id).map_or(Ok(()), Err);
+            }
+            // `ping`, and whatever the provider adds next.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn fail(reply: &Accumulator, data: &str) -> crate::Error {
+    embedded_error(data, reply.reply.request_id.as_deref())
+}
+
+fn stop(reply: &mut Accumulator, reason: &Word<'_>, sequence: Text<'_>) {
+    if !reason.as_str().is_empty() {
+        reply.stop(reason.as_str());
+    }
+    if !sequence.is_empty() {
+        reply.reply.stop_sequence = Some(sequence.into_cow().into_owned());
+    }
+}
+
+fn open(reply: &mut Accumulator, block: Opened<'_>) -> Result<Open> {
+    Ok(match block {
+        Opened::Text(part, text) => {
+            let position = reply.push(part);
+            let begun = text.text.clone().into_owned();
+            reply.append(position, text);
+            Open::Text { position, begun }
+        }
+        Opened::Call(block) => {
+            let call = reply.open_call();
+            reply.name_call(call, block.id.as_str(), &block.name.into_cow());
+            // Empty here as a rule, since the arguments come as deltas.
+            if let Some(input) = block
+                .input
+                .map(RawValue::get)
+                .filter(|input| !is_empty(input))
+            {
+                reply.arguments(call, Cow::Borrowed(input).into());
+            }
+            Open::Call(call)
+        }
+        Opened::Part(part @ Part::Other { .. }) => {
+            let json = match &part {
+                Part::Other { json, .. } => fields(json.as_str()).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            Open::Other {
+                position: reply.push(part),
+                json,
+                input: String::new(),
+            }
+        }
+        Opened::Part(part) => {
+            reply.push(part);
+            Open::Sealed
+        }
+    })
+}
+
+fn is_empty(input: &str) -> bool {
+    matches!(input, "{}" | "null" | "\"\"")
+}
+
+/// What was open is complete.
+fn close(reply: &mut Accumulator, open: Open) -> Result<()> {
+    match open {
+        Open::Call(call) => reply.end_call(call),
+        Open::Other {
+            position,
+            mut json,
+            input,
+        } => {
+            if !input.trim().is_empty() {
+                set(&mut json, "input", input.parse()?);
+            }
+            let dialect = DialectName::Anthropic;
+            reply.put_other(position, dialect, RawJson::object(&json));
+        }
+        Open::Text { .. } | Open::Sealed => {}
+    }
+    Ok(())
+}
+
+fn set(json: &mut Vec<(String, RawJson)>, name: &str, value: RawJson) {
+    match json.iter_mut().find(|(known, _)| known == name) {
+        Some((_, known)) => *known = value,
+        None => json.push((name.to_owned(), value)),
+    }
+}
+
+impl State {
+    fn close(&mut self, reply: &mut Accumulator, index: u64) -> Result<()> {
+        let open = self.open.iter().position(|(known, _)| *known == index);
+        open.map_or(Ok(()), |at| close(reply, self.open.remove(at).1))
+    }
+
+    fn add(
+        &mut self,
+        reply: &mut Accumulator,
+        index: u64,
+        delta: Block<'_>,
+        data: &str,
+    ) -> Result<()> {
+        let known = self.open.iter_mut().find(|(known, _)| *known == index);
+        match known.map(|(_, open)| open) {
+            Some(Open::Text { position, begun }) => {
+                let begun = std::mem::take(begun);
+                for piece in [delta.text, delta.thinking] {
+                    if !piece.is_empty() && piece.text != begun.as_str() {
+                        reply.append(*position, piece);
+                    }
+                }
+                annotate(reply.part_mut(*position), &delta.signature, delta.citation);
+            }
+            Some(Open::Call(call)) => reply.arguments(*call, delta.partial_json),
+            Some(Open::Other { json, input, .. }) => match delta.kind.as_str() {
+                "input_json_delta" => input.push_str(&delta.partial_json.into_cow()),
+                _ => extend(json, data)?,
+            },
+            Some(Open::Sealed) => {}
+            // A server that leaves the start of a block out.
+            None if !delta.text.is_empty() => {
+                let open = open(reply, Opened::Text(Part::text(""), Text::default()))?;
+                self.open.push((index, open));
+                return self.add(reply, index, delta, data);
+            }
+            None => reply.reasoning(delta.thinking),
+        }
+        Ok(())
+    }
+}
+
+fn annotate(part: Option<&mut Part>, signed: &Word<'_>, citation: Option<&RawValue>) {
+    match part {
+        Some(Part::Reasoning { signature, .. }) if !signed.as_str().is_empty() => {
+            signature.get_or_insert_default().push_str(signed.as_str());
+        }
+        Some(Part::Text { annotations, .. }) => {
+            if let Some(citation) = citation {
+                let known = annotations.take().map(|a| a.json);
+                *annotations = Some(Annotations {
+                    dialect: DialectName::Anthropic,
+                    json: RawJson::appended(known.as_ref(), citation),
+                });
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Adds a delta of a kind that this version does not know to a block that is kept as it is: what is text is added to the text of
+/// the same name, and anything else replaces what was there.
+fn extend(json: &mut Vec<(String, RawJson)>, data: &str) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Delta<'a> {
+        #[serde(borrow)]
+        delta: &'a RawValue,
+    }
+    let Delta { delta } = read("an event of the stream", data)?;
+    for (name, value) in fields(delta.get()).unwrap_or_default() {
+        if name == "type" {
+            continue;
+        }
+        let text = |json: &RawJson| serde_json::from_str::<String>(json.as_str()).ok();
+        let known = json.iter().find(|(known, _)| *known == name);
+        let value = match (known.and_then(|(_, known)| text(known)), text(&value)) {
+            (Some(known), Some(more)) => RawJson::from(serde_json::Value::from(known + &more)),
+            _ => value,
+        };
+        set(json, &name, value);
+    }
+    Ok(())
+}

@@ -1,0 +1,371 @@
+//! A provider's error, from an error status or from inside a 200.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::wire::{Count, Word, object, request_id, text_of};
+use crate::error::Details;
+use crate::quote::quote;
+use crate::{Error, ErrorKind, headers, retry};
+
+/// An error response: status, headers and the (bounded) body, as far as it could be read.
+pub(crate) fn decode_error(
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: SystemTime,
+) -> Error {
+    let text = text_of(body).into_owned();
+    let error_body = ErrorBody::read(&text);
+    let message = error_body.message.clone().unwrap_or_else(|| {
+        let text = text.trim();
+        match text.char_indices().nth(300) {
+            _ if text.is_empty() => "no error body".to_owned(),
+            Some((end, _)) => [text.get(..end).unwrap_or_default(), "…"].concat(),
+            None => text.to_owned(),
+        }
+    });
+    let mut error = build(
+        error_body,
+        message,
+        Details {
+            status: Some(status),
+            request_id: request_id(headers),
+            retry_after: retry::retry_after(headers, now),
+            should_retry: retry::should_retry(headers),
+            body: Some(text),
+            ..Details::default()
+        },
+    );
+    if (300..400).contains(&status)
+        && let Some(location) = headers::text(headers, "location")
+    {
+        error = error.with_reason(&format!(
+            "redirects are not followed, so that the key goes nowhere else; set the base URL to {} if that is right",
+            quote(location)
+        ));
+    }
+    error
+}
+
+/// An error object that came inside a 200: an `error` event of a stream, or a whole body.
+pub(super) fn embedded_error(body: &str, headers_id: Option<&str>) -> Error {
+    let error_body = ErrorBody::read(body);
+    let message = error_body
+        .message
+        .clone()
+        .unwrap_or_else(|| body.to_owned());
+    // The status that the same error would have had. 500 stands for what no table names: retried.
+    let status =
+        error_body
+            .status
+            .unwrap_or(match error_body.error_type.as_deref().unwrap_or_default() {
+                _ if error_body.quota_spent() => 402,
+                "invalid_request_error" | "BadRequestError" => 400,
+                "authentication_error" => 401,
+                "billing_error" => 402,
+                "permission_error" => 403,
+                "not_found_error" | "NotFoundError" => 404,
+                "request_too_large" => 413,
+                "rate_limit_error" | "rate_limit_exceeded" => 429,
+                "timeout_error" => 504,
+                "overloaded_error" => 529,
+                _ => 500,
+            });
+    build(
+        error_body,
+        message,
+        Details {
+            status: Some(status),
+            request_id: headers_id.map(str::to_owned),
+            body: Some(body.to_owned()),
+            ..Details::default()
+        },
+    )
+}
+
+/// The error that a body without a reply tells, if it does.
+pub(super) fn instead_of_reply(body: &str, headers_id: Option<&str>) -> Option<Error> {
+    let says = ErrorBody::read(body).message.is_some();
+    says.then(|| embedded_error(body, headers_id))
+}
+
+fn build(error_body: ErrorBody, message: String, mut details: Details) -> Error {
+    let quota = error_body.quota_spent();
+    let status = details.status.unwrap_or_default();
+    let code = error_body
+        .code
+        .clone()
+        .or_else(|| error_body.error_type.clone());
+    // Some servers repeat the status as the code.
+    let label = code.as_deref().filter(|code| *code != status.to_string());
+    let label = label.map(|code| [" ", code].concat()).unwrap_or_default();
+    let advice = match status {
+        429 if !quota => "; slow down or raise the account's limits",
+        503 | 529 => "; the provider is overloaded: try later",
+        401 | 403 => "; check the API key and what it may do",
+        402 | 429 => "; the account's quota or credit is spent",
+        404 => "; check the model's name and the base URL",
+        413 => "; the request is too large",
+        _ => "",
+    };
+    let text = format!("{status}{label}: {message}{advice}");
+    let kind = match status {
+        429 if !quota => ErrorKind::RateLimited {
+            retry_after: details.retry_after,
+        },
+        503 | 529 => ErrorKind::Overloaded,
+        _ => ErrorKind::Status {
+            status,
+            code,
+            message,
+        },
+    };
+    if quota {
+        details.should_retry = Some(false);
+    }
+    details.request_id = details.request_id.or(error_body.request_id);
+    details.error_type = error_body.error_type;
+    details.code = error_body.code;
+    Error::new(kind, text).with_details(details)
+}
+
+/// What an error body says.
+#[derive(Default)]
+struct ErrorBody {
+    message: Option<String>,
+    error_type: Option<String>,
+    code: Option<String>,
+    status: Option<u16>,
+    request_id: Option<String>,
+}
+
+/// An error body in whichever of the field's shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
+/// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
+/// servers), `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, or one of these in a list.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireError<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Word<'a>,
+    #[serde(borrow)]
+    msg: Word<'a>,
+    #[serde(borrow, rename = "type")]
+    error_type: Word<'a>,
+    #[serde(borrow)]
+    code: Word<'a>,
+    #[serde(borrow)]
+    status: Word<'a>,
+    #[serde(borrow)]
+    request_id: Word<'a>,
+    #[serde(borrow, deserialize_with = "object")]
+    base_resp: Option<BaseResp<'a>>,
+}
+
+/// MiniMax's report of success or failure.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BaseResp<'a> {
+    status_code: Count,
+    #[serde(borrow)]
+    status_msg: Word<'a>,
+}
+
+impl BaseResp<'_> {
+    pub(super) fn failed(&self) -> bool {
+        self.status_code.get() != 0
+    }
+}
+
+/// The text of a string, or any other value as it stands; none for null and what says nothing.
+fn text_or_json(raw: &RawValue) -> Option<String> {
+    let text = serde_json::from_str::<Cow<'_, str>>(raw.get());
+    let text = text.map_or_else(|_| raw.get().to_owned(), Cow::into_owned);
+    Some(text).filter(|text| !matches!(text.as_str(), "" | "null" | "false" | "{}" | "[]"))
+}
+
+/// Whether a field named `error` holds one.
+pub(super) fn is_error(raw: &RawValue) -> bool {
+    !matches!(raw.get(), "null" | "false" | "\"\"")
+}
+
+impl ErrorBody {
+    fn read(body: &str) -> Self {
+        Self::of(body, 0).unwrap_or_default()
+    }
+
+    /// None where the text is neither an object nor a list of some.
+    fn of(body: &str, depth: u8) -> Option<Self> {
+        if depth > 3 {
+            return None;
+        }
+        if body.trim_start().starts_with('[') {
+            let list: Vec<&RawValue> = serde_json::from_str(body).ok()?;
+            return Self::of(list.first()?.get(), depth + 1);
+        }
+        let wire: WireError<'_> = serde_json::from_str(body).ok()?;
+        let own = |word: Word<'_>| word.some().map(Cow::into_owned);
+        let mut this = Self {
+            message: own(wire.message).or(own(wire.msg)),
+            error_type: own(wire.error_type).filter(|kind| kind != "error"),
+            code: own(wire.code),
+            status: None,
+            request_id: own(wire.request_id),
+        };
+        let number = |word: &str| word.parse().ok().filter(|n| (400..600).contains(n));
+        let code = this.code.as_deref().and_then(number);
+        this.status = code.or_else(|| number(wire.status.as_str()));
+        if let Some(base) = wire.base_resp.filter(BaseResp::failed) {
+            this.code = base.status_code.0.map(|code| code.to_string());
+            this.message = own(base.status_msg).or(this.message);
+        }
+        let choice = || {
+            let choices: Vec<WireError<'_>> = serde_json::from_str(wire.choices?.get()).ok()?;
+            choices.into_iter().find_map(|choice| choice.error)
+        };
+        if let Some(error) = wire.error.filter(|raw| is_error(raw)).or_else(choice) {
+            match Self::of(error.get(), depth + 1) {
+                Some(inner) => {
+                    this = Self {
+                        message: inner.message.or(this.message),
+                        status: inner.status.or(this.status),
+                        request_id: this.request_id.or(inner.request_id),
+                        ..inner
+                    };
+                }
+                None => this.message = this.message.or_else(|| text_or_json(error)),
+            }
+        }
+        this.message = this.message.or_else(|| wire.detail.and_then(text_or_json));
+        Some(this)
+    }
+
+    /// Waiting does not bring a spent quota back, so it is not retried.
+    fn quota_spent(&self) -> bool {
+        let words = [&self.code, &self.error_type].into_iter().flatten();
+        let by_word = words.map(|word| word.to_ascii_lowercase()).any(|word| {
+            let spent = ["quota", "balance", "credit", "fund"];
+            matches!(
+                word.as_str(),
+                "billing_hard_limit_reached"
+                    | "billing_not_active"
+                    | "billing_error"
+                    | "exceeded_current_quota_error"
+            ) || (word.contains("insufficient") && spent.iter().any(|s| word.contains(s)))
+        });
+        let message = self.message.as_deref().unwrap_or_default();
+        let message = message.to_ascii_lowercase();
+        let says = |what: &&str| message.contains(*what);
+        by_word
+            || [
+                "insufficient balance",
+                "insufficient credit",
+                "insufficient funds",
+            ]
+            .iter()
+            .any(says)
+            || message.contains("credit balance is too low")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, header};
+
+    use super::*;
+
+    fn decode(status: u16, headers: &HeaderMap, body: &str) -> Error {
+        decode_error(status, headers, body.as_bytes(), SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn bodies_that_are_not_json_are_shown_and_cut() {
+        let page = format!("<html>{}</html>", "x".repeat(1000));
+        let error = decode(502, &HeaderMap::default(), &page);
+        assert!(error.to_string().starts_with("502: <html>xxx"), "{error}");
+        assert!(error.to_string().len() < 400);
+        assert_eq!(error.body(), Some(page.as_str()));
+    }
+
+    #[test]
+    fn a_redirect_says_where_it_points() {
+        let to = HeaderValue::from_static("https://elsewhere.example/v1");
+        let headers = HeaderMap::from_iter([(header::LOCATION, to)]);
+        let error = decode(308, &headers, "");
+        assert!(
+            error.to_string().contains("https://elsewhere.example/v1"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_shape_of_an_error_tells_its_message_and_a_numeric_code_only_once() {
+        for (body, says) in [
+            (r#"{"error":{"message":"m","code":400}}"#, "400: m"),
+            (
+                r#"[{"error":{"code":400,"message":"m","status":"X"}}]"#,
+                "400: m",
+            ),
+            (r#"{"error":{"message":"m","code":1113}}"#, "400 1113: m"),
+            (r#"{"error":{"message":"m","code":"bad"}}"#, "400 bad: m"),
+            (
+                r#"{"type":"error","error":{"type":"t","message":"m"}}"#,
+                "400 t: m",
+            ),
+            (r#"{"error":"m"}"#, "400: m"),
+            (r#"{"message":"m","error":null}"#, "400: m"),
+            (r#"{"detail":"m"}"#, "400: m"),
+            (r#"{"detail":[{"loc":1}]}"#, r#"400: [{"loc":1}]"#),
+            (r#"{"object":"error","message":"m","code":400}"#, "400: m"),
+            (
+                r#"{"base_resp":{"status_code":7,"status_msg":"m"}}"#,
+                "400 7: m",
+            ),
+            (r#"{"choices":[{"error":{"message":"m"}}]}"#, "400: m"),
+            (r#"{"code":"c","msg":"m"}"#, "400 c: m"),
+        ] {
+            let error = decode(400, &HeaderMap::default(), body);
+            assert_eq!(error.message(), says, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_spent_quota_is_not_tried_again_and_a_rate_limit_is() {
+        for (body, again) in [
+            (
+                r#"{"error":{"message":"m","type":"exceeded_current_quota_error"}}"#,
+                false,
+            ),
+            (
+                r#"{"error":{"message":"m","code":"insufficient_quota"}}"#,
+                false,
+            ),
+            (
+                r#"{"error":{"message":"Insufficient balance (1008)"}}"#,
+                false,
+            ),
+            (
+                r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#,
+                true,
+            ),
+            // Gemini's words for a limit by the minute.
+            (
+                r#"{"error":{"message":"You exceeded your current quota","code":429}}"#,
+                true,
+            ),
+        ] {
+            let error = decode(429, &HeaderMap::default(), body);
+            assert_eq!(error.details().should_retry != Some(false), again, "{body}");
+        }
+    }
+}

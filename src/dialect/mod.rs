@@ -1,0 +1,230 @@
+//! Wire formats as codecs without IO: a [`Request`](crate::Request) to an HTTP request, a response to a
+//! [`Reply`](crate::Reply), bytes of a stream to [`StreamEvent`](crate::StreamEvent)s.
+//!
+//! [`Client`](crate::Client) uses them, and whoever brings a transport of their own can too. None of them awaits, reads a
+//! clock or knows the target. Each is behind the cargo feature of its name, on by default.
+//!
+//! ```
+//! use warmline::dialect::{Dialect, EncodeOptions, OpenAiChat};
+//! use warmline::Request;
+//!
+//! let dialect = OpenAiChat::default();
+//! let request = Request::new().user("Hello");
+//! let encoded = dialect.encode(&request, &EncodeOptions::new("gpt-4.1"))?;
+//! assert_eq!(encoded.path, "/chat/completions");
+//! // Send it below the server's base URL, with its credentials, and decode what comes back:
+//! let body = br#"{"choices": [{"message": {"content": "Hi!"}, "finish_reason": "stop"}]}"#;
+//! let reply = dialect.decode(http::HeaderMap::new(), body.as_slice().into())?;
+//! assert_eq!(reply.text(), "Hi!");
+//! # Ok::<(), warmline::Error>(())
+//! ```
+
+#![cfg_attr(
+    not(all(feature = "anthropic", feature = "openai-chat")),
+    allow(dead_code, reason = "each dialect uses a part of what they share")
+)]
+
+#[cfg(not(any(feature = "anthropic", feature = "openai-chat")))]
+compile_error!("warmline needs at least one of its features `anthropic` and `openai-chat`");
+
+mod accumulator;
+#[cfg(feature = "anthropic")]
+mod anthropic;
+mod codec;
+mod error;
+mod facts;
+#[cfg(feature = "openai-chat")]
+mod openai_chat;
+mod options;
+mod stream;
+mod wire;
+
+use std::fmt;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+
+#[cfg(feature = "anthropic")]
+pub use self::anthropic::Anthropic;
+pub(crate) use self::error::decode_error;
+pub use self::facts::RequestFacts;
+#[cfg(feature = "openai-chat")]
+pub use self::openai_chat::OpenAiChat;
+pub use self::options::{EncodeOptions, Encoded};
+pub use self::stream::StreamDecoder;
+use crate::runtime::{MaybeSend, MaybeSync};
+use crate::{DialectName, Error, Reply, Request, Result};
+
+/// A wire format: how requests and replies are written. This crate's own implementations are the only ones.
+///
+/// ```
+/// use warmline::DialectName;
+/// use warmline::dialect::{Anthropic, Dialect};
+///
+/// let dialect: &dyn Dialect = &Anthropic;
+/// assert_eq!(dialect.name(), DialectName::Anthropic);
+/// ```
+pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
+    /// Returns its name.
+    ///
+    /// ```
+    /// # use warmline::dialect::{Dialect, OpenAiChat};
+    /// assert_eq!(OpenAiChat::default().name().name(), "openai-chat");
+    /// ```
+    fn name(&self) -> DialectName;
+
+    /// Writes a request.
+    ///
+    /// # Errors
+    /// `Config` for a request that no provider takes or that this dialect cannot express.
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// # use warmline::dialect::{Anthropic, Dialect, EncodeOptions};
+    /// let encoded = Anthropic.encode(&Request::new().user("Hi"), &EncodeOptions::new("claude-sonnet-4-5"))?;
+    /// assert_eq!(encoded.headers["anthropic-version"], "2023-06-01");
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    fn encode(&self, request: &Request, options: &EncodeOptions<'_>) -> Result<Encoded> {
+        request.validate()?;
+        let mut headers = HeaderMap::new();
+        for &(name, value) in self.headers() {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        Ok(Encoded {
+            method: Method::POST,
+            path: self.path(),
+            headers,
+            body: self.body(request, options)?.into(),
+        })
+    }
+
+    /// Reads the body of a whole reply.
+    ///
+    /// # Errors
+    /// `Decode` for what is no reply, and the provider's error where the body holds one.
+    ///
+    /// ```
+    /// # use warmline::dialect::{Anthropic, Dialect};
+    /// let body = br#"{"content": [{"type": "text", "text": "Hi!"}], "stop_reason": "end_turn"}"#;
+    /// let reply = Anthropic.decode(http::HeaderMap::new(), body.as_slice().into())?;
+    /// assert_eq!(reply.text(), "Hi!");
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    fn decode(&self, headers: HeaderMap, body: Bytes) -> Result<Reply> {
+        let request_id = wire::request_id(&headers);
+        let text = wire::text_of(&body);
+        let mut reply = self.reply(&text, request_id.as_deref())?;
+        drop(text);
+        reply.request_id = request_id;
+        reply.headers = headers;
+        reply.raw = Some(body);
+        Ok(reply)
+    }
+
+    /// Reads a response whose status says that it failed. `now` is what a `retry-after` date is compared with.
+    ///
+    /// ```
+    /// # use warmline::dialect::{Dialect, OpenAiChat};
+    /// let body = br#"{"error": {"message": "no such model"}}"#;
+    /// let error = OpenAiChat::default().decode_error(404, &http::HeaderMap::new(), body, std::time::SystemTime::now());
+    /// assert!(error.message().starts_with("404: no such model"));
+    /// ```
+    fn decode_error(
+        &self,
+        status: u16,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Error {
+        decode_error(status, headers, body, now)
+    }
+
+    /// Returns a decoder for a streamed reply with these response headers.
+    ///
+    /// ```
+    /// # use warmline::dialect::{Dialect, OpenAiChat};
+    /// let mut decoder = OpenAiChat::default().decode_stream(http::HeaderMap::new());
+    /// decoder.feed("data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\n\n".into())?;
+    /// assert!(decoder.next_event().is_some());
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    fn decode_stream(&self, headers: HeaderMap) -> StreamDecoder {
+        StreamDecoder::new(self.name(), self.stream_state(), headers)
+    }
+
+    /// Reads what a request's cost depends on from its body.
+    ///
+    /// # Errors
+    /// `Config` for a body that is not one JSON object, or that servers could read differently where it matters to cost.
+    ///
+    /// ```
+    /// # use warmline::dialect::{Anthropic, Dialect};
+    /// let facts = Anthropic.facts(br#"{"model": "m", "max_tokens": 5}"#)?;
+    /// assert_eq!(facts.max_tokens, Some(5));
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    fn facts(&self, body: &[u8]) -> Result<RequestFacts> {
+        RequestFacts::read(body)
+    }
+
+    /// Returns the maximum number of tokens of each reply to a request. `model_max` is the model's own maximum, where it is known.
+    ///
+    /// ```
+    /// # use warmline::dialect::{Anthropic, Dialect};
+    /// let facts = Anthropic.facts(br#"{"max_tokens": 5}"#)?;
+    /// assert_eq!(Anthropic.max_output_tokens(&facts, Some(64_000)), 5);
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    fn max_output_tokens(&self, facts: &RequestFacts, model_max: Option<u64>) -> u64;
+
+    /// Returns the maximum number of tokens that one image can come to.
+    ///
+    /// ```
+    /// # use warmline::dialect::{Anthropic, Dialect};
+    /// assert_eq!(Anthropic.max_image_tokens(), 5_000);
+    /// ```
+    fn max_image_tokens(&self) -> u64;
+
+    /// Returns whether the provider may charge for writing its prompt cache.
+    ///
+    /// ```
+    /// # use warmline::dialect::{Anthropic, Dialect};
+    /// let facts = Anthropic.facts(br#"{"max_tokens": 5}"#)?;
+    /// assert!(!Anthropic.may_write_cache(&facts));
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    fn may_write_cache(&self, facts: &RequestFacts) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(all(feature = "anthropic", feature = "openai-chat"))]
+    fn a_schema_is_sent_with_its_fields_in_their_order() {
+        let schema = r#"{"type":"object","properties":{"why":{},"verdict":{},"a":{}}}"#;
+        let tool = format!(r#"{{"name":"t","input_schema":{schema}}}"#);
+        let request = format!(
+            r#"{{"messages":[{{"role":"user","content":"hi"}}],"tools":[{tool}],
+                "response_format":{{"name":"o","schema":{schema}}},"extra_body":{{"z":null,"b":{schema}}}}}"#
+        );
+        let dialects: [&dyn Dialect; 2] = [&Anthropic, &OpenAiChat::default()];
+        for request in [
+            Request::from_json(&request).unwrap(),
+            serde_json::from_str(&request).unwrap(),
+        ] {
+            for dialect in dialects {
+                let encoded = dialect.encode(&request, &EncodeOptions::new("m")).unwrap();
+                let body = std::str::from_utf8(&encoded.body).unwrap();
+                assert_eq!(body.matches(schema).count(), 3, "{body}");
+                assert!(
+                    body.ends_with(&format!(r#""z":null,"b":{schema}}}"#)),
+                    "{body}"
+                );
+            }
+        }
+    }
+}

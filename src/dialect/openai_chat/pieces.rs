@@ -1,0 +1,51 @@
+//! What whole replies and streams have in common.
+
+use serde_json::value::RawValue;
+
+use super::wire::{Completion, Logprobs};
+use crate::dialect::error::embedded_error;
+use crate::dialect::wire::read;
+use crate::{Annotations, DialectName, Part, RawJson, Result};
+
+/// Reads a completion or a chunk, or the failure that stands in its place.
+pub(super) fn completion<'a>(
+    what: &str,
+    body: &'a str,
+    request_id: Option<&str>,
+) -> Result<Completion<'a>> {
+    match read::<Completion<'a>>(what, body) {
+        Ok(wire) if wire.failed() => Err(embedded_error(body, request_id)),
+        // Gemini's server puts its errors into a list.
+        Err(_) if is_error_list(body) => Err(embedded_error(body, request_id)),
+        read => read,
+    }
+}
+
+fn is_error_list(body: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Failed<'a> {
+        #[serde(borrow)]
+        #[expect(dead_code, reason = "only its presence counts")]
+        error: &'a RawValue,
+    }
+    body.trim_start().starts_with('[') && serde_json::from_str::<Vec<Failed<'_>>>(body).is_ok()
+}
+
+pub(super) fn logprobs(logprobs: Logprobs<'_>) -> Vec<RawJson> {
+    let tokens = logprobs.content.unwrap_or_default();
+    tokens.into_iter().map(RawJson::of).collect()
+}
+
+/// Adds a list of annotations to a text part.
+pub(super) fn annotate(part: Option<&mut Part>, list: &RawValue) {
+    let items: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
+    if let Some(Part::Text { annotations, .. }) = part {
+        for item in items {
+            let known = annotations.take().map(|a| a.json);
+            *annotations = Some(Annotations {
+                dialect: DialectName::OpenAiChat,
+                json: RawJson::appended(known.as_ref(), item),
+            });
+        }
+    }
+}

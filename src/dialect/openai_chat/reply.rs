@@ -1,0 +1,45 @@
+//! Reading whole replies.
+
+use super::pieces::{completion, logprobs};
+use super::stream::State;
+use super::wire::Said;
+use crate::dialect::accumulator::Accumulator;
+use crate::{Error, Provider, Reply, Result};
+
+pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
+    let mut wire = completion("the reply", body, request_id)?;
+    let usage = wire.usage();
+    let mut choice = wire
+        .take_choice()
+        .ok_or_else(|| Error::decode("the reply has no choice with a message"))?;
+    let message = choice.message.take();
+    let delta = choice.delta.take();
+    let filled = |said: &Said<'_>| !said.is_empty();
+    let said = match message {
+        Some(message) if filled(&message) => message,
+        // Some servers send a whole reply as a chunk.
+        message => match delta.filter(filled).or(message) {
+            Some(said) => said,
+            // A filter can leave nothing of a message.
+            None if !choice.finish_reason.as_str().is_empty() => Said::default(),
+            None => return Err(Error::decode("the reply has no choice with a message")),
+        },
+    };
+    // As a stream of one piece.
+    let mut accumulator = Accumulator::silent(Provider::OpenAi);
+    let refused = !said.refusal.is_empty();
+    State::default().add(&mut accumulator, said);
+    match choice.finish_reason.some() {
+        _ if refused => accumulator.stop("refusal"),
+        Some(reason) => accumulator.stop(&reason),
+        None => {}
+    }
+    accumulator.end();
+    let mut reply = accumulator.reply;
+    reply.id = wire.id.0.into_owned();
+    reply.model = wire.model.0.into_owned();
+    reply.logprobs = choice.logprobs.map(logprobs).unwrap_or_default();
+    reply.usage_reported = usage.is_some();
+    reply.usage = usage.unwrap_or_default();
+    Ok(reply)
+}

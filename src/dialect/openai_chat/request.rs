@@ -1,0 +1,391 @@
+//! Writing requests.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::chat::ExtraFields;
+use crate::dialect::EncodeOptions;
+use crate::{
+    DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool,
+    ToolChoice,
+};
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<Turn<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<Vec<Function<WireTool<'a>>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+    #[serde(flatten)]
+    extra: ExtraFields<'a>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// A message as this dialect has it: one of ours can be several here.
+#[derive(Default, Serialize)]
+struct Turn<'a> {
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<Content<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reasoning_content: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<WireCall<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    /// The form that every server knows.
+    Text(&'a str),
+    Parts(Vec<WirePart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WirePart<'a> {
+    Text {
+        text: &'a str,
+    },
+    ImageUrl {
+        image_url: ImageUrl<'a>,
+    },
+    File {
+        file: File<'a>,
+    },
+    #[serde(untagged)]
+    Other(&'a RawJson),
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    file_data: String,
+}
+
+#[derive(Serialize)]
+struct WireCall<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: CalledFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct CalledFunction<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct Function<T> {
+    r#type: &'static str,
+    function: T,
+}
+
+impl<T> Function<T> {
+    fn new(function: T) -> Self {
+        Self {
+            r#type: "function",
+            function,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WireTool<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    parameters: &'a RawJson,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    strict: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Choice<'a> {
+    Word(&'static str),
+    Tool(Function<Named<'a>>),
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Format<'a> {
+    r#type: &'static str,
+    json_schema: Schema<'a>,
+}
+
+#[derive(Serialize)]
+struct Schema<'a> {
+    name: &'a str,
+    schema: &'a RawJson,
+    strict: bool,
+}
+
+pub(super) fn encode(
+    max_completion_tokens: bool,
+    request: &Request,
+    options: &EncodeOptions<'_>,
+) -> Result<String> {
+    validate(request)?;
+    let extra = ExtraFields(request);
+    let tools: Vec<_> = request.tools.iter().map(tool).collect();
+    let choice = request.tool_choice.as_ref().map(|choice| match choice {
+        ToolChoice::Auto => Choice::Word("auto"),
+        ToolChoice::Any => Choice::Word("required"),
+        ToolChoice::None => Choice::Word("none"),
+        ToolChoice::Tool(name) => Choice::Tool(Function::new(Named { name })),
+    });
+    let format = request.response_format.as_ref().map(|format| Format {
+        r#type: "json_schema",
+        json_schema: Schema {
+            name: &format.name,
+            schema: &format.schema,
+            strict: true,
+        },
+    });
+    let limit = |name, sent: bool| extra.unless_set(name, request.max_tokens.filter(|_| sent));
+    let effort = request.reasoning.and_then(|reasoning| reasoning.effort);
+    let ask_usage = options.stream && options.stream_usage;
+    let body = Body {
+        model: extra.unless("model", options.model),
+        messages: extra.unless("messages", turns(request)),
+        max_completion_tokens: limit("max_completion_tokens", max_completion_tokens),
+        max_tokens: limit("max_tokens", !max_completion_tokens),
+        temperature: extra.unless_set("temperature", request.temperature),
+        top_p: extra.unless_set("top_p", request.top_p),
+        stop: extra
+            .unless("stop", request.stop_sequences.as_slice())
+            .filter(|sequences| !sequences.is_empty()),
+        tools: extra
+            .unless("tools", tools)
+            .filter(|tools| !tools.is_empty()),
+        tool_choice: extra.unless_set("tool_choice", choice),
+        parallel_tool_calls: extra.unless_set("parallel_tool_calls", request.parallel_tool_calls),
+        response_format: extra.unless_set("response_format", format),
+        reasoning_effort: extra.unless_set("reasoning_effort", effort.map(|e| e.name())),
+        stream: extra.unless("stream", true).filter(|_| options.stream),
+        stream_options: extra
+            .unless(
+                "stream_options",
+                StreamOptions {
+                    include_usage: true,
+                },
+            )
+            .filter(|_| ask_usage),
+        extra,
+    };
+    serde_json::to_string(&body)
+        .map_err(|e| Error::config("the request cannot be written as JSON").with_source(e))
+}
+
+fn tool(tool: &Tool) -> Function<WireTool<'_>> {
+    Function::new(WireTool {
+        name: &tool.name,
+        description: &tool.description,
+        parameters: &tool.input_schema,
+        strict: tool.strict,
+    })
+}
+
+/// What this dialect cannot say, found before anything is written.
+fn validate(request: &Request) -> Result<()> {
+    if request.reasoning.is_some_and(|r| r.budget_tokens.is_some()) {
+        return Err(Error::config(
+            "reasoning.budget_tokens has no counterpart in OpenAI's dialect: set reasoning.effort, or the server's \
+             own field in `extra_body`",
+        ));
+    }
+    let mut system = request.system.iter();
+    system.try_for_each(|part| ensure_supported(part, "system", 0))?;
+    for (i, message) in request.messages.iter().enumerate() {
+        for part in &message.content {
+            let supported = |part| ensure_supported(part, "messages", i);
+            match (message.role, part) {
+                (Role::User, Part::ToolResult { content, .. }) => {
+                    content.iter().try_for_each(supported)?;
+                }
+                (
+                    Role::Assistant,
+                    Part::ToolUse(_) | Part::Reasoning { .. } | Part::RedactedReasoning { .. },
+                ) => {}
+                (_, part) => supported(part)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ensure_supported(part: &Part, place: &str, index: usize) -> Result<()> {
+    let advice = match part {
+        Part::Other { .. } => return part.ensure_of(DialectName::OpenAiChat, place, index),
+        Part::Text { .. } => return Ok(()),
+        Part::Document {
+            source: MediaSource::Url { .. },
+            ..
+        } => ": give the document as base64 or text instead of a URL",
+        Part::Image {
+            source: MediaSource::Text { .. },
+            ..
+        } => ": give the image as base64 or a URL",
+        Part::Document { .. } | Part::Image { .. } => return Ok(()),
+        _ => "",
+    };
+    let name = part.name();
+    Err(Error::config(format!(
+        "a part of type \"{name}\" cannot stand here in OpenAI's dialect{advice}"
+    )))
+}
+
+fn turns(request: &Request) -> Vec<Turn<'_>> {
+    let mut turns = Vec::with_capacity(request.messages.len() + 1);
+    if !request.system.is_empty() {
+        turns.push(said("system", request.system.iter().collect()));
+    }
+    for message in &request.messages {
+        if message.role == Role::Assistant {
+            turns.push(assistant(message));
+            continue;
+        }
+        // Each tool result is a message of its own here, and they come first.
+        let mut rest = Vec::new();
+        for part in &message.content {
+            match part {
+                Part::ToolResult {
+                    tool_use_id,
+                    content,
+                    ..
+                } => turns.push(Turn {
+                    tool_call_id: Some(tool_use_id),
+                    ..said("tool", content.iter().collect())
+                }),
+                part => rest.push(part),
+            }
+        }
+        if !rest.is_empty() {
+            turns.push(said("user", rest));
+        }
+    }
+    turns
+}
+
+fn said<'a>(role: &'static str, parts: Vec<&'a Part>) -> Turn<'a> {
+    Turn {
+        role,
+        content: Some(match parts.as_slice() {
+            [Part::Text { text, .. }] => Content::Text(text),
+            _ => Content::Parts(parts.into_iter().filter_map(wire_part).collect()),
+        }),
+        ..Turn::default()
+    }
+}
+
+fn assistant(message: &Message) -> Turn<'_> {
+    let mut calls = Vec::new();
+    let mut parts = Vec::new();
+    let mut thought = String::new();
+    for part in &message.content {
+        match part {
+            Part::ToolUse(call) => calls.push(WireCall {
+                id: &call.id,
+                r#type: "function",
+                function: CalledFunction {
+                    name: &call.name,
+                    arguments: &call.arguments,
+                },
+            }),
+            Part::Reasoning {
+                text,
+                signature: None,
+            } => thought.push_str(text),
+            // Signed or sealed by another provider, of no use to this one.
+            Part::Reasoning { .. } | Part::RedactedReasoning { .. } => {}
+            part => parts.push(part),
+        }
+    }
+    // Servers that show thoughts want them back in a turn that called tools, and only there
+    // (https://api-docs.deepseek.com/guides/thinking_mode).
+    if calls.is_empty() {
+        thought.clear();
+    }
+    let has_content = !parts.is_empty();
+    let turn = said("assistant", parts);
+    Turn {
+        content: turn.content.filter(|_| has_content),
+        reasoning_content: thought,
+        tool_calls: calls,
+        ..turn
+    }
+}
+
+/// None for what `validate` has refused.
+fn wire_part(part: &Part) -> Option<WirePart<'_>> {
+    let data_url = |media_type: &str, data: &str| ["data:", media_type, ";base64,", data].concat();
+    Some(match part {
+        Part::Text { text, .. }
+        | Part::Document {
+            source: MediaSource::Text { text },
+            ..
+        } => WirePart::Text { text },
+        Part::Document {
+            source: MediaSource::Base64 { media_type, data },
+            title,
+            ..
+        } => WirePart::File {
+            file: File {
+                filename: title.as_deref().unwrap_or("document"),
+                file_data: data_url(media_type, data),
+            },
+        },
+        Part::Image { source, .. } => WirePart::ImageUrl {
+            image_url: ImageUrl {
+                url: match source {
+                    MediaSource::Base64 { media_type, data } => data_url(media_type, data).into(),
+                    MediaSource::Url { url } | MediaSource::Text { text: url } => url.into(),
+                },
+            },
+        },
+        Part::Other { json, .. } => WirePart::Other(json),
+        _ => return None,
+    })
+}

@@ -1,0 +1,378 @@
+//! Reading streams.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::pieces::{annotate, completion, logprobs};
+use super::wire::{Piece, Said, ToolCallDelta};
+use crate::dialect::accumulator::Accumulator;
+use crate::dialect::codec::StreamState;
+use crate::dialect::error::embedded_error;
+use crate::dialect::wire::{Text, merge_usage};
+use crate::{DialectName, Part, RawJson, Result};
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The server's number of each tool call, where it gives one.
+    calls: Vec<Option<u64>>,
+    /// Several replies were asked for, of which the first is read.
+    several: bool,
+    refused: bool,
+    /// What has come: a whole message repeats none of it.
+    thought: bool,
+    said: bool,
+}
+
+impl StreamState for State {
+    fn ends_with_done(&self) -> bool {
+        true
+    }
+
+    fn expect_several(&mut self) {
+        self.several = true;
+    }
+
+    fn take(&mut self, reply: &mut Accumulator, data: &str, is_error: bool) -> Result<()> {
+        let request_id = reply.reply.request_id.as_deref();
+        if is_error {
+            return Err(embedded_error(data, request_id));
+        }
+        let mut chunk = completion("an event of the stream", data, request_id)?;
+        if let Some(usage) = chunk.usage() {
+            merge_usage(&mut reply.reply.usage, &usage);
+            reply.reply.usage_reported = true;
+        }
+        // A chunk that brings only the usage has no choice in it.
+        let Some(mut choice) = chunk.take_choice() else {
+            return Ok(());
+        };
+        if self.several && !choice.is_first() {
+            return Ok(());
+        }
+        reply.start(chunk.id.as_str(), chunk.model.as_str());
+        match (choice.delta.take(), choice.message.take()) {
+            (Some(delta), Some(message)) if delta.is_empty() => self.whole(reply, message),
+            (Some(delta), _) => self.add(reply, delta),
+            (None, Some(message)) => self.whole(reply, message),
+            (None, None) => {}
+        }
+        if let Some(tokens) = choice.logprobs {
+            reply.reply.logprobs.extend(logprobs(tokens));
+        }
+        if let Some(reason) = choice.finish_reason.some() {
+            reply.stop(if self.refused { "refusal" } else { &reason });
+        }
+        Ok(())
+    }
+
+    fn without_usage(&self, frame: &Bytes, data: &[u8]) -> Option<Bytes> {
+        without_usage(frame, data)
+    }
+}
+
+impl State {
+    /// A whole message, of which only what has not come yet counts.
+    fn whole(&mut self, reply: &mut Accumulator, mut message: Said<'_>) {
+        let (had_thought, had_text) = (self.thought, self.said);
+        if had_thought {
+            message.take_reasoning();
+        }
+        if had_text {
+            message.refusal = Text::default();
+        }
+        if !self.calls.is_empty() {
+            message.take_calls();
+        }
+        self.add_pieces(reply, message, |piece| match piece {
+            Piece::Thought(_) => !had_thought,
+            Piece::Text(_) | Piece::Other(_) => !had_text,
+        });
+    }
+
+    pub(super) fn add(&mut self, reply: &mut Accumulator, said: Said<'_>) {
+        self.add_pieces(reply, said, |_| true);
+    }
+
+    fn add_pieces(
+        &mut self,
+        reply: &mut Accumulator,
+        mut said: Said<'_>,
+        keep: impl Fn(&Piece<'_>) -> bool,
+    ) {
+        let thought = said.take_reasoning();
+        let calls = said.take_calls();
+        self.thought |= !thought.is_empty();
+        self.refused |= !said.refusal.is_empty();
+        self.said |= !said.refusal.is_empty();
+        reply.reasoning(thought);
+        for piece in said.content.pieces().filter(keep) {
+            match piece {
+                Piece::Text(text) => {
+                    self.said |= !text.is_empty();
+                    reply.text(text);
+                }
+                Piece::Thought(thought) => {
+                    self.thought |= !thought.is_empty();
+                    reply.reasoning(thought);
+                }
+                Piece::Other(json) => {
+                    let dialect = DialectName::OpenAiChat;
+                    let json = RawJson::of(json);
+                    let position = reply.push(Part::Other {
+                        dialect,
+                        json: json.clone(),
+                    });
+                    reply.put_other(position, dialect, json);
+                }
+            }
+        }
+        reply.text(said.refusal);
+        if let Some(list) = said.annotations.filter(|list| list.get().starts_with("[{")) {
+            let text = |part: &Part| part.as_text().is_some();
+            let position = reply.reply.content.iter().rposition(text);
+            let position = position.unwrap_or_else(|| reply.push(Part::text("")));
+            annotate(reply.part_mut(position), list);
+        }
+        for call in calls {
+            self.call(reply, call);
+        }
+    }
+
+    fn call(&mut self, reply: &mut Accumulator, piece: ToolCallDelta<'_>) {
+        let function = piece.function.unwrap_or_default();
+        let arguments = function.arguments();
+        let name = function.name.into_cow();
+        let number = piece.index.0;
+        let call = match self.known(reply, number, piece.id.as_str(), &name) {
+            Some(call) => call,
+            None => {
+                self.calls.push(number);
+                reply.open_call()
+            }
+        };
+        reply.name_call(call, piece.id.as_str(), &name);
+        reply.arguments(call, arguments);
+    }
+
+    /// Finds the call that a piece goes on with; none where it begins a new one.
+    fn known(
+        &self,
+        reply: &Accumulator,
+        number: Option<u64>,
+        id: &str,
+        name: &str,
+    ) -> Option<usize> {
+        let last = self.calls.len().checked_sub(1);
+        let by_id = (0..self.calls.len())
+            .rfind(|call| !id.is_empty() && reply.call(*call).is_some_and(|call| call.id == id));
+        let numbered = number.and_then(|number| {
+            let mut calls = self.calls.iter();
+            calls.rposition(|known| *known == Some(number))
+        });
+        let open = match number {
+            // A number that was not seen yet begins a call, unless nothing else says so.
+            Some(_) => match numbered {
+                None if name.is_empty() => {
+                    return by_id.or(if id.is_empty() { last } else { None });
+                }
+                None => return None,
+                open => open,
+            },
+            None => by_id.or(last),
+        };
+        let known = reply.call(open?)?;
+        let is_new = known.id.is_empty() && known.name.is_empty();
+        let begins = match number {
+            _ if name.is_empty() || by_id == open || is_new => false,
+            // Another id is another call, though some servers give each the same number.
+            Some(_) => !id.is_empty(),
+            None => !known.name.is_empty() || (!id.is_empty() && !known.id.is_empty()),
+        };
+        if begins { None } else { open }
+    }
+}
+
+/// What of a frame is shown to a caller who did not ask for its usage. Nothing, where the frame is the one that is sent
+/// because usage was asked for: it has no choices
+/// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>). Without the `"usage": null` that
+/// asking adds to all other frames, where it can be cut out; else as it came.
+fn without_usage(frame: &Bytes, data: &[u8]) -> Option<Bytes> {
+    let has_usage = data.windows(5).any(|word| word == b"usage");
+    if !has_usage && !data.contains(&b'\\') {
+        return Some(frame.clone());
+    }
+    let Some(chunk) = std::str::from_utf8(data).ok().and_then(|data| {
+        let chunk: UsageOf<'_> = serde_json::from_str(data).ok()?;
+        Some(chunk)
+    }) else {
+        return Some(frame.clone());
+    };
+    if chunk.no_choices && chunk.only_usage && chunk.usage.is_some_and(|u| u.get().starts_with('{'))
+    {
+        return None;
+    }
+    let null = chunk.usage.filter(|usage| usage.get() == "null");
+    let cut = null.and_then(|null| without_field(frame, null.get()));
+    Some(cut.unwrap_or_else(|| frame.clone()))
+}
+
+/// Cuts `"usage": VALUE` and one comma out of a frame that holds the value.
+fn without_field(frame: &Bytes, value: &str) -> Option<Bytes> {
+    let start = (value.as_ptr() as usize).checked_sub(frame.as_ptr() as usize)?;
+    let before = frame.get(..start)?.trim_ascii_end();
+    let before = before.strip_suffix(b":")?.trim_ascii_end();
+    let before = before.strip_suffix(b"\"usage\"")?.trim_ascii_end();
+    let after = frame.get(start + value.len()..)?;
+    let (before, after) = match before.strip_suffix(b",") {
+        Some(before) => (before, after),
+        None => {
+            let after = after.trim_ascii_start().strip_prefix(b",")?;
+            (before, after.trim_ascii_start())
+        }
+    };
+    Some([before, after].concat().into())
+}
+
+/// What of a chunk decides whether it only tells the usage.
+struct UsageOf<'a> {
+    no_choices: bool,
+    usage: Option<&'a RawValue>,
+    /// Nothing else in it would be missed.
+    only_usage: bool,
+}
+
+struct UsageVisitor;
+
+impl<'de> Visitor<'de> for UsageVisitor {
+    type Value = UsageOf<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = UsageOf {
+            no_choices: false,
+            usage: None,
+            only_usage: true,
+        };
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match &*key {
+                "choices" => {
+                    let choices: &RawValue = map.next_value()?;
+                    found.no_choices = serde_json::from_str::<[(); 0]>(choices.get()).is_ok();
+                }
+                "usage" => found.usage = Some(map.next_value()?),
+                // What every chunk has, and accounts that stand beside the usage: Groq's and llama.cpp's.
+                "id" | "object" | "created" | "model" | "system_fingerprint" | "service_tier"
+                | "provider" | "obfuscation" | "x_groq" | "timings" => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                // Such as xAI's citations or Azure's filter results, which the caller would miss.
+                _ => found.only_usage &= map.next_value::<Option<IgnoredAny>>()?.is_none(),
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for UsageOf<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(UsageVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::sse::Event;
+
+    fn shown(frame: &str) -> Option<String> {
+        let frame = Bytes::copy_from_slice(frame.as_bytes());
+        let shown = match Event::read(&frame).unwrap() {
+            Some(event) => without_usage(&frame, &event.data),
+            None => Some(frame.clone()),
+        };
+        shown.map(|shown| String::from_utf8(shown.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn only_an_event_of_usage_alone_is_hidden() {
+        let usage = r#""usage": {"prompt_tokens": 1}"#;
+        for (data, hidden) in [
+            (format!(r#"{{"choices": [], {usage}}}"#), true),
+            (
+                format!("{{\n \"id\": \"c\", \"choices\":[ ],{usage} }}"),
+                true,
+            ),
+            (format!(r#"{{"\u0063hoices": [], {usage}}}"#), true),
+            (r#"{"choices": [], "\u0075sage": {}}"#.to_owned(), true),
+            (
+                format!(
+                    r#"{{"choices": [], {usage}, "obfuscation": "x", "timings": {{}}, "error": null}}"#
+                ),
+                true,
+            ),
+            (
+                r#"{"choices": [], "prompt_filter_results": []}"#.to_owned(),
+                false,
+            ),
+            (
+                format!(r#"{{"choices": [], {usage}, "citations": ["u"]}}"#),
+                false,
+            ),
+            (
+                format!(r#"{{"choices": [], {usage}, "error": {{}}}}"#),
+                false,
+            ),
+            (format!(r#"{{{usage}}}"#), false),
+            (format!(r#"{{"choices": null, {usage}}}"#), false),
+            (
+                format!(r#"{{{usage}, "choices": [{{"delta": {{}}}}]}}"#),
+                false,
+            ),
+            // The names stand in what the model says.
+            (
+                r#"{"choices": [{"delta": {"content": "\"choices\":[] \"usage\":{"}}]}"#.to_owned(),
+                false,
+            ),
+            (format!(r#"{{"choices": [], {usage}}} x"#), false),
+            ("[DONE]".to_owned(), false),
+            (String::new(), false),
+        ] {
+            for end in ["\n\n", "\r\n\r\n", "\r\r", "\n\r\n", ""] {
+                let lines: Vec<String> = data.lines().map(|line| format!("data: {line}")).collect();
+                let frame = format!(": ping\nevent: message\n{}{end}", lines.join("\n"));
+                let expected = (!hidden).then(|| frame.clone());
+                assert_eq!(shown(&frame), expected, "{frame:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_usage_of_null_is_cut_out_where_that_leaves_the_rest_as_it_would_be() {
+        for (data, left) in [
+            (r#"{"choices":[{}],"usage":null}"#, r#"{"choices":[{}]}"#),
+            (
+                r#"{"usage" : null, "choices": [{}]}"#,
+                r#"{"choices": [{}]}"#,
+            ),
+            (r#"{"a": 1, "usage": null, "b": 2}"#, r#"{"a": 1, "b": 2}"#),
+            (
+                r#"{"a": 1, "\u0075sage": null}"#,
+                r#"{"a": 1, "\u0075sage": null}"#,
+            ),
+            (r#"{"a": "\"usage\":null"}"#, r#"{"a": "\"usage\":null"}"#),
+            (r#"{"a": {"usage": null}}"#, r#"{"a": {"usage": null}}"#),
+        ] {
+            let frame = |data| format!("data: {data}\r\n\r\n");
+            assert_eq!(shown(&frame(data)), Some(frame(left)), "{data}");
+        }
+        let lines = "data: {\"choices\": [{}],\ndata: \"usage\": null}\n\n";
+        assert_eq!(shown(lines), Some(lines.to_owned()));
+    }
+}

@@ -1,0 +1,347 @@
+//! A whole completion or one chunk of a stream: they differ in `message` and `delta`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::dialect::error::{BaseResp, is_error};
+use crate::dialect::wire::{Count, Text, WireUsage, Word, object};
+use crate::{Result, Usage};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Completion<'a> {
+    #[serde(borrow)]
+    pub(super) id: Word<'a>,
+    #[serde(borrow)]
+    pub(super) model: Word<'a>,
+    #[serde(borrow)]
+    object: Word<'a>,
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(deserialize_with = "object")]
+    usage: Option<WireUsage>,
+    #[serde(deserialize_with = "object")]
+    x_groq: Option<XGroq>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    msg: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "object")]
+    base_resp: Option<BaseResp<'a>>,
+}
+
+/// Groq's place for the usage of a stream.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct XGroq {
+    #[serde(deserialize_with = "object")]
+    usage: Option<WireUsage>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Choice<'a> {
+    index: Count,
+    #[serde(borrow, deserialize_with = "object")]
+    pub(super) message: Option<Said<'a>>,
+    #[serde(borrow, deserialize_with = "object")]
+    pub(super) delta: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub(super) finish_reason: Word<'a>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    /// Moonshot's place for it.
+    #[serde(deserialize_with = "object")]
+    usage: Option<WireUsage>,
+    #[serde(borrow, deserialize_with = "object")]
+    pub(super) logprobs: Option<Logprobs<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Logprobs<'a> {
+    #[serde(borrow)]
+    pub(super) content: Option<Vec<&'a RawValue>>,
+}
+
+/// A message, or what is new of one.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Said<'a> {
+    #[serde(borrow)]
+    pub(super) content: Content<'a>,
+    #[serde(borrow)]
+    pub(super) refusal: Text<'a>,
+    // DeepSeek's, vLLM's, SGLang's and xAI's name for thoughts, and OpenRouter's, Groq's and newer vLLM's. Some send the same
+    // thought under both.
+    #[serde(borrow)]
+    reasoning_content: Content<'a>,
+    #[serde(borrow)]
+    reasoning: Content<'a>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<ToolCallDelta<'a>>>,
+    #[serde(borrow, deserialize_with = "object")]
+    function_call: Option<Function<'a>>,
+    #[serde(borrow)]
+    pub(super) annotations: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ToolCallDelta<'a> {
+    pub(super) index: Count,
+    #[serde(borrow)]
+    pub(super) id: Word<'a>,
+    #[serde(borrow, deserialize_with = "object")]
+    pub(super) function: Option<Function<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Function<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl<'a> Function<'a> {
+    /// Returns the arguments as JSON text, which is what they are as a rule; some servers send an object instead.
+    pub(super) fn arguments(&self) -> Text<'a> {
+        let Some(raw) = self.arguments.map(RawValue::get) else {
+            return Text::default();
+        };
+        match raw.starts_with('"') {
+            true => serde_json::from_str(raw).unwrap_or_default(),
+            false => Cow::Borrowed(raw).into(),
+        }
+    }
+}
+
+impl Choice<'_> {
+    pub(super) fn is_first(&self) -> bool {
+        self.index.get() == 0
+    }
+}
+
+impl<'a> Completion<'a> {
+    /// Whether this reports a failure instead of a reply.
+    pub(super) fn failed(&self) -> bool {
+        let choices = self.choices.as_deref().unwrap_or_default();
+        let choice_failed = |choice: &Choice<'_>| {
+            choice.error.is_some_and(is_error) || choice.finish_reason.as_str() == "error"
+        };
+        let says = [self.detail, self.message, self.msg];
+        self.error.is_some_and(is_error)
+            || self.object.as_str() == "error"
+            || self.base_resp.as_ref().is_some_and(BaseResp::failed)
+            || choices.iter().any(choice_failed)
+            || (choices.is_empty() && says.into_iter().flatten().any(is_error))
+    }
+
+    /// Takes the one choice that is read: `n` is not offered, since each choice costs a whole reply. Some servers number the
+    /// chunks of a stream rather than its choices, so that the index counts only where there are several.
+    pub(super) fn take_choice(&mut self) -> Option<Choice<'a>> {
+        let mut choices = self.choices.take()?;
+        let first = choices.iter().position(Choice::is_first);
+        (!choices.is_empty()).then(|| choices.swap_remove(first.unwrap_or(0)))
+    }
+
+    /// Returns the usage, which may stand in several places.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let choices = self.choices.as_deref().unwrap_or_default();
+        let in_choice = choices.iter().find_map(|choice| choice.usage.as_ref());
+        let in_groq = self.x_groq.as_ref().and_then(|x| x.usage.as_ref());
+        let places = [self.usage.as_ref(), in_groq, in_choice];
+        places.into_iter().flatten().find_map(usage)
+    }
+}
+
+/// None where nothing is reported.
+fn usage(wire: &WireUsage) -> Option<Usage> {
+    wire.prompt_tokens.0.or(wire.completion_tokens.0)?;
+    let details = |details: &Option<_>, count: fn(&_) -> Count| {
+        details.as_ref().map_or(0, |details| count(details).get())
+    };
+    let prompt = wire.prompt_tokens.get();
+    let cached = [
+        details(&wire.prompt_tokens_details, |d| d.cached_tokens),
+        wire.prompt_cache_hit_tokens.get(),
+        wire.cached_tokens.get(),
+    ];
+    let reasoning = details(&wire.completion_tokens_details, |d| d.reasoning_tokens)
+        .max(wire.reasoning_tokens.get());
+    let completion = wire.completion_tokens.get();
+    // Most servers count thoughts within the completion, some beside it. The total tells which.
+    let output = match wire.total_tokens.get() {
+        0 if reasoning > completion => completion.saturating_add(reasoning),
+        0 => completion,
+        total => total
+            .saturating_sub(prompt)
+            .min(completion.saturating_add(reasoning))
+            .max(completion),
+    };
+    Some(Usage {
+        input_tokens: prompt,
+        output_tokens: output,
+        cache_read_tokens: cached.into_iter().max().unwrap_or_default(),
+        // OpenRouter's, for models that charge for it.
+        cache_write_tokens: details(&wire.prompt_tokens_details, |d| d.cache_write_tokens),
+        reasoning_tokens: reasoning,
+        input_includes_cache: true,
+        ..Usage::default()
+    })
+}
+
+impl<'a> Said<'a> {
+    /// Takes the thoughts that stand in a field of their own.
+    pub(super) fn take_reasoning(&mut self) -> Text<'a> {
+        let own = std::mem::take(&mut self.reasoning_content).whole();
+        let other = std::mem::take(&mut self.reasoning).whole();
+        if own.is_empty() { other } else { own }
+    }
+
+    /// Takes the tool calls; the older form of one is a call without an id.
+    pub(super) fn take_calls(&mut self) -> Vec<ToolCallDelta<'a>> {
+        let mut calls = self.tool_calls.take().unwrap_or_default();
+        if let Some(function) = self.function_call.take() {
+            calls.push(ToolCallDelta {
+                function: Some(function),
+                ..ToolCallDelta::default()
+            });
+        }
+        calls
+    }
+
+    /// Whether it says nothing at all.
+    pub(super) fn is_empty(&self) -> bool {
+        let contents = [&self.content, &self.reasoning, &self.reasoning_content];
+        contents.iter().all(|content| content.is_empty())
+            && self.refusal.is_empty()
+            && self.tool_calls.as_ref().is_none_or(Vec::is_empty)
+            && self.function_call.is_none()
+    }
+}
+
+/// Content as servers write it: a string, null, or a list of strings and parts.
+#[derive(Default)]
+pub(super) struct Content<'a> {
+    text: Text<'a>,
+    list: Vec<Piece<'a>>,
+}
+
+pub(super) enum Piece<'a> {
+    Text(Text<'a>),
+    /// Mistral's thoughts.
+    Thought(Text<'a>),
+    /// A part that is kept as it is.
+    Other(&'a RawValue),
+}
+
+impl<'a> Content<'a> {
+    fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.list.is_empty()
+    }
+
+    pub(super) fn pieces(self) -> impl Iterator<Item = Piece<'a>> {
+        std::iter::once(Piece::Text(self.text)).chain(self.list)
+    }
+
+    /// All text of it, where it is a thought.
+    fn whole(self) -> Text<'a> {
+        let mut whole = self.text;
+        for piece in self.list {
+            if let Piece::Text(text) | Piece::Thought(text) = piece {
+                whole.push(text);
+            }
+        }
+        whole
+    }
+}
+
+impl<'a> Piece<'a> {
+    /// None for what says nothing.
+    fn read(raw: &'a RawValue) -> Option<Self> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct WirePart<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Word<'a>,
+            #[serde(borrow)]
+            text: Text<'a>,
+            #[serde(borrow)]
+            thinking: Content<'a>,
+        }
+        if raw.get().starts_with('"') {
+            return serde_json::from_str(raw.get()).ok().map(Self::Text);
+        }
+        if !raw.get().starts_with('{') {
+            return None;
+        }
+        let part: WirePart<'a> = serde_json::from_str(raw.get()).unwrap_or_default();
+        Some(match part.kind.as_str() {
+            "thinking" => Self::Thought(part.thinking.whole()),
+            "text" | "output_text" => Self::Text(part.text),
+            "" if !part.text.is_empty() => Self::Text(part.text),
+            _ => Self::Other(raw),
+        })
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, a list of parts or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Content::default())
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(Content::default())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(Content {
+            text: Text::of_bytes(Cow::Borrowed(bytes)),
+            list: Vec::new(),
+        })
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(Content {
+            text: Text::of_bytes(Cow::Owned(bytes.to_owned())),
+            list: Vec::new(),
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut content = Content::default();
+        while let Some(raw) = seq.next_element()? {
+            content.list.extend(Piece::read(raw));
+        }
+        Ok(content)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_option(ContentVisitor)
+    }
+}

@@ -1,0 +1,473 @@
+//! Lenient leaves of what servers send, and the usage counts that all dialects share.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use http::HeaderMap;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::quote::quote;
+use crate::{Error, Result, Usage, headers};
+
+/// Returns the provider's id of a request: both providers' headers, since proxies and compatible servers use either.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers::text(headers, "request-id");
+    id.or_else(|| headers::text(headers, "x-request-id"))
+        .map(str::to_owned)
+}
+
+/// Reads one JSON object. What does not fit is shown as far as a person would read it.
+pub(super) fn read<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<T> {
+    // Derived types would take a list for an object too.
+    let read = match json.trim_start().starts_with('{') {
+        true => serde_json::from_str(json),
+        false => Err(serde_json::Error::custom("an object was expected")),
+    };
+    read.map_err(|error| unreadable(what, json).with_source(error))
+}
+
+/// Returns a body as text. What is not UTF-8 in it becomes U+FFFD.
+pub(super) fn text_of(body: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
+}
+
+#[cold]
+pub(super) fn unreadable(what: &str, json: &str) -> Error {
+    let shown = quote(json);
+    Error::decode([what, " is not what the provider's dialect says: ", &shown].concat())
+}
+
+/// Text that a model wrote: a string or null.
+///
+/// JSON can hold half of a surrogate pair as an escape, since servers in JavaScript cut text between UTF-16 units. A half at
+/// either end is kept apart, so that it can be joined with the other half in the next piece. Any other becomes U+FFFD.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Text<'a> {
+    /// A low surrogate before the text.
+    pub(super) low: Option<u16>,
+    pub(super) text: Cow<'a, str>,
+    /// A high surrogate after it.
+    pub(super) high: Option<u16>,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.low.is_none() && self.high.is_none()
+    }
+
+    /// Returns the whole text, where no other piece will come.
+    pub(super) fn into_cow(self) -> Cow<'a, str> {
+        if self.low.is_none() && self.high.is_none() {
+            return self.text;
+        }
+        let half = |half: Option<u16>| half.map_or("", |_| "\u{fffd}");
+        Cow::Owned([half(self.low), &self.text, half(self.high)].concat())
+    }
+
+    /// Adds what follows.
+    pub(super) fn push(&mut self, more: Text<'a>) {
+        if self.is_empty() {
+            *self = more;
+        } else if !more.is_empty() {
+            let text = self.text.to_mut();
+            match (self.high.take(), more.low) {
+                (Some(high), Some(low)) => text.push(join(high, low)),
+                (None, None) => {}
+                _ => text.push('\u{fffd}'),
+            }
+            text.push_str(&more.text);
+            self.high = more.high;
+        }
+    }
+
+    pub(super) fn of_bytes(bytes: Cow<'a, [u8]>) -> Self {
+        match bytes {
+            Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Cow::Borrowed(text).into(),
+                Err(_) => Text::of_halves(bytes),
+            },
+            Cow::Owned(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => Cow::<'a, str>::Owned(text).into(),
+                Err(error) => Text::of_halves(error.as_bytes()),
+            },
+        }
+    }
+
+    /// Reads what `serde_json` makes of a string: UTF-8 in which surrogate halves are encoded as if they were characters, and
+    /// nothing else is wrong (the whole was checked before).
+    #[cold]
+    fn of_halves(bytes: &[u8]) -> Text<'static> {
+        let (mut text, mut low, mut high) = (String::new(), None, None);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let valid = match std::str::from_utf8(rest) {
+                Ok(_) => rest.len(),
+                Err(error) => error.valid_up_to(),
+            };
+            let (good, bad) = rest.split_at(valid);
+            text.push_str(&String::from_utf8_lossy(good));
+            let (half, after) = match bad {
+                [0xed, a @ 0xa0..=0xbf, b @ 0x80..=0xbf, after @ ..] => {
+                    let half = 0xd000 | (u16::from(*a & 0x3f) << 6) | u16::from(*b & 0x3f);
+                    (Some(half), after)
+                }
+                bad => (None, bad.get(1..).unwrap_or_default()),
+            };
+            match half {
+                _ if bad.is_empty() => {}
+                Some(half @ 0xdc00..) if rest.len() == bytes.len() && good.is_empty() => {
+                    low = Some(half);
+                }
+                Some(half @ ..=0xdbff) if after.is_empty() => high = Some(half),
+                _ => text.push('\u{fffd}'),
+            }
+            rest = after;
+        }
+        Text {
+            low,
+            text: text.into(),
+            high,
+        }
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Text<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self {
+            text,
+            ..Self::default()
+        }
+    }
+}
+
+/// Returns the character whose two halves these are.
+pub(super) fn join(high: u16, low: u16) -> char {
+    let mut units = char::decode_utf16([high, low]);
+    units.next().and_then(Result::ok).unwrap_or('\u{fffd}')
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(Text::default())
+    }
+
+    /// By way of bytes: a string with half a surrogate pair in it is an error by any other.
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        Ok(Text::of_bytes(Cow::Borrowed(bytes)))
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        Ok(Text::of_bytes(Cow::Owned(bytes.to_owned())))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_option(TextVisitor)
+    }
+}
+
+/// A name or an id: a string, a number as it would be written, or null. Empty for anything else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Word<'a>(pub(super) Cow<'a, str>);
+
+impl<'a> Word<'a> {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn some(self) -> Option<Cow<'a, str>> {
+        Some(self.0).filter(|word| !word.is_empty())
+    }
+}
+
+struct WordVisitor;
+
+impl<'de> Visitor<'de> for WordVisitor {
+    type Value = Word<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Word(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Word(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Word(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Word(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Word::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Word::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Word::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Word::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Word::default())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WordVisitor)
+    }
+}
+
+/// A count of something. A fraction counts as the next whole number; what is negative or no number is no count.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Count(pub(super) Option<u64>);
+
+impl Count {
+    pub(super) fn get(self) -> u64 {
+        self.0.unwrap_or_default()
+    }
+}
+
+struct CountVisitor;
+
+impl<'de> Visitor<'de> for CountVisitor {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
+        Ok(Count(Some(count)))
+    }
+
+    fn visit_i64<E>(self, count: i64) -> Result<Count, E> {
+        Ok(Count(count.try_into().ok()))
+    }
+
+    fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
+        // The cast takes what is too large for the largest.
+        Ok(Count((count >= 0.0).then(|| count.ceil() as u64)))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Count, A::Error> {
+        WordVisitor.visit_map(map).map(|_| Count(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Count, A::Error> {
+        WordVisitor.visit_seq(seq).map(|_| Count(None))
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+/// Reads an object, and takes anything else for absent.
+pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = Option<T>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Some)
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+            WordVisitor.visit_seq(seq).map(|_| None)
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+    deserializer.deserialize_any(Object(PhantomData))
+}
+
+/// The usage as any dialect writes it; every server has more fields of its own.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct WireUsage {
+    // Anthropic's.
+    pub(super) input_tokens: Count,
+    pub(super) output_tokens: Count,
+    pub(super) cache_read_input_tokens: Count,
+    pub(super) cache_creation_input_tokens: Count,
+    #[serde(deserialize_with = "object")]
+    pub(super) cache_creation: Option<Details>,
+    #[serde(deserialize_with = "object")]
+    pub(super) output_tokens_details: Option<Details>,
+    // OpenAI's.
+    pub(super) prompt_tokens: Count,
+    pub(super) completion_tokens: Count,
+    pub(super) total_tokens: Count,
+    #[serde(deserialize_with = "object")]
+    pub(super) prompt_tokens_details: Option<Details>,
+    #[serde(deserialize_with = "object")]
+    pub(super) completion_tokens_details: Option<Details>,
+    // DeepSeek's, and Moonshot's and Perplexity's.
+    pub(super) prompt_cache_hit_tokens: Count,
+    pub(super) cached_tokens: Count,
+    pub(super) reasoning_tokens: Count,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Details {
+    pub(super) cached_tokens: Count,
+    pub(super) cache_write_tokens: Count,
+    pub(super) reasoning_tokens: Count,
+    pub(super) thinking_tokens: Count,
+    pub(super) ephemeral_1h_input_tokens: Count,
+}
+
+/// Takes the larger of each count: a stream reports its usage several times, cumulatively, and what a later report
+/// leaves out or has as 0 stays.
+pub(super) fn merge_usage(usage: &mut Usage, other: &Usage) {
+    for (count, other) in [
+        (&mut usage.input_tokens, other.input_tokens),
+        (&mut usage.output_tokens, other.output_tokens),
+        (&mut usage.cache_read_tokens, other.cache_read_tokens),
+        (&mut usage.cache_write_tokens, other.cache_write_tokens),
+        (
+            &mut usage.cache_write_1h_tokens,
+            other.cache_write_1h_tokens,
+        ),
+        (&mut usage.reasoning_tokens, other.reasoning_tokens),
+    ] {
+        *count = other.max(*count);
+    }
+    usage.input_includes_cache = other.input_includes_cache;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(json: &str) -> Text<'_> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn halves_of_surrogate_pairs_are_joined_or_replaced() {
+        assert_eq!(text(r#""plain""#).text, "plain");
+        assert!(text("null").is_empty());
+        assert_eq!(text(r#""a\n\ud83d\ude00""#).text, "a\n😀");
+        for (pieces, whole) in [
+            (&[r#""ok \ud83d""#, r#""\ude00!""#][..], "ok 😀!"),
+            (&[r#""\ud83d""#, r#""\ude00""#], "😀"),
+            (&[r#""a\ud83d""#, r#""b""#], "a\u{fffd}b"),
+            (&[r#""a""#, r#""\ude00b""#], "a\u{fffd}b"),
+            (&[r#""a\ud83dx\ude00b""#], "a\u{fffd}x\u{fffd}b"),
+            (
+                &[r#""\ude00\ude00""#, r#""é\ud83d""#],
+                "\u{fffd}\u{fffd}é\u{fffd}",
+            ),
+        ] {
+            let mut joined = Text::default();
+            pieces.iter().for_each(|piece| joined.push(text(piece)));
+            assert_eq!(joined.into_cow(), whole, "{pieces:?}");
+        }
+        assert!(serde_json::from_str::<Text<'_>>("{}").is_err());
+    }
+
+    #[test]
+    fn counts_and_words_are_read_loosely() {
+        for (json, count) in [
+            ("7", Some(7)),
+            ("12.0", Some(12)),
+            ("37.25", Some(38)),
+            ("1e300", Some(u64::MAX)),
+            ("-35", None),
+            ("-0.5", None),
+            ("null", None),
+            ("\"7\"", None),
+            ("[7]", None),
+            ("{\"a\": 7}", None),
+            ("true", None),
+        ] {
+            assert_eq!(
+                serde_json::from_str::<Count>(json).unwrap().0,
+                count,
+                "{json}"
+            );
+        }
+        for (json, word) in [
+            ("\"a\\u0062\"", "ab"),
+            ("400", "400"),
+            ("null", ""),
+            ("{}", ""),
+        ] {
+            assert_eq!(
+                serde_json::from_str::<Word<'_>>(json).unwrap().0,
+                word,
+                "{json}"
+            );
+        }
+    }
+}

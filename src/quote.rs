@@ -1,0 +1,35 @@
+//! Text that someone else chose, as messages and statistics show it.
+
+/// The number of bytes that messages, spans and statistics show of a text that someone else chose.
+const SHOWN: usize = 256;
+
+/// Returns the text as a JSON string, which shows unprintable characters. Only the start of a long text is kept.
+pub(crate) fn quote(text: &str) -> String {
+    let shown = shorten(text);
+    let quoted = match shown.len() == text.len() {
+        true => serde_json::to_string(shown),
+        false => serde_json::to_string(&[shown, "…"].concat()),
+    };
+    // Writing a string into memory cannot fail.
+    quoted.unwrap_or_default()
+}
+
+/// Returns the start of a text, at most 256 bytes.
+pub(crate) fn shorten(text: &str) -> &str {
+    let end = text.floor_char_boundary(SHOWN);
+    text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_text_the_start_is_quoted() {
+        assert_eq!(quote("a\"b"), r#""a\"b""#);
+        let long = "é".repeat(1 << 20);
+        assert_eq!(quote(&long), format!("\"{}…\"", "é".repeat(128)));
+        let whole = "x".repeat(256);
+        assert_eq!(quote(&whole), format!("\"{whole}\""));
+    }
+}
