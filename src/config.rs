@@ -151,6 +151,16 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
                     "LLM_LEDGER has the unknown scheme {unknown:?}: it must be the path of a file, or begin with redis://, rediss:// or https://"
                 )));
             }
+            // A URL without its slashes would be shown as the path of a file, with its password.
+            None if ledger.contains(':')
+                && ledger.contains('@')
+                && !ledger.starts_with(['/', '.']) =>
+            {
+                return Err(Error::config(
+                    "LLM_LEDGER has a user name but no `://`: it must be the path of a file, which begins with / or . if it contains : and @, or \
+                     begin with redis://, rediss:// or https://",
+                ));
+            }
             None => tracker.ledger(FileLedger::open(ledger)?),
         };
     }

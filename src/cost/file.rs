@@ -240,8 +240,10 @@ impl Log {
 
     /// Replaces the log with a new file that holds only the current state.
     fn rewrite(&mut self, path: &Path) -> io::Result<()> {
+        let generation = self.header.generation.checked_add(1);
         let header = Header {
-            generation: self.header.generation + 1,
+            generation: generation
+                .ok_or_else(|| io::Error::other("its generation is the highest possible"))?,
             ..self.header
         };
         let mut text = header.line();

@@ -27,7 +27,8 @@ impl Budget {
     /// Returns a budget with a monthly limit.
     ///
     /// # Errors
-    /// `Config` if the name is empty or contains characters other than ASCII letters, digits and `-_.:@`.
+    /// `Config` if the name is empty, has more than 128 bytes, or contains characters other than ASCII letters, digits and
+    /// `-_.:@`.
     ///
     /// ```
     /// assert!(warmline::Budget::monthly("team a", warmline::Usd::ZERO).is_err());
@@ -38,13 +39,16 @@ impl Budget {
     }
 }
 
+/// The maximum length of a name, in bytes.
+const MAX_NAME: usize = 128;
+
 /// Returns the name if every ledger can store it: names become fields of lines, arguments and keys.
 pub(super) fn check_name(what: &str, name: String) -> Result<String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@".contains(&b);
-    match !name.is_empty() && name.bytes().all(fits) {
+    match (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits) {
         true => Ok(name),
         false => Err(Error::config(format!(
-            "{} cannot name a {what}: use ASCII letters, digits and -_.:@",
+            "{} cannot name a {what}: use 1 to {MAX_NAME} ASCII letters, digits and -_.:@",
             quote(&name)
         ))),
     }

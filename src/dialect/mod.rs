@@ -203,6 +203,16 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "openai-chat")]
+    fn a_limit_of_no_tokens_is_no_limit() {
+        let dialect = OpenAiChat::default();
+        for body in ["{}", r#"{"max_tokens": 0, "max_completion_tokens": null}"#] {
+            let facts = dialect.facts(body.as_bytes()).unwrap();
+            assert_eq!(dialect.max_output_tokens(&facts, Some(64_000)), 64_000);
+        }
+    }
+
+    #[test]
     #[cfg(all(feature = "anthropic", feature = "openai-chat"))]
     fn a_schema_is_sent_with_its_fields_in_their_order() {
         let schema = r#"{"type":"object","properties":{"why":{},"verdict":{},"a":{}}}"#;

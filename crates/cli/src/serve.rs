@@ -86,6 +86,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     }
     let gateway = builder.build()?;
     let fallback = match options.site {
+        Some(folder) if !folder.is_dir() => {
+            return Err(Failure::Config(format!(
+                "--site is {folder:?}, which is not a folder"
+            )));
+        }
         Some(folder) => {
             Router::new().fallback_service(ServeDir::new(folder).fallback(any(not_found)))
         }

@@ -55,9 +55,14 @@ fn bad_usage_and_configuration_exit_with_2_and_are_named() {
             "LLM_PROVIDER: unknown provider \"x\"",
             with(chat, "LLM_PROVIDER", "x"),
         ),
+        (
+            "LLM_LEDGER has a user name but no `://`",
+            with(chat, "LLM_LEDGER", "redis:user:secret@redis"),
+        ),
     ] {
         assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
         assert!(stderr.contains(shown), "{stderr}");
+        assert!(!stderr.contains("secret"), "{stderr}");
     }
     let (code, stdout, _) = with(&["chat", "Hi", "--json"], "LLM_MAX_RETRIES", "many");
     let error = &json(&stdout)["error"];
@@ -115,8 +120,8 @@ fn dotenv_is_read_and_the_environment_takes_precedence() {
 #[tokio::test]
 async fn a_proxy_comes_from_the_environment_or_dotenv_and_must_be_valid() {
     let sim = sim().await;
-    let folder = std::env::temp_dir().join(format!("warmline-proxy-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().to_owned();
     std::fs::write(folder.join(".env"), format!("http_proxy={}\n", sim.url())).unwrap();
     let url = sim.url();
     let host = url.trim_start_matches("http://");

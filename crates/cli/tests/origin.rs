@@ -180,27 +180,25 @@ async fn http_2_requests_are_checked_by_their_authority() {
 #[tokio::test]
 async fn the_gateways_own_pages_may_call() {
     let sim = sim().await;
-    let site = std::env::temp_dir().join(format!("warmline-site-{}", std::process::id()));
-    std::fs::create_dir_all(&site).unwrap();
-    std::fs::write(site.join("index.html"), "the page").unwrap();
-    let gateway = Gateway::start(&sim, &["--site", site.to_str().unwrap()], &[]).await;
+    let site = tempfile::tempdir().unwrap();
+    std::fs::write(site.path().join("index.html"), "the page").unwrap();
+    let path = site.path().to_str().unwrap();
+    let gateway = Gateway::start(&sim, &["--site", path], &[]).await;
     let page = send(&gateway, "GET / HTTP/1.1", &["host: localhost:8787"]).await;
     assert_eq!((page.0, &*page.2), (200, "the page"));
     let rebound = send(&gateway, "GET / HTTP/1.1", &["host: evil.com"]).await;
     assert_eq!(rebound.0, 403);
     let headers = ["host: localhost:8787", "origin: http://localhost:8787"];
     assert_eq!(send(&gateway, POST, &headers).await.0, 200);
-    drop(gateway);
-    std::fs::remove_dir_all(site).unwrap();
 }
 
 #[tokio::test]
 async fn with_keys_neither_host_nor_origin_is_checked() {
     let sim = sim().await;
-    let file = std::env::temp_dir().join(format!("warmline-host-{}.json", std::process::id()));
+    let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, r#"[{"name": "a", "key": "0123456789abcdef"}]"#).unwrap();
-    let gateway = Gateway::start(&sim, &["--keys", file.to_str().unwrap()], &[]).await;
-    std::fs::remove_file(file).unwrap();
+    let path = file.path().to_str().unwrap();
+    let gateway = Gateway::start(&sim, &["--keys", path], &[]).await;
     let key = "x-api-key: 0123456789abcdef";
     let headers = ["host: gateway.example.com", "origin: https://evil.com"];
     let [host, origin] = headers;
@@ -222,6 +220,13 @@ async fn a_gateway_on_all_addresses_accepts_every_address_as_host() {
         let host = format!("host: {host}");
         assert_eq!(send(&gateway, POST, &[&host]).await.0, status, "{host}");
     }
+}
+
+#[test]
+fn a_site_that_is_not_a_folder_is_named() {
+    let (code, stderr) = refused(&["--port", "0", "--simulate", "--site", "/nowhere/site"]);
+    let named = stderr.contains("--site is \"/nowhere/site\", which is not a folder");
+    assert!(code == 2 && named, "{stderr}");
 }
 
 #[test]

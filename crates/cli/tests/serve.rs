@@ -301,6 +301,13 @@ async fn callers_have_keys_and_budgets_of_their_own() {
             "cannot name a budget",
         ),
         (
+            &format!(
+                r#"[{{"name": "{}", "key": "0123456789abcdef"}}]"#,
+                "a".repeat(129)
+            ),
+            "use 1 to 128 ASCII letters",
+        ),
+        (
             r#"[{"name": "a", "key": 0123456789abcdef}]"#,
             "line 1, column",
         ),

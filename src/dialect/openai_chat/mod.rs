@@ -68,6 +68,8 @@ impl Dialect for OpenAiChat {
         // Of the older name and the newer one a server may know either. One that only some servers know can let a model write
         // more, but is not relied on for less.
         let asked = facts.max_tokens.max(facts.max_completion_tokens);
+        // Some servers read 0 as no limit.
+        let asked = asked.filter(|tokens| *tokens > 0);
         let most = asked.or(model_max).unwrap_or(UNKNOWN_MAX_OUTPUT);
         most.max(facts.other_limit)
     }
