@@ -168,23 +168,29 @@ struct WireError<'a> {
     status: Word<'a>,
     #[serde(borrow)]
     request_id: Word<'a>,
-    #[serde(borrow, deserialize_with = "object")]
-    base_resp: Option<BaseResp<'a>>,
+    #[serde(borrow)]
+    base_resp: Option<&'a RawValue>,
 }
 
 /// MiniMax's report of success or failure.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct BaseResp<'a> {
+struct BaseResp<'a> {
     status_code: Count,
     #[serde(borrow)]
     status_msg: Word<'a>,
 }
 
-impl BaseResp<'_> {
-    pub(super) fn failed(&self) -> bool {
-        self.status_code.get() != 0
+impl<'a> BaseResp<'a> {
+    /// None for success.
+    fn failed(raw: Option<&'a RawValue>) -> Option<Self> {
+        object(raw).filter(|base: &Self| base.status_code.get() != 0)
     }
+}
+
+/// Whether MiniMax's `base_resp` tells a failure.
+pub(super) fn is_failure(base_resp: &RawValue) -> bool {
+    BaseResp::failed(Some(base_resp)).is_some()
 }
 
 /// The text of a string, or any other value as it stands; none for null and what says nothing.
@@ -225,7 +231,7 @@ impl ErrorBody {
         let number = |word: &str| word.parse().ok().filter(|n| (400..600).contains(n));
         let code = this.code.as_deref().and_then(number);
         this.status = code.or_else(|| number(wire.status.as_str()));
-        if let Some(base) = wire.base_resp.filter(BaseResp::failed) {
+        if let Some(base) = BaseResp::failed(wire.base_resp) {
             this.code = base.status_code.0.map(|code| code.to_string());
             this.message = own(base.status_msg).or(this.message);
         }

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use http::HeaderMap;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::quote::quote;
 use crate::{Error, Result, Usage, headers};
@@ -311,42 +311,13 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// Reads an object, and takes anything else for absent.
-pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    struct Object<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
-        type Value = Option<T>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Some)
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-            WordVisitor.visit_seq(seq).map(|_| None)
-        }
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-    }
-    deserializer.deserialize_any(Object(PhantomData))
+/// Reads an object that is looked at only where it is there; none for anything else.
+///
+/// The types of a chunk hold such fields as they stand: they are seldom there, and what is large is moved for each delta.
+pub(super) fn object<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+    let raw = raw?.get();
+    let is_object = raw.starts_with('{');
+    is_object.then(|| serde_json::from_str(raw).ok()).flatten()
 }
 
 /// The usage as any dialect writes it; every server has more fields of its own.
@@ -358,17 +329,13 @@ pub(super) struct WireUsage {
     pub(super) output_tokens: Count,
     pub(super) cache_read_input_tokens: Count,
     pub(super) cache_creation_input_tokens: Count,
-    #[serde(deserialize_with = "object")]
     pub(super) cache_creation: Option<Details>,
-    #[serde(deserialize_with = "object")]
     pub(super) output_tokens_details: Option<Details>,
     // OpenAI's.
     pub(super) prompt_tokens: Count,
     pub(super) completion_tokens: Count,
     pub(super) total_tokens: Count,
-    #[serde(deserialize_with = "object")]
     pub(super) prompt_tokens_details: Option<Details>,
-    #[serde(deserialize_with = "object")]
     pub(super) completion_tokens_details: Option<Details>,
     // DeepSeek's, and Moonshot's and Perplexity's.
     pub(super) prompt_cache_hit_tokens: Count,

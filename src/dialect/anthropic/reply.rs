@@ -26,8 +26,8 @@ pub(super) struct WireReply<'a> {
     pub(super) stop_reason: Word<'a>,
     #[serde(borrow)]
     pub(super) stop_sequence: Text<'a>,
-    #[serde(deserialize_with = "object")]
-    pub(super) usage: Option<WireUsage>,
+    #[serde(borrow)]
+    pub(super) usage: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -165,9 +165,9 @@ pub(super) fn usage(wire: &WireUsage) -> Usage {
     }
 }
 
-pub(super) fn add_usage(reply: &mut Reply, wire: Option<&WireUsage>) {
-    if let Some(wire) = wire {
-        merge_usage(&mut reply.usage, &usage(wire));
+pub(super) fn add_usage(reply: &mut Reply, raw: Option<&RawValue>) {
+    if let Some(wire) = object::<WireUsage>(raw) {
+        merge_usage(&mut reply.usage, &usage(&wire));
         let counts = [wire.input_tokens, wire.output_tokens];
         reply.usage_reported |= counts.iter().any(|count| count.0.is_some());
     }
@@ -197,6 +197,6 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     if !wire.stop_sequence.is_empty() {
         reply.stop_sequence = Some(wire.stop_sequence.into_cow().into_owned());
     }
-    add_usage(&mut reply, wire.usage.as_ref());
+    add_usage(&mut reply, wire.usage);
     Ok(reply)
 }

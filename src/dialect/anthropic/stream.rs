@@ -10,7 +10,7 @@ use crate::chat::fields;
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
-use crate::dialect::wire::{Count, Text, WireUsage, Word, object, read};
+use crate::dialect::wire::{Count, Text, Word, object, read};
 use crate::{Annotations, DialectName, Part, RawJson, Result};
 
 #[derive(Default, Deserialize)]
@@ -24,9 +24,9 @@ struct Event<'a> {
     #[serde(borrow)]
     content_block: Option<&'a RawValue>,
     #[serde(borrow)]
-    message: Option<WireReply<'a>>,
-    #[serde(deserialize_with = "object")]
-    usage: Option<WireUsage>,
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -61,7 +61,7 @@ impl StreamState for State {
             Err(error) => return Err(error),
         };
         let index = event.index.get();
-        add_usage(&mut reply.reply, event.usage.as_ref());
+        add_usage(&mut reply.reply, event.usage);
         match event.kind.as_str() {
             "content_block_delta" => {
                 if let Some(delta) = event.delta {
@@ -77,9 +77,9 @@ impl StreamState for State {
             }
             "content_block_stop" => self.close(reply, index)?,
             "message_start" => {
-                let message = event.message.unwrap_or_default();
+                let message: WireReply<'_> = object(event.message).unwrap_or_default();
                 reply.start(message.id.as_str(), message.model.as_str());
-                add_usage(&mut reply.reply, message.usage.as_ref());
+                add_usage(&mut reply.reply, message.usage);
                 for block in message.content.unwrap_or_default() {
                     let open = open(reply, Opened::read(block)?)?;
                     close(reply, open)?;

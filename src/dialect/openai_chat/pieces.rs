@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::wire::{Completion, Logprobs};
 use crate::dialect::error::embedded_error;
-use crate::dialect::wire::read;
+use crate::dialect::wire::{object, read};
 use crate::{Annotations, DialectName, Part, RawJson, Result};
 
 /// Reads a completion or a chunk, or the failure that stands in its place.
@@ -31,7 +31,8 @@ fn is_error_list(body: &str) -> bool {
     body.trim_start().starts_with('[') && serde_json::from_str::<Vec<Failed<'_>>>(body).is_ok()
 }
 
-pub(super) fn logprobs(logprobs: Logprobs<'_>) -> Vec<RawJson> {
+pub(super) fn logprobs(logprobs: Option<&RawValue>) -> Vec<RawJson> {
+    let logprobs: Logprobs<'_> = object(logprobs).unwrap_or_default();
     let tokens = logprobs.content.unwrap_or_default();
     tokens.into_iter().map(RawJson::of).collect()
 }

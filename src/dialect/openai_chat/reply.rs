@@ -12,7 +12,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     let mut choice = wire
         .take_choice()
         .ok_or_else(|| Error::decode("the reply has no choice with a message"))?;
-    let message = choice.message.take();
+    let message = choice.message()?;
     let delta = choice.delta.take();
     let filled = |said: &Said<'_>| !said.is_empty();
     let said = match message {
@@ -38,7 +38,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     let mut reply = accumulator.reply;
     reply.id = wire.id.0.into_owned();
     reply.model = wire.model.0.into_owned();
-    reply.logprobs = choice.logprobs.map(logprobs).unwrap_or_default();
+    reply.logprobs = logprobs(choice.logprobs);
     reply.usage_reported = usage.is_some();
     reply.usage = usage.unwrap_or_default();
     Ok(reply)

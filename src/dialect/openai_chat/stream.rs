@@ -54,14 +54,14 @@ impl StreamState for State {
             return Ok(());
         }
         reply.start(chunk.id.as_str(), chunk.model.as_str());
-        match (choice.delta.take(), choice.message.take()) {
+        match (choice.delta.take(), choice.message()?) {
             (Some(delta), Some(message)) if delta.is_empty() => self.whole(reply, message),
             (Some(delta), _) => self.add(reply, delta),
             (None, Some(message)) => self.whole(reply, message),
             (None, None) => {}
         }
-        if let Some(tokens) = choice.logprobs {
-            reply.reply.logprobs.extend(logprobs(tokens));
+        if choice.logprobs.is_some() {
+            reply.reply.logprobs.extend(logprobs(choice.logprobs));
         }
         if let Some(reason) = choice.finish_reason.some() {
             reply.stop(if self.refused { "refusal" } else { &reason });

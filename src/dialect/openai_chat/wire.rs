@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::dialect::error::{BaseResp, is_error};
-use crate::dialect::wire::{Count, Text, WireUsage, Word, object};
+use crate::dialect::error::{is_error, is_failure};
+use crate::dialect::wire::{Count, Text, WireUsage, Word, object, read};
 use crate::{Result, Usage};
 
 #[derive(Default, Deserialize)]
@@ -22,10 +22,10 @@ pub(super) struct Completion<'a> {
     object: Word<'a>,
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
-    #[serde(deserialize_with = "object")]
-    usage: Option<WireUsage>,
-    #[serde(deserialize_with = "object")]
-    x_groq: Option<XGroq>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    x_groq: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -34,35 +34,35 @@ pub(super) struct Completion<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     msg: Option<&'a RawValue>,
-    #[serde(borrow, deserialize_with = "object")]
-    base_resp: Option<BaseResp<'a>>,
+    #[serde(borrow)]
+    base_resp: Option<&'a RawValue>,
 }
 
 /// Groq's place for the usage of a stream.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct XGroq {
-    #[serde(deserialize_with = "object")]
-    usage: Option<WireUsage>,
+struct XGroq<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Choice<'a> {
     index: Count,
-    #[serde(borrow, deserialize_with = "object")]
-    pub(super) message: Option<Said<'a>>,
-    #[serde(borrow, deserialize_with = "object")]
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub(super) delta: Option<Said<'a>>,
     #[serde(borrow)]
     pub(super) finish_reason: Word<'a>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     /// Moonshot's place for it.
-    #[serde(deserialize_with = "object")]
-    usage: Option<WireUsage>,
-    #[serde(borrow, deserialize_with = "object")]
-    pub(super) logprobs: Option<Logprobs<'a>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) logprobs: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -88,8 +88,8 @@ pub(super) struct Said<'a> {
     reasoning: Content<'a>,
     #[serde(borrow)]
     tool_calls: Option<Vec<ToolCallDelta<'a>>>,
-    #[serde(borrow, deserialize_with = "object")]
-    function_call: Option<Function<'a>>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) annotations: Option<&'a RawValue>,
 }
@@ -100,7 +100,7 @@ pub(super) struct ToolCallDelta<'a> {
     pub(super) index: Count,
     #[serde(borrow)]
     pub(super) id: Word<'a>,
-    #[serde(borrow, deserialize_with = "object")]
+    #[serde(borrow)]
     pub(super) function: Option<Function<'a>>,
 }
 
@@ -126,9 +126,16 @@ impl<'a> Function<'a> {
     }
 }
 
-impl Choice<'_> {
+impl<'a> Choice<'a> {
     pub(super) fn is_first(&self) -> bool {
         self.index.get() == 0
+    }
+
+    /// # Errors
+    /// `Decode` for a message that is not one.
+    pub(super) fn message(&self) -> Result<Option<Said<'a>>> {
+        let message = self.message.map(RawValue::get);
+        message.map(|raw| read("a message", raw)).transpose()
     }
 }
 
@@ -142,7 +149,7 @@ impl<'a> Completion<'a> {
         let says = [self.detail, self.message, self.msg];
         self.error.is_some_and(is_error)
             || self.object.as_str() == "error"
-            || self.base_resp.as_ref().is_some_and(BaseResp::failed)
+            || self.base_resp.is_some_and(is_failure)
             || choices.iter().any(choice_failed)
             || (choices.is_empty() && says.into_iter().flatten().any(is_error))
     }
@@ -158,10 +165,11 @@ impl<'a> Completion<'a> {
     /// Returns the usage, which may stand in several places.
     pub(super) fn usage(&self) -> Option<Usage> {
         let choices = self.choices.as_deref().unwrap_or_default();
-        let in_choice = choices.iter().find_map(|choice| choice.usage.as_ref());
-        let in_groq = self.x_groq.as_ref().and_then(|x| x.usage.as_ref());
-        let places = [self.usage.as_ref(), in_groq, in_choice];
-        places.into_iter().flatten().find_map(usage)
+        let in_choice = choices.iter().find_map(|choice| choice.usage);
+        let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
+        let places = [self.usage, in_groq, in_choice];
+        let read = |place| object(place).as_ref().and_then(usage);
+        places.into_iter().find_map(read)
     }
 }
 
@@ -212,7 +220,7 @@ impl<'a> Said<'a> {
     /// Takes the tool calls; the older form of one is a call without an id.
     pub(super) fn take_calls(&mut self) -> Vec<ToolCallDelta<'a>> {
         let mut calls = self.tool_calls.take().unwrap_or_default();
-        if let Some(function) = self.function_call.take() {
+        if let Some(function) = object(self.function_call.take()) {
             calls.push(ToolCallDelta {
                 function: Some(function),
                 ..ToolCallDelta::default()
