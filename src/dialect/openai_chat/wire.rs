@@ -21,7 +21,7 @@ pub(super) struct Completion<'a> {
     #[serde(borrow)]
     object: Word<'a>,
     #[serde(borrow)]
-    choices: Option<Vec<Choice<'a>>>,
+    choices: Choices<'a>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -126,6 +126,57 @@ impl<'a> Function<'a> {
     }
 }
 
+/// The choices, of which one is read: `n` is not offered, since each costs a whole reply. Some servers number the chunks of a
+/// stream rather than its choices, so that the number counts only where there are several.
+#[derive(Default)]
+struct Choices<'a> {
+    chosen: Option<Choice<'a>>,
+    failed: bool,
+    usage: Option<&'a RawValue>,
+}
+
+struct ChoicesVisitor;
+
+impl<'de> Visitor<'de> for ChoicesVisitor {
+    type Value = Choices<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of choices or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Choices::default())
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(Choices::default())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut choices = Choices::default();
+        while let Some(choice) = seq.next_element::<Choice<'de>>()? {
+            choices.failed |=
+                choice.error.is_some_and(is_error) || choice.finish_reason.as_str() == "error";
+            choices.usage = choices.usage.or(choice.usage);
+            let has_first = choices.chosen.as_ref().is_some_and(Choice::is_first);
+            if choices.chosen.is_none() || (choice.is_first() && !has_first) {
+                choices.chosen = Some(choice);
+            }
+        }
+        Ok(choices)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_option(ChoicesVisitor)
+    }
+}
+
 impl<'a> Choice<'a> {
     pub(super) fn is_first(&self) -> bool {
         self.index.get() == 0
@@ -142,32 +193,23 @@ impl<'a> Choice<'a> {
 impl<'a> Completion<'a> {
     /// Whether this reports a failure instead of a reply.
     pub(super) fn failed(&self) -> bool {
-        let choices = self.choices.as_deref().unwrap_or_default();
-        let choice_failed = |choice: &Choice<'_>| {
-            choice.error.is_some_and(is_error) || choice.finish_reason.as_str() == "error"
-        };
         let says = [self.detail, self.message, self.msg];
         self.error.is_some_and(is_error)
             || self.object.as_str() == "error"
             || self.base_resp.is_some_and(is_failure)
-            || choices.iter().any(choice_failed)
-            || (choices.is_empty() && says.into_iter().flatten().any(is_error))
+            || self.choices.failed
+            || (self.choices.chosen.is_none() && says.into_iter().flatten().any(is_error))
     }
 
-    /// Takes the one choice that is read: `n` is not offered, since each choice costs a whole reply. Some servers number the
-    /// chunks of a stream rather than its choices, so that the index counts only where there are several.
+    /// Takes the one choice that is read.
     pub(super) fn take_choice(&mut self) -> Option<Choice<'a>> {
-        let mut choices = self.choices.take()?;
-        let first = choices.iter().position(Choice::is_first);
-        (!choices.is_empty()).then(|| choices.swap_remove(first.unwrap_or(0)))
+        self.choices.chosen.take()
     }
 
     /// Returns the usage, which may stand in several places.
     pub(super) fn usage(&self) -> Option<Usage> {
-        let choices = self.choices.as_deref().unwrap_or_default();
-        let in_choice = choices.iter().find_map(|choice| choice.usage);
         let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
-        let places = [self.usage, in_groq, in_choice];
+        let places = [self.usage, in_groq, self.choices.usage];
         let read = |place| object(place).as_ref().and_then(usage);
         places.into_iter().find_map(read)
     }
