@@ -43,7 +43,7 @@ pub(super) fn unreadable(what: &str, json: &str) -> Error {
     Error::decode([what, " is not what the provider's dialect says: ", &shown].concat())
 }
 
-/// Text that a model wrote: a string or null.
+/// Text that a model wrote: a string, null, or a list of strings and of objects with `text`.
 ///
 /// JSON can hold half of a surrogate pair as an escape, since servers in JavaScript cut text between UTF-16 units. A half at
 /// either end is kept apart, so that it can be joined with the other half in the next piece. Any other becomes U+FFFD.
@@ -180,6 +180,23 @@ impl<'de> Visitor<'de> for TextVisitor {
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
         Ok(Text::of_bytes(Cow::Owned(bytes.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Part<'a> {
+            #[serde(borrow)]
+            text: Text<'a>,
+        }
+        let mut whole = Text::default();
+        while let Some(raw) = seq.next_element::<&RawValue>()? {
+            whole.push(match raw.get().starts_with('"') {
+                true => serde_json::from_str(raw.get()).unwrap_or_default(),
+                false => object(Some(raw)).unwrap_or_else(Part::default).text,
+            });
+        }
+        Ok(whole)
     }
 }
 
@@ -405,6 +422,8 @@ mod tests {
             pieces.iter().for_each(|piece| joined.push(text(piece)));
             assert_eq!(joined.into_cow(), whole, "{pieces:?}");
         }
+        let list = r#"["a\ud83d", {"type": "text", "text": "\ude00b"}, null, {"x": 1}]"#;
+        assert_eq!(text(list).into_cow(), "a😀b");
         assert!(serde_json::from_str::<Text<'_>>("{}").is_err());
     }
 

@@ -14,14 +14,13 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
         .ok_or_else(|| Error::decode("the reply has no choice with a message"))?;
     let message = choice.message()?;
     let delta = choice.delta.take();
-    let filled = |said: &Said<'_>| !said.is_empty();
     let said = match message {
-        Some(message) if filled(&message) => message,
+        Some(message) if !message.is_empty() => message,
         // Some servers send a whole reply as a chunk.
-        message => match delta.filter(filled).or(message) {
+        message => match delta.filter(|delta| !delta.is_empty()).or(message) {
             Some(said) => said,
             // A filter can leave nothing of a message.
-            None if !choice.finish_reason.as_str().is_empty() => Said::default(),
+            None if !choice.finish_reason.as_str().is_empty() => Box::default(),
             None => return Err(Error::decode("the reply has no choice with a message")),
         },
     };

@@ -76,7 +76,7 @@ impl StreamState for State {
 
 impl State {
     /// A whole message, of which only what has not come yet counts.
-    fn whole(&mut self, reply: &mut Accumulator, mut message: Said<'_>) {
+    fn whole(&mut self, reply: &mut Accumulator, mut message: Box<Said<'_>>) {
         let (had_thought, had_text) = (self.thought, self.said);
         if had_thought {
             message.take_reasoning();
@@ -93,14 +93,14 @@ impl State {
         });
     }
 
-    pub(super) fn add(&mut self, reply: &mut Accumulator, said: Said<'_>) {
+    pub(super) fn add(&mut self, reply: &mut Accumulator, said: Box<Said<'_>>) {
         self.add_pieces(reply, said, |_| true);
     }
 
     fn add_pieces(
         &mut self,
         reply: &mut Accumulator,
-        mut said: Said<'_>,
+        mut said: Box<Said<'_>>,
         keep: impl Fn(&Piece<'_>) -> bool,
     ) {
         let thought = said.take_reasoning();

@@ -52,8 +52,9 @@ pub(super) struct Choice<'a> {
     index: Count,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
+    /// In a box, since it is large and would be moved with each of the structs that hold it.
     #[serde(borrow)]
-    pub(super) delta: Option<Said<'a>>,
+    pub(super) delta: Option<Box<Said<'a>>>,
     #[serde(borrow)]
     pub(super) finish_reason: Word<'a>,
     #[serde(borrow)]
@@ -83,9 +84,9 @@ pub(super) struct Said<'a> {
     // DeepSeek's, vLLM's, SGLang's and xAI's name for thoughts, and OpenRouter's, Groq's and newer vLLM's. Some send the same
     // thought under both.
     #[serde(borrow)]
-    reasoning_content: Content<'a>,
+    reasoning_content: Text<'a>,
     #[serde(borrow)]
-    reasoning: Content<'a>,
+    reasoning: Text<'a>,
     #[serde(borrow)]
     tool_calls: Option<Vec<ToolCallDelta<'a>>>,
     #[serde(borrow)]
@@ -184,7 +185,7 @@ impl<'a> Choice<'a> {
 
     /// # Errors
     /// `Decode` for a message that is not one.
-    pub(super) fn message(&self) -> Result<Option<Said<'a>>> {
+    pub(super) fn message(&self) -> Result<Option<Box<Said<'a>>>> {
         let message = self.message.map(RawValue::get);
         message.map(|raw| read("a message", raw)).transpose()
     }
@@ -254,9 +255,11 @@ fn usage(wire: &WireUsage) -> Option<Usage> {
 impl<'a> Said<'a> {
     /// Takes the thoughts that stand in a field of their own.
     pub(super) fn take_reasoning(&mut self) -> Text<'a> {
-        let own = std::mem::take(&mut self.reasoning_content).whole();
-        let other = std::mem::take(&mut self.reasoning).whole();
-        if own.is_empty() { other } else { own }
+        let other = std::mem::take(&mut self.reasoning);
+        match self.reasoning_content.is_empty() {
+            true => other,
+            false => std::mem::take(&mut self.reasoning_content),
+        }
     }
 
     /// Takes the tool calls; the older form of one is a call without an id.
@@ -273,9 +276,9 @@ impl<'a> Said<'a> {
 
     /// Whether it says nothing at all.
     pub(super) fn is_empty(&self) -> bool {
-        let contents = [&self.content, &self.reasoning, &self.reasoning_content];
-        contents.iter().all(|content| content.is_empty())
-            && self.refusal.is_empty()
+        let texts = [&self.refusal, &self.reasoning, &self.reasoning_content];
+        self.content.is_empty()
+            && texts.iter().all(|text| text.is_empty())
             && self.tool_calls.as_ref().is_none_or(Vec::is_empty)
             && self.function_call.is_none()
     }
