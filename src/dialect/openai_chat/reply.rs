@@ -2,7 +2,6 @@
 
 use super::pieces::{completion, logprobs};
 use super::stream::State;
-use super::wire::Said;
 use crate::dialect::accumulator::Accumulator;
 use crate::{Error, Provider, Reply, Result};
 
