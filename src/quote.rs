@@ -1,9 +1,9 @@
-//! Text that someone else chose, as messages and statistics show it.
+//! Shows text from outside in messages and statistics.
 
-/// The number of bytes that messages, spans and statistics show of a text that someone else chose.
+/// The maximum number of bytes of a text from outside in messages, spans and statistics.
 const SHOWN: usize = 256;
 
-/// Returns the text as a JSON string, which shows unprintable characters. Only the start of a long text is kept.
+/// Returns the text as a JSON string, which escapes unprintable characters. A long text is truncated.
 pub(crate) fn quote(text: &str) -> String {
     let shown = shorten(text);
     let quoted = match shown.len() == text.len() {

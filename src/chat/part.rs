@@ -80,8 +80,8 @@ pub enum Part {
         /// The encrypted reasoning.
         data: String,
     },
-    /// A block of a provider's own that this crate does not model, such as the use of a server's tool and its result. It goes
-    /// back unchanged to its own dialect; a request that brings it to another one fails.
+    /// A block that this crate does not model, such as a call of a server-side tool or its result. Send it back unchanged. A
+    /// request with a block of another dialect fails.
     Other {
         /// The dialect that it is written in.
         dialect: DialectName,
@@ -90,9 +90,9 @@ pub enum Part {
     },
 }
 
-/// The sources of a text, as its provider tells them.
+/// The sources of a text, as the provider reports them.
 ///
-/// They go back to their own dialect where that takes them (Anthropic's `citations`), and are left out for others.
+/// They are sent back only to Anthropic (`citations`), and only if they are from there.
 ///
 /// ```
 /// # fn demo(reply: warmline::Reply) {
@@ -260,7 +260,7 @@ impl Part {
     }
 }
 
-/// Parts, for which a plain string can stand.
+/// Parts, or a string for one text part.
 struct Content(Vec<Part>);
 
 impl<'de> Deserialize<'de> for Content {
@@ -293,7 +293,7 @@ pub(super) fn content_or_none<'de, D: Deserializer<'de>>(
     Ok(content.map(|Content(parts)| parts).unwrap_or_default())
 }
 
-/// A part of any type: an enum tagged by `type` could not hold raw JSON.
+/// A part of any type. An enum tagged by `type` cannot contain raw JSON.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct AnyPart {

@@ -7,14 +7,13 @@ use serde_json::value::RawValue;
 use crate::quote::quote;
 use crate::{Error, Result};
 
-/// A JSON value of any shape, such as a schema, kept as it was written.
+/// The text of a JSON value, such as a schema.
 ///
-/// Its fields stay in their order, which a model sees: OpenAI's structured outputs come in the order of the
-/// schema's properties (<https://platform.openai.com/docs/guides/structured-outputs>), so that one that asks for the
-/// reasons before the verdict gets them so. A [`serde_json::Value`] sorts them by name, unless `serde_json`'s
-/// feature `preserve_order` is on.
+/// It preserves the order of fields, which matters to models: OpenAI's structured outputs have the order of the schema's
+/// properties (<https://platform.openai.com/docs/guides/structured-outputs>). A [`serde_json::Value`] sorts fields by name,
+/// unless `serde_json`'s feature `preserve_order` is enabled.
 ///
-/// It can be deserialized by `serde_json` alone.
+/// Only `serde_json` can deserialize it.
 ///
 /// ```
 /// use warmline::RawJson;
@@ -86,7 +85,7 @@ impl FromStr for RawJson {
     type Err = Error;
 
     /// # Errors
-    /// `Config` for what is not one JSON value (RFC 8259).
+    /// `Config` if the text is not one JSON value (RFC 8259).
     fn from_str(text: &str) -> Result<Self> {
         let read = serde_json::from_str(text);
         read.map_err(|e| Error::config(format!("{} is not JSON: {e}", quote(text))))

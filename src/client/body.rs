@@ -1,4 +1,4 @@
-//! The body of a response that is read whole, or as far as it takes to tell what it is.
+//! Reads the body of a response to its end, or until its format is known.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::quote::quote;
 use crate::transport::Body;
 use crate::{Error, Result, TimeoutKind, headers, runtime};
 
-/// A body as far as it has come.
+/// The body received so far.
 #[derive(Default)]
 pub(super) struct Whole {
-    /// The first chunk, which is often the whole.
+    /// The first chunk, which is often the whole body.
     first: Bytes,
     more: Vec<u8>,
 }
@@ -22,7 +22,7 @@ impl Whole {
     /// Reads to the end of the body.
     ///
     /// # Errors
-    /// `Timeout` where nothing comes for that long, `Decode` where it is larger than `at_most`, those of the connection.
+    /// `Timeout` if no chunk arrives in that time, `Decode` if the body is larger than `at_most`, and errors of the connection.
     pub(super) async fn read(
         &mut self,
         body: &mut Body,
@@ -41,17 +41,17 @@ impl Whole {
         Ok(())
     }
 
-    /// Reads until the body says whether it is an event stream; none where it ends before.
+    /// Reads until it is known whether the body is an event stream. `None` if it ends before.
     ///
     /// # Errors
-    /// `Decode` where it is compressed, and those of [`Whole::read`].
+    /// `Decode` if it is compressed, and the errors of [`Whole::read`].
     pub(super) async fn read_kind(
         &mut self,
         headers: &HeaderMap,
         body: &mut Body,
         timeout: Duration,
     ) -> Result<Option<bool>> {
-        /// As much blank space as may stand before what tells.
+        /// The maximum number of blank bytes at the start.
         const MAX_BLANK: usize = 64 << 10;
         loop {
             let so_far = self.so_far();
@@ -102,7 +102,7 @@ impl Whole {
     }
 }
 
-/// Refuses a body that is still compressed. Nothing was asked to be, and WebAssembly's `fetch` has decoded it.
+/// Refuses a compressed body. No compression was requested, and on WebAssembly `fetch` has decoded it.
 fn ensure_plain(headers: &HeaderMap, body: &[u8]) -> Result<()> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
     let encoding = headers::text(headers, header::CONTENT_ENCODING.as_str());

@@ -1,24 +1,24 @@
-//! What a call can cost at most, told before it is sent.
+//! The maximum cost of a call, computed before it is sent.
 
 use super::{CostTracker, Price, Usd};
 use crate::dialect::{Dialect, RequestFacts};
 use crate::quote::quote;
 use crate::{Error, Provider, Result};
 
-/// More tokens than any model takes today, for models whose limits are not known.
+/// The context of a model whose limits are not known. No model accepts more today.
 const MOST_INPUT: u64 = 2_000_000;
-/// What a provider adds of its own around messages and tools: Anthropic's system prompts for tools are under 1,000
+/// The maximum number of tokens that a provider adds. Anthropic's system prompts for tools have less than 1,000
 /// (<https://docs.claude.com/en/docs/agents-and-tools/tool-use/overview#pricing>).
 const PREAMBLE: u64 = 2_000;
 
-/// What is about to be asked, as far as money goes.
+/// The price and the maximum cost of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct CostEstimate {
     pub(crate) provider: Provider,
     pub(crate) model: String,
     list: &'static str,
     price: Price,
-    /// The price is that of the most_expensive model, since this one's is not known.
+    /// Whether the price is that of the most expensive model, because this model's is not known.
     estimated: bool,
     pub(crate) max_cost: Usd,
 }
@@ -46,7 +46,7 @@ impl CostEstimate {
             None => Price::per_million(Usd::ZERO, Usd::ZERO),
         };
         let input = input(dialect, &price, facts, bytes, tracker.is_estimating());
-        // A model may write so much for each reply, thoughts included.
+        // The maximum is per reply, and includes reasoning.
         let output = dialect.max_output_tokens(facts, price.max_output_tokens);
         let output = output
             .saturating_add(facts.predicted)
@@ -62,7 +62,7 @@ impl CostEstimate {
         })
     }
 
-    /// The price by the name that the reply gives, where that is known, else by the name that was asked for.
+    /// Returns the price of the model named in the reply if it is known, or else of the requested one.
     pub(crate) fn price(&self, tracker: &CostTracker, answered: &str) -> (Price, bool) {
         let other = (answered != self.model).then(|| tracker.price_of(self.list, answered));
         match other.flatten() {
@@ -72,7 +72,7 @@ impl CostEstimate {
     }
 }
 
-/// Which list a server's prices are in. One that nobody knows is taken for the provider whose dialect it speaks.
+/// Returns the price list of a server. An unknown server has the list of the provider whose dialect it uses.
 fn list(provider: Provider, host: &str) -> &'static str {
     let hosts = [
         ("api.groq.com", "groq"),
@@ -89,10 +89,9 @@ fn list(provider: Provider, host: &str) -> &'static str {
     known.map_or(provider.name(), |(_, list)| list)
 }
 
-/// The most tokens that the request can be. A token of text is at least one byte (the providers' tokenisers work on bytes),
-/// and the body holds each text whole, with more bytes of JSON around a message than the provider adds tokens. An image
-/// costs what its size says, of which the most is known; what a document comes to is not, but a model takes no more than its
-/// context.
+/// Returns the maximum number of input tokens. A token of text has at least one byte, because the providers' tokenizers work on
+/// bytes. The body contains all text, and the JSON around a message has more bytes than the provider adds tokens. The maximum
+/// of an image is known. That of a document is not, so it counts as the model's whole context.
 fn input(
     dialect: &dyn Dialect,
     price: &Price,

@@ -1,4 +1,4 @@
-//! A streamed reply, put together from its pieces while they are handed on as events.
+//! Assembles a reply from the pieces of a stream, and emits the events.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -8,10 +8,10 @@ use crate::{DialectName, Part, Provider, RawJson, Reply, StopReason, StreamEvent
 
 pub struct Accumulator {
     pub(super) reply: Reply,
-    /// None where nobody asks for them.
+    /// `None` if no events are wanted.
     events: Option<VecDeque<StreamEvent>>,
     tools: Vec<OpenCall>,
-    /// Half of a character that ends the text so far, and where its other half may follow.
+    /// A high surrogate at the end of the text, and where its low surrogate may follow.
     half: Option<(Target, u16)>,
     started: bool,
     ended: bool,
@@ -19,11 +19,11 @@ pub struct Accumulator {
 
 /// A tool call of the reply.
 struct OpenCall {
-    /// Where in the reply's content it stands.
+    /// Its index in the reply's content.
     position: usize,
-    /// Its start was told.
+    /// Whether its start event was emitted.
     announced: bool,
-    /// Its end was told.
+    /// Whether its end event was emitted.
     ended: bool,
 }
 
@@ -47,7 +47,7 @@ impl Accumulator {
         }
     }
 
-    /// One that tells no events, for a reply that is put together from one piece.
+    /// Returns an accumulator without events, for a unary reply.
     pub(super) fn silent(provider: Provider) -> Self {
         Self {
             events: None,
@@ -73,7 +73,7 @@ impl Accumulator {
         self.ended
     }
 
-    /// Notes who answers; said once, though every chunk of OpenAI's repeats it.
+    /// Records the id and the model. Emits the event once, although every chunk of OpenAI's repeats them.
     pub(super) fn start(&mut self, id: &str, model: &str) {
         if !self.started {
             self.started = true;
@@ -86,7 +86,7 @@ impl Accumulator {
         }
     }
 
-    /// Adds a part and returns its position.
+    /// Adds a part and returns its index.
     pub(super) fn push(&mut self, part: Part) -> usize {
         self.reply.content.push(part);
         self.reply.content.len() - 1
@@ -96,7 +96,7 @@ impl Accumulator {
         self.reply.content.get_mut(position)
     }
 
-    /// Completes a part that is kept as it is.
+    /// Completes a `Part::Other`.
     pub(super) fn put_other(&mut self, position: usize, dialect: DialectName, json: RawJson) {
         if let Some(part) = self.reply.content.get_mut(position) {
             let whole = json.clone();
@@ -108,7 +108,7 @@ impl Accumulator {
         }
     }
 
-    /// Adds text to the last part, or opens one.
+    /// Adds text to the last part if that is text, or else to a new part.
     pub(super) fn text(&mut self, piece: Text<'_>) {
         if piece.is_empty() {
             return;
@@ -120,7 +120,7 @@ impl Accumulator {
         self.append(position, piece);
     }
 
-    /// Adds a thought to the last part, or opens one.
+    /// Adds reasoning to the last part if that is reasoning, or else to a new part.
     pub(super) fn reasoning(&mut self, piece: Text<'_>) {
         if piece.is_empty() {
             return;
@@ -135,7 +135,7 @@ impl Accumulator {
         self.append(position, piece);
     }
 
-    /// Adds to the text or reasoning part at a position.
+    /// Adds text to the text or reasoning part at an index.
     pub(super) fn append(&mut self, position: usize, piece: Text<'_>) {
         if !piece.is_empty() {
             let piece = self.joined(Target::Part(position), piece);
@@ -167,7 +167,7 @@ impl Accumulator {
         });
     }
 
-    /// Returns a piece as text, joined with the half of a character that the piece before it ended in.
+    /// Returns a piece as text, joined with the surrogate at the end of the previous piece.
     fn joined<'a>(&mut self, target: Target, piece: Text<'a>) -> Cow<'a, str> {
         if self.half.is_none() && piece.low.is_none() && piece.high.is_none() {
             return piece.text;
@@ -187,7 +187,7 @@ impl Accumulator {
         }
     }
 
-    /// The other half will not come.
+    /// Replaces a surrogate whose other half was not received.
     fn flush_half(&mut self) {
         match self.half.take() {
             Some((Target::Part(position), _)) => self.write(position, "\u{fffd}".into()),
@@ -196,7 +196,7 @@ impl Accumulator {
         }
     }
 
-    /// Begins a tool call and returns its index. Its start is told once its name is known.
+    /// Begins a tool call and returns its index. Its start event is emitted once its name is known.
     pub(super) fn open_call(&mut self) -> usize {
         let position = self.push(Part::ToolUse(ToolCall::new("", "", "")));
         self.tools.push(OpenCall {
@@ -221,7 +221,7 @@ impl Accumulator {
         }
     }
 
-    /// Fills in what of a call's id and name is still empty.
+    /// Sets the id and the name of a call if they are still empty.
     pub(super) fn name_call(&mut self, index: usize, id: &str, name: &str) {
         let Some(call) = self.call_mut(index) else {
             return;
@@ -278,7 +278,7 @@ impl Accumulator {
         }
     }
 
-    /// Tells the end of a call once; a call without arguments has `{}`.
+    /// Emits the end of a call, once. A call without arguments has `{}`.
     pub(super) fn end_call(&mut self, index: usize) {
         if self
             .half
@@ -304,7 +304,7 @@ impl Accumulator {
         self.reply.stop_reason = Some(StopReason::from(reason.to_owned()));
     }
 
-    /// The reply is whole. The event that says so is the caller's to make, with what only it knows.
+    /// Marks the reply as complete. The client emits `Done`, because only it knows the cost and the timing.
     pub(super) fn end(&mut self) {
         self.ended = true;
         self.flush_half();

@@ -1,4 +1,4 @@
-//! What each dialect implements. The traits are sealed: this crate's dialects are the only ones.
+//! The private half of [`Dialect`](super::Dialect), which seals it.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use super::options::EncodeOptions;
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{Reply, Request, Result};
 
-/// What each dialect brings.
+/// Implemented by each dialect.
 pub trait Codec {
     /// The path below the base URL.
     fn path(&self) -> &'static str;
@@ -20,26 +20,26 @@ pub trait Codec {
 
     fn stream_state(&self) -> Box<dyn StreamState>;
 
-    /// Whether a stream tells its usage only where it is asked to.
+    /// Whether a stream reports its usage only if the request asks for it.
     fn asks_for_usage(&self) -> bool {
         false
     }
 }
 
-/// What a stream must remember from one event to the next.
+/// The state of a stream between two events.
 pub trait StreamState: MaybeSend + MaybeSync {
-    /// Takes the data of one event. `is_error` says that the event is named so.
+    /// Decodes the data of one event. `is_error` is true if the event's name is `error`.
     fn take(&mut self, reply: &mut Accumulator, data: &str, is_error: bool) -> Result<()>;
 
-    /// Whether `[DONE]` ends a stream of this dialect, rather than nothing.
+    /// Whether `[DONE]` ends a stream of this dialect.
     fn ends_with_done(&self) -> bool {
         false
     }
 
-    /// Several replies come, of which the first is read.
+    /// Called if several replies were requested. Only the first is read.
     fn expect_several(&mut self) {}
 
-    /// What of a frame is shown to a caller who did not ask for the usage that it may hold.
+    /// Returns the parts of a frame to forward to a caller that did not request the usage.
     fn without_usage(&self, frame: &Bytes, _data: &[u8]) -> Option<Bytes> {
         Some(frame.clone())
     }

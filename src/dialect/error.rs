@@ -1,4 +1,4 @@
-//! A provider's error, from an error status or from inside a 200.
+//! Decodes errors of providers: responses with an error status, and errors in a response with status 200.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::error::Details;
 use crate::quote::quote;
 use crate::{Error, ErrorKind, headers, retry};
 
-/// An error response: status, headers and the (bounded) body, as far as it could be read.
+/// Decodes an error response. The body is bounded, and may be incomplete.
 pub(crate) fn decode_error(
     status: u16,
     headers: &HeaderMap,
@@ -52,14 +52,14 @@ pub(crate) fn decode_error(
     error
 }
 
-/// An error object that came inside a 200: an `error` event of a stream, or a whole body.
+/// Decodes an error in a response with status 200: an `error` event of a stream, or a whole body.
 pub(super) fn embedded_error(body: &str, headers_id: Option<&str>) -> Error {
     let error_body = ErrorBody::read(body);
     let message = error_body
         .message
         .clone()
         .unwrap_or_else(|| body.to_owned());
-    // The status that the same error would have had. 500 stands for what no table names: retried.
+    // The status that the same error usually has. An unknown type counts as 500, which is retried.
     let status =
         error_body
             .status
@@ -88,7 +88,7 @@ pub(super) fn embedded_error(body: &str, headers_id: Option<&str>) -> Error {
     )
 }
 
-/// The error that a body without a reply tells, if it does.
+/// Returns the error in a body that contains no reply.
 pub(super) fn instead_of_reply(body: &str, headers_id: Option<&str>) -> Option<Error> {
     let says = ErrorBody::read(body).message.is_some();
     says.then(|| embedded_error(body, headers_id))
@@ -134,7 +134,7 @@ fn build(error_body: ErrorBody, message: String, mut details: Details) -> Error 
     Error::new(kind, text).with_details(details)
 }
 
-/// What an error body says.
+/// The contents of an error body.
 #[derive(Default)]
 struct ErrorBody {
     message: Option<String>,
@@ -144,7 +144,7 @@ struct ErrorBody {
     request_id: Option<String>,
 }
 
-/// An error body in whichever of the field's shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
+/// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
 /// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
 /// servers), `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, or one of these in a list.
 #[derive(Default, Deserialize)]
@@ -182,25 +182,25 @@ struct BaseResp<'a> {
 }
 
 impl<'a> BaseResp<'a> {
-    /// None for success.
+    /// `None` if it reports success.
     fn failed(raw: Option<&'a RawValue>) -> Option<Self> {
         object(raw).filter(|base: &Self| base.status_code.get() != 0)
     }
 }
 
-/// Whether MiniMax's `base_resp` tells a failure.
+/// Whether MiniMax's `base_resp` reports a failure.
 pub(super) fn is_failure(base_resp: &RawValue) -> bool {
     BaseResp::failed(Some(base_resp)).is_some()
 }
 
-/// The text of a string, or any other value as it stands; none for null and what says nothing.
+/// Returns the text of a string, or the JSON of another value. `None` for null and for empty values.
 fn text_or_json(raw: &RawValue) -> Option<String> {
     let text = serde_json::from_str::<Cow<'_, str>>(raw.get());
     let text = text.map_or_else(|_| raw.get().to_owned(), Cow::into_owned);
     Some(text).filter(|text| !matches!(text.as_str(), "" | "null" | "false" | "{}" | "[]"))
 }
 
-/// Whether a field named `error` holds one.
+/// Whether a field named `error` contains an error.
 pub(super) fn is_error(raw: &RawValue) -> bool {
     !matches!(raw.get(), "null" | "false" | "\"\"")
 }
@@ -210,7 +210,7 @@ impl ErrorBody {
         Self::of(body, 0).unwrap_or_default()
     }
 
-    /// None where the text is neither an object nor a list of some.
+    /// `None` if the text is neither an object nor a list of objects.
     fn of(body: &str, depth: u8) -> Option<Self> {
         if depth > 3 {
             return None;
@@ -256,7 +256,7 @@ impl ErrorBody {
         Some(this)
     }
 
-    /// Waiting does not bring a spent quota back, so it is not retried.
+    /// An exhausted quota is not retried, because waiting does not restore it.
     fn quota_spent(&self) -> bool {
         let words = [&self.code, &self.error_type].into_iter().flatten();
         let by_word = words.map(|word| word.to_ascii_lowercase()).any(|word| {
@@ -364,7 +364,7 @@ mod tests {
                 r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#,
                 true,
             ),
-            // Gemini's words for a limit by the minute.
+            // Gemini's message for a limit per minute.
             (
                 r#"{"error":{"message":"You exceeded your current quota","code":429}}"#,
                 true,

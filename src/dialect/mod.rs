@@ -1,8 +1,8 @@
-//! Wire formats as codecs without IO: a [`Request`](crate::Request) to an HTTP request, a response to a
-//! [`Reply`](crate::Reply), bytes of a stream to [`StreamEvent`](crate::StreamEvent)s.
+//! Wire formats as codecs without IO. They encode a [`Request`](crate::Request) as an HTTP request, and decode a response as
+//! a [`Reply`](crate::Reply) and the bytes of a stream as [`StreamEvent`](crate::StreamEvent)s.
 //!
-//! [`Client`](crate::Client) uses them, and whoever brings a transport of their own can too. None of them awaits, reads a
-//! clock or knows the target. Each is behind the cargo feature of its name, on by default.
+//! [`Client`](crate::Client) uses them. You can use them with a transport of your own. None of them awaits, reads a clock or
+//! depends on the target. Each has a cargo feature of its name, which is on by default.
 //!
 //! ```
 //! use warmline::dialect::{Dialect, EncodeOptions, OpenAiChat};
@@ -12,7 +12,7 @@
 //! let request = Request::new().user("Hello");
 //! let encoded = dialect.encode(&request, &EncodeOptions::new("gpt-4.1"))?;
 //! assert_eq!(encoded.path, "/chat/completions");
-//! // Send it below the server's base URL, with its credentials, and decode what comes back:
+//! // Send it to the server's base URL plus that path, with credentials. Then decode the response:
 //! let body = br#"{"choices": [{"message": {"content": "Hi!"}, "finish_reason": "stop"}]}"#;
 //! let reply = dialect.decode(http::HeaderMap::new(), body.as_slice().into())?;
 //! assert_eq!(reply.text(), "Hi!");
@@ -56,7 +56,7 @@ pub use self::stream::StreamDecoder;
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{DialectName, Error, Reply, Request, Result};
 
-/// A wire format: how requests and replies are written. This crate's own implementations are the only ones.
+/// A wire format. The trait is sealed: only this crate implements it.
 ///
 /// ```
 /// use warmline::DialectName;
@@ -66,7 +66,7 @@ use crate::{DialectName, Error, Reply, Request, Result};
 /// assert_eq!(dialect.name(), DialectName::Anthropic);
 /// ```
 pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
-    /// Returns its name.
+    /// Returns the name of the dialect.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
@@ -74,10 +74,10 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
     /// ```
     fn name(&self) -> DialectName;
 
-    /// Writes a request.
+    /// Encodes a request.
     ///
     /// # Errors
-    /// `Config` for a request that no provider takes or that this dialect cannot express.
+    /// `Config` if the request is invalid, or contains something that this dialect cannot express.
     ///
     /// ```
     /// # use warmline::Request;
@@ -100,10 +100,10 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
         })
     }
 
-    /// Reads the body of a whole reply.
+    /// Decodes the body of a unary response.
     ///
     /// # Errors
-    /// `Decode` for what is no reply, and the provider's error where the body holds one.
+    /// `Decode` if the body is not a reply. If the body contains an error, that error is returned.
     ///
     /// ```
     /// # use warmline::dialect::{Anthropic, Dialect};
@@ -123,7 +123,7 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
         Ok(reply)
     }
 
-    /// Reads a response whose status says that it failed. `now` is what a `retry-after` date is compared with.
+    /// Decodes a response with an error status. A date in `retry-after` is compared with `now`.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
@@ -141,7 +141,7 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
         decode_error(status, headers, body, now)
     }
 
-    /// Returns a decoder for a streamed reply with these response headers.
+    /// Returns a decoder for a streamed response with these headers.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
@@ -154,10 +154,10 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
         StreamDecoder::new(self.name(), self.stream_state(), headers)
     }
 
-    /// Reads what a request's cost depends on from its body.
+    /// Reads from a request's body what its maximum cost depends on.
     ///
     /// # Errors
-    /// `Config` for a body that is not one JSON object, or that servers could read differently where it matters to cost.
+    /// `Config` if the body is not one JSON object, or if servers could read it in different ways that affect its cost.
     ///
     /// ```
     /// # use warmline::dialect::{Anthropic, Dialect};
@@ -169,7 +169,8 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
         RequestFacts::read(body)
     }
 
-    /// Returns the maximum number of tokens of each reply to a request. `model_max` is the model's own maximum, where it is known.
+    /// Returns the maximum number of output tokens of each reply to a request. `model_max` is the model's own maximum, if it is
+    /// known.
     ///
     /// ```
     /// # use warmline::dialect::{Anthropic, Dialect};
@@ -179,7 +180,7 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
     /// ```
     fn max_output_tokens(&self, facts: &RequestFacts, model_max: Option<u64>) -> u64;
 
-    /// Returns the maximum number of tokens that one image can come to.
+    /// Returns the maximum number of tokens of one image.
     ///
     /// ```
     /// # use warmline::dialect::{Anthropic, Dialect};
@@ -187,7 +188,7 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
     /// ```
     fn max_image_tokens(&self) -> u64;
 
-    /// Returns whether the provider may charge for writing its prompt cache.
+    /// Returns whether the provider may charge for writing the prompt to its cache.
     ///
     /// ```
     /// # use warmline::dialect::{Anthropic, Dialect};

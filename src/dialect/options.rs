@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-/// What an encoder has to know besides the request.
+/// Options for [`Dialect::encode`](super::Dialect::encode).
 ///
 /// ```
 /// let options = warmline::dialect::EncodeOptions::new("gpt-4.1").stream(true);
@@ -12,15 +12,15 @@ use http::{HeaderMap, Method};
 pub struct EncodeOptions<'a> {
     /// The model.
     pub model: &'a str,
-    /// Whether the reply is to be streamed.
+    /// Whether to stream the reply.
     pub stream: bool,
-    /// Whether a stream is asked to tell its usage, where it does so only then. The default is true; some servers refuse to be
-    /// asked.
+    /// Whether to request the usage of a stream, for dialects that report it only on request. The default is true. Some servers
+    /// reject the field.
     pub stream_usage: bool,
 }
 
 impl<'a> EncodeOptions<'a> {
-    /// Asks a model for a whole reply.
+    /// Creates options for a unary reply of `model`.
     ///
     /// ```
     /// assert!(!warmline::dialect::EncodeOptions::new("gpt-4.1").stream);
@@ -33,7 +33,7 @@ impl<'a> EncodeOptions<'a> {
         }
     }
 
-    /// Sets whether the reply is to be streamed.
+    /// Sets [`EncodeOptions::stream`].
     ///
     /// ```
     /// let options = warmline::dialect::EncodeOptions::new("gpt-4.1").stream(true);
@@ -44,7 +44,7 @@ impl<'a> EncodeOptions<'a> {
         self
     }
 
-    /// Sets whether a stream is asked to tell its usage.
+    /// Sets [`EncodeOptions::stream_usage`].
     ///
     /// ```
     /// let options = warmline::dialect::EncodeOptions::new("m").stream(true).stream_usage(false);
@@ -72,7 +72,7 @@ pub struct Encoded {
     pub method: Method,
     /// The path below the base URL.
     pub path: &'static str,
-    /// The headers that the dialect asks for, credentials excepted.
+    /// The headers that the dialect requires, except credentials.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,

@@ -1,4 +1,4 @@
-//! A streamed reply's bytes, to events.
+//! Decodes a streamed reply.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::wire::{request_id, text_of};
 use crate::framing::sse::{Event, Framer};
 use crate::{DialectName, Error, ErrorKind, Reply, Result, StreamEvent};
 
-/// Turns the bytes of a streamed reply into events as they come; see [`Dialect::decode_stream`](super::Dialect::decode_stream).
+/// Decodes the bytes of a streamed reply as events. [`Dialect::decode_stream`](super::Dialect::decode_stream) creates one.
 ///
 /// ```
 /// use warmline::StreamEvent;
@@ -44,9 +44,9 @@ impl fmt::Debug for StreamDecoder {
     }
 }
 
-/// The frames as they came, for whoever passes them on.
+/// The frames as they were received, to be forwarded.
 struct Forward {
-    /// The caller did not ask for the usage.
+    /// Whether the usage is left out because the caller did not request it.
     hide_usage: bool,
     frames: Vec<Bytes>,
 }
@@ -87,11 +87,11 @@ impl StreamDecoder {
         });
     }
 
-    /// Takes the next bytes. What they complete is then given out by [`StreamDecoder::next_event`].
+    /// Decodes the next bytes. [`StreamDecoder::next_event`] then returns the events that they complete.
     ///
     /// # Errors
-    /// The provider's error where the stream reports one; `Decode` where an event is not what the dialect says. The events
-    /// that came before it are good.
+    /// The provider's error if the stream reports one, and `Decode` if an event does not follow the dialect. Events before it
+    /// remain available.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
@@ -110,10 +110,10 @@ impl StreamDecoder {
         Ok(())
     }
 
-    /// Notes that no more bytes will come.
+    /// Ends the stream.
     ///
     /// # Errors
-    /// `Stream` where the reply is not whole.
+    /// `Stream` if the reply is incomplete.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
@@ -128,14 +128,14 @@ impl StreamDecoder {
         };
         match last {
             _ if self.is_done() => Ok(()),
-            // Some servers leave the closing event out; what counts is that the model said it was done.
+            // Some servers omit the last event. The finish reason is enough.
             Ok(()) if self.accumulator.reply.stop_reason.is_some() => {
                 self.accumulator.end();
                 Ok(())
             }
             Err(error) if *error.kind() != ErrorKind::Decode => Err(error),
             _ => {
-                // What is passed on ends with a whole frame, so that what comes after can be told from it.
+                // The forwarded bytes must end with a complete frame, because an error event may follow.
                 if let Some(forward) = &mut self.forward {
                     forward.frames.truncate(whole);
                 }
@@ -177,7 +177,7 @@ impl StreamDecoder {
         Ok(())
     }
 
-    /// Returns the next event, but never [`StreamEvent::Done`]: the reply is [`StreamDecoder::take_reply`]'s.
+    /// Returns the next event. It is never [`StreamEvent::Done`]; [`StreamDecoder::take_reply`] returns the reply.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
@@ -188,7 +188,7 @@ impl StreamDecoder {
         self.accumulator.next()
     }
 
-    /// Returns whether the reply is whole.
+    /// Returns whether the reply is complete.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
@@ -199,7 +199,7 @@ impl StreamDecoder {
         self.accumulator.ended()
     }
 
-    /// Returns the reply as far as it has come, and leaves an empty one.
+    /// Returns the reply received so far, and leaves an empty one.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
@@ -217,7 +217,7 @@ impl StreamDecoder {
         self.accumulator.reply.request_id.as_deref()
     }
 
-    /// Returns the frames that were kept since they were last taken, together.
+    /// Returns the frames received since the last call, as one buffer.
     pub(crate) fn take_frames(&mut self) -> Bytes {
         let frames = self.forward.as_mut().map(|f| std::mem::take(&mut f.frames));
         let mut frames = frames.unwrap_or_default();

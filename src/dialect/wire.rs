@@ -1,4 +1,4 @@
-//! Lenient leaves of what servers send, and the usage counts that all dialects share.
+//! Lenient types for the values that servers send, and the usage counts that all dialects share.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,16 +10,16 @@ use serde_json::value::RawValue;
 use crate::quote::quote;
 use crate::{Error, Result, Usage, headers};
 
-/// Returns the provider's id of a request: both providers' headers, since proxies and compatible servers use either.
+/// Returns the provider's id of a request. Proxies and compatible servers use the header of either provider.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers::text(headers, "request-id");
     id.or_else(|| headers::text(headers, "x-request-id"))
         .map(str::to_owned)
 }
 
-/// Reads one JSON object. What does not fit is shown as far as a person would read it.
+/// Parses one JSON object. The error shows the start of a text that does not fit.
 pub(super) fn read<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<T> {
-    // Derived types would take a list for an object too.
+    // Derived types also accept a list as a struct.
     let read = match json.trim_start().starts_with('{') {
         true => serde_json::from_str(json),
         false => Err(serde_json::Error::custom("an object was expected")),
@@ -27,10 +27,10 @@ pub(super) fn read<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<
     read.map_err(|error| unreadable(what, json).with_source(error))
 }
 
-/// Returns a body as text. What is not UTF-8 in it becomes U+FFFD.
+/// Returns a body as text. Invalid UTF-8 becomes U+FFFD.
 pub(super) fn text_of(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    // The check alone is faster than the replacement.
+    // Validation alone is faster than `from_utf8_lossy`.
     match std::str::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(body),
@@ -43,10 +43,11 @@ pub(super) fn unreadable(what: &str, json: &str) -> Error {
     Error::decode([what, " is not what the provider's dialect says: ", &shown].concat())
 }
 
-/// Text that a model wrote: a string, null, or a list of strings and of objects with `text`.
+/// Text of a model: a string, null, or a list of strings and of objects with `text`.
 ///
-/// JSON can hold half of a surrogate pair as an escape, since servers in JavaScript cut text between UTF-16 units. A half at
-/// either end is kept apart, so that it can be joined with the other half in the next piece. Any other becomes U+FFFD.
+/// Servers in JavaScript can split text between two UTF-16 units, so a JSON string can contain half of a surrogate pair as an
+/// escape. A half at either end is stored separately, to be joined with the other half in the next piece. Any other becomes
+/// U+FFFD.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Text<'a> {
     /// A low surrogate before the text.
@@ -61,7 +62,7 @@ impl<'a> Text<'a> {
         self.text.is_empty() && self.low.is_none() && self.high.is_none()
     }
 
-    /// Returns the whole text, where no other piece will come.
+    /// Returns the text if no other piece follows.
     pub(super) fn into_cow(self) -> Cow<'a, str> {
         if self.low.is_none() && self.high.is_none() {
             return self.text;
@@ -70,7 +71,7 @@ impl<'a> Text<'a> {
         Cow::Owned([half(self.low), &self.text, half(self.high)].concat())
     }
 
-    /// Adds what follows.
+    /// Adds the next piece.
     pub(super) fn push(&mut self, more: Text<'a>) {
         if self.is_empty() {
             *self = more;
@@ -99,8 +100,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Reads what `serde_json` makes of a string: UTF-8 in which surrogate halves are encoded as if they were characters, and
-    /// nothing else is wrong (the whole was checked before).
+    /// Reads a string as `serde_json` returns it in bytes: UTF-8 in which surrogates are encoded like characters (WTF-8). The
+    /// input was valid UTF-8, so nothing else can be invalid.
     #[cold]
     fn of_halves(bytes: &[u8]) -> Text<'static> {
         let (mut text, mut low, mut high) = (String::new(), None, None);
@@ -146,7 +147,7 @@ impl<'a> From<Cow<'a, str>> for Text<'a> {
     }
 }
 
-/// Returns the character whose two halves these are.
+/// Returns the character of a surrogate pair.
 pub(super) fn join(high: u16, low: u16) -> char {
     let mut units = char::decode_utf16([high, low]);
     units.next().and_then(Result::ok).unwrap_or('\u{fffd}')
@@ -169,7 +170,7 @@ impl<'de> Visitor<'de> for TextVisitor {
         Ok(Text::default())
     }
 
-    /// By way of bytes: a string with half a surrogate pair in it is an error by any other.
+    /// Deserializes bytes, because `serde_json` refuses an unpaired surrogate in a string.
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_bytes(self)
     }
@@ -206,7 +207,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// A name or an id: a string, a number as it would be written, or null. Empty for anything else.
+/// A name or an id: a string or a number. Empty for any other value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Word<'a>(pub(super) Cow<'a, str>);
 
@@ -274,7 +275,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
     }
 }
 
-/// A count of something. A fraction counts as the next whole number; what is negative or no number is no count.
+/// A count. A fraction is rounded up. A negative number, or another value, is no count.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Count(pub(super) Option<u64>);
 
@@ -302,7 +303,7 @@ impl<'de> Visitor<'de> for CountVisitor {
     }
 
     fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
-        // The cast takes what is too large for the largest.
+        // The cast saturates.
         Ok(Count((count >= 0.0).then(|| count.ceil() as u64)))
     }
 
@@ -333,16 +334,16 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// Reads an object that is looked at only where it is there; none for anything else.
+/// Parses an optional object. Any other value is `None`.
 ///
-/// The types of a chunk hold such fields as they stand: they are seldom there, and what is large is moved for each delta.
+/// The types of a chunk contain such fields as raw JSON. They are rare, and a large struct would be moved for each delta.
 pub(super) fn object<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
     let raw = raw?.get();
     let is_object = raw.starts_with('{');
     is_object.then(|| serde_json::from_str(raw).ok()).flatten()
 }
 
-/// The usage as any dialect writes it; every server has more fields of its own.
+/// The usage in every known dialect.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub(super) struct WireUsage {
@@ -375,8 +376,8 @@ pub(super) struct Details {
     pub(super) ephemeral_1h_input_tokens: Count,
 }
 
-/// Takes the larger of each count: a stream reports its usage several times, cumulatively, and what a later report
-/// leaves out or has as 0 stays.
+/// Keeps the larger of each count. A stream reports its cumulative usage several times, and a later report can omit a count or
+/// have it as 0.
 pub(super) fn merge_usage(usage: &mut Usage, other: &Usage) {
     for (count, other) in [
         (&mut usage.input_tokens, other.input_tokens),

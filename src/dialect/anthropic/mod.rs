@@ -29,7 +29,7 @@ impl Dialect for Anthropic {
     }
 
     fn max_output_tokens(&self, facts: &RequestFacts, _model_max: Option<u64>) -> u64 {
-        // It knows no other name. One that only some servers know can let a model write more, but is not relied on for less.
+        // This API has no other name for the limit. A limit that only some servers know can raise the maximum, never lower it.
         let asked = facts
             .max_tokens
             .unwrap_or(request::DEFAULT_MAX_TOKENS.into());
@@ -41,7 +41,7 @@ impl Dialect for Anthropic {
         5_000
     }
 
-    /// It writes its cache only where it is asked to.
+    /// The cache is written only on request.
     fn may_write_cache(&self, facts: &RequestFacts) -> bool {
         facts.cached
     }

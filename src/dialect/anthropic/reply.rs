@@ -1,4 +1,4 @@
-//! Reading whole replies, and the content blocks that streams have too.
+//! Decodes unary replies, and the content blocks that streams have as well.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::{
     Usage,
 };
 
-/// A whole message, or what a stream begins with.
+/// A message, or the one in `message_start`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct WireReply<'a> {
@@ -32,7 +32,7 @@ pub(super) struct WireReply<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// Any content block, whole or as a stream opens it, or the delta of one: their fields have the same names.
+/// A content block, the block of a `content_block_start`, or a delta. Their fields have the same names.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Block<'a> {
@@ -72,12 +72,12 @@ pub(super) struct Kind<'a> {
     data: Word<'a>,
 }
 
-/// Whether this version knows the block's fields, rather than keeping it as it is.
+/// Whether the block becomes a part of its own, and not a `Part::Other`.
 fn is_known(kind: &str) -> bool {
     matches!(kind, "text" | "tool_use" | "thinking" | "redacted_thinking")
 }
 
-/// A content block as a part, its pieces to be added.
+/// A content block as a part to which deltas are added.
 pub(super) enum Opened<'a> {
     Part(Part),
     Text(Part, Text<'a>),
@@ -137,7 +137,7 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Citations, where there are some.
+/// Returns the citations, or `None` if there are none.
 fn annotations(list: &RawValue) -> Option<Annotations> {
     let is_list = list.get().starts_with('[');
     let is_empty = serde_json::from_str::<[(); 0]>(list.get()).is_ok();
@@ -176,7 +176,7 @@ pub(super) fn add_usage(reply: &mut Reply, raw: Option<&RawValue>) {
 pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     let wire: WireReply<'_> = match read("the reply", body) {
         Ok(wire) => wire,
-        // A list can hold an error.
+        // A list can contain an error.
         Err(error) => return Err(instead_of_reply(body, request_id).unwrap_or(error)),
     };
     if wire.error.is_some_and(is_error) {

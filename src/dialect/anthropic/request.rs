@@ -1,4 +1,4 @@
-//! Writing requests.
+//! Encodes requests.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -91,7 +91,7 @@ struct WireBlock<'a> {
     cache_control: Option<CacheControl>,
 }
 
-/// A tool call's arguments. The API takes only an object; what the model got wrong is kept in one.
+/// The arguments of a tool call. The API accepts only an object, so invalid arguments are wrapped in one.
 struct Input<'a>(&'a ToolCall);
 
 impl Serialize for Input<'_> {
@@ -233,7 +233,7 @@ pub(super) fn encode(request: &Request, options: &EncodeOptions<'_>) -> Result<S
         .map_err(|e| Error::config("the request cannot be written as JSON").with_source(e))
 }
 
-/// What this dialect cannot say, found before anything is written.
+/// Returns an error if the request contains something that this dialect cannot express.
 fn validate(request: &Request) -> Result<()> {
     let system = request.system.iter().map(|part| ("system", 0, part));
     let parts = request
@@ -251,7 +251,7 @@ fn validate(request: &Request) -> Result<()> {
 }
 
 fn message(message: &Message) -> WireMessage<'_> {
-    // A thought without its signature came from another provider, and this one would refuse it.
+    // Reasoning without a signature is from another provider, and the API rejects it.
     let unsigned = |part: &&Part| {
         matches!(
             part,
@@ -352,7 +352,7 @@ fn source(source: &MediaSource) -> WireSource<'_> {
 fn mark(ttl: Option<CacheTtl>) -> Option<CacheControl> {
     ttl.map(|ttl| CacheControl {
         r#type: "ephemeral",
-        // Five minutes is the API's default, and the only lifetime that older servers know.
+        // Five minutes is the API's default, and older servers know no other lifetime.
         ttl: Some(ttl).filter(|ttl| *ttl != CacheTtl::FiveMinutes),
     })
 }

@@ -1,4 +1,4 @@
-//! Reading streams.
+//! Decodes streams.
 
 use std::borrow::Cow;
 
@@ -31,20 +31,20 @@ struct Event<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// The blocks that are open, by their index: they may interleave.
+/// The open blocks by index. Blocks can be interleaved.
 #[derive(Default)]
 pub(super) struct State {
     open: Vec<(u64, Open)>,
 }
 
 enum Open {
-    /// A text or a thought, and what it began with until its first delta has come: some servers repeat it there.
+    /// Text or reasoning, with the text of its start until the first delta. Some servers repeat that text in the delta.
     Text {
         position: usize,
         begun: String,
     },
     Call(usize),
-    /// A block that is kept as it is; its fields and the JSON text that comes for its input.
+    /// A `Part::Other`: its fields, and the JSON text of its input.
     Other {
         position: usize,
         json: Vec<(String, RawJson)>,
@@ -99,12 +99,12 @@ impl StreamState for State {
             kind if failed || kind == "error" || event.error.is_some_and(is_error) => {
                 return Err(fail(reply, data));
             }
-            // Not an event of this dialect: a server's own way to fail.
+            // Some servers report a failure in an event that this dialect does not have.
             "" => {
                 let id = reply.reply.request_id.as_deref();
                 return instead_of_reply(data, id).map_or(Ok(()), Err);
             }
-            // `ping`, and whatever the provider adds next.
+            // `ping`, and events that are added to the API later.
             _ => {}
         }
         Ok(())
@@ -136,7 +136,7 @@ fn open(reply: &mut Accumulator, block: Opened<'_>) -> Result<Open> {
         Opened::Call(block) => {
             let call = reply.open_call();
             reply.name_call(call, block.id.as_str(), &block.name.into_cow());
-            // Empty here as a rule, since the arguments come as deltas.
+            // Usually empty, because the arguments follow as deltas.
             if let Some(input) = block
                 .input
                 .map(RawValue::get)
@@ -168,7 +168,7 @@ fn is_empty(input: &str) -> bool {
     matches!(input, "{}" | "null" | "\"\"")
 }
 
-/// What was open is complete.
+/// Completes a block.
 fn close(reply: &mut Accumulator, open: Open) -> Result<()> {
     match open {
         Open::Call(call) => reply.end_call(call),
@@ -225,7 +225,7 @@ impl State {
                 _ => extend(json, data)?,
             },
             Some(Open::Sealed) => {}
-            // A server that leaves the start of a block out.
+            // Some servers omit the start of a block.
             None if !delta.text.is_empty() => {
                 let open = open(reply, Opened::Text(Part::text(""), Text::default()))?;
                 self.open.push((index, open));
@@ -255,8 +255,8 @@ fn annotate(part: Option<&mut Part>, signed: &Word<'_>, citation: Option<&RawVal
     }
 }
 
-/// Adds a delta of a kind that this version does not know to a block that is kept as it is: what is text is added to the text of
-/// the same name, and anything else replaces what was there.
+/// Adds a delta of an unknown type to a `Part::Other`. A string is appended to the field of the same name; any other value
+/// replaces it.
 fn extend(json: &mut Vec<(String, RawJson)>, data: &str) -> Result<()> {
     #[derive(Deserialize)]
     struct Delta<'a> {

@@ -1,8 +1,8 @@
-//! What of a request its cost and its route depend on, read from the body that is sent.
+//! Reads from the body of a request what its maximum cost and its route depend on.
 //!
-//! Servers read JSON in different ways: of two fields with one name some take the first and some the last, some match names
-//! whatever their case, some take `"5"` for 5. What they could read differently is refused here, where it matters; where it
-//! cannot be refused, the dearer reading counts.
+//! Servers read JSON in different ways. Of two fields with one name, some use the first and some the last. Some ignore the case
+//! of names, and some accept `"5"` for 5. If that affects the cost, the request is refused. If it cannot be refused, the more
+//! expensive reading counts.
 
 #[cfg(test)]
 mod tests;
@@ -20,11 +20,11 @@ use super::wire::Word;
 use crate::quote::quote;
 use crate::{Error, Result};
 
-/// The most fields that a request may have at its top level: no API knows a quarter of that.
+/// The maximum number of top-level fields. No API has a quarter of that.
 const MAX_FIELDS: usize = 256;
 
-/// Top-level fields that are read here. One whose name differs only in case is refused, since some servers would take it for
-/// one of these.
+/// The top-level fields that are read. A name that differs from one of these only in case is refused, because some servers
+/// accept it.
 const READ: [&str; 19] = [
     "model",
     "messages",
@@ -37,7 +37,7 @@ const READ: [&str; 19] = [
     "n",
     "best_of",
     "prediction",
-    // Other servers' names of the limit: Hugging Face's TGI, the Responses API, Llama's API, Anthropic's old API, Ollama
+    // The limit's names on other servers: Hugging Face's TGI, the Responses API, Llama's API, Anthropic's old API, Ollama
     // and llama.cpp.
     "max_new_tokens",
     "max_output_tokens",
@@ -49,7 +49,8 @@ const READ: [&str; 19] = [
     "cache_control",
 ];
 
-/// What of a request its cost and its route depend on, as [`Dialect::facts`](super::Dialect::facts) reads it from the body.
+/// What the maximum cost and the route of a request depend on. [`Dialect::facts`](super::Dialect::facts) reads it from the
+/// body.
 ///
 /// ```
 /// use warmline::dialect::{Dialect, OpenAiChat};
@@ -61,43 +62,43 @@ const READ: [&str; 19] = [
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RequestFacts {
-    /// The model; none where the body names none.
+    /// The model, or `None` if the body names none.
     pub model: Option<String>,
-    /// Whether the reply is to be streamed.
+    /// Whether a stream is requested.
     pub stream: bool,
-    /// What is to be written where in the body so that OpenAI's dialect tells a stream's usage. None where the body says itself
-    /// whether it wants that.
+    /// The range of the body to replace, and its replacement, so that OpenAI's dialect reports a stream's usage. `None` if the
+    /// body sets `include_usage` itself.
     pub(crate) ask_usage: Option<(Range<usize>, &'static str)>,
     /// `max_tokens`.
     pub max_tokens: Option<u64>,
     /// `max_completion_tokens`.
     pub max_completion_tokens: Option<u64>,
-    /// The largest of the limits that only some servers know, such as `n_predict`; 0 where there is none.
+    /// The largest of the limits that only some servers know, such as `n_predict`, or 0.
     pub other_limit: u64,
-    /// How many replies are asked for; 0 where nothing is said.
+    /// The number of requested replies, or 0 if the body does not set it.
     pub replies: u64,
-    /// The bytes of predicted output, of which the rejected tokens are billed as output
+    /// The number of bytes of predicted output. Its rejected tokens are billed as output
     /// (<https://platform.openai.com/docs/guides/predicted-outputs>).
     pub predicted: u64,
     /// The number of images.
     pub images: u64,
-    /// The number of documents, and of whatever else can stand for more tokens than it has bytes.
+    /// The number of documents and other content that can have more tokens than bytes.
     pub documents: u64,
-    /// Whether something in it is marked for Anthropic's prompt cache.
+    /// Whether the request contains a `cache_control`.
     pub cached: bool,
 }
 
-/// Where in a request a value stands.
+/// The place of a value in a request.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
-    /// What the caller means by it is its own: schemas, what tools are given, metadata. Nothing is refused there.
+    /// Schemas, inputs of tools and metadata. Nothing in them is refused.
     Opaque,
-    /// A message's or a tool result's content.
+    /// The content of a message or a tool result.
     Content,
     Other,
 }
 
-/// The facts so far, and why the request is refused.
+/// The facts read so far, and the reason if the request is refused.
 struct Reading<'b> {
     facts: RequestFacts,
     body: &'b str,
@@ -127,13 +128,13 @@ impl RequestFacts {
     }
 }
 
-/// Stops reading, for a reason of ours.
+/// Stops reading and records the reason.
 fn refuse<T, E: serde::de::Error>(reading: &mut Reading<'_>, why: String) -> Result<T, E> {
     reading.refusal = Some(why);
     Err(E::custom("refused"))
 }
 
-/// Refuses a value, if it was not what it must be.
+/// Refuses the request if the value is an error.
 fn checked<T, E: serde::de::Error>(
     reading: &mut Reading<'_>,
     value: Result<T, String>,
@@ -141,7 +142,7 @@ fn checked<T, E: serde::de::Error>(
     value.or_else(|why| refuse(reading, why))
 }
 
-/// The request itself.
+/// The top level of a request.
 struct Top<'r, 'b>(&'r mut Reading<'b>);
 
 impl<'de> Visitor<'de> for Top<'_, 'de> {
@@ -153,7 +154,7 @@ impl<'de> Visitor<'de> for Top<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self(reading) = self;
-        // A body that asks for a stream has at least that field.
+        // A body that requests a stream has at least one field, so a comma can follow.
         let start = reading.body.find('{').map_or(0, |brace| brace + 1);
         let usage = r#""stream_options":{"include_usage":true},"#;
         reading.facts.ask_usage = Some((start..start, usage));
@@ -216,7 +217,7 @@ impl<'de> Visitor<'de> for Top<'_, 'de> {
     }
 }
 
-/// Reads a field that can hold content blocks.
+/// Reads a field that can contain content blocks.
 fn field<'de, A: MapAccess<'de>>(
     key: &str,
     map: &mut A,
@@ -235,21 +236,21 @@ fn field<'de, A: MapAccess<'de>>(
     map.next_value_seed(Value(reading, place))
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(PartialEq)]
 enum Kind {
     /// A string that names the type of a content block.
     Text,
     Image,
     Document,
-    /// Content of text that stands in it, or that tells for itself.
+    /// Content whose text is in the body, or whose blocks are counted themselves.
     OfText,
     /// An object of the type `text`.
     TextBlock,
     Other,
 }
 
-/// Counts what is in a value.
+/// Counts the content of a value.
 struct Value<'r, 'b>(&'r mut Reading<'b>, Place);
 
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
@@ -273,7 +274,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         Ok(Kind::Other)
     }
 
-    /// Where a type is given twice, which only opaque values may do, the dearer one counts.
+    /// Of two types, which only opaque values may have, the more expensive one counts.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
         let Self(reading, place) = self;
         let (mut types, mut texts, mut sources, mut text_sources) = (0, 0, 0, 0);
@@ -312,7 +313,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             }
         }
         known |= texts > 0 || image || document;
-        // A block of a kind that nobody knows may stand for anything.
+        // A block of an unknown type can have any number of tokens.
         document |= place == Place::Content && !known;
         let of_text = sources > 0 && sources == text_sources;
         reading.facts.images += u64::from(image);
@@ -355,7 +356,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 }
 
-/// Returns what is to be written where in the body so that a stream tells its usage.
+/// Returns the range to replace, and its replacement, so that a stream reports its usage.
 fn stream_options(body: &str, options: &RawValue) -> Result<Asking, String> {
     let place = |value: &RawValue| {
         let start = value.get().as_ptr() as usize - body.as_ptr() as usize;
@@ -413,7 +414,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Options<'a> {
     }
 }
 
-/// Whether content blocks of this type are of text that stands in them, or hold other blocks that tell for themselves.
+/// Whether content blocks of this type consist of text, or of blocks that are counted themselves.
 fn is_of_text(kind: &str) -> bool {
     matches!(
         kind,
@@ -423,7 +424,7 @@ fn is_of_text(kind: &str) -> bool {
         .any(|end| kind.ends_with(end))
 }
 
-/// Top-level names are given once, and not in another spelling.
+/// Refuses a top-level name that is repeated, or that differs only in case from one that is read.
 fn check_name(seen: &[Cow<'_, str>], key: &str) -> Result<(), String> {
     if seen.len() == MAX_FIELDS {
         return Err(format!("the request has more than {MAX_FIELDS} fields"));
@@ -440,7 +441,7 @@ fn check_name(seen: &[Cow<'_, str>], key: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A name as Go's JSON reader compares it, which ignores case; two letters outside ASCII fold into it.
+/// Folds a name as Go's JSON decoder does. It ignores case, and two characters outside ASCII fold to ASCII letters.
 fn folded(key: &str) -> Cow<'_, str> {
     if key.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
         return Cow::Borrowed(key);

@@ -1,4 +1,4 @@
-//! The values of the fields that are read.
+//! Parses the values of the fields that are read.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::quote::{quote, shorten};
 
-/// The maximum length of a model's name, in bytes. Statistics and spans keep it, and no provider has one that is half as long.
+/// The maximum length of a model's name, in bytes. Statistics and spans contain it. No provider has a name half as long.
 const MAX_MODEL_NAME: usize = 256;
 
 pub(super) fn must_be<T>(value: &RawValue, name: &str, what: &str) -> Result<T, String> {
@@ -40,7 +40,7 @@ pub(super) fn flag(value: &RawValue, name: &str) -> Result<Option<bool>, String>
     }
 }
 
-/// A whole number; none for null.
+/// Parses a whole number. `None` for null.
 pub(super) fn count(value: &RawValue, name: &str) -> Result<Option<u64>, String> {
     if value.get() == "null" {
         return Ok(None);
@@ -51,8 +51,8 @@ pub(super) fn count(value: &RawValue, name: &str) -> Result<Option<u64>, String>
     }
 }
 
-/// A JSON number as the whole number that it equals, such as 60000 for `6e4` and `60000.0`. None for a fraction, one below
-/// zero or above `u64::MAX`, and whatever is no number.
+/// Parses a JSON number that equals a whole number, such as 60000 for `6e4` and `60000.0`. `None` for a fraction, a number below
+/// zero or above `u64::MAX`, and any other value.
 pub(super) fn whole_number(number: &str) -> Option<u64> {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let magnitude = mantissa.strip_prefix('-').unwrap_or(mantissa);

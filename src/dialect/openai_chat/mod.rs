@@ -1,5 +1,5 @@
-//! OpenAI's Chat Completions API (<https://platform.openai.com/docs/api-reference/chat>) and the servers that speak like it,
-//! whose differences are met here.
+//! OpenAI's Chat Completions API (<https://platform.openai.com/docs/api-reference/chat>) and the differences of compatible
+//! servers.
 
 mod pieces;
 mod reply;
@@ -11,12 +11,11 @@ use super::codec::{Codec, StreamState};
 use super::{Dialect, EncodeOptions, RequestFacts};
 use crate::{DialectName, Reply, Request, Result};
 
-/// The limit that is assumed of a model that is in no list, and whose price is a guess: one that were put aside for all that
-/// any model can write would refuse every call to a server of one's own.
+/// The assumed maximum of a model that is in no price list. The largest maximum of any model would make most budgets refuse every
+/// call to a local server.
 const UNKNOWN_MAX_OUTPUT: u64 = 4096;
 
-/// OpenAI's [Chat Completions API](https://platform.openai.com/docs/api-reference/chat), and that of the many servers that
-/// are compatible with it.
+/// OpenAI's [Chat Completions API](https://platform.openai.com/docs/api-reference/chat) and that of compatible servers.
 ///
 /// ```
 /// use warmline::Request;
@@ -33,8 +32,8 @@ const UNKNOWN_MAX_OUTPUT: u64 = 4096;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct OpenAiChat {
-    /// Whether the limit is sent as `max_completion_tokens`, which OpenAI's newer models demand, rather than as `max_tokens`,
-    /// which is all that many other servers know. The default is true.
+    /// Whether the limit is sent as `max_completion_tokens`, which OpenAI's newer models require. If false, it is sent as
+    /// `max_tokens`, the only name that many other servers accept. The default is true.
     pub max_completion_tokens: bool,
 }
 
@@ -47,7 +46,7 @@ impl Default for OpenAiChat {
 }
 
 impl OpenAiChat {
-    /// Returns the dialect as most compatible servers understand it: with `max_tokens`.
+    /// Returns the dialect of most compatible servers, which sends `max_tokens`.
     ///
     /// ```
     /// assert!(!warmline::dialect::OpenAiChat::compatible().max_completion_tokens);
@@ -65,8 +64,8 @@ impl Dialect for OpenAiChat {
     }
 
     fn max_output_tokens(&self, facts: &RequestFacts, model_max: Option<u64>) -> u64 {
-        // Of the older name and the newer one a server may know either. One that only some servers know can let a model write
-        // more, but is not relied on for less.
+        // A server may know only one of the two names. A limit that only some servers know can raise the maximum, never lower
+        // it.
         let asked = facts.max_tokens.max(facts.max_completion_tokens);
         // Some servers read 0 as no limit.
         let asked = asked.filter(|tokens| *tokens > 0);
@@ -79,7 +78,7 @@ impl Dialect for OpenAiChat {
         50_000
     }
 
-    /// Servers cache as they like.
+    /// Servers decide by themselves what to cache.
     fn may_write_cache(&self, _facts: &RequestFacts) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! What whole replies and streams have in common.
+//! Shared by unary replies and streams.
 
 use serde_json::value::RawValue;
 
@@ -7,7 +7,7 @@ use crate::dialect::error::embedded_error;
 use crate::dialect::wire::{object, read};
 use crate::{Annotations, DialectName, Part, RawJson, Result};
 
-/// Reads a completion or a chunk, or the failure that stands in its place.
+/// Parses a completion or a chunk, or returns the error in its place.
 pub(super) fn completion<'a>(
     what: &str,
     body: &'a str,
@@ -15,7 +15,7 @@ pub(super) fn completion<'a>(
 ) -> Result<Completion<'a>> {
     match read::<Completion<'a>>(what, body) {
         Ok(wire) if wire.failed() => Err(embedded_error(body, request_id)),
-        // Gemini's server puts its errors into a list.
+        // Gemini's server returns errors in a list.
         Err(_) if is_error_list(body) => Err(embedded_error(body, request_id)),
         read => read,
     }

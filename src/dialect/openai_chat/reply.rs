@@ -1,4 +1,4 @@
-//! Reading whole replies.
+//! Decodes unary replies.
 
 use super::pieces::{completion, logprobs};
 use super::stream::State;
@@ -15,15 +15,15 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     let delta = choice.delta.take();
     let said = match message {
         Some(message) if !message.is_empty() => message,
-        // Some servers send a whole reply as a chunk.
+        // Some servers send a unary reply with a `delta`.
         message => match delta.filter(|delta| !delta.is_empty()).or(message) {
             Some(said) => said,
-            // A filter can leave nothing of a message.
+            // A content filter can remove the message.
             None if !choice.finish_reason.as_str().is_empty() => Box::default(),
             None => return Err(Error::decode("the reply has no choice with a message")),
         },
     };
-    // As a stream of one piece.
+    // The reply is treated as a stream of one piece.
     let mut accumulator = Accumulator::silent(Provider::OpenAi);
     let refused = !said.refusal.is_empty();
     State::default().add(&mut accumulator, said);

@@ -1,4 +1,4 @@
-//! Writing requests.
+//! Encodes requests.
 
 use std::borrow::Cow;
 
@@ -50,7 +50,7 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-/// A message as this dialect has it: one of ours can be several here.
+/// A message of this dialect. One [`Message`](crate::Message) can become several.
 #[derive(Default, Serialize)]
 struct Turn<'a> {
     role: &'static str,
@@ -67,7 +67,7 @@ struct Turn<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Content<'a> {
-    /// The form that every server knows.
+    /// The form that every server accepts.
     Text(&'a str),
     Parts(Vec<WirePart<'a>>),
 }
@@ -228,7 +228,7 @@ fn tool(tool: &Tool) -> Function<WireTool<'_>> {
     })
 }
 
-/// What this dialect cannot say, found before anything is written.
+/// Returns an error if the request contains something that this dialect cannot express.
 fn validate(request: &Request) -> Result<()> {
     if request.reasoning.is_some_and(|r| r.budget_tokens.is_some()) {
         return Err(Error::config(
@@ -287,7 +287,7 @@ fn turns(request: &Request) -> Vec<Turn<'_>> {
             turns.push(assistant(message));
             continue;
         }
-        // Each tool result is a message of its own here, and they come first.
+        // Each tool result is a message of its own. They come first.
         let mut rest = Vec::new();
         for part in &message.content {
             match part {
@@ -338,12 +338,12 @@ fn assistant(message: &Message) -> Turn<'_> {
                 text,
                 signature: None,
             } => thought.push_str(text),
-            // Signed or sealed by another provider, of no use to this one.
+            // Signed or encrypted by another provider, so not sent.
             Part::Reasoning { .. } | Part::RedactedReasoning { .. } => {}
             part => parts.push(part),
         }
     }
-    // Servers that show thoughts want them back in a turn that called tools, and only there
+    // Servers that return reasoning require it in a turn that called tools, and only there
     // (https://api-docs.deepseek.com/guides/thinking_mode).
     if calls.is_empty() {
         thought.clear();
@@ -358,7 +358,7 @@ fn assistant(message: &Message) -> Turn<'_> {
     }
 }
 
-/// None for what `validate` has refused.
+/// `None` for parts that `validate` refuses.
 fn wire_part(part: &Part) -> Option<WirePart<'_>> {
     let data_url = |media_type: &str, data: &str| ["data:", media_type, ";base64,", data].concat();
     Some(match part {

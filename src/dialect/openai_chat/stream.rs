@@ -1,4 +1,4 @@
-//! Reading streams.
+//! Decodes streams.
 
 use std::borrow::Cow;
 
@@ -17,12 +17,12 @@ use crate::{DialectName, Part, RawJson, Result};
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The server's number of each tool call, where it gives one.
+    /// The server's index of each tool call, if it sends one.
     calls: Vec<Option<u64>>,
-    /// Several replies were asked for, of which the first is read.
+    /// Whether several replies were requested. Only the first is read.
     several: bool,
     refused: bool,
-    /// What has come: a whole message repeats none of it.
+    /// What was received, so that a complete message adds only the rest.
     thought: bool,
     said: bool,
 }
@@ -46,7 +46,7 @@ impl StreamState for State {
             merge_usage(&mut reply.reply.usage, &usage);
             reply.reply.usage_reported = true;
         }
-        // A chunk that brings only the usage has no choice in it.
+        // A chunk that contains only the usage has no choice.
         let Some(mut choice) = chunk.take_choice() else {
             return Ok(());
         };
@@ -75,7 +75,7 @@ impl StreamState for State {
 }
 
 impl State {
-    /// A whole message, of which only what has not come yet counts.
+    /// Adds a complete message. Only what was not received yet counts.
     fn whole(&mut self, reply: &mut Accumulator, mut message: Box<Said<'_>>) {
         let (had_thought, had_text) = (self.thought, self.said);
         if had_thought {
@@ -158,7 +158,7 @@ impl State {
         reply.arguments(call, arguments);
     }
 
-    /// Finds the call that a piece goes on with; none where it begins a new one.
+    /// Finds the call that a piece continues. `None` if it begins a new one.
     fn known(
         &self,
         reply: &Accumulator,
@@ -174,7 +174,7 @@ impl State {
             calls.rposition(|known| *known == Some(number))
         });
         let open = match number {
-            // A number that was not seen yet begins a call, unless nothing else says so.
+            // A new index begins a call, unless nothing else indicates one.
             Some(_) => match numbered {
                 None if name.is_empty() => {
                     return by_id.or(if id.is_empty() { last } else { None });
@@ -188,7 +188,7 @@ impl State {
         let is_new = known.id.is_empty() && known.name.is_empty();
         let begins = match number {
             _ if name.is_empty() || by_id == open || is_new => false,
-            // Another id is another call, though some servers give each the same number.
+            // Another id is another call. Some servers send the same index for each.
             Some(_) => !id.is_empty(),
             None => !known.name.is_empty() || (!id.is_empty() && !known.id.is_empty()),
         };
