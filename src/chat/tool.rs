@@ -39,7 +39,7 @@ pub struct Tool {
         deserialize_with = "form::or_default"
     )]
     pub strict: bool,
-    /// Asks the provider to cache the tools up to and including this one, as for [`Part::Text`].
+    /// Asks the provider to cache the tools up to and including this one, as for [`Part::Text`](crate::Part::Text).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_control: Option<CacheTtl>,
 }

@@ -1,5 +1,5 @@
-//! Wire formats as codecs without IO. They encode a [`Request`](crate::Request) as an HTTP request, and decode a response as
-//! a [`Reply`](crate::Reply) and the bytes of a stream as [`StreamEvent`](crate::StreamEvent)s.
+//! Wire formats as codecs without IO. They encode a [`Request`] as an HTTP request, and decode a response as
+//! a [`Reply`] and the bytes of a stream as [`StreamEvent`](crate::StreamEvent)s.
 //!
 //! [`Client`](crate::Client) uses them. You can use them with a transport of your own. None of them awaits, reads a clock or
 //! depends on the target. Each has a cargo feature of its name, which is on by default.
