@@ -6,8 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::cost::redis;
-use crate::provider::scheme;
+use crate::provider::ollama_url;
 use crate::transport::{Proxy, ProxyVariables, env_text};
+use crate::url::scheme;
 use crate::{
     Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, ParseUsdError, Price,
     Provider, RestLedger, Result, RetryPolicy, Usd,
@@ -18,7 +19,7 @@ impl ClientBuilder {
     ///
     /// | Variable | Meaning | Default |
     /// | --- | --- | --- |
-    /// | `LLM_PROVIDER` | `anthropic` or `openai` | `openai` if only `OPENAI_API_KEY` is set, otherwise `anthropic` |
+    /// | `LLM_PROVIDER` | the [`Provider`], such as `groq` | the first of [`Provider::all`] whose key or token is set, otherwise `anthropic` |
     /// | `LLM_MODEL` | [`ClientBuilder::model`] | [`Provider::default_model`] |
     /// | `LLM_TIMEOUT` | [`ClientBuilder::timeout`], in seconds | 30 |
     /// | `LLM_MAX_RETRIES` | [`RetryPolicy::max_retries`] | 3 |
@@ -29,8 +30,9 @@ impl ClientBuilder {
     /// | `LLM_LEDGER` | the ledger of that budget, see below | the process's memory |
     /// | `LLM_LEDGER_TOKEN` | the token of a [`RestLedger`] | none |
     /// | `LLM_PRICES` | the path of a price file, see below (native only) | none |
-    /// | `ANTHROPIC_API_KEY`, `OPENAI_API_KEY` | [`ClientBuilder::api_key`] | none |
-    /// | `ANTHROPIC_BASE_URL`, `OPENAI_BASE_URL` | [`ClientBuilder::base_url`] | the provider's URL |
+    /// | [`Provider::credential_variables`], such as `GROQ_API_KEY` | [`ClientBuilder::api_key`] or [`ClientBuilder::bearer_token`] | none |
+    /// | [`Provider::base_url_variable`], such as `OPENAI_BASE_URL` | [`ClientBuilder::base_url`] | the provider's URL |
+    /// | the other [`Provider::variables`], such as `AWS_REGION` | the setting, such as [`ClientBuilder::region`] | none |
     /// | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | see [`ClientBuilder::proxy`] (native only) | the system's proxy |
     ///
     /// An empty or blank variable counts as unset.
@@ -68,14 +70,19 @@ impl ClientBuilder {
     /// ```
     pub fn from_vars<V: Into<OsString>>(get: impl Fn(&str) -> Option<V>) -> Result<Self> {
         let get = |name: &str| env_text(name, get(name).map(Into::into));
-        let is_set = |provider: Provider| get(provider.key_variable()).map(|key| key.is_some());
+        let first = |names: &[&str]| names.iter().find_map(|name| get(name).transpose());
         let provider = match get("LLM_PROVIDER")? {
             Some(name) => name
                 .parse()
                 .map_err(|e: Error| Error::config(format!("LLM_PROVIDER: {}", e.message())))?,
-            None if is_set(Provider::OpenAi)? && !is_set(Provider::Anthropic)? => Provider::OpenAi,
-            None => Provider::Anthropic,
+            None => {
+                let mut all = Provider::all();
+                let is_set = |name| get(name).is_ok_and(|value| value.is_some());
+                let with_key = all.find(|of| of.credential_variables().any(is_set));
+                with_key.unwrap_or(Provider::Anthropic)
+            }
         };
+        let row = provider.row();
         let mut limits = Limits::default();
         if let Some(n) = parse(get, "LLM_MAX_CONNECTIONS", "a whole number from 1 to 65535")? {
             limits.max_connections = n;
@@ -113,11 +120,22 @@ impl ClientBuilder {
         if let Some(model) = get("LLM_MODEL")? {
             builder = builder.model(model.trim());
         }
-        if let Some(key) = get(provider.key_variable())? {
+        if let Some(key) = first(row.key_variables).transpose()? {
             builder = builder.api_key(key);
+        } else if let Some(token) = row.token_variable.map(get).transpose()?.flatten() {
+            builder = builder.bearer_token(token);
         }
-        if let Some(url) = get(provider.base_url_variable())? {
-            builder = builder.base_url(url);
+        if let Some(url) = get(row.base_url_variable)? {
+            builder = builder.base_url(match provider {
+                Provider::Ollama => ollama_url(&url),
+                _ => url,
+            });
+        }
+        // The first variable of a setting that is set counts.
+        for (setting, name) in row.setting_variables.iter().rev() {
+            if let Some(value) = get(name)? {
+                builder.settings.set(*setting, value);
+            }
         }
         let proxies = Proxy::Variables(ProxyVariables::read(get)?);
         builder.proxy = proxies.clone();
@@ -255,10 +273,13 @@ fn seconds(get: impl Fn(&str) -> Result<Option<String>>, name: &str) -> Result<O
 }
 
 #[cfg(test)]
+mod provider_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn build(vars: &[(&str, &str)]) -> Result<Client> {
+    pub(super) fn build(vars: &[(&str, &str)]) -> Result<Client> {
         let get = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         ClientBuilder::from_vars(get)?.build()
     }
@@ -337,6 +358,25 @@ mod tests {
                 &[("ANTHROPIC_API_KEY", "k"), ("OPENAI_API_KEY", "k")],
                 Provider::Anthropic,
             ),
+            // Then in the table's order.
+            (
+                &[("XAI_API_KEY", "k"), ("GROQ_API_KEY", "k")],
+                Provider::Groq,
+            ),
+            (
+                &[("XAI_API_KEY", "k"), ("OPENAI_API_KEY", "k")],
+                Provider::OpenAi,
+            ),
+            (
+                &[("GROQ_API_KEY", " "), ("XAI_API_KEY", "k")],
+                Provider::XAi,
+            ),
+            (&[("GOOGLE_API_KEY", "k")], Provider::GeminiOpenAi),
+            // A URL alone selects nobody.
+            (
+                &[("OLLAMA_HOST", "box"), ("ANTHROPIC_API_KEY", "k")],
+                Provider::Anthropic,
+            ),
             (
                 &[
                     ("LLM_PROVIDER", "OpenAI"),
@@ -355,8 +395,8 @@ mod tests {
         for (name, value, shown) in [
             (
                 "LLM_PROVIDER",
-                "mistral",
-                "LLM_PROVIDER: unknown provider \"mistral\"",
+                "mistrall",
+                "LLM_PROVIDER: unknown provider \"mistrall\"",
             ),
             ("LLM_TIMEOUT", "soon", "LLM_TIMEOUT is \"soon\""),
             ("LLM_TIMEOUT", "-1", "LLM_TIMEOUT is -1"),

@@ -29,6 +29,10 @@ struct Readme;
 #[doc = include_str!("../docs/quick-start.md")]
 struct QuickStart;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/providers.md")]
+struct Providers;
+
 mod chat;
 mod client;
 mod config;
@@ -44,12 +48,13 @@ mod retry;
 mod runtime;
 mod trace;
 mod transport;
+mod url;
 mod usd;
 #[cfg(feature = "js")]
 mod wasm;
 
 pub use chat::{
-    Annotations, CacheTtl, DialectName, Effort, MediaSource, Message, Part, Provider, RawJson,
+    Annotations, CacheTtl, CallOptions, DialectName, Effort, MediaSource, Message, Part, RawJson,
     Reasoning, Reply, Request, ResponseFormat, Role, StopReason, StreamEvent, Timing, Tool,
     ToolCall, ToolChoice, Usage,
 };
@@ -61,6 +66,7 @@ pub use cost::{
 };
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
 pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, PoolStats};
+pub use provider::{AccessToken, Credentials, Provider, TokenSource};
 pub use retry::RetryPolicy;
 pub use runtime::{BoxFuture, MaybeSend, MaybeSync};
 pub use transport::RateLimit;

@@ -404,7 +404,6 @@ fn an_invalid_proxy_is_named_without_its_password() {
 fn errors_about_base_urls_show_no_secret() {
     for url in [
         "https://user:hunter2@host/v1",
-        "https://host/v1?token=hunter2",
         "ftp://host/v1#hunter2",
         "user:hunter2@host",
     ] {

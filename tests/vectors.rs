@@ -8,13 +8,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use warmline::{Client, Error, Provider, Request, RetryPolicy, StreamEvent};
+use warmline::{Client, ClientBuilder, Error, Provider, Request, RetryPolicy, StreamEvent};
 
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
     provider: Provider,
+    #[serde(default)]
+    client: Options,
     request: Value,
     #[serde(default)]
     stream: bool,
@@ -26,13 +28,57 @@ struct Case {
     cost: Option<Value>,
 }
 
+/// The options of the client, if they are not the usual ones. `SERVER` stands for the server's address.
+#[derive(Deserialize, Clone, Default, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    base_url: Option<String>,
+    bearer_token: Option<String>,
+    resource: Option<String>,
+    region: Option<String>,
+    project: Option<String>,
+    deployment: Option<String>,
+    api_version: Option<String>,
+}
+
+impl Options {
+    /// A client's builder without a base URL.
+    fn builder(&self, provider: Provider) -> ClientBuilder {
+        let mut builder = Client::builder(provider).api_key("test-key").no_proxy();
+        type Set = fn(ClientBuilder, &str) -> ClientBuilder;
+        let settings: [(&Option<String>, Set); 6] = [
+            (&self.bearer_token, |builder, value| {
+                builder.bearer_token(value)
+            }),
+            (&self.resource, |builder, value| builder.resource(value)),
+            (&self.region, |builder, value| builder.region(value)),
+            (&self.project, |builder, value| builder.project(value)),
+            (&self.deployment, |builder, value| builder.deployment(value)),
+            (&self.api_version, |builder, value| {
+                builder.api_version(value)
+            }),
+        ];
+        for (value, set) in settings {
+            if let Some(value) = value {
+                builder = set(builder, value);
+            }
+        }
+        builder.retry(RetryPolicy::never())
+    }
+}
+
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 struct Sent {
+    /// The whole address, of a client without a base URL.
+    url: Option<String>,
     path: String,
     body: Value,
     #[serde(default)]
     headers: std::collections::BTreeMap<String, String>,
+    /// Headers that must not be there.
+    #[serde(default)]
+    without_headers: Vec<String>,
 }
 
 #[derive(Deserialize, Clone, Default)]
@@ -73,16 +119,18 @@ struct Exchange {
     arrived: Option<(String, Value)>,
 }
 
-/// A scripted server, and a client of each provider that calls it.
+/// A scripted server, and the clients that call it.
 struct Fixture {
     exchange: Arc<Mutex<Exchange>>,
-    clients: Vec<Client>,
+    server: String,
+    /// Those that were made, since each reads the system's certificates.
+    clients: Mutex<Vec<(Provider, Options, Client)>>,
 }
 
 impl Fixture {
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let server = format!("http://{}", listener.local_addr().unwrap());
         let exchange = Arc::new(Mutex::new(Exchange::default()));
         let script = exchange.clone();
         tokio::spawn(async move {
@@ -90,17 +138,27 @@ impl Fixture {
                 answer(socket, &script).await;
             }
         });
-        let client = |provider| {
-            let builder = Client::builder(provider)
-                .api_key("test-key")
-                .base_url(&base)
-                .no_proxy();
-            builder.retry(RetryPolicy::never()).build().unwrap()
-        };
         Self {
             exchange,
-            clients: vec![client(Provider::Anthropic), client(Provider::OpenAi)],
+            server,
+            clients: Mutex::default(),
         }
+    }
+
+    fn client(&self, case: &Case) -> Result<Client, Error> {
+        let mut clients = self.clients.lock().unwrap();
+        let known = clients
+            .iter()
+            .find(|(provider, options, _)| (provider, options) == (&case.provider, &case.client));
+        if let Some((_, _, client)) = known {
+            return Ok(client.clone());
+        }
+        let base_url = case.client.base_url.as_deref().unwrap_or("SERVER/v1");
+        let base_url = base_url.replace("SERVER", &self.server);
+        let builder = case.client.builder(case.provider);
+        let client = builder.base_url(base_url).build()?;
+        clients.push((case.provider, case.client.clone(), client.clone()));
+        Ok(client)
     }
 }
 
@@ -175,18 +233,21 @@ async fn run(fixture: &Fixture, case: &Case, response: Response, chunks: Vec<Vec
         chunks,
         arrived: None,
     };
-    let client = fixture
-        .clients
-        .iter()
-        .find(|client| client.provider() == case.provider)
-        .unwrap();
-    let request: Request = serde_json::from_value(case.request.clone()).unwrap();
+    let request = case.request.to_string().replace("SERVER", &fixture.server);
+    let request: Request = serde_json::from_str(&request).unwrap();
     let mut outcome = Outcome {
         events: Vec::new(),
         reply: None,
         cost: Value::Null,
         error: None,
         arrived: None,
+    };
+    let client = match fixture.client(case) {
+        Ok(client) => client,
+        Err(error) => {
+            outcome.error = Some(error);
+            return outcome;
+        }
     };
     if case.stream {
         let mut stream = client.stream(request);
@@ -254,6 +315,19 @@ fn check(case: &Case, outcome: &Outcome) -> Option<String> {
         );
         if let Some(line) = lines.iter().find(|line| !head.lines().any(|l| l == *line)) {
             return Some(format!("the head has no {line:?}:\n{head}"));
+        }
+        let prefixes = sent.without_headers.iter().map(|name| format!("{name}: "));
+        let unwanted = |prefix: &String| head.lines().any(|line| line.starts_with(prefix));
+        if let Some(prefix) = prefixes.clone().find(unwanted) {
+            return Some(format!("the head has {prefix:?}:\n{head}"));
+        }
+        // No server has the vendor's own address, so only what the client says of it is checked.
+        if let Some(url) = &sent.url {
+            let client = case.client.builder(case.provider).build().unwrap();
+            let shown = format!("{client:?}");
+            if !shown.contains(&format!("\"{url}\"")) {
+                return Some(format!("the client is {shown} and not at {url}"));
+            }
         }
         return None;
     }

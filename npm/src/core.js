@@ -40,6 +40,12 @@ function ready() {
 const OPTIONS = {
   provider: "string",
   apiKey: "string",
+  bearerToken: undefined,
+  resource: "string",
+  region: "string",
+  project: "string",
+  deployment: "string",
+  apiVersion: "string",
   model: "string",
   baseUrl: "string",
   maxRetries: "number",
@@ -51,8 +57,6 @@ const OPTIONS = {
   budget: "object",
   prices: "object",
 };
-
-const KEYLESS = /^https?:\/\/(?!([^/]*\.)?(anthropic\.com|openai\.com|openai\.azure\.com)([:/]|$))/i;
 
 function checkTypes(options, types, of) {
   for (const [key, value] of Object.entries(options)) {
@@ -85,11 +89,13 @@ function checkOptions(options) {
   }
   if (options.maxRetries !== undefined && !Number.isInteger(options.maxRetries)) fail("maxRetries must be a whole number");
   if (options.budget) checkBudget(options.budget);
-  const { provider, apiKey, baseUrl } = options;
-  if (provider !== "anthropic" && provider !== "openai") {
-    fail(`provider must be "anthropic" or "openai", got ${show(provider)}`);
+  // The core knows the providers, and which of them need a key.
+  if (options.provider === undefined) fail("provider is missing: it is the id of a provider, such as \"anthropic\" or \"openai\"");
+  const { apiKey, bearerToken } = options;
+  if (!["undefined", "string", "function"].includes(typeof bearerToken)) {
+    fail(`bearerToken must be a string or a function that returns one, got ${bearerToken === null ? "null" : typeof bearerToken}`);
   }
-  if (!apiKey?.trim() && !(baseUrl && KEYLESS.test(baseUrl))) fail(`no apiKey for ${provider}`);
+  if (apiKey !== undefined && bearerToken !== undefined) fail("apiKey and bearerToken are both given: give one of them");
 }
 
 const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean" };
@@ -114,6 +120,14 @@ const asked = (ledger) => async (what, text) => {
   if (what === "settle") return (await ledger.settle(id, BigInt(amount))).join(" ");
   const { spent, reserved } = await ledger.state(id);
   return `${spent} ${reserved}`;
+};
+
+/** Adapts a function that gives tokens to the core, which expects its lifetime in milliseconds, if it has one, a space and the token. */
+const asTokens = (give) => async () => {
+  const given = await give();
+  const { token, expiresInMs = "" } = typeof given === "string" ? { token: given } : (given ?? {});
+  if (typeof token !== "string") fail(`bearerToken must return a string or { token, expiresInMs }, got ${show(token)}`);
+  return `${expiresInMs === "" ? "" : Math.max(0, Math.floor(expiresInMs))} ${token}`;
 };
 
 /** Returns dollars as decimal text, which is exact. The core validates it. */
@@ -170,7 +184,7 @@ export class Warmline {
     const { fetch, dangerouslyAllowBrowser, ...rest } = options;
     const headers = { ...rest.headers };
     if (inBrowser()) {
-      if (!dangerouslyAllowBrowser && rest.apiKey) {
+      if (!dangerouslyAllowBrowser && (rest.apiKey || typeof rest.bearerToken === "string")) {
         fail(
           "every visitor can read an API key that is in a web page: call your own server instead, or set " +
             "dangerouslyAllowBrowser: true if the key is the visitor's own",
@@ -178,9 +192,16 @@ export class Warmline {
       }
       if (rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
     }
+    const tokens = typeof rest.bearerToken === "function" ? asTokens(rest.bearerToken) : undefined;
     const config = JSON.stringify({
       provider: rest.provider,
       api_key: rest.apiKey,
+      bearer_token: tokens ? undefined : rest.bearerToken,
+      resource: rest.resource,
+      region: rest.region,
+      project: rest.project,
+      deployment: rest.deployment,
+      api_version: rest.apiVersion,
       model: rest.model,
       base_url: rest.baseUrl,
       timeout_ms: rest.timeoutMs,
@@ -192,7 +213,7 @@ export class Warmline {
     });
     const { ledger, onAlert } = rest.budget ?? {};
     const told = onAlert && ((alert) => onAlert(JSON.parse(alert)));
-    this.#make = () => new glue.Core(config, fetch, ledger && asked(ledger), told);
+    this.#make = () => new glue.Core(config, fetch, ledger && asked(ledger), told, tokens);
     // If the module is available at once, a bad URL or header throws here. Otherwise the first call throws, as it does if the
     // module cannot be loaded.
     const loading = ready();
@@ -234,7 +255,7 @@ export class Warmline {
     let call;
     const cancel = () => call.cancel();
     try {
-      const { json, output } = await toRequest(request);
+      const { json, output } = await toRequest(request, options);
       await ready();
       const core = this.#start();
       if (signal?.aborted) throw cancelled();

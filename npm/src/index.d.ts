@@ -1,44 +1,37 @@
 /** An LLM API client for edge functions, servers and browsers. */
 
-/** A validator that implements https://standardschema.dev: zod, valibot, arktype and others. */
-export interface StandardSchema<Output = unknown> {
-  readonly "~standard": {
-    readonly version: 1;
-    readonly vendor: string;
-    readonly validate: (
-      value: unknown,
-    ) => { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly unknown[] } | Promise<unknown>;
-    readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
-  };
-}
+import type { AccessToken, Provider } from "./provider.js";
+import type { InferOutput, JsonSchema, Schema, StandardSchema } from "./schema.js";
 
-/** A JSON schema, as a plain object. */
-export type JsonSchema = { readonly [key: string]: unknown } & { readonly "~standard"?: never };
-
-/** A JSON schema, a validator that provides its own JSON schema, or an object with a JSON schema and an optional validator. */
-export type Schema<Output = unknown> =
-  | JsonSchema
-  | StandardSchema<Output>
-  | { readonly jsonSchema: JsonSchema; readonly validator?: StandardSchema<Output>; readonly name?: string };
-
-/** The output type of a schema's validator; `unknown` for a plain JSON schema. */
-export type InferOutput<S> = S extends { readonly "~standard": { readonly types?: infer T } }
-  ? NonNullable<T> extends { readonly output: infer O }
-    ? O
-    : unknown
-  : S extends { readonly validator: infer V }
-    ? InferOutput<V>
-    : unknown;
+export type { AccessToken, InferOutput, JsonSchema, Provider, Schema, StandardSchema };
 
 /** The options of a client. */
 export interface WarmlineOptions {
-  /** The provider, which determines the wire format. For an OpenAI-compatible server, use `"openai"` and its `baseUrl`. */
-  provider: "anthropic" | "openai";
+  /** The provider. */
+  provider: Provider;
   /** The provider's API key. Not needed if `baseUrl` names a server that requires none. */
   apiKey?: string | undefined;
-  /** The model of requests without a `model`. Default: `"claude-sonnet-4-5"` or `"gpt-4.1"`. */
+  /**
+   * A token to send as `authorization: Bearer TOKEN` instead of a key, or a function that gives one, such as one that asks Microsoft Entra ID.
+   * The function is called when a token is first needed, when it is about to expire, and once if the provider answers 401.
+   */
+  bearerToken?: string | (() => string | AccessToken | Promise<string | AccessToken>) | undefined;
+  /** Azure: the resource, which is the first label of the host `RESOURCE.openai.azure.com`. */
+  resource?: string | undefined;
+  /** Azure: the deployment of URLs with a dated `apiVersion`. Default: the request's model. */
+  deployment?: string | undefined;
+  /** Azure: the `api-version`. With a date the URLs are the older ones of deployments. Default: the v1 API. */
+  apiVersion?: string | undefined;
+  /** Amazon Bedrock: the region. Google Cloud: the location. */
+  region?: string | undefined;
+  /** Google Cloud: the project. */
+  project?: string | undefined;
+  /** The model of requests without a `model`. Default: the provider's, such as `"claude-sonnet-4-5"`. Some have none. */
   model?: string | undefined;
-  /** The base URL of another server with the same API. As in the official SDKs, an OpenAI base URL ends in `/v1`. Default: the provider's. */
+  /**
+   * The base URL of another server with the same API. As in the official SDKs, an OpenAI base URL ends in `/v1`. It may have a path and a query; the
+   * whole address of an endpoint is used as it is. Default: the provider's.
+   */
   baseUrl?: string | undefined;
   /** The maximum number of attempts after the first. Default: 3. */
   maxRetries?: number | undefined;
@@ -132,7 +125,7 @@ export interface Spend {
   /** The cost of this client's calls. */
   total: string;
   models: {
-    provider: "anthropic" | "openai";
+    provider: Provider;
     /** The model of the request. The first 1,000 models of a month have their own row; the others share one named `other`. */
     model: string;
     /** The number of attempts, including failed ones. */
@@ -276,6 +269,10 @@ export interface ChatRequest<Output extends Schema = Schema, Tools extends reado
 export interface CallOptions {
   /** Cancels the call and frees its connection when it is aborted. */
   signal?: AbortSignal | undefined;
+  /** Headers of this call, in place of the client's or the credentials' of the same name. */
+  headers?: Record<string, string> | undefined;
+  /** Another base URL for this call, on the client's own server. A URL on another server is an error: the client's key is not for it. */
+  baseUrl?: string | undefined;
 }
 
 /** Why the model stopped, in Anthropic's terms. A reason that Anthropic does not have is in the provider's own term. */
@@ -311,7 +308,7 @@ export type ToolCall<Tools extends readonly Tool[] = readonly Tool[]> = {
 export interface Reply<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> {
   id: string;
   model: string;
-  provider: "anthropic" | "openai";
+  provider: Provider;
   content: Part[];
   /** The text parts, joined. */
   text: string;

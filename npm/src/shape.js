@@ -21,8 +21,8 @@ const REQUEST = {
   keepRaw: (v) => ["keep_raw", flag("keepRaw", v)],
 };
 
-/** Converts a request to the core's JSON. Also returns the schema that validates the output. */
-export async function toRequest(request) {
+/** Converts a request, and what of the call's options the core must know, to the core's JSON. Also returns the schema that validates the output. */
+export async function toRequest(request, { headers, baseUrl } = {}) {
   if (typeof request === "string") request = { messages: [{ role: "user", content: request }] };
   if (request === null || typeof request !== "object") fail("the request must be an object: { messages, … }");
   const core = {};
@@ -32,6 +32,9 @@ export async function toRequest(request) {
     const [theirs, converted] = await convert(value ?? fail(`${name} is null`));
     core[theirs] = converted;
   }
+  if (headers !== undefined && (headers === null || typeof headers !== "object")) fail(`headers must be an object, got ${kind(headers)}`);
+  // The core says which header's value is not text, without showing it.
+  if (headers || baseUrl !== undefined) core.options = { headers, base_url: baseUrl && text("baseUrl", baseUrl) };
   if (!core.messages) fail("messages is missing from the request");
   try {
     return { json: JSON.stringify(core), output: request.output };

@@ -302,8 +302,14 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
 
   for (const [says, options] of [
     ["the options must be an object", null],
-    ["provider must be \"anthropic\" or \"openai\"", { provider: "mistral", apiKey: "k" }],
-    ["no apiKey for openai", { provider: "openai" }],
+    ["unknown provider \"mistrall\": it must be one of anthropic, openai, azure", { provider: "mistrall", apiKey: "k" }],
+    ["provider is missing", { apiKey: "k" }],
+    ["no API key for openai", { provider: "openai" }],
+    ["no API key for groq", { provider: "groq" }],
+    ["azure needs a resource", { provider: "azure", apiKey: "k" }],
+    ["the resource \"a/b\" must be", { provider: "azure", apiKey: "k", resource: "a/b" }],
+    ["apiKey and bearerToken are both given", { provider: "openai", apiKey: "k", bearerToken: "t" }],
+    ["bearerToken must be a string or a function", { provider: "openai", bearerToken: 7 }],
     ["apiKey must be a string", { provider: "openai", apiKey: 7 }],
     ["unknown option \"apikey\"", { provider: "openai", apikey: "k" }],
     ["timeoutMs must be 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
@@ -316,6 +322,36 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
       check(error instanceof ConfigError && error.message.includes(says), `${error}`);
     });
   }
+
+  await test("a function gives tokens, once as long as they are valid, and again if one is refused", async () => {
+    let given = 0;
+    const seen = [];
+    const llm = new Warmline({
+      provider: "azure",
+      resource: "my-resource",
+      model: "m",
+      maxRetries: 0,
+      bearerToken: async () => ({ token: `token-00000${++given}`, expiresInMs: 3_600_000 }),
+      fetch: async (url, { headers }) => {
+        seen.push(headers.authorization);
+        if (headers.authorization.endsWith("1")) return new Response("{}", { status: 401 });
+        return Response.json({ choices: [{ message: { content: url }, finish_reason: "stop" }] });
+      },
+    });
+    equal((await llm.chat("Hi")).text, "https://my-resource.openai.azure.com/openai/v1/chat/completions", "the address");
+    await llm.chat("Hi");
+    equal(seen, ["Bearer token-000001", "Bearer token-000002", "Bearer token-000002"], "the tokens");
+    const failing = new Warmline({
+      provider: "openai",
+      maxRetries: 0,
+      bearerToken: () => {
+        throw new Error("the vault is closed");
+      },
+      fetch: () => check(false, "nothing is to be sent"),
+    });
+    const error = await failure(failing.chat("Hi"));
+    check(error.message.includes("the vault is closed"), `${error}`);
+  });
 
   const circular = { model: "m", messages: [{ role: "user", content: "x" }], extraBody: {} };
   circular.extraBody.self = circular;

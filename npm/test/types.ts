@@ -65,7 +65,13 @@ export async function compiles(signal: AbortSignal) {
 // @ts-expect-error the provider is missing
 new Warmline({ apiKey: "k" });
 // @ts-expect-error no such provider
-new Warmline({ provider: "mistral", apiKey: "k" });
+new Warmline({ provider: "mistrall", apiKey: "k" });
+new Warmline({ provider: "groq", apiKey: "k" });
+new Warmline({ provider: "azure", resource: "r", bearerToken: async () => ({ token: "t", expiresInMs: 1 }) });
+new Warmline({ provider: "vertex-openai", project: "p", region: "global", bearerToken: () => "t" });
+llm.chat("x", { headers: { "x-team": "a" }, baseUrl: "https://host/v1" });
+// @ts-expect-error a token is text
+new Warmline({ provider: "azure", bearerToken: () => 7 });
 // @ts-expect-error no such option
 new Warmline({ provider: "openai", apikey: "k" });
 // @ts-expect-error messages are missing

@@ -14,28 +14,29 @@ export async function runVector({ Warmline }, vector) {
   }
   for (const chunks of cuts) {
     const arrived = [];
-    const llm = new Warmline({
-      provider: vector.provider,
-      apiKey: "test-key",
-      baseUrl: vector.provider === "openai" ? "http://vectors.invalid/v1" : "http://vectors.invalid",
-      maxRetries: 0,
-      dangerouslyAllowBrowser: true,
-      fetch: async (url, init) => {
-        arrived.push({ url, headers: init.headers, body: JSON.parse(new TextDecoder().decode(init.body)) });
-        return answer(response, chunks);
-      },
-    });
     const outcome = { events: [] };
+    let llm;
     try {
-      const request = camelRequest(vector.request);
+      llm = new Warmline({
+        provider: vector.provider,
+        ...clientOptions(vector),
+        maxRetries: 0,
+        dangerouslyAllowBrowser: true,
+        fetch: async (url, init) => {
+          arrived.push({ url, headers: init.headers, body: JSON.parse(new TextDecoder().decode(init.body)) });
+          return answer(response, chunks);
+        },
+      });
+      const { options, ...request } = camelRequest(vector.request);
+      const callOptions = options && { headers: options.headers, baseUrl: options.base_url?.replace("SERVER", SERVER) };
       if (vector.stream) {
-        for await (const event of llm.stream(request)) {
+        for await (const event of llm.stream(request, callOptions)) {
           outcome.events.push(snakeEvent(event));
           if (event.type === "done") outcome.cost = event.reply.cost;
           if (event.type === "done") outcome.reply = snakeReply(event.reply);
         }
       } else {
-        const reply = await llm.chat(request);
+        const reply = await llm.chat(request, callOptions);
         outcome.cost = reply.cost;
         outcome.reply = snakeReply(reply);
       }
@@ -43,8 +44,18 @@ export async function runVector({ Warmline }, vector) {
       outcome.error = error;
     }
     compare(vector, outcome, arrived.at(-1));
-    llm.close();
+    llm?.close();
   }
+}
+
+const SERVER = "http://vectors.invalid";
+
+/** The client's options: a key and a server of the tests', unless the vector says otherwise or is about the provider's own address. */
+function clientOptions({ client = {}, sent }) {
+  const options = { apiKey: "test-key", baseUrl: sent?.url ? undefined : `${SERVER}/v1` };
+  for (const [name, value] of Object.entries(client)) options[camel(name)] = value.replace("SERVER", SERVER);
+  if (options.bearerToken) delete options.apiKey;
+  return options;
 }
 
 function chunksOf({ body, chunks = [], base64 }) {
@@ -79,7 +90,11 @@ function compare(vector, outcome, arrived) {
   const { sent, error: failure } = vector;
   if (sent) {
     check(arrived, `nothing was sent: ${outcome.error}`);
-    check(new URL(arrived.url).pathname === sent.path, `the path is ${arrived.url}`);
+    const { pathname, search } = new URL(arrived.url);
+    // Without a base URL, the whole address is the provider's own.
+    if (sent.url) equal(arrived.url, sent.url, "the address");
+    else check(pathname + search === sent.path, `the path is ${arrived.url}`);
+    for (const name of sent.without_headers ?? []) check(!(name in arrived.headers), `there is the header ${name}`);
     equal(sorted(arrived.body), sorted(sent.body), "the body");
     for (const [name, value] of Object.entries(sent.headers ?? {})) equal(arrived.headers[name], value, name);
     return;

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::provider::DialectName;
+use super::dialect_name::DialectName;
 use super::raw_json::RawJson;
 use super::reply::Reply;
 use super::tool::ToolCall;

@@ -78,7 +78,6 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 /// Reads the fields of a JSON object in their order.
-#[cfg(feature = "anthropic")]
 pub(crate) fn fields(json: &str) -> serde_json::Result<Vec<(String, RawJson)>> {
     serde_json::from_str(json).map(|Fields(fields)| fields)
 }

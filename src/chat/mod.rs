@@ -1,12 +1,14 @@
 //! Provider-neutral requests and replies.
 
+mod call_options;
+mod dialect_name;
 mod event;
 mod form;
 mod media;
 mod message;
 mod part;
-mod provider;
 mod raw_json;
+mod reasoning;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -15,16 +17,18 @@ mod tool;
 mod usage;
 mod validate;
 
+pub use call_options::CallOptions;
+pub use dialect_name::DialectName;
 pub use event::StreamEvent;
 #[cfg(feature = "anthropic")]
 pub(crate) use form::fields;
 pub use media::{CacheTtl, MediaSource};
 pub use message::{Message, Role};
 pub use part::{Annotations, Part};
-pub use provider::{DialectName, Provider};
 pub use raw_json::RawJson;
+pub use reasoning::{Effort, Reasoning};
 pub use reply::{Reply, StopReason, Timing};
 pub(crate) use request::ExtraFields;
-pub use request::{Effort, Reasoning, Request, ResponseFormat};
+pub use request::{Request, ResponseFormat};
 pub use tool::{Tool, ToolCall, ToolChoice};
 pub use usage::Usage;

@@ -4,9 +4,9 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::dialect_name::DialectName;
 use super::form::{missing, take, unknown};
 use super::media::{CacheTtl, MediaSource};
-use super::provider::DialectName;
 use super::raw_json::RawJson;
 use super::tool::ToolCall;
 use crate::{Error, Result};

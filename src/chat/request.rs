@@ -1,10 +1,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::call_options::CallOptions;
 use super::form;
 use super::message::Message;
 use super::part::{self, Part};
 use super::raw_json::RawJson;
+use super::reasoning::{Effort, Reasoning};
 use super::tool::{Tool, ToolChoice};
 use crate::{Error, Result};
 
@@ -95,6 +97,9 @@ pub struct Request {
         deserialize_with = "form::or_default"
     )]
     pub keep_raw: bool,
+    /// The headers and the base URL of this call. They are not part of the body.
+    #[serde(default, skip_serializing_if = "CallOptions::is_default")]
+    pub options: CallOptions,
 }
 
 impl Request {
@@ -309,6 +314,34 @@ impl Request {
         self
     }
 
+    /// Sets a header of this request. It replaces the client's or the credentials' header of the same name.
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// let request = Request::new().user("Hi").header("anthropic-beta", "context-1m-2025-08-07");
+    /// assert_eq!(request.options.headers.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.set_header(name.into(), value.into());
+        self
+    }
+
+    /// Sets the base URL of this request: another path or query on the client's server.
+    ///
+    /// A URL on another server is an error, because the client's key is not meant for it and the pool's connections do not lead
+    /// to it.
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// let request = Request::new().user("Hi").base_url("https://gateway.example/team-a/v1?region=eu");
+    /// ```
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.options.base_url = Some(url.into());
+        self
+    }
+
     /// Returns a field of [`Request::extra_body`].
     pub(crate) fn extra_body_field(&self, name: &str) -> Option<&RawJson> {
         let mut extra = self.extra_body.iter();
@@ -382,75 +415,6 @@ pub struct ResponseFormat {
     pub name: String,
     /// The JSON schema.
     pub schema: RawJson,
-}
-
-/// How much the model reasons before it replies. Set one of the two fields.
-///
-/// ```
-/// use warmline::{Effort, Request};
-///
-/// let request = Request::new().user("Prove it.").effort(Effort::High);
-/// assert_eq!(request.reasoning.unwrap().effort, Some(Effort::High));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Reasoning {
-    /// The effort, for models that decide themselves how much to reason.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub effort: Option<Effort>,
-    /// The maximum number of reasoning tokens: Anthropic's `thinking.budget_tokens`, at least 1,024 and less than
-    /// `max_tokens`.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "form::whole_number"
-    )]
-    pub budget_tokens: Option<u32>,
-}
-
-/// A reasoning effort. Each model supports some of these; see its provider's documentation.
-///
-/// ```
-/// assert!(serde_json::to_string(&warmline::Effort::High).unwrap().contains("high"));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Effort {
-    /// No reasoning (OpenAI).
-    None,
-    /// The minimum (OpenAI).
-    Minimal,
-    /// Low.
-    Low,
-    /// Medium.
-    Medium,
-    /// High.
-    High,
-    /// Extra high.
-    XHigh,
-    /// The maximum (Anthropic).
-    Max,
-}
-
-impl Effort {
-    /// Returns the effort's name in JSON.
-    ///
-    /// ```
-    /// assert_eq!(warmline::Effort::XHigh.name(), "xhigh");
-    /// ```
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Minimal => "minimal",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::XHigh => "xhigh",
-            Self::Max => "max",
-        }
-    }
 }
 
 impl From<&str> for Request {

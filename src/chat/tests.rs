@@ -28,6 +28,7 @@ fn what_is_written_is_read_again() {
         "tool_choice": {"tool": "n"}, "parallel_tool_calls": false,
         "response_format": {"name": "o", "schema": {}}, "reasoning": {"effort": "xhigh"},
         "extra_body": {"a": 1, "b": null}, "keep_raw": true,
+        "options": {"base_url": "https://h/v1", "headers": {"a": "b"}},
     });
     let request: Request = serde_json::from_value(whole.clone()).unwrap();
     assert_eq!(serde_json::to_value(&request).unwrap(), whole);
@@ -37,7 +38,8 @@ fn what_is_written_is_read_again() {
 #[test]
 fn null_is_absence_and_whole_numbers_may_be_written_in_any_way() {
     let request = r#"{"messages": [{"role": "user", "content": "x"}], "model": null, "system": null, "tools": null,
-        "max_tokens": NUMBER, "stop_sequences": null, "extra_body": null, "keep_raw": null, "reasoning": null}"#;
+        "max_tokens": NUMBER, "stop_sequences": null, "extra_body": null, "keep_raw": null, "reasoning": null,
+        "options": {"base_url": null, "headers": null}}"#;
     for (number, expected) in [
         ("6e4", Some(60_000)),
         ("60000.0", Some(60_000)),
@@ -118,6 +120,14 @@ fn what_is_wrong_is_named_with_its_place() {
         (
             more(json!({"reasoning": {"effort": "huge"}})),
             "reasoning.effort: unknown variant `huge`",
+        ),
+        (
+            more(json!({"options": {"headers": {"authorization": 1234}}})),
+            "options: the header \"authorization\" must be a string",
+        ),
+        (
+            more(json!({"options": {"timeout": 1}})),
+            "options: unknown field `timeout`",
         ),
     ] {
         let error = Request::from_json(&value.to_string()).unwrap_err();

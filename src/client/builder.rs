@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::handle::{Client, Inner};
 use crate::pool::Alerts;
-use crate::provider::{Endpoint, shown};
+use crate::provider::{Credentials, Endpoint, Settings};
 use crate::retry::RetryBudget;
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::transport::{Options, Proxy, Timeouts, Transport};
+use crate::url::shown;
 use crate::{
     AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy, headers,
 };
@@ -31,8 +32,9 @@ use crate::{
 pub struct ClientBuilder {
     pub(crate) provider: Provider,
     pub(crate) model: Option<String>,
-    pub(crate) key: Option<String>,
+    pub(crate) credentials: Credentials,
     pub(crate) base_url: Option<String>,
+    pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) timeout: Duration,
     pub(crate) pool_timeout: Option<Duration>,
@@ -71,8 +73,9 @@ impl ClientBuilder {
         Self {
             provider,
             model: None,
-            key: None,
+            credentials: Credentials::default(),
             base_url: None,
+            settings: Settings::default(),
             limits: Limits::default(),
             timeout: Duration::from_secs(30),
             pool_timeout: None,
@@ -98,7 +101,8 @@ impl ClientBuilder {
         self.provider
     }
 
-    /// Sets the model for requests that name none. The default is [`Provider::default_model`].
+    /// Sets the model for requests that name none. The default is [`Provider::default_model`]. If the provider has none either,
+    /// each request must name its model.
     ///
     /// ```
     /// # use warmline::{Client, Provider};
@@ -107,34 +111,6 @@ impl ClientBuilder {
     #[must_use]
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.model = Some(model.into());
-        self
-    }
-
-    /// Sets the API key. It is required unless [`base_url`](Self::base_url) names a server other than the provider's own.
-    ///
-    /// ```
-    /// # use warmline::{Client, Provider};
-    /// let builder = Client::builder(Provider::OpenAi).api_key("sk-123");
-    /// assert!(!format!("{builder:?}").contains("sk-123"));
-    /// ```
-    #[must_use]
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
-        self
-    }
-
-    /// Sets the base URL, for a server that is compatible with the provider's API. The default is that of the provider.
-    ///
-    /// As in the official SDKs, an OpenAI base URL ends in `/v1`. For an Anthropic one that is optional.
-    ///
-    /// ```
-    /// # use warmline::{Client, Provider};
-    /// let client = Client::builder(Provider::OpenAi).base_url("http://127.0.0.1:8000/v1").build()?;
-    /// # Ok::<(), warmline::Error>(())
-    /// ```
-    #[must_use]
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Some(url.into());
         self
     }
 
@@ -372,31 +348,20 @@ impl ClientBuilder {
                 return Err(Error::config(format!("{name} is 0: it must be longer")));
             }
         }
-        let endpoint = Endpoint::new(
-            provider,
-            self.base_url
-                .as_deref()
-                .unwrap_or(provider.default_base_url()),
-        )?;
+        let model = self.model.as_deref().map(str::trim);
+        let model = model
+            .filter(|model| !model.is_empty())
+            .or(provider.default_model())
+            .unwrap_or_default()
+            .to_owned();
+        let endpoint = Endpoint::new(provider, self.base_url.as_deref(), &self.settings, &model)?;
         let dialect = provider.dialect(endpoint.is_first_party)?;
-        let endpoint = endpoint.with_path(dialect.path());
-        let key = self.key.unwrap_or_default();
-        if key.trim().is_empty() && endpoint.is_first_party {
-            return Err(Error::config(format!(
-                "no API key for {provider}: set {} or pass a key to the client",
-                provider.key_variable()
-            )));
-        }
-        let key = key.trim();
-        if !headers::is_sendable(key) {
-            let message = "the API key contains characters that are not allowed in an HTTP header";
-            return Err(Error::config(message));
-        }
+        let mut credentials = self.credentials;
+        credentials.check()?;
         let own = dialect.headers().iter();
         let mut headers: Vec<_> = own
             .map(|(name, value)| (String::from(*name), String::from(*value)))
             .collect();
-        headers.extend(provider.credentials(key));
         headers.push((
             "user-agent".into(),
             concat!("warmline/", env!("CARGO_PKG_VERSION")).into(),
@@ -404,7 +369,17 @@ impl ClientBuilder {
         for (name, value) in self.headers {
             let name = headers::checked_name(&name, &value)?;
             headers.retain(|(known, _)| *known != name);
+            // The caller's own header replaces the credentials.
+            if credentials.yield_to(provider, &name) {
+                credentials = Credentials::own(&value);
+            }
             headers.push((name, value));
+        }
+        if credentials.is_none() && provider.needs_key() && endpoint.is_first_party {
+            return Err(Error::config(format!(
+                "no API key for {provider}: set {} or pass a key to the client",
+                provider.key_variable()
+            )));
         }
         let options = Options {
             limits: self.limits,
@@ -420,9 +395,6 @@ impl ClientBuilder {
             proxy: self.proxy,
             headers,
         };
-        let model = self
-            .model
-            .unwrap_or_else(|| provider.default_model().to_owned());
         let transport = Transport::new(&endpoint, options)?;
         tracing::info!(%provider, model, "LLM service initialized");
         tracing::info!(
@@ -433,11 +405,15 @@ impl ClientBuilder {
         );
         let inner = Arc::new(Inner {
             provider,
-            refuses_usage: AtomicBool::new(!dialect.asks_for_usage()),
+            refuses_usage: AtomicBool::new(
+                !provider.knows_stream_options() || !dialect.asks_for_usage(),
+            ),
             dialect,
             model,
-            key: key.to_owned(),
+            credentials,
             endpoint,
+            base_url: self.base_url,
+            settings: self.settings,
             transport,
             timeout: self.timeout,
             deadline: self.deadline,

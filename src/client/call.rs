@@ -15,9 +15,10 @@ use super::handle::{Client, Inner};
 use crate::cost::{CostEstimate, Reservation};
 use crate::dialect::{EncodeOptions, RequestFacts};
 use crate::error::seconds;
+use crate::provider::{Endpoint, secret_in};
 use crate::runtime::{self, Instant};
 use crate::transport::HttpResponse;
-use crate::{CostTracker, Error, Reply, Request, Result, TimeoutKind, headers, trace};
+use crate::{CostTracker, Error, ErrorKind, Reply, Request, Result, TimeoutKind, headers, trace};
 
 /// The maximum number of bytes that are kept of an error response's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -32,8 +33,10 @@ pub(super) struct Call {
     body: Bytes,
     /// The range of the body that requests the usage of a stream, and the bytes that it replaced.
     asked_usage: Option<(Range<usize>, Bytes)>,
-    /// Additional headers, for a passthrough.
+    /// Additional headers of this call.
     headers: Vec<(String, String)>,
+    /// The endpoint of this call, if it is not the client's.
+    endpoint: Option<Endpoint>,
     stream: bool,
     /// Whether several replies are requested.
     several: bool,
@@ -49,14 +52,28 @@ pub(super) enum Outcome {
 
 impl Call {
     pub(super) fn new(client: &Client, request: &Request, stream: bool) -> Result<Self> {
-        let Inner { dialect, model, .. } = &*client.inner;
-        let model = request.model.as_deref().unwrap_or(model);
+        let Inner {
+            provider, dialect, ..
+        } = &*client.inner;
+        let model = request.model.as_deref().unwrap_or(&client.inner.model);
+        if model.is_empty() {
+            let message = [
+                "the request names no model, and ",
+                provider.name(),
+                " has no default model: set one in the request or in the client (LLM_MODEL)",
+            ];
+            return Err(Error::config(message.concat()));
+        }
+        let base_url = request.options.base_url.as_deref();
+        let endpoint = client.inner.endpoint_of(base_url, model)?;
         // `of` requests the usage, so that this can be undone.
         let options = EncodeOptions::new(model).stream(stream).stream_usage(false);
         request.validate()?;
         let body = dialect.body(request, &options)?;
         let facts = dialect.facts(body.as_bytes())?;
         let mut call = Self::of(client, body.into(), &facts, model, request)?;
+        call.endpoint = endpoint;
+        call.headers = checked(request.options.headers.iter().cloned())?;
         call.stream = stream;
         call.keep_raw = request.keep_raw;
         Ok(call)
@@ -68,14 +85,12 @@ impl Call {
         body: Bytes,
         headers: Vec<(String, String)>,
     ) -> Result<Self> {
-        let mut checked = Vec::new();
-        for (name, value) in headers {
-            checked.push((headers::checked_name(&name, &value)?, value));
-        }
+        let headers = checked(headers)?;
         let facts = client.inner.dialect.facts(&body)?;
         let model = facts.model.as_deref().unwrap_or_default();
         let mut call = Self::of(client, body, &facts, model, &Request::new())?;
-        call.headers = checked;
+        call.endpoint = client.inner.endpoint_of(None, model)?;
+        call.headers = headers;
         call.context.forward = Some(Early::default());
         Ok(call)
     }
@@ -119,6 +134,7 @@ impl Call {
             body,
             asked_usage,
             headers: Vec::new(),
+            endpoint: None,
             stream: facts.stream,
             several: facts.replies > 1,
             keep_raw: false,
@@ -151,6 +167,7 @@ impl Call {
     }
 
     async fn attempts(&mut self) -> Result<Outcome> {
+        let mut refused = None;
         loop {
             let reserved = Reservation::make(&self.cost, &self.estimate).await;
             self.context.reservation = match reserved {
@@ -158,7 +175,7 @@ impl Call {
                 Err(error) => return Err(self.context.fail(error)),
             };
             self.context.attempts += 1;
-            let error = match self.attempt().await {
+            let error = match self.attempt(refused.as_deref()).await {
                 Ok(answer) => {
                     self.context.client.retry_budget.succeeded();
                     return Ok(answer);
@@ -173,7 +190,16 @@ impl Call {
             if self.stop_asking_for_usage(&error) {
                 continue;
             }
-            let retries = self.context.attempts - 1;
+            // A token can be revoked before it expires, so another one is tried once.
+            if error.status() == Some(401)
+                && refused.is_none()
+                && self.context.client.credentials.can_renew()
+            {
+                refused = Some(self.context.secret.clone());
+                continue;
+            }
+            let renewals = u32::from(refused.is_some());
+            let retries = self.context.attempts - 1 - renewals;
             let decision = self.context.client.retry.decide(
                 retries,
                 &error,
@@ -197,14 +223,16 @@ impl Call {
                 .concat();
                 return Err(self.context.fail(error.with_reason(&reason)));
             }
-            let error = error.redacted(&self.context.client.key);
+            let error = error.redacted(&self.context.secret);
             tracing::warn!(attempt = self.context.attempts, ?delay, %error, "trying again");
             runtime::sleep(delay).await;
         }
     }
 
-    async fn attempt(&mut self) -> Result<Outcome> {
+    /// Makes one attempt. `refused` is a token that the provider has not accepted.
+    async fn attempt(&mut self, refused: Option<&str>) -> Result<Outcome> {
         let client = self.context.client.clone();
+        let headers = self.authorize(refused).await?;
         let HttpResponse {
             status,
             headers,
@@ -217,8 +245,10 @@ impl Call {
                 }
             };
             let timing = &mut self.context.timing;
-            let headers = &self.headers;
-            let sending = client.transport.send(&self.body, headers, timing, &sent);
+            let to = self.endpoint.as_ref();
+            let sending = client
+                .transport
+                .send(to, &self.body, &headers, timing, &sent);
             sending.await?
         };
         if !(200..300).contains(&status) {
@@ -264,6 +294,26 @@ impl Call {
         Ok(Outcome::Reply(Box::new(reply)))
     }
 
+    /// Returns the headers of an attempt: those of the call, and the credentials unless the call has its own.
+    async fn authorize(&mut self, refused: Option<&str>) -> Result<Vec<(String, String)>> {
+        let client = &self.context.client;
+        let mut headers = self.headers.clone();
+        let is_own = |name: &str| client.credentials.yield_to(client.provider, name);
+        if let Some((_, own)) = headers.iter().find(|(name, _)| is_own(name)) {
+            self.context.secret = secret_in(own).into();
+            return Ok(headers);
+        }
+        let secret = runtime::timeout(client.timeout, client.credentials.secret(refused)).await;
+        let secret = secret.unwrap_or_else(|| {
+            let timeout = seconds(client.timeout);
+            let message = ["the token source returned no token within ", &timeout].concat();
+            Err(Error::new(ErrorKind::Connect, message))
+        })?;
+        headers.extend(client.credentials.header(client.provider, &secret));
+        self.context.secret = secret;
+        Ok(headers)
+    }
+
     /// If the server has refused `stream_options`, removes them from this call and from later ones.
     fn stop_asking_for_usage(&mut self, error: &Error) -> bool {
         let refused = matches!(error.status(), Some(400 | 422))
@@ -279,6 +329,15 @@ impl Call {
         tracing::info!("the server refuses stream_options; later requests leave them out");
         true
     }
+}
+
+/// Returns valid headers with their names in lower case.
+fn checked(headers: impl IntoIterator<Item = (String, String)>) -> Result<Vec<(String, String)>> {
+    let mut checked = Vec::new();
+    for (name, value) in headers {
+        checked.push((headers::checked_name(&name, &value)?, value));
+    }
+    Ok(checked)
 }
 
 impl Client {

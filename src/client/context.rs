@@ -18,6 +18,8 @@ pub(super) struct CallContext {
     pub(super) attempts: u32,
     pub(super) timing: Timing,
     pub(super) span: Span,
+    /// The key or token of the current attempt, which no error may show.
+    pub(super) secret: Arc<str>,
     /// The reservation of the current attempt.
     pub(super) reservation: Option<Arc<Reservation>>,
     /// The early frames, if frames are forwarded.
@@ -32,6 +34,7 @@ impl CallContext {
             attempts: 0,
             timing: Timing::default(),
             span,
+            secret: "".into(),
             reservation: None,
             forward: None,
         }
@@ -63,7 +66,7 @@ impl CallContext {
         let error = error
             .with_provider(self.client.provider)
             .with_attempts(self.attempts)
-            .redacted(&self.client.key);
+            .redacted(&self.secret);
         trace::failed(&self.span, &error);
         error
     }

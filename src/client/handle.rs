@@ -4,10 +4,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::dialect::Dialect;
-use crate::provider::Endpoint;
+use crate::provider::{Credentials, Endpoint, Settings};
+use crate::quote::quote;
 use crate::retry::RetryBudget;
 use crate::transport::Transport;
-use crate::{CostTracker, PoolStats, Provider, RateLimit, Result, RetryPolicy, runtime};
+use crate::url::shown;
+use crate::{CostTracker, Error, PoolStats, Provider, RateLimit, Result, RetryPolicy, runtime};
 
 /// A client of one provider, with a pool of warm connections.
 ///
@@ -42,13 +44,45 @@ pub(super) struct Inner {
     /// Whether requests for a stream leave out `stream_options`: the dialect does not need it, or the server has refused it.
     pub(super) refuses_usage: AtomicBool,
     pub(super) model: String,
-    pub(super) key: String,
+    pub(super) credentials: Credentials,
     pub(super) endpoint: Endpoint,
+    /// The base URL that the client was given, if any.
+    pub(super) base_url: Option<String>,
+    pub(super) settings: Settings,
     pub(super) transport: Transport,
     pub(super) timeout: Duration,
     pub(super) deadline: Option<Duration>,
     pub(super) retry: RetryPolicy,
     pub(super) retry_budget: RetryBudget,
+}
+
+impl Inner {
+    /// Returns the endpoint of a call if it is not the client's: one with another base URL, or another Azure deployment.
+    ///
+    /// # Errors
+    /// `Config` for another server, because the key is not meant for it and the pool's connections do not lead to it.
+    pub(super) fn endpoint_of(
+        &self,
+        base_url: Option<&str>,
+        model: &str,
+    ) -> Result<Option<Endpoint>> {
+        if base_url.is_none() && (self.provider != Provider::Azure || model == self.model) {
+            return Ok(None);
+        }
+        let base_url = base_url.or(self.base_url.as_deref());
+        let endpoint = Endpoint::new(self.provider, base_url, &self.settings, model)?;
+        if !endpoint.is_same_origin(&self.endpoint) {
+            let message = [
+                "the request's base URL is on ",
+                &quote(endpoint.origin()),
+                " and the client's on ",
+                &quote(self.endpoint.origin()),
+                ": make a client for each server",
+            ];
+            return Err(Error::config(message.concat()));
+        }
+        Ok(Some(endpoint))
+    }
 }
 
 impl Client {
@@ -141,7 +175,7 @@ impl Client {
         self.inner.provider
     }
 
-    /// Returns the model for requests that name none.
+    /// Returns the model for requests that name none. It is empty if there is none.
     ///
     /// ```no_run
     /// # fn demo(client: warmline::Client) {
@@ -158,7 +192,7 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("provider", &self.inner.provider)
             .field("model", &self.inner.model)
-            .field("endpoint", &self.inner.endpoint.url)
+            .field("endpoint", &shown(&self.inner.endpoint.url))
             .field("pool", &format_args!("{}", self.stats()))
             .finish_non_exhaustive()
     }

@@ -1,5 +1,6 @@
 //! Clients: their settings, their calls, and the streams of events that calls return.
 
+mod access;
 mod active;
 mod body;
 mod builder;

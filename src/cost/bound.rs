@@ -2,6 +2,7 @@
 
 use super::{CostTracker, Price, Usd};
 use crate::dialect::{Dialect, RequestFacts};
+use crate::provider::Prices;
 use crate::quote::quote;
 use crate::{Error, Provider, Result};
 
@@ -33,8 +34,11 @@ impl CostEstimate {
         facts: &RequestFacts,
         bytes: usize,
     ) -> Result<Self> {
-        let list = list(provider, host);
-        let known = tracker.price_of(list, model);
+        let (list, free) = match provider.prices_at(host) {
+            Prices::List(list) => (list, None),
+            Prices::Free => ("", Some(Price::per_million(Usd::ZERO, Usd::ZERO))),
+        };
+        let known = tracker.price_of(list, model).or(free);
         let price = match known.or_else(|| Price::most_expensive(list)) {
             Some(price) => price,
             None if tracker.has_budget() => {
@@ -70,23 +74,6 @@ impl CostEstimate {
             None => (self.price, self.estimated),
         }
     }
-}
-
-/// Returns the price list of a server. An unknown server has the list of the provider whose dialect it uses.
-fn list(provider: Provider, host: &str) -> &'static str {
-    let hosts = [
-        ("api.groq.com", "groq"),
-        ("api.deepseek.com", "deepseek"),
-        ("api.x.ai", "xai"),
-        ("generativelanguage.googleapis.com", "gemini"),
-        ("api.mistral.ai", "mistral"),
-        ("api.together.xyz", "together_ai"),
-        ("api.fireworks.ai", "fireworks_ai"),
-        ("api.perplexity.ai", "perplexity"),
-        ("api.cerebras.ai", "cerebras"),
-    ];
-    let known = hosts.into_iter().find(|(name, _)| *name == host);
-    known.map_or(provider.name(), |(_, list)| list)
 }
 
 /// Returns the maximum number of input tokens. A token of text has at least one byte, because the providers' tokenizers work on

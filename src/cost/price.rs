@@ -109,9 +109,9 @@ impl Price {
 
     /// Returns the price of a model in one of the built-in lists, or `None` if it has none.
     ///
-    /// The lists are `openai`, `anthropic`, `gemini`, `groq`, `deepseek` and `xai`; natively also `mistral`, `together_ai`,
-    /// `fireworks_ai`, `perplexity` and `cerebras`. A name may have a date, the suffix `-latest`, or a vendor's prefix such as
-    /// `openai/`. The lookup does not allocate.
+    /// The lists are `openai`, `anthropic`, `gemini`, `groq`, `deepseek` and `xai`; natively also `azure`, `bedrock_converse`,
+    /// `bedrock_mantle`, `cerebras`, `fireworks_ai`, `mistral`, `moonshot`, `perplexity` and `together_ai`. A name may have a
+    /// date, the suffix `-latest`, or a vendor's prefix such as `openai/`. The lookup does not allocate.
     ///
     /// ```
     /// # use warmline::Price;

@@ -9,7 +9,7 @@ use super::accumulator::Accumulator;
 use super::codec::StreamState;
 use super::wire::{request_id, text_of};
 use crate::framing::sse::{Event, Framer};
-use crate::{DialectName, Error, ErrorKind, Reply, Result, StreamEvent};
+use crate::{DialectName, Error, ErrorKind, Provider, Reply, Result, StreamEvent};
 
 /// Decodes the bytes of a streamed reply as events. [`Dialect::decode_stream`](super::Dialect::decode_stream) creates one.
 ///
@@ -51,13 +51,21 @@ struct Forward {
     frames: Vec<Bytes>,
 }
 
+/// Returns the provider that a dialect is named after.
+fn provider_of(dialect: DialectName) -> Provider {
+    match dialect {
+        DialectName::Anthropic => Provider::Anthropic,
+        DialectName::OpenAiChat => Provider::OpenAi,
+    }
+}
+
 impl StreamDecoder {
     pub(super) fn new(
         dialect: DialectName,
         state: Box<dyn StreamState>,
         headers: HeaderMap,
     ) -> Self {
-        let mut accumulator = Accumulator::new(dialect.provider());
+        let mut accumulator = Accumulator::new(provider_of(dialect));
         accumulator.reply.request_id = request_id(&headers);
         accumulator.reply.headers = headers;
         Self {

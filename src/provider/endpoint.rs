@@ -1,10 +1,12 @@
+use super::settings::{Setting, Settings, fill, is_segment};
 use crate::quote::quote;
-use crate::{Error, Provider, Result};
+use crate::url::{shown, split_port, split_scheme};
+use crate::{DialectName, Error, Provider, Result};
 
-/// Where a client's calls go.
-#[derive(Clone, Debug)]
+/// Where requests go.
+#[derive(Clone)]
 pub(crate) struct Endpoint {
-    /// The whole address.
+    /// The whole address. Its query can hold a secret.
     pub(crate) url: String,
     /// How long its parts are: the scheme, and what stands before the path.
     scheme: usize,
@@ -14,30 +16,114 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// A provider's base URL; see [`Endpoint::with_path`].
-    pub(crate) fn new(provider: Provider, base: &str) -> Result<Self> {
-        let mut endpoint = Self::parse("base URL", base, provider.default_base_url())?;
-        let host = endpoint.host();
-        let of = |domain: &str| host == domain || host.ends_with(&[".", domain].concat());
-        endpoint.is_first_party = match provider {
-            Provider::Anthropic => of("anthropic.com"),
-            Provider::OpenAi => of("openai.com") || of("openai.azure.com"),
+    /// The address of a provider's chats, below a base URL or below the provider's own. A base URL may have a path and a query, and
+    /// may be the whole address already.
+    pub(crate) fn new(
+        provider: Provider,
+        base_url: Option<&str>,
+        settings: &Settings,
+        model: &str,
+    ) -> Result<Self> {
+        settings.check(provider)?;
+        let own = provider.row().base_url;
+        let filled;
+        let base_url = match base_url {
+            Some(base_url) => base_url,
+            None => {
+                filled = fill(provider, own, settings)?;
+                &filled
+            }
         };
+        let mut endpoint = Self::read("base URL", base_url, own, true)?;
+        endpoint.is_first_party = provider.is_at(endpoint.host());
+        let mut query = endpoint.split_query();
+        if provider == Provider::Azure {
+            endpoint.azure(settings, model, &mut query)?;
+        }
+        endpoint.append(provider.dialect_name());
+        if let Some(query) = query {
+            endpoint.url.push('?');
+            endpoint.url.push_str(&query);
+        }
         Ok(endpoint)
     }
 
-    /// The same with a dialect's path below it.
-    pub(crate) fn with_path(mut self, path: &str) -> Self {
-        // Anthropic's path brings its own version; many base URLs have it already.
-        if path.starts_with("/v1/") && self.path().ends_with("/v1") {
-            self.url.truncate(self.url.len() - "/v1".len());
+    /// Adds the dialect's path, if it is not there yet.
+    fn append(&mut self, dialect: DialectName) {
+        let path = dialect.path();
+        let end = path.strip_prefix("/v1").unwrap_or(path);
+        if self.path().ends_with(end) {
+            return;
         }
+        // Anthropic's path brings its own version; many base URLs have it already.
+        let path = match self.path().ends_with("/v1") {
+            true => end,
+            false => path,
+        };
         self.url.push_str(path);
-        self
+    }
+
+    /// Completes an Azure endpoint, whose path may be given in part: `/openai/v1`, or `/openai/deployments/NAME` with an
+    /// `api-version`, which is the older API.
+    fn azure(
+        &mut self,
+        settings: &Settings,
+        model: &str,
+        query: &mut Option<String>,
+    ) -> Result<()> {
+        let version = settings.get(Setting::ApiVersion);
+        let deployment = settings.get(Setting::Deployment);
+        // The v1 API knows no dates.
+        let dated =
+            version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()));
+        let path = self.path();
+        let is_whole = path.contains("/deployments/")
+            || ["/v1", "/models", "/chat/completions"]
+                .into_iter()
+                .any(|end| path.ends_with(end));
+        if let Some(version) = version
+            && query.is_none()
+            && (!path.ends_with("/v1") || !dated)
+        {
+            *query = Some(["api-version=", version].concat());
+        }
+        if is_whole {
+            return Ok(());
+        }
+        if !path.ends_with("/openai") {
+            self.url.push_str("/openai");
+        }
+        if !dated {
+            if deployment.is_some() && query.is_none() {
+                return Err(Error::config(
+                    "the deployment needs an api_version, such as 2024-10-21; without one the deployment's name is the model",
+                ));
+            }
+            self.url.push_str("/v1");
+            return Ok(());
+        }
+        // As in OpenAI's SDK, the model is the name of the deployment if none is given.
+        let deployment = deployment.unwrap_or(model);
+        // A client without a model has no deployment until a request names one.
+        if !deployment.is_empty() && !is_segment(deployment, b"-._") {
+            let message = [
+                "the api_version needs a deployment, and the model ",
+                &quote(deployment),
+                " is no name of one: set the deployment (AZURE_OPENAI_DEPLOYMENT)",
+            ];
+            return Err(Error::config(message.concat()));
+        }
+        self.url.push_str("/deployments/");
+        self.url.push_str(deployment);
+        Ok(())
     }
 
     /// An address as it is, without a slash at its end. Errors say `what` it is, and an `example` of it.
     pub(crate) fn parse(what: &str, base: &str, example: &str) -> Result<Self> {
+        Self::read(what, base, example, false)
+    }
+
+    fn read(what: &str, base: &str, example: &str, may_have_query: bool) -> Result<Self> {
         let wrong = |why: &str| {
             let given = quote(&shown(base));
             Error::config(
@@ -65,9 +151,16 @@ impl Endpoint {
         if trimmed.bytes().any(|b| !b.is_ascii_graphic()) {
             return Err(wrong("holds characters that an address cannot have"));
         }
-        if rest.contains(['?', '#']) {
-            return Err(wrong("has a query or a fragment"));
+        if rest.contains('#') || (!may_have_query && rest.contains('?')) {
+            return Err(wrong(match may_have_query {
+                true => "has a fragment",
+                false => "has a query or a fragment",
+            }));
         }
+        let (rest, query) = match rest.split_once('?') {
+            Some((rest, query)) => (rest, Some(query)),
+            None => (rest, None),
+        };
         let slash = rest.find('/').unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(slash).unwrap_or((rest, ""));
         if authority.contains('@') {
@@ -79,20 +172,44 @@ impl Endpoint {
         if host.is_empty() {
             return Err(wrong("has no host"));
         }
+        if host.contains(['{', '}']) {
+            return Err(wrong("has a placeholder that is not filled in"));
+        }
         if port.is_some_and(|port| port.parse::<u16>().is_err()) {
             return Err(wrong("has a port that is no number up to 65535"));
         }
+        let mut url = [scheme, "://", authority, path.trim_end_matches('/')].concat();
+        if let Some(query) = query.filter(|query| !query.is_empty()) {
+            url.push('?');
+            url.push_str(query);
+        }
         Ok(Self {
-            url: [scheme, "://", authority, path.trim_end_matches('/')].concat(),
+            url,
             scheme: scheme.len(),
             origin: scheme.len() + "://".len() + authority.len(),
             is_first_party: false,
         })
     }
 
+    fn split_query(&mut self) -> Option<String> {
+        let at = self.url.find('?')?;
+        let query = self.url.get(at + 1..).map(str::to_owned);
+        self.url.truncate(at);
+        query
+    }
+
     /// Scheme, host and port.
     pub(crate) fn origin(&self) -> &str {
         self.url.get(..self.origin).unwrap_or_default()
+    }
+
+    /// Whether both are on the same server.
+    pub(crate) fn is_same_origin(&self, other: &Self) -> bool {
+        let is_https = |of: &Self| of.url.starts_with("https:");
+        let port = |of: &Self| of.port().unwrap_or(if is_https(of) { 443 } else { 80 });
+        is_https(self) == is_https(other)
+            && port(self) == port(other)
+            && self.host().eq_ignore_ascii_case(other.host())
     }
 
     /// Host and port, as they stand in the `Host` header.
@@ -109,147 +226,15 @@ impl Endpoint {
         split_port(self.authority()).1?.parse().ok()
     }
 
-    /// As a request asks for it: "/" where there is none (RFC 9112 section 3.2.1).
-    pub(crate) fn path(&self) -> &str {
+    /// Path and query as a request asks for them: "/" where there is no path (RFC 9112 section 3.2.1).
+    pub(crate) fn path(&self) -> String {
         match self.url.get(self.origin..) {
-            None | Some("") => "/",
-            Some(path) => path,
+            None | Some("") => "/".to_owned(),
+            Some(query) if query.starts_with('?') => ["/", query].concat(),
+            Some(path) => path.to_owned(),
         }
-    }
-}
-
-/// The scheme of a URL, where what stands before its first "://" is one: elsewhere it can be part of a secret.
-pub(crate) fn scheme(url: &str) -> Option<&str> {
-    let (scheme, _) = url.split_once("://")?;
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
-    let begins = scheme.bytes().next()?.is_ascii_alphabetic();
-    (begins && scheme.bytes().all(fits)).then_some(scheme)
-}
-
-/// A URL, or what was given for one, without what can be secret in it: user name and password, query and fragment.
-pub(crate) fn shown(url: &str) -> String {
-    let (scheme, rest) = match scheme(url) {
-        Some(scheme) => url.split_at(scheme.len() + "://".len()),
-        None => ("", url),
-    };
-    let query = rest.find(['?', '#']);
-    let (left_out, rest, after) = match (rest.rfind('@'), query) {
-        (None, None) => ("", rest, ""),
-        (None, Some(query)) => ("", rest.get(..query).unwrap_or_default(), "…"),
-        (Some(at), None) => ("…", rest.get(at..).unwrap_or_default(), ""),
-        (Some(at), Some(query)) if at < query => {
-            ("…", rest.get(at..query).unwrap_or_default(), "…")
-        }
-        // Either of the two can be part of the other.
-        (Some(_), Some(_)) => ("…", "", ""),
-    };
-    [scheme, left_out, rest, after].concat()
-}
-
-fn split_scheme(url: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = url.split_once(':')?;
-    Some((scheme, rest.strip_prefix("//")?))
-}
-
-/// A colon within brackets belongs to an IPv6 address.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (authority, None),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base_urls_lead_to_the_providers_paths() {
-        for (provider, base, expected, is_first_party) in [
-            (
-                Provider::Anthropic,
-                "https://api.anthropic.com",
-                "https://api.anthropic.com/v1/messages",
-                true,
-            ),
-            (
-                Provider::Anthropic,
-                "https://api.anthropic.com/v1/",
-                "https://api.anthropic.com/v1/messages",
-                true,
-            ),
-            (
-                Provider::Anthropic,
-                "http://127.0.0.1:9/x",
-                "http://127.0.0.1:9/x/v1/messages",
-                false,
-            ),
-            (
-                Provider::OpenAi,
-                "https://api.openai.com/v1",
-                "https://api.openai.com/v1/chat/completions",
-                true,
-            ),
-            (
-                Provider::OpenAi,
-                " http://[::1]:11434/v1/ ",
-                "http://[::1]:11434/v1/chat/completions",
-                false,
-            ),
-            (
-                Provider::OpenAi,
-                "http://localhost:1",
-                "http://localhost:1/chat/completions",
-                false,
-            ),
-        ] {
-            let endpoint = Endpoint::new(provider, base).unwrap();
-            let path = provider.dialect(true).unwrap().path();
-            let endpoint = endpoint.with_path(path);
-            assert_eq!(
-                (endpoint.url.as_str(), endpoint.is_first_party),
-                (expected, is_first_party)
-            );
-        }
-    }
-
-    #[test]
-    fn wrong_base_urls_are_named_without_their_secrets() {
-        for (base, shown) in [
-            ("", "\"\""),
-            ("api.openai.com", "\"api.openai.com\""),
-            ("/v1", "\"/v1\""),
-            ("ftp://host/v1", "neither http nor https"),
-            ("http://", "\"http://\""),
-            ("http://host:port/v1", "has a port"),
-            ("http://host:99999/v1", "has a port"),
-            ("http://ho st/", "ho st"),
-            ("http://hos\u{f6}/", "characters"),
-            ("https://host/v1?key=1", "has a query"),
-            ("https://user:hunter2@host/v1", "https://…@host/v1"),
-            (
-                "https://host/v1?key=hunter2",
-                "\"https://host/v1…\" has a query",
-            ),
-            ("https://host/v1#hunter2", "\"https://host/v1…\""),
-            ("host/v1?key=hunter2", "\"host/v1…\" has no scheme"),
-            ("user:hunter2@host", "\"…@host\""),
-            (
-                "https://u:hunter2@host/v1?k=hunter2",
-                "\"https://…@host/v1…\"",
-            ),
-            // Where a query holds an "@", or a password a "?", neither half is shown.
-            ("https://host/v1?key=hunt@hunter2", "\"https://…\""),
-            ("https://user:hunter2?x@host/v1", "\"https://…\""),
-            ("user:hunter2://x@host", "\"…@host\""),
-        ] {
-            let error = Endpoint::new(Provider::OpenAi, base)
-                .unwrap_err()
-                .to_string();
-            assert!(
-                error.contains(shown) && !error.contains("hunter2"),
-                "{base}: {error}"
-            );
-        }
-    }
-}
+mod tests;

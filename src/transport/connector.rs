@@ -19,7 +19,8 @@ use tower_service::Service;
 
 use super::options::Options;
 use super::proxy::{Proxy, ProxyVariables};
-use crate::provider::{Endpoint, scheme};
+use crate::provider::Endpoint;
+use crate::url::scheme;
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]

@@ -250,8 +250,11 @@ impl Transport {
     }
 
     /// Sends a request and waits for the response headers. Calls `sent` just before the first byte may be sent.
+    ///
+    /// The request goes to the transport's endpoint, or `to` another one on the same server.
     pub(crate) async fn send(
         &self,
+        to: Option<&Endpoint>,
         body: &Bytes,
         extra_headers: &[(String, String)],
         _timing: &mut Timing,
@@ -260,7 +263,7 @@ impl Transport {
         sent();
         let call = Call::new(&self.0);
         let mut future = JsFuture::new();
-        let fetched = self.fetch(body, extra_headers, &call);
+        let fetched = self.fetch(to, body, extra_headers, &call);
         future.start(&fetched.map_err(|e| connect_error(&e))?);
         let limit = self.0.options.timeouts.response_headers;
         let response = timeout(limit, poll_fn(|cx| future.poll(cx)))
@@ -299,6 +302,7 @@ impl Transport {
 
     fn fetch(
         &self,
+        to: Option<&Endpoint>,
         body: &Bytes,
         extra_headers: &[(String, String)],
         call: &Call,
@@ -313,9 +317,11 @@ impl Transport {
         }
         set(&init, "body", &Uint8Array::new(body));
         set(&init, "signal", &call.controller.signal());
+        let other = to.map(|endpoint| JsValue::from(endpoint.url.as_str()));
+        let url = other.as_ref().unwrap_or(&self.0.url);
         let fetched = match &self.0.fetch {
-            Some(fetch) => fetch.call2(&JsValue::UNDEFINED, &self.0.url, &init)?,
-            None => global_fetch(&self.0.url, &init)?,
+            Some(fetch) => fetch.call2(&JsValue::UNDEFINED, url, &init)?,
+            None => global_fetch(url, &init)?,
         };
         Ok(promise_of(&fetched))
     }

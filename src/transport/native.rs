@@ -34,26 +34,41 @@ struct Inner {
     https: bool,
     headers: HeaderMap,
     host: HeaderValue,
+    target: Target,
+    rate_limits: Mutex<Vec<RateLimit>>,
+}
+
+/// The targets of requests to an endpoint.
+struct Target {
     /// The request target of HTTP/1.1 (RFC 9112, section 3.2.1).
     origin_form: Uri,
     /// The request target for HTTP/2 and for plain-HTTP proxies.
     absolute_form: Uri,
-    rate_limits: Mutex<Vec<RateLimit>>,
+}
+
+impl Target {
+    fn new(endpoint: &Endpoint) -> Result<Self> {
+        let uri = |text: &str| text.parse().map_err(|e: InvalidUri| unusable(e.into()));
+        Ok(Self {
+            origin_form: uri(&endpoint.path())?,
+            absolute_form: uri(&endpoint.url)?,
+        })
+    }
+}
+
+fn unusable(error: http::Error) -> Error {
+    Error::config("the base URL cannot be used").with_source(error)
 }
 
 impl Transport {
     pub(crate) fn new(endpoint: &Endpoint, options: Options) -> Result<Self> {
         options.limits.validate()?;
-        let unusable = |e: http::Error| Error::config("the base URL cannot be used").with_source(e);
-        let uri = |text: &str| text.parse().map_err(|e: InvalidUri| unusable(e.into()));
-        let absolute_form: Uri = uri(&endpoint.url)?;
+        let target = Target::new(endpoint)?;
         let mut headers = HeaderMap::new();
         for (name, value) in &options.headers {
             let name = HeaderName::try_from(name).map_err(|e| unusable(e.into()))?;
-            let mut value = HeaderValue::try_from(value).map_err(|e| unusable(e.into()))?;
-            // Keeps the key out of hyper's logs and HTTP/2's header compression table.
-            value.set_sensitive(name == header::AUTHORIZATION || name.as_str() == "x-api-key");
-            headers.insert(name, value);
+            let value = HeaderValue::try_from(value).map_err(|e| unusable(e.into()))?;
+            insert(&mut headers, name, value);
         }
         Ok(Self(Arc::new(Inner {
             pool: Pool::new(
@@ -62,11 +77,10 @@ impl Transport {
                 options.http2,
                 options.alerts.clone(),
             ),
-            connector: Connector::new(endpoint, &absolute_form, &options)?,
-            https: absolute_form.scheme_str() == Some("https"),
+            connector: Connector::new(endpoint, &target.absolute_form, &options)?,
+            https: target.absolute_form.scheme_str() == Some("https"),
             host: HeaderValue::try_from(endpoint.authority()).map_err(|e| unusable(e.into()))?,
-            origin_form: uri(endpoint.path())?,
-            absolute_form,
+            target,
             headers,
             options,
             rate_limits: Mutex::default(),
@@ -104,24 +118,37 @@ impl Transport {
 
     /// Sends a request and waits for the response headers, with the timeout of each phase. Calls `sent` just before the first
     /// byte is sent.
+    ///
+    /// The request goes to the transport's endpoint, or `to` another one on the same server.
     pub(crate) async fn send(
         &self,
+        to: Option<&Endpoint>,
         body: &Bytes,
         extra_headers: &[(String, String)],
         timing: &mut Timing,
         sent: &(impl Fn() + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
         timing.queued = Duration::ZERO;
+        let target = match to {
+            Some(endpoint) => &Target::new(endpoint)?,
+            None => &self.0.target,
+        };
         let (connection, reused) = self.0.acquire(timing).await?;
         sent();
-        match self.0.exchange(connection, body, extra_headers).await {
+        match self
+            .0
+            .exchange(connection, target, body, extra_headers)
+            .await
+        {
             // The server had closed the idle connection. The others that are idle may be as stale, so the one repetition
             // opens a new connection.
             Err(error) if reused && *error.kind() == ErrorKind::Connect => {
                 tracing::debug!(%error, "a reused connection was stale");
                 self.0.pool.close_idle();
                 let (connection, _) = self.0.acquire(timing).await?;
-                self.0.exchange(connection, body, extra_headers).await
+                self.0
+                    .exchange(connection, target, body, extra_headers)
+                    .await
             }
             result => result,
         }
@@ -182,13 +209,14 @@ impl Inner {
     async fn exchange(
         &self,
         mut connection: PooledConnection<Conn>,
+        target: &Target,
         body: &Bytes,
         extra_headers: &[(String, String)],
     ) -> Result<HttpResponse<Body>> {
         let Some(conn) = connection.conn() else {
             return Err(Error::new(ErrorKind::Connect, "the connection is closed"));
         };
-        let request = self.request(conn, body, extra_headers);
+        let request = self.request(conn, target, body, extra_headers);
         let limit = self.options.timeouts.response_headers;
         let response = timeout(limit, conn.exchange(request))
             .await
@@ -213,6 +241,7 @@ impl Inner {
     fn request(
         &self,
         conn: &Conn,
+        target: &Target,
         body: &Bytes,
         extra_headers: &[(String, String)],
     ) -> Request<Full<Bytes>> {
@@ -224,7 +253,7 @@ impl Inner {
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))
             {
-                request.headers_mut().insert(name, value);
+                insert(request.headers_mut(), name, value);
             }
         }
         if conn.is_http1() {
@@ -233,9 +262,9 @@ impl Inner {
                 .insert(header::HOST, self.host.clone());
         }
         *request.uri_mut() = if conn.is_http1() && !conn.proxied {
-            self.origin_form.clone()
+            target.origin_form.clone()
         } else {
-            self.absolute_form.clone()
+            target.absolute_form.clone()
         };
         if conn.proxied
             && let Some(authorization) = &self.connector.proxy_authorization
@@ -246,6 +275,13 @@ impl Inner {
         }
         request
     }
+}
+
+/// Adds a header. A secret is kept out of hyper's logs and HTTP/2's header compression table.
+fn insert(headers: &mut HeaderMap, name: HeaderName, mut value: HeaderValue) {
+    let secret = ["authorization", "cookie"].contains(&name.as_str());
+    value.set_sensitive(secret || name.as_str().ends_with("-key"));
+    headers.insert(name, value);
 }
 
 /// Maps the error of a connection that failed before a response.

@@ -12,25 +12,31 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 mod ledger;
+mod token;
 
 use futures_core::Stream;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use self::ledger::JsLedger;
+use self::token::JsTokenSource;
 use crate::chat::fields;
+use crate::provider::Setting;
 use crate::runtime::{BoxFuture, Task};
 use crate::transport::{Function, with_fetch};
 use crate::{
-    Budget, BudgetAlert, Client, CostTracker, Error, ErrorKind, EventStream, Price, Provider,
-    Reply, Request, Result, StreamEvent, Usd,
+    Budget, BudgetAlert, Client, CostTracker, Credentials, Error, ErrorKind, EventStream, Price,
+    Provider, Reply, Request, Result, StreamEvent, Usd,
 };
 
 /// A client as the face describes it: an object of texts, numbers and flags. The face has checked the types; what is
 /// missing or null is unset.
-fn build(config: &str, mut tracker: CostTracker) -> Result<Client> {
+fn build(config: &str, mut tracker: CostTracker, token: Option<Function>) -> Result<Client> {
     let fields = fields(config).map_err(|e| Error::config(e.to_string()))?;
     let mut builder = Client::builder(Provider::Anthropic);
+    if let Some(token) = token {
+        builder.credentials = Credentials::token_source(JsTokenSource(token));
+    }
     for (key, value) in fields {
         // A text, or a number or flag as it is written.
         let text = serde_json::from_str::<Option<String>>(value.as_str());
@@ -42,7 +48,8 @@ fn build(config: &str, mut tracker: CostTracker) -> Result<Client> {
         let (key, name) = key.split_once(':').unwrap_or((&key, ""));
         match key {
             "provider" => builder.provider = value.parse()?,
-            "api_key" => builder.key = Some(text()),
+            "api_key" => builder.credentials = Credentials::api_key(&*value),
+            "bearer_token" => builder.credentials = Credentials::bearer_token(&*value),
             "model" => builder.model = Some(text()),
             "base_url" => builder.base_url = Some(text()),
             "timeout_ms" => builder.timeout = ms(),
@@ -52,7 +59,12 @@ fn build(config: &str, mut tracker: CostTracker) -> Result<Client> {
             "budget" => tracker = tracker.budget(Budget::monthly(name, value.parse()?)?),
             "alerts" => tracker = tracker.thresholds(value.split(' ').flat_map(str::parse)),
             "fail_open" => tracker = tracker.fail_open(),
-            _ => tracker = tracker.price(name, price(&value)?),
+            "price" => tracker = tracker.price(name, price(&value)?),
+            _ => {
+                if let Some(setting) = Setting::named(key) {
+                    builder.settings.set(setting, text());
+                }
+            }
         }
     }
     builder.cost_tracker(tracker).build()
@@ -81,6 +93,7 @@ impl Core {
         fetch: Option<Function>,
         ledger: Option<Function>,
         on_alert: Option<Function>,
+        token: Option<Function>,
     ) -> Result<Core, JsValue> {
         let mut tracker = CostTracker::new();
         if let Some(ask) = ledger {
@@ -92,7 +105,7 @@ impl Core {
                 let _ = tell.call1(&JsValue::NULL, &alerted(alert).into());
             });
         }
-        with_fetch(fetch, || build(config, tracker))
+        with_fetch(fetch, || build(config, tracker, token))
             .map(Core)
             .map_err(|e| error(&e))
     }

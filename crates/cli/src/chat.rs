@@ -14,13 +14,12 @@ use crate::report::{self, Failure};
 pub(crate) struct Options {
     /// The prompt. Without it, or if it is `-`, the prompt is read from stdin.
     prompt: Option<String>,
-    /// The provider: `anthropic` or `openai`. [env: LLM_PROVIDER]
-    #[arg(long)]
+    #[arg(long, help = environment::provider_help())]
     provider: Option<String>,
     /// The model. [env: LLM_MODEL]
     #[arg(long)]
     model: Option<String>,
-    /// The base URL of a server that speaks the provider's dialect. [env: ANTHROPIC_BASE_URL, OPENAI_BASE_URL]
+    /// The base URL of a server that speaks the provider's dialect. [env: the provider's own, such as OPENAI_BASE_URL]
     #[arg(long)]
     base_url: Option<String>,
     /// The maximum that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]

@@ -18,6 +18,18 @@ pub(crate) struct Overrides {
     pub(crate) budget: Option<String>,
 }
 
+/// The providers that the gateway serves, one for each dialect.
+const SERVED: [Provider; 2] = [Provider::Anthropic, Provider::OpenAi];
+
+/// Returns the help of `--provider`.
+pub(crate) fn provider_help() -> String {
+    let ids: Vec<_> = Provider::all().map(Provider::name).collect();
+    format!(
+        "The provider: one of {}. [env: LLM_PROVIDER]",
+        ids.join(", ")
+    )
+}
+
 /// Returns a client of the configured provider. If none is configured, it calls a simulated provider, which is returned as well.
 ///
 /// A build without the simulator fails instead.
@@ -26,10 +38,14 @@ pub(crate) async fn client(overrides: Overrides) -> Result<(Client, Option<Simul
     if variables.configure_a_provider() || !cfg!(feature = "simulator") {
         return Ok((variables.configured_builder()?.build()?, None));
     }
-    let builder = variables.simulated().builder(None)?;
+    let variables = variables.simulated();
+    let mut builder = variables.builder(None)?;
+    if builder.provider().default_model().is_none() && variables.get("LLM_MODEL").is_none() {
+        builder = builder.model("simulated");
+    }
     let simulator = Simulator::start().await?;
     eprintln!(
-        "neither ANTHROPIC_API_KEY nor OPENAI_API_KEY is set: calling the simulated provider on {}",
+        "no provider's key is set (such as ANTHROPIC_API_KEY or OPENAI_API_KEY): calling the simulated provider on {}",
         simulator.url()
     );
     Ok((simulator.redirect(builder).build()?, Some(simulator)))
@@ -54,7 +70,10 @@ pub(crate) async fn clients(
     if simulate {
         variables = variables.simulated();
         simulator = Some(Simulator::start().await?);
-    } else if !variables.configure_a_provider() {
+    } else if !SERVED
+        .into_iter()
+        .any(|provider| variables.configure(provider))
+    {
         let mut message = "no provider is configured: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or, for a server that needs no key, \
             ANTHROPIC_BASE_URL or OPENAI_BASE_URL"
             .to_owned();
@@ -64,7 +83,7 @@ pub(crate) async fn clients(
         return Err(Failure::Config(message));
     }
     let mut clients: Vec<Client> = Vec::new();
-    for provider in [Provider::Anthropic, Provider::OpenAi] {
+    for provider in SERVED {
         if simulator.is_none() && !variables.configure(provider) {
             continue;
         }
@@ -111,8 +130,7 @@ impl Variables {
 
     fn get(&self, name: &str) -> Option<OsString> {
         let real_only = name.starts_with("LLM_LEDGER")
-            || name.ends_with("_API_KEY")
-            || name.ends_with("_BASE_URL");
+            || Provider::all().any(|provider| provider.variables().any(|own| own == name));
         if self.simulated && real_only {
             return None;
         }
@@ -120,7 +138,9 @@ impl Variables {
             "LLM_PROVIDER" => self.overrides.provider.clone(),
             "LLM_MODEL" => self.overrides.model.clone(),
             "LLM_BUDGET_LIMIT" => self.overrides.budget.clone(),
-            "ANTHROPIC_BASE_URL" | "OPENAI_BASE_URL" => self.overrides.base_url.clone(),
+            _ if Provider::all().any(|provider| provider.base_url_variable() == name) => {
+                self.overrides.base_url.clone()
+            }
             _ => None,
         };
         let is_set = |value: &OsString| value.to_str().is_none_or(|text| !text.trim().is_empty());
@@ -136,15 +156,30 @@ impl Variables {
         variables.into_iter().any(|name| self.get(name).is_some())
     }
 
+    /// Whether a provider is configured: a key, a base URL, or a provider that is named and needs no key.
     fn configure_a_provider(&self) -> bool {
-        self.configure(Provider::Anthropic) || self.configure(Provider::OpenAi)
+        let has_key = |provider: Provider| {
+            let mut names = provider.credential_variables();
+            names.any(|name| self.get(name).is_some())
+        };
+        if Provider::all().any(has_key) {
+            return true;
+        }
+        let Some(name) = self.get("LLM_PROVIDER") else {
+            return SERVED.into_iter().any(|provider| self.configure(provider));
+        };
+        match name.to_str().and_then(|name| name.parse::<Provider>().ok()) {
+            Some(provider) => !provider.needs_key() || self.configure(provider),
+            // The builder reports the unknown name.
+            None => true,
+        }
     }
 
     fn configured_builder(&self) -> Result<ClientBuilder, Failure> {
         if self.configure_a_provider() {
             return self.builder(None);
         }
-        let message = "no provider is configured: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url";
+        let message = "no provider is configured: set a provider's key, such as ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url";
         Err(Failure::Config(message.to_owned()))
     }
 

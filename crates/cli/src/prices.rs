@@ -1,5 +1,6 @@
 //! `warmline prices`.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use clap::Args;
@@ -23,19 +24,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mut found: Vec<_> = Price::all()
         .filter(|(list, model, _)| name(list, model).contains(text))
         .collect();
-    if found.is_empty() {
-        // The name may have a date or a prefix that the list leaves out.
-        let lists = [
-            "anthropic",
-            "openai",
-            "gemini",
-            "groq",
-            "deepseek",
-            "xai",
-            "mistral",
-        ];
-        let priced = |list| Some((list, text, Price::lookup(list, text)?));
-        found = lists.into_iter().filter_map(priced).collect();
+    // A name with a date or a prefix can be in a list without them.
+    let lists: BTreeSet<_> = Price::all().map(|(list, _, _)| list).collect();
+    for list in lists {
+        let is_found = found.iter().any(|(of, _, _)| *of == list);
+        if let (false, Some(price)) = (is_found, Price::lookup(list, text)) {
+            found.push((list, text, price));
+        }
     }
     if found.is_empty() {
         return Err(Failure::Config(format!(

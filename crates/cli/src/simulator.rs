@@ -13,7 +13,7 @@ pub(crate) use without_simulator::Simulator;
 mod with_simulator {
     use std::time::Duration;
 
-    use warmline::Provider;
+    use warmline::DialectName;
     use warmline_sim::{Config, Sim};
 
     use super::{ClientBuilder, Failure};
@@ -46,11 +46,13 @@ mod with_simulator {
 
         /// Makes clients call this provider.
         pub(crate) fn redirect(&self, builder: ClientBuilder) -> ClientBuilder {
-            let url = match builder.provider() {
-                Provider::OpenAi => self.0.openai_url(),
-                _ => self.0.anthropic_url(),
+            let key = "simulated";
+            let builder = match builder.provider().dialect_name() {
+                DialectName::Anthropic => builder.api_key(key).base_url(self.0.anthropic_url()),
+                // Some providers send a key in a header that the simulator does not know.
+                _ => builder.bearer_token(key).base_url(self.0.openai_url()),
             };
-            let builder = builder.api_key("simulated").base_url(url).no_proxy();
+            let builder = builder.no_proxy();
             match self.0.certificate() {
                 Some(certificate) => builder.root_certificate(certificate),
                 None => builder,

@@ -17,8 +17,8 @@ fn bad_usage_and_configuration_exit_with_2_and_are_named() {
     let chat = &["chat", "Hi"];
     for (shown, (code, stdout, stderr)) in [
         (
-            "unknown provider \"mistral\"",
-            run(&mut warmline(&["chat", "Hi", "--provider", "mistral"])),
+            "unknown provider \"mistrall\"",
+            run(&mut warmline(&["chat", "Hi", "--provider", "mistrall"])),
         ),
         (
             "\"not a url\"",

@@ -250,7 +250,7 @@ fn invalid_options_are_named() {
         (&["--provider", "antropic"], "\"antropic\""),
         (
             &["--live"],
-            "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url",
+            "set a provider's key, such as ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url",
         ),
         (
             &["--plot", "/nowhere/x.svg"],

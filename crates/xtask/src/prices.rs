@@ -11,14 +11,18 @@ use serde_json::{Map, Value};
 use crate::workspace::{Result, root, run};
 
 /// The providers whose prices are taken, and whether the edge build has them too.
-const PROVIDERS: [(&str, bool); 11] = [
+const PROVIDERS: [(&str, bool); 15] = [
     ("anthropic", true),
+    ("azure", false),
+    ("bedrock_converse", false),
+    ("bedrock_mantle", false),
     ("cerebras", false),
     ("deepseek", true),
     ("fireworks_ai", false),
     ("gemini", true),
     ("groq", true),
     ("mistral", false),
+    ("moonshot", false),
     ("openai", true),
     ("perplexity", false),
     ("together_ai", false),

@@ -104,7 +104,7 @@ async fn send(transport: &Transport, command: String) -> std::result::Result<Vec
     let message = |e: Error| e.message().to_owned();
     let body = Bytes::from(command);
     let response = transport
-        .send(&body, &[], &mut Timing::default(), &|| ())
+        .send(None, &body, &[], &mut Timing::default(), &|| ())
         .await;
     let mut response = response.map_err(message)?;
     let mut text = Vec::new();

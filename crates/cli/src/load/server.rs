@@ -12,8 +12,7 @@ use crate::simulator::Simulator;
 
 #[derive(Args)]
 pub(crate) struct TargetArgs {
-    /// The provider: `anthropic` or `openai`.
-    #[arg(long)]
+    #[arg(long, help = environment::provider_help())]
     provider: Option<String>,
     /// Call the provider that the environment configures, instead of the simulated one. This costs money, at most LLM_BUDGET_LIMIT.
     #[arg(long, conflicts_with_all = ["tls", "delay", "pace"])]
@@ -108,7 +107,7 @@ impl Server {
         let simulator = runtime.block_on(Simulator::start_with(config.clone()))?;
         let builder = simulator.redirect(Client::builder(provider));
         let model = request.model.as_deref();
-        let model = model.unwrap_or(provider.default_model());
+        let model = model.or(provider.default_model()).unwrap_or("simulated");
         let model = format!("{model}?tokens={tokens}&pace={pace}&flush");
         let distance = match config.one_way_delay {
             Duration::ZERO => "on this machine".to_owned(),

@@ -21,7 +21,7 @@ use crate::workspace::{Result, root, tracked_files};
 /// those below it.
 const LAYERS: [&[&str]; 5] = [
     &[
-        "runtime", "error", "framing", "chat", "headers", "quote", "usd",
+        "runtime", "error", "framing", "chat", "headers", "quote", "url", "usd",
     ],
     &[
         "retry",

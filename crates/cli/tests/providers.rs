@@ -1,0 +1,107 @@
+//! `warmline chat` with each kind of provider.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::process::Command;
+
+use common::{outcome, warmline};
+use serde_json::Value;
+use warmline_sim::{Config, Sim};
+
+fn run(command: &mut Command) -> (i32, String, String) {
+    outcome(command.output().unwrap())
+}
+
+#[tokio::test]
+async fn a_vendors_own_variables_are_enough() {
+    let sim = Sim::start(Config::default()).await.unwrap();
+    for (variables, arguments, provider, model) in [
+        (
+            &[("GROQ_API_KEY", "k")][..],
+            &["--base-url", ""][..],
+            "groq",
+            "openai/gpt-oss-120b",
+        ),
+        (
+            &[("LLM_PROVIDER", "mistral"), ("MISTRAL_API_KEY", "k")],
+            &["--base-url", "", "--model", "m"],
+            "mistral",
+            "m",
+        ),
+        (
+            &[("GROQ_API_KEY", "k"), ("XAI_API_KEY", "k")],
+            &["--provider", "xai", "--base-url", "", "--model", "m"],
+            "xai",
+            "m",
+        ),
+        (
+            &[("OPENROUTER_API_KEY", "k")],
+            &["--base-url", "", "--model", "m"],
+            "openrouter",
+            "m",
+        ),
+        (
+            &[
+                ("LLM_PROVIDER", "vllm"),
+                ("LLM_MODEL", "m"),
+                ("VLLM_API_KEY", "k"),
+            ],
+            &["--base-url", ""],
+            "vllm",
+            "m",
+        ),
+    ] {
+        let url = sim.openai_url();
+        let mut command = warmline(&["chat", "Hi", "--json"]);
+        command.args(arguments.iter().map(|argument| match *argument {
+            "" => url.as_str(),
+            argument => argument,
+        }));
+        command.envs(variables.iter().copied());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let (code, stdout, stderr) = outcome(output.await.unwrap());
+        assert_eq!(code, 0, "{provider}: {stdout} {stderr}");
+        let reply: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(
+            (&reply["provider"], &reply["model"]),
+            (&provider.into(), &model.into())
+        );
+        assert_eq!(stderr, "", "{provider}");
+    }
+    // The same by the variable of the address.
+    let mut command = warmline(&["chat", "Hi", "--json"]);
+    command
+        .env("GROQ_API_KEY", "k")
+        .env("GROQ_BASE_URL", sim.openai_url());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let (code, stdout, stderr) = outcome(output.await.unwrap());
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+}
+
+#[test]
+fn providers_are_listed_where_they_can_be_named() {
+    let (_, help, _) = run(&mut warmline(&["chat", "--help"]));
+    let (code, _, error) = run(&mut warmline(&["chat", "Hi", "--provider", "mistrall"]));
+    assert_eq!(code, 2);
+    for id in ["anthropic", "groq", "bedrock-anthropic", "litellm"] {
+        assert!(help.contains(id), "{help}");
+        assert!(error.contains(id), "{error}");
+    }
+    assert!(error.contains("\"mistrall\""), "{error}");
+    // Without a key it is simulated, whatever the vendor, but not where none is needed.
+    let (code, stdout, stderr) = run(&mut warmline(&["chat", "Hi", "--provider", "openrouter"]));
+    assert!(
+        code == 0 && stdout.starts_with("You said"),
+        "{stdout} {stderr}"
+    );
+    let mut command = warmline(&["chat", "Hi", "--provider", "ollama", "--model", "m"]);
+    command
+        .env("OLLAMA_HOST", "127.0.0.1:1")
+        .env("LLM_MAX_RETRIES", "0");
+    let (code, stdout, stderr) = run(&mut command);
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert!(stderr.contains("ollama"), "{stderr}");
+    let (code, _, stderr) = run(&mut warmline(&["chat", "Hi", "--provider", "ollama"]));
+    assert!(code == 2 && stderr.contains("names no model"), "{stderr}");
+}

@@ -1,0 +1,78 @@
+use super::tests::build;
+use crate::Provider;
+
+#[test]
+fn every_provider_is_set_up_by_its_own_variables() {
+    for provider in Provider::all() {
+        let mut vars = vec![("LLM_PROVIDER", provider.name())];
+        if let Some((last, _)) = provider.row().key_variables.split_last() {
+            vars.push((last, "k"));
+        }
+        vars.extend(match provider {
+            Provider::Azure => vec![("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com")],
+            Provider::BedrockOpenAi | Provider::BedrockAnthropic => {
+                vec![
+                    ("AWS_REGION", "us-east-1"),
+                    ("AWS_DEFAULT_REGION", "eu-west-1"),
+                ]
+            }
+            Provider::VertexOpenAi => {
+                vec![
+                    ("GOOGLE_CLOUD_PROJECT", "p"),
+                    ("GOOGLE_CLOUD_LOCATION", "global"),
+                ]
+            }
+            _ => vec![],
+        });
+        let client = build(&vars).unwrap_or_else(|e| panic!("{vars:?}: {e}"));
+        assert_eq!(client.provider(), provider);
+        assert_eq!(client.model(), provider.default_model().unwrap_or_default());
+        if provider.needs_key() && provider != Provider::VertexOpenAi {
+            vars.remove(1);
+            let error = build(&vars).unwrap_err().to_string();
+            assert!(error.contains(provider.key_variable()), "{error}");
+        }
+        let url = (provider.base_url_variable(), "http://127.0.0.1:9/x");
+        let client = build(&[("LLM_PROVIDER", provider.name()), url]).unwrap();
+        assert!(
+            format!("{client:?}").contains("http://127.0.0.1:9/x"),
+            "{client:?}"
+        );
+    }
+}
+
+#[test]
+fn azures_variables_are_those_of_the_official_sdk() {
+    let vars = [
+        ("AZURE_OPENAI_API_KEY", "k"),
+        ("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com/"),
+        ("OPENAI_API_VERSION", "2024-10-21"),
+        ("AZURE_OPENAI_DEPLOYMENT", "d"),
+    ];
+    let client = build(&vars).unwrap();
+    assert_eq!(client.provider(), Provider::Azure);
+    let shown = format!("{client:?}");
+    let url = "https://r.openai.azure.com/openai/deployments/d/chat/completions";
+    assert!(shown.contains(url), "{shown}");
+    let client = build(&[("AZURE_OPENAI_API_KEY", "k"), ("AZURE_RESOURCE_NAME", "r")]);
+    let shown = format!("{:?}", client.unwrap());
+    assert!(
+        shown.contains("https://r.openai.azure.com/openai/v1/"),
+        "{shown}"
+    );
+    let error = build(&[("AZURE_OPENAI_API_KEY", "k")])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("AZURE_RESOURCE_NAME"), "{error}");
+}
+
+#[test]
+fn a_token_takes_the_place_of_a_key() {
+    for (name, provider) in [
+        ("ANTHROPIC_AUTH_TOKEN", Provider::Anthropic),
+        ("AZURE_OPENAI_AD_TOKEN", Provider::Azure),
+    ] {
+        let client = build(&[(name, "t"), ("AZURE_RESOURCE_NAME", "r")]).unwrap();
+        assert_eq!(client.provider(), provider);
+    }
+}

@@ -1,0 +1,239 @@
+//! What the table says of a provider.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use super::table::{ALL, Prices, ROWS, Row};
+use crate::dialect::{self, Dialect};
+use crate::quote::quote;
+use crate::{DialectName, Error, Provider, Result};
+
+impl Provider {
+    /// Returns every provider, in the order in which a key in the environment selects one.
+    ///
+    /// ```
+    /// use warmline::Provider;
+    ///
+    /// assert_eq!(Provider::all().next(), Some(Provider::Anthropic));
+    /// let ids: Vec<_> = Provider::all().map(Provider::name).collect();
+    /// assert!(ids.contains(&"bedrock-anthropic"));
+    /// ```
+    pub fn all() -> impl Iterator<Item = Self> + Clone {
+        ALL.iter().copied()
+    }
+
+    pub(crate) fn row(self) -> &'static Row {
+        &ROWS[self as usize]
+    }
+
+    /// Returns the id, as the environment, JSON, the command line and traces have it.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Provider::OpenAi.name(), "openai");
+    /// ```
+    pub fn name(self) -> &'static str {
+        self.row().id
+    }
+
+    /// Returns the wire format.
+    ///
+    /// ```
+    /// # use warmline::{DialectName, Provider};
+    /// assert_eq!(Provider::BedrockAnthropic.dialect_name(), DialectName::Anthropic);
+    /// ```
+    pub fn dialect_name(self) -> DialectName {
+        self.row().dialect
+    }
+
+    /// Returns the codec of its wire format. `is_first_party` says that the provider itself is called rather than a server that
+    /// is compatible with it.
+    ///
+    /// # Errors
+    /// `Config` if the crate was built without the dialect.
+    pub(crate) fn dialect(self, is_first_party: bool) -> Result<Arc<dyn Dialect>> {
+        match self.dialect_name() {
+            #[cfg(feature = "anthropic")]
+            DialectName::Anthropic => Ok(Arc::new(dialect::Anthropic)),
+            #[cfg(feature = "openai-chat")]
+            DialectName::OpenAiChat => {
+                // Azure behind a custom domain or a gateway is still Azure.
+                let own_names =
+                    self.row().max_completion_tokens && (is_first_party || self == Self::Azure);
+                Ok(Arc::new(match own_names {
+                    true => dialect::OpenAiChat::default(),
+                    false => dialect::OpenAiChat::compatible(),
+                }))
+            }
+            #[allow(unreachable_patterns)]
+            name => {
+                let _ = is_first_party;
+                Err(Error::config(format!(
+                    "this build does not have the dialect of {self}: turn on the crate's feature `{name}`"
+                )))
+            }
+        }
+    }
+
+    /// Returns whether its servers accept `stream_options`.
+    pub(crate) fn knows_stream_options(self) -> bool {
+        self.row().stream_options
+    }
+
+    /// Returns the base URL of clients that are given none. Where it depends on settings, these are in braces.
+    ///
+    /// ```
+    /// # use warmline::Provider;
+    /// assert_eq!(Provider::Anthropic.default_base_url(), "https://api.anthropic.com");
+    /// assert_eq!(Provider::Azure.default_base_url(), "https://{resource}.openai.azure.com/openai/v1");
+    /// ```
+    pub fn default_base_url(self) -> &'static str {
+        self.row().base_url
+    }
+
+    /// Returns the model of clients that are given none: one of middling size and price. Some providers have none, and a request to
+    /// them must name its model.
+    ///
+    /// ```
+    /// # use warmline::Provider;
+    /// assert!(Provider::Anthropic.default_model().unwrap().starts_with("claude"));
+    /// assert_eq!(Provider::Ollama.default_model(), None);
+    /// ```
+    pub fn default_model(self) -> Option<&'static str> {
+        self.row().default_model
+    }
+
+    /// Returns the environment variable of the key. A few providers have a second one; see [`Provider::variables`].
+    ///
+    /// ```
+    /// assert_eq!(warmline::Provider::OpenAi.key_variable(), "OPENAI_API_KEY");
+    /// ```
+    pub fn key_variable(self) -> &'static str {
+        self.row()
+            .key_variables
+            .first()
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Returns the environment variable of the base URL.
+    ///
+    /// ```
+    /// assert_eq!(warmline::Provider::OpenAi.base_url_variable(), "OPENAI_BASE_URL");
+    /// ```
+    pub fn base_url_variable(self) -> &'static str {
+        self.row().base_url_variable
+    }
+
+    /// Returns the environment variables that authorise requests: of the key, and of a bearer token in its place.
+    ///
+    /// ```
+    /// let gemini: Vec<_> = warmline::Provider::GeminiOpenAi.credential_variables().collect();
+    /// assert_eq!(gemini, ["GEMINI_API_KEY", "GOOGLE_API_KEY"]);
+    /// ```
+    pub fn credential_variables(self) -> impl Iterator<Item = &'static str> {
+        let row = self.row();
+        row.key_variables.iter().copied().chain(row.token_variable)
+    }
+
+    /// Returns the environment variables of the provider: of its credentials, its base URL and its other settings.
+    ///
+    /// ```
+    /// let azure: Vec<_> = warmline::Provider::Azure.variables().collect();
+    /// assert!(azure.contains(&"OPENAI_API_VERSION"));
+    /// ```
+    pub fn variables(self) -> impl Iterator<Item = &'static str> {
+        let row = self.row();
+        let settings = row.setting_variables.iter().map(|(_, name)| *name);
+        self.credential_variables()
+            .chain([row.base_url_variable])
+            .chain(settings)
+    }
+
+    /// Returns whether the provider itself must be called with a key. Local servers, and servers at other base URLs, may need none.
+    ///
+    /// ```
+    /// # use warmline::Provider;
+    /// assert!(Provider::Groq.needs_key() && !Provider::Ollama.needs_key());
+    /// ```
+    pub fn needs_key(self) -> bool {
+        self.row().needs_key
+    }
+
+    /// Returns whether a stream that the client leaves is billed to its end, as far as is known. Replies that are not streamed always are.
+    ///
+    /// ```
+    /// # use warmline::Provider;
+    /// assert!(Provider::Groq.bills_after_disconnect());
+    /// ```
+    pub fn bills_after_disconnect(self) -> bool {
+        self.row().bills_after_disconnect
+    }
+
+    /// Returns an upper bound of how fast its models write, in tokens per second. It is an estimate, with room above what is published.
+    ///
+    /// ```
+    /// # use warmline::Provider;
+    /// assert!(Provider::Cerebras.max_output_speed() > Provider::Anthropic.max_output_speed());
+    /// ```
+    pub fn max_output_speed(self) -> u32 {
+        self.row().max_output_speed
+    }
+
+    /// Whether the provider itself answers at a host, rather than a server that is compatible with it.
+    pub(crate) fn is_at(self, host: &str) -> bool {
+        let at = |domain: &&str| {
+            let sub = host.len().checked_sub(domain.len());
+            let Some((before, end)) = sub.and_then(|at| host.split_at_checked(at)) else {
+                return false;
+            };
+            let is_whole = before.is_empty() || before.ends_with('.') || domain.starts_with('-');
+            is_whole && end.eq_ignore_ascii_case(domain)
+        };
+        self.row().domains.iter().any(at)
+    }
+
+    /// The prices at a host: the provider's own, or those of another one whose host it is.
+    pub(crate) fn prices_at(self, host: &str) -> Prices {
+        let other = || Self::all().find(|other| other.is_at(host));
+        let whose = if self.is_at(host) { None } else { other() };
+        whose.unwrap_or(self).row().prices
+    }
+}
+
+impl Serialize for Provider {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Provider {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let wanted = name.trim();
+        let found = Self::all().find(|provider| provider.name().eq_ignore_ascii_case(wanted));
+        found.ok_or_else(|| {
+            let mut message = ["unknown provider ", &quote(name), ": it must be one of "].concat();
+            for provider in Self::all() {
+                message.push_str(provider.name());
+                message.push_str(", ");
+            }
+            message.push_str(
+                "or openai with the base URL of another server that is compatible with OpenAI",
+            );
+            Error::config(message)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
