@@ -32,6 +32,10 @@ pub(crate) struct Row {
     pub(crate) prices: Prices,
     pub(crate) default_model: Option<&'static str>,
     /// Whether the limit is called `max_completion_tokens`, which OpenAI's newer models demand.
+    #[cfg_attr(
+        not(feature = "openai-chat"),
+        expect(dead_code, reason = "only this dialect has two names")
+    )]
     pub(crate) max_completion_tokens: bool,
     /// Whether it knows `stream_options`.
     pub(crate) stream_options: bool,

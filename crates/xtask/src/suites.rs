@@ -306,17 +306,24 @@ fn check_imports() -> Result<Count> {
     Ok(count)
 }
 
-/// The crate as a library for WebAssembly, without the part for JavaScript.
+/// The features of the crate as a library for WebAssembly: all of the default but a TLS library.
+const WEBASSEMBLY_FEATURES: &str = "anthropic,openai-chat";
+
+/// The crate as a library for WebAssembly, without the part for JavaScript: with both dialects, and with each alone.
 fn webassembly_library() -> Result<Count> {
-    let mut cargo = Compiler::find()?.cargo("check");
-    cargo.args([
-        "--package",
-        "warmline",
-        "--lib",
-        "--no-default-features",
-        "--quiet",
-    ]);
-    run(cargo.env("RUSTFLAGS", "-D warnings"))?;
+    for features in [WEBASSEMBLY_FEATURES, "anthropic", "openai-chat"] {
+        let mut cargo = Compiler::find()?.cargo("check");
+        cargo.args([
+            "--package",
+            "warmline",
+            "--lib",
+            "--no-default-features",
+            "--features",
+            features,
+            "--quiet",
+        ]);
+        run(cargo.env("RUSTFLAGS", "-D warnings"))?;
+    }
     Ok(Count::one(true))
 }
 
@@ -329,6 +336,8 @@ fn webassembly_tests(fixtures: &Fixtures, in_browser: bool) -> Result<Count> {
         "--test",
         "wasm",
         "--no-default-features",
+        "--features",
+        WEBASSEMBLY_FEATURES,
     ]);
     cargo.env("WARMLINE_SIM", &simulator.url);
     cargo.envs(simulator.addresses.clone());
