@@ -302,12 +302,12 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
 
   for (const [says, options] of [
     ["the options must be an object", null],
-    ["unknown provider \"mistrall\": it must be one of anthropic, openai, azure", { provider: "mistrall", apiKey: "k" }],
+    ["unknown provider \"mistrall\": it must be one of anthropic, openai, azure", { provider: "mistrall", apiKey: "k", dangerouslyAllowBrowser: true }],
     ["provider is missing", { apiKey: "k" }],
     ["no API key for openai", { provider: "openai" }],
     ["no API key for groq", { provider: "groq" }],
-    ["azure needs a resource", { provider: "azure", apiKey: "k" }],
-    ["the resource \"a/b\" must be", { provider: "azure", apiKey: "k", resource: "a/b" }],
+    ["azure needs a resource", { provider: "azure", apiKey: "k", dangerouslyAllowBrowser: true }],
+    ["the resource \"a/b\" must be", { provider: "azure", apiKey: "k", dangerouslyAllowBrowser: true, resource: "a/b" }],
     ["apiKey and bearerToken are both given", { provider: "openai", apiKey: "k", bearerToken: "t" }],
     ["bearerToken must be a string or a function", { provider: "openai", bearerToken: 7 }],
     ["apiKey must be a string", { provider: "openai", apiKey: 7 }],
