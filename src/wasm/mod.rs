@@ -1,5 +1,5 @@
-//! The core as `npm/src/core.js` knows it. JSON text goes in and comes out: one crossing for what it takes
-//! many calls to build, and the idiomatic face is written in JavaScript, where it can be idiomatic.
+//! The bindings that `npm/src/core.js` calls. Requests, events and errors cross the boundary as JSON text, because one call with
+//! text is cheaper than many that build objects. The public JavaScript API is written in JavaScript.
 
 #![cfg(target_family = "wasm")]
 #![allow(missing_docs, unreachable_pub)]
@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 mod ledger;
+mod promise;
 mod token;
 
 use futures_core::Stream;
@@ -29,8 +30,8 @@ use crate::{
     Provider, Reply, Request, Result, StreamEvent, Usd,
 };
 
-/// A client as the face describes it: an object of texts, numbers and flags. The face has checked the types; what is
-/// missing or null is unset.
+/// The options of a client: an object of strings, numbers and booleans. `core.js` has checked the types. A missing or null option is
+/// unset.
 fn build(config: &str, mut tracker: CostTracker, token: Option<Function>) -> Result<Client> {
     let fields = fields(config).map_err(|e| Error::config(e.to_string()))?;
     let mut builder = Client::builder(Provider::Anthropic);
@@ -38,7 +39,7 @@ fn build(config: &str, mut tracker: CostTracker, token: Option<Function>) -> Res
         builder.credentials = Credentials::token_source(JsTokenSource(token));
     }
     for (key, value) in fields {
-        // A text, or a number or flag as it is written.
+        // A string, or the text of a number or boolean.
         let text = serde_json::from_str::<Option<String>>(value.as_str());
         let Some(value) = text.unwrap_or_else(|_| Some(value.to_string())) else {
             continue;
@@ -101,7 +102,7 @@ impl Core {
         }
         if let Some(tell) = on_alert {
             tracker = tracker.on_alert(move |alert| {
-                // What the caller's function throws is the caller's.
+                // An error that the callback throws is not handled here.
                 let _ = tell.call1(&JsValue::NULL, &alerted(alert).into());
             });
         }
@@ -110,7 +111,7 @@ impl Core {
             .map_err(|e| error(&e))
     }
 
-    /// The same client, its calls held to one more budget.
+    /// Returns the same client with one more budget.
     pub fn with_budget(&self, name: &str, usd: &str) -> Result<Core, JsValue> {
         let budget = || Budget::monthly(name, usd.parse()?);
         let tracker = self
@@ -121,7 +122,7 @@ impl Core {
         Ok(Core(self.0.with_cost_tracker(tracker)))
     }
 
-    /// A call that begins when its first events are asked for.
+    /// Creates a call. It starts when its first events are requested.
     pub fn call(&self, request: &str, stream: bool) -> Call {
         let work = match Request::from_json(request) {
             Err(error) => Work::Failed(Some(error)),
@@ -134,7 +135,7 @@ impl Core {
         Call::new(work)
     }
 
-    /// What was spent this month.
+    /// Returns the spend of this month.
     pub fn spend(&self) -> Call {
         let tracker = self.0.cost_tracker().clone();
         Call::new(Work::Text(Box::pin(async move {
@@ -142,7 +143,7 @@ impl Core {
         })))
     }
 
-    /// Until the ledger knows of all that was spent.
+    /// Waits until the ledger has recorded all costs.
     pub fn flush(&self) -> Call {
         let tracker = self.0.cost_tracker().clone();
         Call::new(Work::Text(Box::pin(async move {
@@ -150,7 +151,7 @@ impl Core {
         })))
     }
 
-    /// What can be known of the pool here.
+    /// Returns the statistics that are known on WebAssembly.
     pub fn stats(&self) -> String {
         let stats = self.0.stats();
         written(&Stats {
@@ -160,7 +161,7 @@ impl Core {
     }
 }
 
-/// A call in flight.
+/// A call in progress.
 #[wasm_bindgen]
 pub struct Call {
     shared: Rc<Shared>,
@@ -169,9 +170,9 @@ pub struct Call {
 
 #[derive(Default)]
 struct Shared {
-    /// Taken out while it is polled; gone once the call is over.
+    /// `None` while it is polled, and after the end of the call.
     work: RefCell<Option<Work>>,
-    /// The two functions of the promise that waits for events.
+    /// The `resolve` and `reject` functions of the promise that waits for events.
     asked: RefCell<Option<[Function; 2]>>,
     cancelled: Cell<bool>,
 }
@@ -201,14 +202,14 @@ impl Call {
 
 #[wasm_bindgen]
 impl Call {
-    /// Asks for the events that come next. `resolve` gets them as a JSON list, or undefined after the last;
-    /// `reject` gets an error in JSON.
+    /// Requests the next events. `resolve` gets them as a JSON list, or undefined after the last one; `reject` gets an error as
+    /// JSON.
     pub fn next(&self, resolve: Function, reject: Function) {
         self.shared.asked.replace(Some([resolve, reject]));
         self.task.run();
     }
 
-    /// Ends the call and frees what it holds. What is being awaited rejects as cancelled.
+    /// Ends the call and frees its resources. A pending promise is rejected as cancelled.
     pub fn cancel(&self) {
         self.shared.cancelled.set(true);
         drop(self.shared.work.take());
@@ -225,7 +226,7 @@ impl Shared {
             Poll::Pending => drop(self.asked.replace(Some(asked))),
             Poll::Ready(result) => {
                 let [resolve, reject] = asked;
-                // The functions of a promise do not throw.
+                // The functions of a promise never throw.
                 let _ = match result {
                     Ok(Some(events)) => resolve.call1(&JsValue::NULL, &events.into()),
                     Ok(None) => resolve.call0(&JsValue::NULL),
@@ -253,7 +254,7 @@ impl Shared {
         let polled = work.poll_events(cx);
         let over = matches!(&polled, Poll::Ready(Ok(events)) if events.is_empty())
             || matches!(polled, Poll::Ready(Err(_)));
-        // Cancelled while it was polled, it is dropped here.
+        // If the call was cancelled while it was polled, it is dropped here.
         if !over && !self.cancelled.get() {
             self.work.replace(Some(work));
         }
@@ -262,7 +263,7 @@ impl Shared {
 }
 
 impl Work {
-    /// All events that are there, at least one; none after the end. A failure after some waits its turn.
+    /// Returns all available events, at least one. `None` after the end. A failure after some events is returned by the next call.
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Result<VecDeque<StreamEvent>>> {
         let mut events = VecDeque::new();
         loop {
@@ -297,12 +298,12 @@ impl Work {
     }
 }
 
-/// Writes a value of this crate's own, which cannot fail.
+/// Serialises a value of this crate, which cannot fail.
 fn written(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// What can be known of the pool where the runtime owns the connections.
+/// The statistics that are known if the runtime owns the connections.
 #[derive(Serialize)]
 struct Stats {
     active: usize,
@@ -314,7 +315,7 @@ fn list(events: VecDeque<StreamEvent>) -> String {
     written(&events)
 }
 
-/// An event in the JSON form of its type. The last one has what a reply's own form leaves out.
+/// An event as JSON. The last one has the fields that the JSON form of a reply omits.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Event<'a> {

@@ -2,27 +2,20 @@ use std::time::Duration;
 
 use wasm_bindgen::prelude::*;
 
+use super::promise;
 use crate::runtime::BoxFuture;
-use crate::transport::{Function, await_promise, describe};
-use crate::{AccessToken, Error, ErrorKind, Result, TokenSource};
+use crate::transport::Function;
+use crate::{AccessToken, Result, TokenSource};
 
-/// A source of tokens that JavaScript gives: a function that returns a promise of a token after its lifetime in milliseconds, or nothing,
-/// and a space.
+/// A token source in JavaScript: a function that returns a promise of the lifetime in milliseconds (empty if it is not known), a
+/// space, and the token.
 pub(super) struct JsTokenSource(pub(super) Function);
 
 impl TokenSource for JsTokenSource {
     fn token(&self) -> BoxFuture<'static, Result<AccessToken>> {
         let asked = self.0.call0(&JsValue::NULL);
         Box::pin(async move {
-            let answer = match asked {
-                Ok(promise) => await_promise(promise).await,
-                Err(error) => Err(error),
-            };
-            let answer = answer.map_err(|e| {
-                let why = describe(&e);
-                Error::new(ErrorKind::Connect, ["bearerToken failed: ", &why].concat())
-            })?;
-            let answer = answer.as_string().unwrap_or_default();
+            let answer = promise::string(asked, "bearerToken failed").await?;
             let (lifetime, token) = answer.split_once(' ').unwrap_or_default();
             let token = AccessToken::new(token);
             Ok(match lifetime.parse() {
