@@ -13,7 +13,7 @@ use crate::{Error, Provider, Result, headers};
 /// A token is renewed this long before it expires, or after half of its lifetime if that is shorter.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
-/// What authorises a client's requests: the provider's key, a bearer token, or a source of tokens that expire.
+/// The credentials of a client: the provider's key, a bearer token, or a source of tokens that expire.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,10 +54,10 @@ pub struct AccessToken {
     expires_in: Option<Duration>,
 }
 
-/// Gives out tokens, such as one that asks an identity service. A closure that returns a future is one.
+/// Provides tokens, for example from an identity service. A closure that returns a future is a token source.
 ///
-/// The client keeps a token until five minutes before it expires, asks for one token at a time however many calls wait for it, and asks
-/// once more if the provider answers 401.
+/// The client reuses a token until five minutes before it expires. It requests one token at a time, however many calls wait for it.
+/// If the provider answers 401, it requests a new token once.
 ///
 /// ```
 /// use warmline::{AccessToken, BoxFuture, Result, TokenSource};
@@ -76,7 +76,7 @@ pub trait TokenSource: MaybeSend + MaybeSync {
     /// Gets a new token.
     ///
     /// # Errors
-    /// Whatever the call is to fail with. An error of a kind that is retried, such as `Connect`, is retried.
+    /// Any error; the call fails with it. A kind that is retried, such as `Connect`, is retried.
     fn token(&self) -> BoxFuture<'static, Result<AccessToken>>;
 }
 

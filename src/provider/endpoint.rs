@@ -3,15 +3,15 @@ use crate::quote::quote;
 use crate::url::{shown, split_port, split_scheme};
 use crate::{DialectName, Error, Provider, Result};
 
-/// Where requests go.
+/// The URL of requests.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
-    /// The whole address. Its query can hold a secret.
+    /// The whole URL. Its query can contain a secret.
     pub(crate) url: String,
     /// How long its parts are: the scheme, and what stands before the path.
     scheme: usize,
     origin: usize,
-    /// The provider itself is there, rather than a server that speaks like it.
+    /// Whether it is the provider's own server, not a compatible one.
     pub(crate) is_first_party: bool,
 }
 
@@ -203,7 +203,7 @@ impl Endpoint {
         self.url.get(..self.origin).unwrap_or_default()
     }
 
-    /// Whether both are on the same server.
+    /// Whether both have the same origin.
     pub(crate) fn is_same_origin(&self, other: &Self) -> bool {
         let is_https = |of: &Self| of.url.starts_with("https:");
         let port = |of: &Self| of.port().unwrap_or(if is_https(of) { 443 } else { 80 });

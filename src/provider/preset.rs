@@ -1,4 +1,4 @@
-//! What the table says of a provider.
+//! The public properties of a provider, read from its row.
 
 use std::fmt;
 use std::str::FromStr;
@@ -162,7 +162,7 @@ impl Provider {
         self.row().needs_key
     }
 
-    /// Returns whether a stream that the client leaves is billed to its end, as far as is known. Replies that are not streamed always are.
+    /// Returns whether a stream is billed to its end after the client disconnects, as far as is known. Unary replies always are.
     ///
     /// ```
     /// # use warmline::Provider;
@@ -172,7 +172,7 @@ impl Provider {
         self.row().bills_after_disconnect
     }
 
-    /// Returns an upper bound of how fast its models write, in tokens per second. It is an estimate, with room above what is published.
+    /// Returns an upper bound of the output speed of its models, in tokens per second. It is an estimate above the published speeds.
     ///
     /// ```
     /// # use warmline::Provider;
