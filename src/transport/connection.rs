@@ -1,6 +1,6 @@
 //! A connection: its handshake, its driver task, and the exchange of a request and a response.
 
-use std::io::IoSlice;
+use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,9 +21,17 @@ use crate::pool::{Connection, ConnectionPermit, MAX_STREAMS_PER_CONNECTION, Pool
 use crate::runtime::Instant;
 
 /// A socket and its permit. The fields are dropped in this order, so that the socket is closed before the permit is released.
+///
+/// A server may answer and close before it has read the whole request, for example because the key is invalid or the request
+/// is too large. Writing the rest then fails, and hyper reports that error rather than the response that has arrived. So a
+/// failing write counts as done. The next read returns the response, or else the end or the error of the connection.
 struct PermitIo {
     io: BoxIo,
     _permit: ConnectionPermit<Conn>,
+}
+
+fn ignoring_errors(written: Poll<Result<usize>>, length: usize) -> Poll<Result<usize>> {
+    written.map(|written| Ok(written.unwrap_or(length)))
 }
 
 impl Read for PermitIo {
@@ -31,7 +39,7 @@ impl Read for PermitIo {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
@@ -41,15 +49,15 @@ impl Write for PermitIo {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+    ) -> Poll<Result<usize>> {
+        ignoring_errors(Pin::new(&mut self.io).poll_write(cx, buf), buf.len())
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
@@ -61,8 +69,9 @@ impl Write for PermitIo {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    ) -> Poll<Result<usize>> {
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        ignoring_errors(Pin::new(&mut self.io).poll_write_vectored(cx, bufs), length)
     }
 }
 
@@ -192,4 +201,98 @@ async fn drive<D: Future>(driver: D, (pool, id, expiry): (WeakPool<Conn>, u64, D
         }
     }
     driver.await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::task::Waker;
+
+    use hyper_util::client::legacy::connect::Connected;
+
+    use super::super::options::Timeouts;
+    use super::super::proxy::Proxy;
+    use super::*;
+    use crate::Limits;
+
+    /// A socket whose peer takes a part of the request, answers and closes.
+    #[derive(Default)]
+    struct Impatient {
+        written: bool,
+        broken: bool,
+        answered: bool,
+        reader: Option<Waker>,
+    }
+
+    impl Read for Impatient {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            mut buf: ReadBufCursor<'_>,
+        ) -> Poll<Result<()>> {
+            if !self.broken {
+                self.reader = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            if !std::mem::replace(&mut self.answered, true) {
+                buf.put_slice(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Write for Impatient {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<Result<usize>> {
+            if !std::mem::replace(&mut self.written, true) {
+                return Poll::Ready(Ok(buf.len() / 2));
+            }
+            self.broken = true;
+            self.reader.take().into_iter().for_each(Waker::wake);
+            Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl hyper_util::client::legacy::connect::Connection for Impatient {
+        fn connected(&self) -> Connected {
+            Connected::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_response_before_the_whole_request_is_written_is_read() {
+        let minute = Duration::from_secs(60);
+        let options = Options {
+            limits: Limits::default(),
+            alerts: Default::default(),
+            timeouts: Timeouts {
+                pool: minute,
+                connect: minute,
+                response_headers: minute,
+            },
+            http2: false,
+            http2_ping: None,
+            root_certificates: Vec::new(),
+            proxy: Proxy::None,
+            headers: Vec::new(),
+        };
+        let pool = Pool::new("server", options.limits, false, options.alerts.clone());
+        let permit = pool.reserve_for_warmup().unwrap();
+        let socket = Box::new(Impatient::default());
+        let connection = Conn::establish(socket, permit, &pool, &options, false).await;
+        let request = Request::new(Full::new(Bytes::from_static(b"the body")));
+        let response = connection.unwrap().exchange(request).await.unwrap();
+        assert_eq!(response.status(), 401);
+    }
 }
