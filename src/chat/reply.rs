@@ -41,7 +41,7 @@ pub struct Reply {
     /// [`Request::extra_body`](crate::Request::extra_body) requested them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logprobs: Vec<RawJson>,
-    /// The tokens used. All counts are 0 if [`Reply::usage_reported`] is `false`.
+    /// The tokens used. If [`Reply::usage_reported`] is `false`, these are only the counts that are known, or 0.
     pub usage: Usage,
     /// Whether the provider reported the usage.
     pub usage_reported: bool,
@@ -252,7 +252,8 @@ impl StopReason {
 
 impl From<String> for StopReason {
     fn from(name: String) -> Self {
-        match name.as_str() {
+        // Some servers write Gemini's names, such as `STOP`.
+        match name.to_ascii_lowercase().as_str() {
             "end_turn" | "stop" => Self::EndTurn,
             "max_tokens" | "length" => Self::MaxTokens,
             "stop_sequence" => Self::StopSequence,

@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::accumulator::Accumulator;
 use super::codec::StreamState;
-use super::wire::{request_id, text_of};
+use super::wire::{doubt_usage, request_id, text_of};
 use crate::framing::sse::{Event, Framer};
 use crate::{DialectName, Error, ErrorKind, Provider, Reply, Result, StreamEvent};
 
@@ -218,6 +218,9 @@ impl StreamDecoder {
         let empty = Reply::new(self.accumulator.reply.provider);
         let mut reply = std::mem::replace(&mut self.accumulator.reply, empty);
         reply.raw = self.raw.take().map(Into::into);
+        if self.is_done() {
+            doubt_usage(&mut reply);
+        }
         reply
     }
 

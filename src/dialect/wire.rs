@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 use serde_json::value::RawValue;
 
 use crate::quote::quote;
-use crate::{Error, Result, Usage, headers};
+use crate::{Error, Reply, Result, Usage, headers};
 
 /// Returns the provider's id of a request. Proxies and compatible servers use the header of either provider.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
@@ -393,6 +393,19 @@ pub(super) fn merge_usage(usage: &mut Usage, other: &Usage) {
         *count = other.max(*count);
     }
     usage.input_includes_cache = other.input_includes_cache;
+}
+
+/// Takes back a report of usage that cannot be right: every prompt has tokens, and so has every reply that is not empty. Some
+/// servers report zeros, or only what they know at the start.
+pub(super) fn doubt_usage(reply: &mut Reply) {
+    let usage = &reply.usage;
+    let read = [
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+    ];
+    let wrote = usage.output_tokens > 0 || reply.content.is_empty();
+    reply.usage_reported &= wrote && read.iter().any(|tokens| *tokens > 0);
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
-use crate::dialect::wire::{Text, WireUsage, Word, merge_usage, object, read};
+use crate::dialect::wire::{
+    Text, WireUsage, Word, doubt_usage, merge_usage, object, read, unreadable,
+};
 use crate::{
-    Annotations, DialectName, Error, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall,
-    Usage,
+    Annotations, DialectName, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall, Usage,
 };
 
 /// A message, or the one in `message_start`.
@@ -183,7 +184,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
         return Err(embedded_error(body, request_id));
     }
     let Some(content) = wire.content else {
-        let none = || Error::decode("the reply has no content");
+        let none = || unreadable("the reply has no content, and", body);
         return Err(instead_of_reply(body, request_id).unwrap_or_else(none));
     };
     let mut reply = Reply::new(Provider::Anthropic);
@@ -198,5 +199,6 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
         reply.stop_sequence = Some(wire.stop_sequence.into_cow().into_owned());
     }
     add_usage(&mut reply, wire.usage);
+    doubt_usage(&mut reply);
     Ok(reply)
 }

@@ -218,11 +218,14 @@ impl<'a> Completion<'a> {
 
 /// None where nothing is reported.
 fn usage(wire: &WireUsage) -> Option<Usage> {
-    wire.prompt_tokens.0.or(wire.completion_tokens.0)?;
+    // Some servers use Anthropic's names.
+    let prompt = wire.prompt_tokens.0.or(wire.input_tokens.0);
+    let completion = wire.completion_tokens.0.or(wire.output_tokens.0);
+    prompt.or(completion)?;
+    let (prompt, completion) = (prompt.unwrap_or_default(), completion.unwrap_or_default());
     let details = |details: &Option<_>, count: fn(&_) -> Count| {
         details.as_ref().map_or(0, |details| count(details).get())
     };
-    let prompt = wire.prompt_tokens.get();
     let cached = [
         details(&wire.prompt_tokens_details, |d| d.cached_tokens),
         wire.prompt_cache_hit_tokens.get(),
@@ -230,7 +233,6 @@ fn usage(wire: &WireUsage) -> Option<Usage> {
     ];
     let reasoning = details(&wire.completion_tokens_details, |d| d.reasoning_tokens)
         .max(wire.reasoning_tokens.get());
-    let completion = wire.completion_tokens.get();
     // Most servers count thoughts within the completion, some beside it. The total tells which.
     let output = match wire.total_tokens.get() {
         0 if reasoning > completion => completion.saturating_add(reasoning),
