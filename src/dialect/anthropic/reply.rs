@@ -30,6 +30,8 @@ pub(super) struct WireReply<'a> {
     #[serde(borrow)]
     pub(super) usage: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(super) container: Option<&'a RawValue>,
+    #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
@@ -198,6 +200,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     if !wire.stop_sequence.is_empty() {
         reply.stop_sequence = Some(wire.stop_sequence.into_cow().into_owned());
     }
+    reply.container = wire.container.map(RawJson::of);
     add_usage(&mut reply, wire.usage);
     doubt_usage(&mut reply);
     Ok(reply)

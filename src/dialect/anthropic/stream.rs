@@ -94,10 +94,16 @@ impl StreamState for State {
                     close(reply, open)?;
                 }
                 stop(reply, &message.stop_reason, message.stop_sequence);
+                reply.reply.container = message.container.map(RawJson::of);
             }
             "message_delta" => {
                 let delta = event.delta.unwrap_or_default();
                 stop(reply, &delta.stop_reason, delta.stop_sequence);
+                let message: Option<WireReply<'_>> = object(delta_of(data).ok());
+                let container = message.and_then(|message| message.container);
+                if let Some(container) = container {
+                    reply.reply.container = Some(RawJson::of(container));
+                }
             }
             "message_stop" => {
                 for (_, open) in std::mem::take(&mut self.open) {
@@ -270,16 +276,20 @@ fn annotate(part: Option<&mut Part>, signed: &Word<'_>, citation: Option<&RawVal
     }
 }
 
-/// Adds a delta of an unknown type to a `Part::Other`. A string is appended to the field of the same name; any other value
-/// replaces it.
-fn extend(json: &mut Vec<(String, RawJson)>, data: &str) -> Result<()> {
+/// Returns the delta of an event as JSON, for fields that are too rare to be read from every delta.
+fn delta_of(data: &str) -> Result<&RawValue> {
     #[derive(Deserialize)]
     struct Delta<'a> {
         #[serde(borrow)]
         delta: &'a RawValue,
     }
-    let Delta { delta } = read("an event of the stream", data)?;
-    for (name, value) in fields(delta.get()).unwrap_or_default() {
+    read("an event of the stream", data).map(|Delta { delta }| delta)
+}
+
+/// Adds a delta of an unknown type to a `Part::Other`. A string is appended to the field of the same name; any other value
+/// replaces it.
+fn extend(json: &mut Vec<(String, RawJson)>, data: &str) -> Result<()> {
+    for (name, value) in fields(delta_of(data)?.get()).unwrap_or_default() {
         if name == "type" {
             continue;
         }
