@@ -51,7 +51,7 @@ impl Setting {
         let max_connections = random.usize(1..6);
         Self {
             seed,
-            faults: 0,
+            faults: random.choice([0, 10, 40]).unwrap(),
             limits: Limits {
                 max_connections,
                 max_keepalive_connections: random.usize(0..=max_connections),
