@@ -7,8 +7,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::chat::{Billing, ServiceTier};
 use crate::dialect::error::{holds_error, reports_failure};
-use crate::dialect::wire::{Count, Text, WireUsage, Word, object, read};
+use crate::dialect::usage::WireUsage;
+use crate::dialect::wire::{Count, Text, Word, object, read};
 use crate::{Result, Usage};
 
 /// Only whether there is an error is kept, and large fields are in a box, because the struct is moved several times for each
@@ -26,6 +28,8 @@ pub(super) struct Completion<'a> {
     choices: Choices<'a>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
     #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
     #[serde(deserialize_with = "holds_error")]
@@ -214,16 +218,22 @@ impl<'a> Completion<'a> {
     }
 
     /// Returns the usage, which may stand in several places.
-    pub(super) fn usage(&self) -> Option<Usage> {
+    pub(super) fn usage(&self) -> Option<(Usage, Billing)> {
         let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
         let places = [self.usage, in_groq, self.choices.usage];
-        let read = |place| object(place).as_ref().and_then(usage);
-        places.into_iter().find_map(read)
+        let read = |place| {
+            let wire = object(place)?;
+            Some((usage(&wire)?, wire.billing()))
+        };
+        let (usage, mut billing) = places.into_iter().find_map(read)?;
+        let tier = self.service_tier.map(RawValue::get).unwrap_or_default();
+        billing.tier = ServiceTier::named(tier.trim_matches('"')).or(billing.tier);
+        Some((usage, billing))
     }
 }
 
 /// None where nothing is reported.
-fn usage(wire: &WireUsage) -> Option<Usage> {
+fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
     wire.prompt_tokens.0.or(wire.completion_tokens.0)?;
     let details = |details: &Option<_>, count: fn(&_) -> Count| {
         details.as_ref().map_or(0, |details| count(details).get())
@@ -253,6 +263,8 @@ fn usage(wire: &WireUsage) -> Option<Usage> {
         // OpenRouter's, for models that charge for it.
         cache_write_tokens: details(&wire.prompt_tokens_details, |d| d.cache_write_tokens),
         reasoning_tokens: reasoning,
+        audio_input_tokens: details(&wire.prompt_tokens_details, |d| d.audio_tokens),
+        audio_output_tokens: details(&wire.completion_tokens_details, |d| d.audio_tokens),
         input_includes_cache: true,
         ..Usage::default()
     })
