@@ -150,7 +150,7 @@ impl Server {
     fn unreachable(&self, error: &RedisError) -> Error {
         let server = self.client.get_connection_info().addr();
         Error::new(
-            ErrorKind::Connect,
+            ErrorKind::Ledger,
             format!("the ledger in the Redis at {server} cannot be used: {error}"),
         )
     }
