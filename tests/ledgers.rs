@@ -16,6 +16,7 @@ use warmline_sim::{RedisRestServer, RedisServer, Sim};
 use {
     common::money::state,
     warmline::{CostTracker, RedisLedger},
+    warmline_sim::RedisCluster,
 };
 
 async fn settle(ledger: &impl Ledger, id: u64, amount: &str) -> Vec<Usd> {
@@ -93,6 +94,53 @@ async fn every_ledger_conforms() {
 
 fn rest(server: &RedisRestServer) -> RestLedger {
     RestLedger::new(&server.url, &server.token).unwrap()
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_redis_with_tls_is_trusted_by_its_root_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_redis, url, pem) = RedisServer::start_tls(folder.path()).await.unwrap();
+    assert!(url.starts_with("rediss://"));
+    let ledger = || RedisLedger::open(&url).unwrap();
+    conforms(ledger().root_certificate(pem.clone()).unwrap()).await;
+    let error = ledger().state("a").await.unwrap_err();
+    assert_eq!(error.kind().name(), "ledger");
+    assert!(error.to_string().contains("certificate"), "{error}");
+    let key = std::fs::read(folder.path().join("redis.key")).unwrap();
+    let error = ledger().root_certificate(key).err().unwrap();
+    assert!(error.to_string().contains("PRIVATE KEY"), "{error}");
+    let plain = RedisLedger::open("redis://localhost").unwrap();
+    assert!(plain.root_certificate(pem).is_err());
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_ledger_finds_its_node_of_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = RedisCluster::start(folder.path()).await.unwrap();
+    let ledgers = || {
+        let nodes = cluster.nodes.iter();
+        nodes.map(|node| RedisLedger::open(&node.url).unwrap())
+    };
+    // At most one of them has the keys.
+    for ledger in ledgers() {
+        conforms(ledger).await;
+    }
+    let open: Vec<_> = ledgers().collect();
+    let budget = [Budget::monthly("moved", usd("1")).unwrap()];
+    for (id, node) in (0..).zip(&cluster.nodes) {
+        cluster.move_slot("{warmline}", node).await.unwrap();
+        let reserved = open[0].reserve(id, &budget, usd("0.5")).await.unwrap();
+        reserved.unwrap();
+        for ledger in &open {
+            assert_eq!(
+                ledger.state("moved").await.unwrap(),
+                (Usd::ZERO, usd("0.5"))
+            );
+        }
+        assert_eq!(settle(&open[1], id, "0.1").await, [usd("0.1")]);
+    }
 }
 
 #[cfg(feature = "redis")]

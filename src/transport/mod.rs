@@ -24,6 +24,7 @@ cfg_if::cfg_if! {
         mod connection;
         mod connector;
         mod native;
+        pub(crate) mod pem;
         pub(crate) use native::{Body, Transport};
     }
 }

@@ -34,7 +34,7 @@ mod stats;
 mod tls;
 
 pub use config::Config;
-pub use redis::{RedisRestServer, RedisServer};
+pub use redis::{RedisCluster, RedisRestServer, RedisServer};
 pub use scenario::{At, Fault, HEADER, Scenario};
 pub use sim::Sim;
 pub use stats::Stats;
