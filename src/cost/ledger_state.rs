@@ -200,11 +200,15 @@ impl LedgerState {
         let ids = self.expirations.values();
         ids.filter_map(|id| self.open.get(id).map(|(_, open)| (*id, open)))
     }
+}
 
-    /// Returns the number of accounts and open reservations.
-    pub(super) fn len(&self) -> usize {
-        let accounts: usize = self.accounts.values().map(HashMap::len).sum();
-        accounts + self.open.len()
+crate::runtime::native_only! {
+    impl LedgerState {
+        /// Returns the number of accounts and open reservations.
+        pub(super) fn len(&self) -> usize {
+            let accounts: usize = self.accounts.values().map(HashMap::len).sum();
+            accounts + self.open.len()
+        }
     }
 }
 
