@@ -5,10 +5,6 @@ fn of_openai(body: &str) -> Result<RequestFacts> {
     RequestFacts::read(OPENAI_CHAT, body.as_bytes())
 }
 
-fn of_anthropic(body: &str) -> RequestFacts {
-    RequestFacts::read(ANTHROPIC, body.as_bytes()).unwrap()
-}
-
 fn read(body: &str) -> RequestFacts {
     of_openai(body).unwrap()
 }
