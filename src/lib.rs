@@ -46,6 +46,8 @@ mod provider;
 mod quote;
 mod retry;
 mod runtime;
+#[cfg(test)]
+mod simulation;
 mod trace;
 mod transport;
 mod url;
@@ -61,8 +63,8 @@ pub use chat::{
 pub use client::{Client, ClientBuilder, EventStream, HttpVersion, PassthroughResponse};
 pub use cost::redis::*;
 pub use cost::{
-    Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, FileLedger, Ledger,
-    MemoryLedger, ModelSpend, Price, PriceTier, Settlement, Spend,
+    Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, Ledger, MemoryLedger,
+    ModelSpend, Price, PriceFactor, PriceTier, Settlement, Spend,
 };
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
 pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, PoolStats};
@@ -71,3 +73,7 @@ pub use retry::RetryPolicy;
 pub use runtime::{BoxFuture, MaybeSend, MaybeSync};
 pub use transport::RateLimit;
 pub use usd::{Cost, ParseUsdError, Usd};
+
+runtime::native_only! {
+    pub use cost::FileLedger;
+}

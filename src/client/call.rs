@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::Instrument;
@@ -16,7 +17,7 @@ use crate::cost::{CostEstimate, Reservation};
 use crate::dialect::{EncodeOptions, RequestFacts};
 use crate::error::seconds;
 use crate::provider::{Endpoint, secret_in};
-use crate::runtime::{self, Instant};
+use crate::runtime::{self, BoxFuture, Instant};
 use crate::transport::HttpResponse;
 use crate::{CostTracker, Error, ErrorKind, Reply, Request, Result, TimeoutKind, headers, trace};
 
@@ -141,9 +142,10 @@ impl Call {
         })
     }
 
-    /// Makes attempts until one succeeds or the error is not to be retried.
-    pub(super) async fn run(self) -> Result<Outcome> {
-        runtime::within(self.within_deadline()).await
+    /// Makes attempts until one succeeds or the error is not to be retried. The future is large, and callers that spawn a call
+    /// move it, so it is in a box.
+    pub(super) fn run(self) -> BoxFuture<'static, Result<Outcome>> {
+        Box::pin(runtime::within(self.within_deadline()))
     }
 
     async fn within_deadline(mut self) -> Result<Outcome> {
@@ -239,16 +241,17 @@ impl Call {
             mut body,
         } = {
             let reservation = self.context.reservation.clone();
-            let sent = move || {
-                if let Some(reservation) = &reservation {
-                    reservation.sent();
-                }
+            let sent = move |sent| match &reservation {
+                Some(reservation) if sent => reservation.sent(),
+                Some(reservation) => reservation.refused(),
+                None => {}
             };
             let timing = &mut self.context.timing;
+            timing.queued = Duration::ZERO;
+            let transport = &client.transport;
+            let turn = transport.acquire(transport.ticket(), timing).await?;
             let to = self.endpoint.as_ref();
-            let sending = client
-                .transport
-                .send(to, &self.body, &headers, timing, &sent);
+            let sending = transport.send(turn, to, &self.body, &headers, timing, &sent);
             sending.await?
         };
         if !(200..300).contains(&status) {

@@ -7,7 +7,7 @@ use super::early::Early;
 use super::handle::Inner;
 use crate::cost::Reservation;
 use crate::runtime::Instant;
-use crate::{Error, Reply, Timing, trace};
+use crate::{Error, ErrorKind, Reply, Timing, trace};
 
 /// The state that a call shares with its stream: the client, the number of attempts, the timing and the reservation. Cheap to
 /// clone.
@@ -62,11 +62,12 @@ impl CallContext {
     }
 
     /// Adds the provider and the attempts to an error, removes the API key from it, and records it in the span.
-    pub(super) fn fail(&self, error: Error) -> Error {
-        let error = error
-            .with_provider(self.client.provider)
-            .with_attempts(self.attempts)
-            .redacted(&self.secret);
+    pub(super) fn fail(&self, mut error: Error) -> Error {
+        // The provider has no part in a ledger's error.
+        if *error.kind() != ErrorKind::Ledger {
+            error = error.with_provider(self.client.provider);
+        }
+        let error = error.with_attempts(self.attempts).redacted(&self.secret);
         trace::failed(&self.span, &error);
         error
     }

@@ -7,7 +7,8 @@ use http::HeaderMap;
 
 use super::accumulator::Accumulator;
 use super::codec::StreamState;
-use super::wire::{doubt_usage, request_id, text_of};
+use super::usage::doubt_usage;
+use super::wire::{request_id, text_of};
 use crate::framing::sse::{Event, Framer};
 use crate::{DialectName, Error, ErrorKind, Provider, Reply, Result, StreamEvent};
 

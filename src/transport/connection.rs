@@ -1,7 +1,10 @@
 //! A connection: its handshake, its driver task, and the exchange of a request and a response.
 
-use std::io::{IoSlice, Result};
+use std::error::Error as _;
+use std::io::IoSlice;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,19 +22,50 @@ use super::connector::BoxIo;
 use super::options::Options;
 use crate::pool::{Connection, ConnectionPermit, MAX_STREAMS_PER_CONNECTION, Pool, WeakPool};
 use crate::runtime::Instant;
+use crate::{Error, ErrorKind, Result};
+
+/// What is known about the writes to a socket.
+#[derive(Default)]
+struct Writes {
+    /// The number of bytes that were written.
+    bytes: AtomicU64,
+    /// Whether a write has failed.
+    failed: AtomicBool,
+}
 
 /// A socket and its permit. The fields are dropped in this order, so that the socket is closed before the permit is released.
-///
-/// A server may answer and close before it has read the whole request, for example because the key is invalid or the request
-/// is too large. Writing the rest then fails, and hyper reports that error rather than the response that has arrived. So a
-/// failing write counts as done. The next read returns the response, or else the end or the error of the connection.
 struct PermitIo {
     io: BoxIo,
+    writes: Arc<Writes>,
+    /// Whether hyper does not learn of failed writes. A server can answer with an error, such as a 413, and close the connection
+    /// before it has read the request. The write then fails, but the response can still be read.
+    ignores_write_errors: bool,
     _permit: ConnectionPermit<Conn>,
 }
 
-fn ignoring_errors(written: Poll<Result<usize>>, length: usize) -> Poll<Result<usize>> {
-    written.map(|written| Ok(written.unwrap_or(length)))
+impl PermitIo {
+    fn written(
+        &self,
+        result: Poll<std::io::Result<usize>>,
+        len: usize,
+    ) -> Poll<std::io::Result<usize>> {
+        match &result {
+            Poll::Ready(Ok(n)) => {
+                self.writes.bytes.fetch_add(*n as u64, Ordering::Relaxed);
+            }
+            Poll::Ready(Err(error)) if self.ignores_write_errors => {
+                tracing::debug!(%error, "a write failed; the response may still arrive");
+                self.writes.failed.store(true, Ordering::Relaxed);
+                return Poll::Ready(Ok(len));
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        result
+    }
+
+    fn is_discarding(&self) -> bool {
+        self.writes.failed.load(Ordering::Relaxed)
+    }
 }
 
 impl Read for PermitIo {
@@ -39,7 +73,7 @@ impl Read for PermitIo {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
-    ) -> Poll<Result<()>> {
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
@@ -49,15 +83,23 @@ impl Write for PermitIo {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
-    ) -> Poll<Result<usize>> {
-        ignoring_errors(Pin::new(&mut self.io).poll_write(cx, buf), buf.len())
+    ) -> Poll<std::io::Result<usize>> {
+        if self.is_discarding() {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let result = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(result, buf.len())
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.is_discarding() {
+            return Poll::Ready(Ok(()));
+        }
+        let result = Pin::new(&mut self.io).poll_flush(cx);
+        self.written(result.map_ok(|()| 0), 0).map_ok(|_| ())
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
@@ -69,10 +111,51 @@ impl Write for PermitIo {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
-    ) -> Poll<Result<usize>> {
-        let length = bufs.iter().map(|buf| buf.len()).sum();
-        ignoring_errors(Pin::new(&mut self.io).poll_write_vectored(cx, bufs), length)
+    ) -> Poll<std::io::Result<usize>> {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        if self.is_discarding() {
+            return Poll::Ready(Ok(len));
+        }
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.written(result, len)
     }
+}
+
+/// Why a request got no response.
+pub(super) enum Failure {
+    /// The server has not processed the request, and the connection is closed.
+    Unsent(Error),
+    /// The server has not processed the request, but the connection is still open.
+    Refused(Error),
+    /// The server may have processed the request.
+    Broken(Error),
+}
+
+fn unsent(error: hyper::Error) -> Failure {
+    let message = "the connection closed before the request was sent";
+    Failure::Unsent(Error::new(ErrorKind::Connect, message).with_source(error))
+}
+
+fn refused(error: hyper::Error) -> Failure {
+    let message = "the server refused the HTTP/2 stream";
+    Failure::Refused(Error::new(ErrorKind::Connect, message).with_source(error))
+}
+
+fn broken(error: hyper::Error) -> Failure {
+    Failure::Broken(match error.is_parse() {
+        true => Error::decode("the server did not answer in HTTP").with_source(error),
+        false => {
+            Error::new(ErrorKind::Connect, "the connection broke before a reply").with_source(error)
+        }
+    })
+}
+
+/// Returns whether an HTTP/2 server says that it has not processed a request (RFC 9113, section 8.7). h2 reports a GOAWAY to
+/// those streams only that are above its last stream ID.
+fn is_refusal(error: &h2::Error) -> bool {
+    error.is_remote()
+        && (error.is_go_away()
+            || (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)))
 }
 
 enum Sender {
@@ -84,6 +167,7 @@ enum Sender {
 pub(crate) struct Conn {
     sender: Sender,
     driver: AbortHandle,
+    writes: Arc<Writes>,
     /// Whether the peer is a plain-HTTP proxy, which takes the request target in absolute form.
     pub(super) proxied: bool,
 }
@@ -102,6 +186,7 @@ impl Connection for Conn {
             Sender::Http2(sender) => Some(Self {
                 sender: Sender::Http2(sender.clone()),
                 driver: self.driver.clone(),
+                writes: self.writes.clone(),
                 proxied: self.proxied,
             }),
         }
@@ -109,7 +194,9 @@ impl Connection for Conn {
 
     fn is_open(&self) -> bool {
         match &self.sender {
-            Sender::Http1(sender) => !sender.is_closed(),
+            Sender::Http1(sender) => {
+                !sender.is_closed() && !self.writes.failed.load(Ordering::Relaxed)
+            }
             Sender::Http2(sender) => !sender.is_closed(),
         }
     }
@@ -129,14 +216,19 @@ impl Conn {
         pool: &Pool<Self>,
         options: &Options,
         https: bool,
-    ) -> hyper::Result<Self> {
+    ) -> Result<Self> {
+        let failed =
+            |error| Error::new(ErrorKind::Connect, "the HTTP handshake failed").with_source(error);
         let connected = io.connected();
         let proxied = connected.is_proxied();
         // Over TLS, ALPN negotiates the version. In clear text the client has to know it.
         let http2 = connected.is_negotiated_h2() || (options.http2 && !https && !proxied);
         let id = permit.id();
+        let writes = Arc::<Writes>::default();
         let socket = PermitIo {
             io,
+            writes: writes.clone(),
+            ignores_write_errors: !http2,
             _permit: permit,
         };
         let expiry = (pool.downgrade(), id, options.limits.keepalive_expiry);
@@ -148,13 +240,13 @@ impl Conn {
                     .keep_alive_interval(interval)
                     .keep_alive_while_idle(true);
             }
-            let (sender, connection) = builder.handshake(socket).await?;
+            let (sender, connection) = builder.handshake(socket).await.map_err(failed)?;
             (
                 Sender::Http2(sender),
                 tokio::spawn(drive(connection, expiry)),
             )
         } else {
-            let (sender, connection) = http1::handshake(socket).await?;
+            let (sender, connection) = http1::handshake(socket).await.map_err(failed)?;
             (
                 Sender::Http1(sender),
                 tokio::spawn(drive(connection, expiry)),
@@ -163,6 +255,7 @@ impl Conn {
         Ok(Self {
             sender,
             driver: driver.abort_handle(),
+            writes,
             proxied,
         })
     }
@@ -175,15 +268,34 @@ impl Conn {
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> hyper::Result<Response<Incoming>> {
+    ) -> Result<Response<Incoming>, Failure> {
         match &mut self.sender {
             Sender::Http1(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
+                sender.ready().await.map_err(unsent)?;
+                let before = self.writes.bytes.load(Ordering::Relaxed);
+                let result = sender.try_send_request(request).await;
+                result.map_err(|mut error| {
+                    let nothing_written = self.writes.bytes.load(Ordering::Relaxed) == before;
+                    match error.take_message().is_some() || nothing_written {
+                        true => unsent(error.into_error()),
+                        false => broken(error.into_error()),
+                    }
+                })
             }
             Sender::Http2(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
+                sender.ready().await.map_err(unsent)?;
+                let result = sender.try_send_request(request).await;
+                result.map_err(|mut error| {
+                    if error.take_message().is_some() {
+                        return unsent(error.into_error());
+                    }
+                    let error = error.into_error();
+                    let h2 = error.source().and_then(|e| e.downcast_ref::<h2::Error>());
+                    match h2.is_some_and(is_refusal) {
+                        true => refused(error),
+                        false => broken(error),
+                    }
+                })
             }
         }
     }
@@ -201,98 +313,4 @@ async fn drive<D: Future>(driver: D, (pool, id, expiry): (WeakPool<Conn>, u64, D
         }
     }
     driver.await;
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::task::Waker;
-
-    use hyper_util::client::legacy::connect::Connected;
-
-    use super::super::options::Timeouts;
-    use super::super::proxy::Proxy;
-    use super::*;
-    use crate::Limits;
-
-    /// A socket whose peer takes a part of the request, answers and closes.
-    #[derive(Default)]
-    struct Impatient {
-        written: bool,
-        broken: bool,
-        answered: bool,
-        reader: Option<Waker>,
-    }
-
-    impl Read for Impatient {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            mut buf: ReadBufCursor<'_>,
-        ) -> Poll<Result<()>> {
-            if !self.broken {
-                self.reader = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            if !std::mem::replace(&mut self.answered, true) {
-                buf.put_slice(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
-            }
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl Write for Impatient {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            buf: &[u8],
-        ) -> Poll<Result<usize>> {
-            if !std::mem::replace(&mut self.written, true) {
-                return Poll::Ready(Ok(buf.len() / 2));
-            }
-            self.broken = true;
-            self.reader.take().into_iter().for_each(Waker::wake);
-            Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl hyper_util::client::legacy::connect::Connection for Impatient {
-        fn connected(&self) -> Connected {
-            Connected::new()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_response_before_the_whole_request_is_written_is_read() {
-        let minute = Duration::from_secs(60);
-        let options = Options {
-            limits: Limits::default(),
-            alerts: Default::default(),
-            timeouts: Timeouts {
-                pool: minute,
-                connect: minute,
-                response_headers: minute,
-            },
-            http2: false,
-            http2_ping: None,
-            root_certificates: Vec::new(),
-            proxy: Proxy::None,
-            headers: Vec::new(),
-        };
-        let pool = Pool::new("server", options.limits, false, options.alerts.clone());
-        let permit = pool.reserve_for_warmup().unwrap();
-        let socket = Box::new(Impatient::default());
-        let connection = Conn::establish(socket, permit, &pool, &options, false).await;
-        let request = Request::new(Full::new(Bytes::from_static(b"the body")));
-        let response = connection.unwrap().exchange(request).await.unwrap();
-        assert_eq!(response.status(), 401);
-    }
 }

@@ -36,7 +36,7 @@ mod stats;
 mod tls;
 
 pub use config::Config;
-pub use redis::{RedisRestServer, RedisServer};
+pub use redis::{RedisCluster, RedisRestServer, RedisServer};
 pub use scenario::{At, Fault, HEADER, Scenario};
 pub use scripted_server::{ScriptedRequest, ScriptedServer, Step};
 pub use sim::Sim;

@@ -4,7 +4,8 @@ use super::pieces::{completion, logprobs};
 use super::stream::State;
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::error::instead_of_reply;
-use crate::dialect::wire::{doubt_usage, unreadable};
+use crate::dialect::usage::doubt_usage;
+use crate::dialect::wire::unreadable;
 use crate::{Error, Provider, Reply, Result};
 
 fn no_message(body: &str) -> Error {
@@ -44,7 +45,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     reply.model = wire.model.0.into_owned();
     reply.logprobs = logprobs(choice.logprobs);
     reply.usage_reported = usage.is_some();
-    reply.usage = usage.unwrap_or_default();
+    (reply.usage, reply.billing) = usage.unwrap_or_default();
     doubt_usage(&mut reply);
     Ok(reply)
 }
