@@ -52,12 +52,11 @@ struct Forward {
     frames: Vec<Bytes>,
 }
 
-/// Returns the provider that a dialect is named after.
+/// Returns the first provider with a dialect.
 fn provider_of(dialect: DialectName) -> Provider {
-    match dialect {
-        DialectName::Anthropic => Provider::Anthropic,
-        DialectName::OpenAiChat => Provider::OpenAi,
-    }
+    let mut providers = Provider::all();
+    let first = providers.find(|provider| provider.dialect_name() == dialect);
+    first.unwrap_or(Provider::OpenAi)
 }
 
 impl StreamDecoder {
