@@ -35,6 +35,20 @@ fn the_types_of_the_npm_package_name_every_provider() {
 }
 
 #[test]
+fn the_types_of_the_npm_package_name_every_dialect() {
+    let mut names: Vec<_> = Provider::all()
+        .map(|provider| format!("\"{}\"", provider.dialect_name()))
+        .collect();
+    names.sort();
+    names.dedup();
+    is_up_to_date(
+        "npm/src/index.d.ts",
+        ("export type DialectName = ", ";"),
+        &names.join(" | "),
+    );
+}
+
+#[test]
 fn the_book_describes_every_provider() {
     let rows: String = Provider::all().map(row).collect();
     let end = "\nA base URL in which";
