@@ -64,7 +64,8 @@ pub enum HttpVersion {
     /// own flow control.
     #[default]
     Http1,
-    /// HTTP/2 if the server supports it (by ALPN; without TLS, by prior knowledge). Up to 100 calls share a connection.
+    /// HTTP/2 if the server supports it (by ALPN; without TLS, by prior knowledge). As many calls share a connection as the
+    /// server allows.
     Http2,
 }
 

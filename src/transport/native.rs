@@ -103,7 +103,7 @@ impl Transport {
             let transport = self.clone();
             dials.spawn(async move {
                 let (connection, _) = transport.0.open(permit).await?;
-                connection.done();
+                connection.unused();
                 Ok::<_, Error>(())
             });
         }
