@@ -24,6 +24,8 @@ cfg_if::cfg_if! {
         mod connection;
         mod connector;
         mod native;
+        #[cfg(test)]
+        pub(crate) use connector::BoxIo;
         pub(crate) use native::{Body, Transport};
     }
 }
