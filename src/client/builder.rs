@@ -382,6 +382,9 @@ impl ClientBuilder {
                 provider.key_variable()
             )));
         }
+        if !credentials.is_none() {
+            endpoint.warn_if_unencrypted("the API key");
+        }
         let options = Options {
             limits: self.limits,
             alerts: self.alerts,

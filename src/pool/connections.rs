@@ -141,7 +141,7 @@ impl<C: Connection> Pool<C> {
     pub(crate) fn on_connected(&self, id: u64, conn: C, took: Duration) -> PooledConnection<C> {
         self.0.stats.handshake.record(took);
         self.change(|state, now, effects| state.connected(id, &conn, now, effects));
-        self.pooled(id, conn, false)
+        self.pooled(id, conn, Origin::Opened)
     }
 
     /// Evicts connection `id` if it has been idle for `keepalive_expiry`. Returns when to check again, or `None` if the
@@ -229,7 +229,11 @@ impl<C: Connection> Pool<C> {
 
     fn checkout(&self, assigned: Assignment<C>) -> Checkout<C> {
         match assigned {
-            Assignment::Idle(id, conn) => Checkout::Idle(self.pooled(id, conn, true)),
+            Assignment::Reuse {
+                id,
+                conn,
+                last_used,
+            } => Checkout::Idle(self.pooled(id, conn, Origin::Reused { last_used })),
             Assignment::Connect(id) => Checkout::Connect(self.permit(id)),
         }
     }
@@ -239,13 +243,13 @@ impl<C: Connection> Pool<C> {
         ConnectionPermit { pool, id }
     }
 
-    fn pooled(&self, id: u64, conn: C, reused: bool) -> PooledConnection<C> {
+    fn pooled(&self, id: u64, conn: C, origin: Origin) -> PooledConnection<C> {
         PooledConnection {
             pool: self.clone(),
             id,
             conn: Some(conn),
             progress: Progress::Unused,
-            reused,
+            origin,
         }
     }
 }
@@ -291,11 +295,34 @@ pub(crate) struct PooledConnection<C: Connection> {
     id: u64,
     conn: Option<C>,
     progress: Progress,
-    /// Whether the connection was open when it was checked out.
-    reused: bool,
+    origin: Origin,
+}
+
+/// Where a checked-out connection comes from.
+#[derive(Clone, Copy)]
+enum Origin {
+    Opened,
+    Reused {
+        /// When the connection was last in use. `None` if it has not been used yet.
+        last_used: Option<Instant>,
+    },
 }
 
 impl<C: Connection> PooledConnection<C> {
+    /// Returns whether the connection was open before it was checked out.
+    pub(crate) fn is_reused(&self) -> bool {
+        matches!(self.origin, Origin::Reused { .. })
+    }
+
+    /// Returns whether the connection has been idle for long enough that the server may have closed it.
+    pub(crate) fn was_idle(&self) -> bool {
+        const SHORT: Duration = Duration::from_millis(1);
+        match self.origin {
+            Origin::Opened => false,
+            Origin::Reused { last_used } => last_used.is_none_or(|at| at.elapsed() >= SHORT),
+        }
+    }
+
     /// Returns the connection, in order to send a request.
     pub(crate) fn conn(&mut self) -> Option<&mut C> {
         self.progress = Progress::Sent;
@@ -316,8 +343,9 @@ impl<C: Connection> PooledConnection<C> {
 impl<C: Connection> Drop for PooledConnection<C> {
     fn drop(&mut self) {
         if let Some(conn) = self.conn.take() {
+            let reused = self.is_reused();
             self.pool.change(|state, now, effects| {
-                state.release(self.id, conn, self.progress, self.reused, now, effects);
+                state.release(self.id, conn, self.progress, reused, now, effects);
             });
         }
     }

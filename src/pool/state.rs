@@ -60,7 +60,12 @@ pub(super) struct Counts {
 /// What a caller gets: the use of an open connection, or the permit to open one.
 #[derive(Debug)]
 pub(super) enum Assignment<C> {
-    Idle(u64, C),
+    Reuse {
+        id: u64,
+        conn: C,
+        /// When the connection was last in use. `None` if it has not been used yet.
+        last_used: Option<Instant>,
+    },
     Connect(u64),
 }
 
@@ -347,7 +352,7 @@ impl<C: Connection, W> State<C, W> {
         effects: &mut Effects<C, W>,
     ) -> Option<Assignment<C>> {
         let assigned = self
-            .assign_busy()
+            .assign_busy(now)
             .or_else(|| self.assign_idle(now, effects));
         if assigned.is_some() {
             self.monitor.on_reuse();
@@ -365,7 +370,7 @@ impl<C: Connection, W> State<C, W> {
     }
 
     /// Assigns a stream of a connection that carries other calls.
-    fn assign_busy(&mut self) -> Option<Assignment<C>> {
+    fn assign_busy(&mut self, now: Instant) -> Option<Assignment<C>> {
         if !self.multiplexed {
             return None;
         }
@@ -378,7 +383,11 @@ impl<C: Connection, W> State<C, W> {
                 .flatten()?;
             open.streams += 1;
             open.requests += 1;
-            Some(Assignment::Idle(*id, conn))
+            Some(Assignment::Reuse {
+                id: *id,
+                conn,
+                last_used: Some(now),
+            })
         })
     }
 
@@ -400,11 +409,16 @@ impl<C: Connection, W> State<C, W> {
                 };
                 effects.dropped.extend(self.evict(id, reason));
             } else if let Some(conn) = open.take() {
+                let last_used = (open.requests > 0).then_some(open.idle_since);
                 open.streams = 1;
                 open.requests += 1;
                 self.idle.remove(index);
                 self.counts.in_use += 1;
-                return Some(Assignment::Idle(id, conn));
+                return Some(Assignment::Reuse {
+                    id,
+                    conn,
+                    last_used,
+                });
             }
         }
         None

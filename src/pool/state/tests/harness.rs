@@ -95,7 +95,7 @@ impl Pool {
     pub(super) fn hold(&mut self, ticket: u64, assigned: Assignment<Fake>) {
         let held = match assigned {
             Assignment::Connect(id) => Held::Permit(id),
-            Assignment::Idle(id, conn) => {
+            Assignment::Reuse { id, conn, .. } => {
                 assert!(conn.is_open(), "a closed connection was assigned");
                 Held::Connection {
                     id,
@@ -241,7 +241,7 @@ impl Pool {
         if state.waiting.is_empty() {
             return;
         }
-        assert!(state.assign_busy().is_none(), "{state:?}");
+        assert!(state.assign_busy(self.now).is_none(), "{state:?}");
         let full = state.connections.len() >= state.limits.max_connections;
         let upcoming = state.waiting.len() <= state.upcoming_streams();
         assert!(full || upcoming || !noticed, "{state:?}");
