@@ -197,6 +197,7 @@ impl Inner {
     async fn acquire(&self, ticket: Ticket, timing: &mut Timing) -> Result<Checkout<Conn>> {
         let limit = self.options.timeouts.pool;
         let (checkout, waited) = self.pool.acquire(ticket, limit).await.map_err(|waited| {
+            tracing::debug!(pool = ?self.pool, "no connection became free");
             let max_connections = self.options.limits.max_connections;
             let message = format!(
                 "no connection became free within {waited:.1?}: all {max_connections} are in use; raise max_connections \
