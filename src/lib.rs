@@ -37,15 +37,18 @@ mod chat;
 mod client;
 mod config;
 mod cost;
+mod credentials;
 pub mod dialect;
 mod error;
 mod framing;
 mod headers;
+mod millis;
 mod pool;
 mod provider;
 mod quote;
 mod retry;
 mod runtime;
+mod timeouts;
 mod trace;
 mod transport;
 mod url;
@@ -64,9 +67,10 @@ pub use cost::{
     Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, FileLedger, Ledger,
     MemoryLedger, ModelSpend, Price, PriceTier, Settlement, Spend,
 };
-pub use error::{Error, ErrorKind, Result, TimeoutKind};
+pub use credentials::{AccessToken, Credentials, TokenSource};
+pub use error::{Attempt, Error, ErrorKind, Result, TimeoutKind};
 pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, PoolStats};
-pub use provider::{AccessToken, Credentials, Provider, TokenSource};
+pub use provider::Provider;
 pub use retry::RetryPolicy;
 pub use runtime::{BoxFuture, MaybeSend, MaybeSync};
 pub use transport::RateLimit;

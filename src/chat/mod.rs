@@ -11,6 +11,7 @@ mod raw_json;
 mod reasoning;
 mod reply;
 mod request;
+mod request_options;
 #[cfg(test)]
 mod tests;
 mod tool;

@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::tracker::ReservationState;
 use super::{Cost, CostEstimate, CostTracker, Usd};
+use crate::runtime::Instant;
 use crate::{ErrorKind, Reply, Result, runtime};
 
 /// The reservation of one attempt.
@@ -14,7 +16,8 @@ pub(crate) struct Reservation {
     estimate: Arc<CostEstimate>,
     id: u64,
     state: ReservationState,
-    sent: AtomicBool,
+    sent: OnceLock<Instant>,
+    refused: bool,
     settled: AtomicBool,
 }
 
@@ -29,7 +32,8 @@ impl Reservation {
             estimate: estimate.clone(),
             id: random_id(),
             state: ReservationState::Requested,
-            sent: AtomicBool::new(false),
+            sent: OnceLock::new(),
+            refused: false,
             settled: AtomicBool::new(false),
         };
         let reserved = tracker.reserve(reservation.id, estimate.max_cost).await;
@@ -46,12 +50,17 @@ impl Reservation {
 
     /// Records that the request was sent: from here on the provider may bill it.
     pub(crate) fn sent(&self) {
-        self.sent.store(true, Ordering::Relaxed);
+        let _ = self.sent.set(Instant::now());
+    }
+
+    /// Returns when the request was sent.
+    pub(crate) fn sent_at(&self) -> Option<Instant> {
+        self.sent.get().copied()
     }
 
     /// Records that the provider refused the request and does not bill it.
-    pub(crate) fn refused(&self) {
-        self.sent.store(false, Ordering::Relaxed);
+    pub(crate) fn refused(&mut self) {
+        self.refused = true;
     }
 
     /// Settles at the cost of a complete reply, and sets `reply.cost`.
@@ -88,9 +97,9 @@ impl Drop for Reservation {
         if self.state == ReservationState::Requested {
             return self.tracker.release(self.id);
         }
-        let usd = match *self.sent.get_mut() {
-            true => self.estimate.max_cost,
-            false => Usd::ZERO,
+        let usd = match self.sent_at() {
+            Some(_) if !self.refused => self.estimate.max_cost,
+            _ => Usd::ZERO,
         };
         let estimated = usd != Usd::ZERO;
         self.settle_at(Cost { usd, estimated }, None);

@@ -93,8 +93,15 @@ impl Connector {
         let mut builder = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
             .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(60))
+            // A dead network is noticed within a minute, however long the model may be silent.
+            .tcp_keepalive(Duration::from_secs(30))
+            .tcp_keepalive_interval(Duration::from_secs(10))
+            .tcp_keepalive_retries(3)
             .connector_layer(CaptureLayer);
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        {
+            builder = builder.tcp_user_timeout(Duration::from_secs(60));
+        }
         if !options.http2 {
             builder = builder.http1_only();
         }

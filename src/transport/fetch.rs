@@ -17,6 +17,7 @@ use super::options::Options;
 use super::response::HttpResponse;
 use crate::provider::Endpoint;
 use crate::runtime::{MaybeSend, MaybeSync, background, timeout};
+use crate::timeouts::Timeouts;
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
 use http::HeaderName;
 
@@ -212,7 +213,6 @@ struct Inner {
     init: RequestInit,
     headers: RequestInit,
     fetch: Option<Function>,
-    options: Options,
     active: Cell<usize>,
     peak: Cell<usize>,
 }
@@ -225,7 +225,6 @@ impl Transport {
             init: common_init(&headers),
             headers,
             fetch: FETCH.take(),
-            options,
             active: Cell::new(0),
             peak: Cell::new(0),
         })))
@@ -257,6 +256,7 @@ impl Transport {
         to: Option<&Endpoint>,
         body: &Bytes,
         extra_headers: &[(String, String)],
+        timeouts: &Timeouts,
         _timing: &mut Timing,
         sent: &(impl Fn() + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
@@ -265,10 +265,10 @@ impl Transport {
         let mut future = JsFuture::new();
         let fetched = self.fetch(to, body, extra_headers, &call);
         future.start(&fetched.map_err(|e| connect_error(&e))?);
-        let limit = self.0.options.timeouts.response_headers;
+        let limit = timeouts.reply;
         let response = timeout(limit, poll_fn(|cx| future.poll(cx)))
             .await
-            .ok_or_else(|| Error::timeout(TimeoutKind::ResponseHeaders, limit))?
+            .ok_or_else(|| Error::timeout(TimeoutKind::Reply, limit))?
             .map_err(|e| connect_error(&e))?;
         let response: FetchResponse = response.unchecked_into();
         let response_headers = response.headers();

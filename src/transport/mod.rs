@@ -9,7 +9,7 @@ mod proxy;
 mod rate_limit;
 mod response;
 
-pub(crate) use self::options::{Options, Timeouts};
+pub(crate) use self::options::Options;
 pub(crate) use self::proxy::{Proxy, ProxyVariables, env_text};
 pub use self::rate_limit::RateLimit;
 pub(crate) use self::response::HttpResponse;

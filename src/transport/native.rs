@@ -21,6 +21,7 @@ use super::response::HttpResponse;
 use crate::pool::{Checkout, ConnectionPermit, Pool, PooledConnection};
 use crate::provider::Endpoint;
 use crate::runtime::{Instant, MaybeSend, MaybeSync};
+use crate::timeouts::Timeouts;
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
 
 /// Sends requests to one endpoint. Cheap to clone.
@@ -101,7 +102,10 @@ impl Transport {
         for permit in std::iter::from_fn(|| self.0.pool.reserve_for_warmup()).take(n) {
             let transport = self.clone();
             dials.spawn(async move {
-                let (connection, _) = transport.0.open(permit).await?;
+                let (connection, _) = transport
+                    .0
+                    .open(permit, transport.0.options.timeouts.timeout)
+                    .await?;
                 connection.done();
                 Ok::<_, Error>(())
             });
@@ -125,6 +129,7 @@ impl Transport {
         to: Option<&Endpoint>,
         body: &Bytes,
         extra_headers: &[(String, String)],
+        timeouts: &Timeouts,
         timing: &mut Timing,
         sent: &(impl Fn() + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
@@ -133,11 +138,11 @@ impl Transport {
             Some(endpoint) => &Target::new(endpoint)?,
             None => &self.0.target,
         };
-        let (connection, reused) = self.0.acquire(timing).await?;
+        let (connection, reused) = self.0.acquire(timeouts, timing).await?;
         sent();
         match self
             .0
-            .exchange(connection, target, body, extra_headers)
+            .exchange(connection, target, body, extra_headers, timeouts.reply)
             .await
         {
             // The server had closed the idle connection. The others that are idle may be as stale, so the one repetition
@@ -145,9 +150,9 @@ impl Transport {
             Err(error) if reused && *error.kind() == ErrorKind::Connect => {
                 tracing::debug!(%error, "a reused connection was stale");
                 self.0.pool.close_idle();
-                let (connection, _) = self.0.acquire(timing).await?;
+                let (connection, _) = self.0.acquire(timeouts, timing).await?;
                 self.0
-                    .exchange(connection, target, body, extra_headers)
+                    .exchange(connection, target, body, extra_headers, timeouts.reply)
                     .await
             }
             result => result,
@@ -157,14 +162,19 @@ impl Transport {
 
 impl Inner {
     /// Returns a connection, and whether it is a reused one.
-    async fn acquire(&self, timing: &mut Timing) -> Result<(PooledConnection<Conn>, bool)> {
-        let (checkout, waited) = self.pool.acquire(self.options.timeouts.pool).await.map_err(|waited| {
+    async fn acquire(
+        &self,
+        timeouts: &Timeouts,
+        timing: &mut Timing,
+    ) -> Result<(PooledConnection<Conn>, bool)> {
+        let (checkout, waited) = self.pool.acquire(timeouts.pool()).await.map_err(|waited| {
             let max_connections = self.options.limits.max_connections;
             let message = format!(
-                "no connection became free within {waited:.1?}: all {max_connections} are in use; raise max_connections \
-                 (LLM_MAX_CONNECTIONS) or make fewer concurrent calls"
+                "no connection became free within {waited:.1?}: all {max_connections} are in use"
             );
-            Error::new(ErrorKind::PoolTimeout { max_connections, waited }, message)
+            Error::new(ErrorKind::PoolTimeout { max_connections, waited }, message).with_hint(
+                "raise max_connections (LLM_MAX_CONNECTIONS) or make fewer concurrent calls; `pool_timeout` is how long a call waits",
+            )
         })?;
         timing.queued += waited;
         match checkout {
@@ -173,7 +183,7 @@ impl Inner {
                 Ok((connection, true))
             }
             Checkout::Connect(permit) => {
-                let (connection, took) = self.open(permit).await?;
+                let (connection, took) = self.open(permit, timeouts.timeout).await?;
                 timing.connect = Some(took);
                 Ok((connection, false))
             }
@@ -183,6 +193,7 @@ impl Inner {
     async fn open(
         &self,
         permit: ConnectionPermit<Conn>,
+        limit: Duration,
     ) -> Result<(PooledConnection<Conn>, Duration)> {
         let start = Instant::now();
         let id = permit.id();
@@ -192,7 +203,6 @@ impl Inner {
                 .await
                 .map_err(map_hyper_error)
         };
-        let limit = self.options.timeouts.connect;
         let conn = timeout(limit, opening)
             .await
             .map_err(|_| Error::timeout(TimeoutKind::Connect, limit))??;
@@ -212,15 +222,15 @@ impl Inner {
         target: &Target,
         body: &Bytes,
         extra_headers: &[(String, String)],
+        limit: Duration,
     ) -> Result<HttpResponse<Body>> {
         let Some(conn) = connection.conn() else {
             return Err(Error::new(ErrorKind::Connect, "the connection is closed"));
         };
         let request = self.request(conn, target, body, extra_headers);
-        let limit = self.options.timeouts.response_headers;
         let response = timeout(limit, conn.exchange(request))
             .await
-            .map_err(|_| Error::timeout(TimeoutKind::ResponseHeaders, limit))?
+            .map_err(|_| Error::timeout(TimeoutKind::Reply, limit))?
             .map_err(map_hyper_error)?;
         let (head, incoming) = response.into_parts();
         let headers = head.headers.iter();

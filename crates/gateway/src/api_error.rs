@@ -65,7 +65,7 @@ impl ApiError {
         if let Some(error) = error {
             // The call has been retried here as often as is useful.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
-            headers.insert("x-warmline-attempts", error.attempts().into());
+            headers.insert("x-warmline-attempts", error.attempts().len().into());
             if let Some(after) = error.retry_after() {
                 headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
             }
@@ -91,7 +91,10 @@ impl From<Error> for ApiError {
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             code: error.kind().name(),
-            message: error.message().to_owned(),
+            message: match error.hint() {
+                Some(hint) => format!("{}; {hint}", error.message()),
+                None => error.message().to_owned(),
+            },
             error: Some(error),
         }
     }

@@ -8,7 +8,8 @@ use crate::pool::Alerts;
 use crate::provider::Endpoint;
 use crate::quote::quote;
 use crate::runtime::{self, BoxFuture};
-use crate::transport::{Options, Proxy, Timeouts, Transport};
+use crate::timeouts::Timeouts;
+use crate::transport::{Options, Proxy, Transport};
 use crate::{Error, ErrorKind, Limits, Result, Timing};
 
 /// The timeout of each phase of a request.
@@ -62,11 +63,7 @@ impl RestLedger {
         let options = Options {
             limits: Limits::default(),
             alerts: Alerts::default(),
-            timeouts: Timeouts {
-                pool: TIMEOUT,
-                connect: TIMEOUT,
-                response_headers: TIMEOUT,
-            },
+            timeouts: Timeouts::all(TIMEOUT),
             http2: false,
             http2_ping: None,
             root_certificates: Vec::new(),
@@ -104,7 +101,14 @@ async fn send(transport: &Transport, command: String) -> std::result::Result<Vec
     let message = |e: Error| e.message().to_owned();
     let body = Bytes::from(command);
     let response = transport
-        .send(None, &body, &[], &mut Timing::default(), &|| ())
+        .send(
+            None,
+            &body,
+            &[],
+            &Timeouts::all(TIMEOUT),
+            &mut Timing::default(),
+            &|| (),
+        )
         .await;
     let mut response = response.map_err(message)?;
     let mut text = Vec::new();
