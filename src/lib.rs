@@ -48,6 +48,8 @@ mod provider;
 mod quote;
 mod retry;
 mod runtime;
+#[cfg(test)]
+mod simulation;
 mod timeouts;
 mod trace;
 mod transport;

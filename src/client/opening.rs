@@ -11,7 +11,7 @@ use crate::cost::Reservation;
 use crate::credentials::secret_in;
 use crate::error::seconds;
 use crate::runtime::{self, Instant};
-use crate::transport::HttpResponse;
+use crate::transport::{Body, HttpRequest, HttpResponse};
 use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing};
 
 /// The maximum number of bytes that are kept of an error response's body.
@@ -65,23 +65,32 @@ impl Start {
 
     async fn run(&self, opening: &mut Opening) -> Result<Opened> {
         let plan = &*self.plan;
-        let mut reservation = Reservation::make(&plan.cost, &plan.estimate).await?;
+        let reservation = Reservation::make(&plan.cost, &plan.estimate).await?;
         opening.is_attempt = true;
         let headers = self.authorize(opening).await?;
+        let transport = &plan.client.transport;
+        let limit = plan.timeouts.pool();
+        let turn = transport
+            .acquire(transport.ticket(), limit, &mut opening.timing)
+            .await?;
         let HttpResponse {
             status,
             headers,
             body,
-        } = plan
-            .client
-            .transport
+        } = transport
             .send(
-                plan.endpoint.as_ref(),
-                &self.body,
-                &headers,
-                &plan.timeouts,
+                turn,
+                HttpRequest {
+                    to: plan.endpoint.as_ref(),
+                    body: &self.body,
+                    headers: &headers,
+                    timeouts: &plan.timeouts,
+                },
                 &mut opening.timing,
-                &|| reservation.sent(),
+                &|sent| match sent {
+                    true => reservation.sent(),
+                    false => reservation.refused(),
+                },
             )
             .await?;
         opening.timing.time_to_first_token = self.at.elapsed();
@@ -108,11 +117,7 @@ impl Start {
     }
 
     /// Reads a whole reply, or finds out that it is a stream.
-    async fn read(
-        &self,
-        response: HttpResponse<crate::transport::Body>,
-        sent_at: Option<Instant>,
-    ) -> Result<Answer> {
+    async fn read(&self, response: HttpResponse<Body>, sent_at: Option<Instant>) -> Result<Answer> {
         let plan = &*self.plan;
         let dialect = &plan.client.dialect;
         let HttpResponse {
@@ -141,7 +146,7 @@ impl Start {
     }
 
     /// Reads the body of an error response. The part of one that breaks off can still explain the error.
-    async fn read_error(&self, mut response: HttpResponse<crate::transport::Body>) -> Error {
+    async fn read_error(&self, mut response: HttpResponse<Body>) -> Error {
         let mut kept = Whole::default();
         let read = kept.read(&mut response.body, MAX_ERROR_BODY);
         let _ = runtime::timeout(self.plan.timeouts.timeout, read).await;

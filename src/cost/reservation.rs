@@ -17,7 +17,8 @@ pub(crate) struct Reservation {
     id: u64,
     state: ReservationState,
     sent: OnceLock<Instant>,
-    refused: bool,
+    /// Whether the provider has not processed the request that was sent, and so does not bill it.
+    refused: AtomicBool,
     settled: AtomicBool,
 }
 
@@ -33,7 +34,7 @@ impl Reservation {
             id: random_id(),
             state: ReservationState::Requested,
             sent: OnceLock::new(),
-            refused: false,
+            refused: AtomicBool::new(false),
             settled: AtomicBool::new(false),
         };
         let reserved = tracker.reserve(reservation.id, estimate.max_cost).await;
@@ -51,6 +52,7 @@ impl Reservation {
     /// Records that the request was sent: from here on the provider may bill it.
     pub(crate) fn sent(&self) {
         let _ = self.sent.set(Instant::now());
+        self.refused.store(false, Ordering::Relaxed);
     }
 
     /// Returns when the request was sent.
@@ -59,8 +61,8 @@ impl Reservation {
     }
 
     /// Records that the provider refused the request and does not bill it.
-    pub(crate) fn refused(&mut self) {
-        self.refused = true;
+    pub(crate) fn refused(&self) {
+        self.refused.store(true, Ordering::Relaxed);
     }
 
     /// Settles at the cost of a complete reply, and sets `reply.cost`.
@@ -98,7 +100,7 @@ impl Drop for Reservation {
             return self.tracker.release(self.id);
         }
         let usd = match self.sent_at() {
-            Some(_) if !self.refused => self.estimate.max_cost,
+            Some(_) if !*self.refused.get_mut() => self.estimate.max_cost,
             _ => Usd::ZERO,
         };
         let estimated = usd != Usd::ZERO;

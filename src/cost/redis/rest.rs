@@ -9,7 +9,7 @@ use crate::provider::Endpoint;
 use crate::quote::quote;
 use crate::runtime::{self, BoxFuture};
 use crate::timeouts::Timeouts;
-use crate::transport::{Options, Proxy, Transport};
+use crate::transport::{HttpRequest, Options, Proxy, Transport};
 use crate::{Error, ErrorKind, Limits, Result, Timing};
 
 /// The timeout of each phase of a request.
@@ -100,14 +100,20 @@ impl RestLedger {
 async fn send(transport: &Transport, command: String) -> std::result::Result<Vec<String>, String> {
     let message = |e: Error| e.message().to_owned();
     let body = Bytes::from(command);
+    let mut timing = Timing::default();
+    let ticket = transport.ticket();
+    let turn = transport.acquire(ticket, TIMEOUT, &mut timing).await;
     let response = transport
         .send(
-            None,
-            &body,
-            &[],
-            &Timeouts::all(TIMEOUT),
-            &mut Timing::default(),
-            &|| (),
+            turn.map_err(message)?,
+            HttpRequest {
+                to: None,
+                body: &body,
+                headers: &[],
+                timeouts: &Timeouts::all(TIMEOUT),
+            },
+            &mut timing,
+            &|_| (),
         )
         .await;
     let mut response = response.map_err(message)?;
