@@ -5,13 +5,13 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::cost::redis;
+use crate::cost::{self, redis};
 use crate::provider::ollama_url;
 use crate::transport::{Proxy, ProxyVariables, env_text};
 use crate::url::scheme;
 use crate::{
-    Budget, Client, ClientBuilder, CostTracker, Error, FileLedger, Limits, ParseUsdError, Price,
-    Provider, RestLedger, Result, RetryPolicy, Usd,
+    Budget, Client, ClientBuilder, CostTracker, Error, Limits, ParseUsdError, Price, Provider,
+    RestLedger, Result, RetryPolicy, Usd,
 };
 
 impl ClientBuilder {
@@ -185,7 +185,7 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
                      begin with redis://, rediss:// or https://",
                 ));
             }
-            None => tracker.ledger(FileLedger::open(ledger)?),
+            None => cost::open_file(tracker, ledger)?,
         };
     }
     if let Some(path) = get("LLM_PRICES")? {

@@ -66,8 +66,8 @@ pub use chat::{
 pub use client::{Client, ClientBuilder, EventStream, HttpVersion, PassthroughResponse};
 pub use cost::redis::*;
 pub use cost::{
-    Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, FileLedger, Ledger,
-    MemoryLedger, ModelSpend, Price, PriceTier, Settlement, Spend,
+    Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, Ledger, MemoryLedger,
+    ModelSpend, Price, PriceFactor, PriceTier, Settlement, Spend,
 };
 pub use credentials::{AccessToken, Credentials, TokenSource};
 pub use error::{Attempt, Error, ErrorKind, Result, TimeoutKind};
@@ -77,3 +77,7 @@ pub use retry::RetryPolicy;
 pub use runtime::{BoxFuture, MaybeSend, MaybeSync};
 pub use transport::RateLimit;
 pub use usd::{Cost, ParseUsdError, Usd};
+
+runtime::native_only! {
+    pub use cost::FileLedger;
+}

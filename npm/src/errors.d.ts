@@ -24,6 +24,7 @@ export type ErrorKind =
   | "rate_limited"
   | "overloaded"
   | "budget_exceeded"
+  | "ledger"
   | "decode"
   | "stream"
   | "cancelled";
@@ -83,6 +84,10 @@ export class BudgetExceededError extends WarmlineError {
   readonly reserved: string;
   /** The call's maximum cost. */
   readonly needed: string;
+}
+/** The ledger of the budgets cannot be used, for example because its server does not answer. Nothing was sent. */
+export class LedgerError extends WarmlineError {
+  readonly kind: "ledger";
 }
 /** The reply does not have the provider's format, or does not match the request's `output`. */
 export class DecodeError extends WarmlineError {

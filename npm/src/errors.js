@@ -53,6 +53,8 @@ export class RateLimitError extends WarmlineError {}
 export class OverloadedError extends WarmlineError {}
 /** The call's maximum cost does not fit into what is left of the budget. Nothing was sent. */
 export class BudgetExceededError extends WarmlineError {}
+/** The ledger of the budgets cannot be used, for example because its server does not answer. Nothing was sent. */
+export class LedgerError extends WarmlineError {}
 /** The reply does not have the provider's format. */
 export class DecodeError extends WarmlineError {}
 /** A streamed reply broke off, or reported an error. */
@@ -68,6 +70,7 @@ const KINDS = {
   rate_limited: RateLimitError,
   overloaded: OverloadedError,
   budget_exceeded: BudgetExceededError,
+  ledger: LedgerError,
   decode: DecodeError,
   stream: StreamError,
   cancelled: CancelledError,

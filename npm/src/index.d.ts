@@ -4,7 +4,7 @@ import type { Attempt } from "./errors.js";
 import type { AccessToken, Provider } from "./provider.js";
 import type { InferOutput, JsonSchema, Schema, StandardSchema } from "./schema.js";
 
-export { BudgetExceededError, CancelledError, ConfigError, ConnectError, DecodeError, OverloadedError, RateLimitError, StatusError, StreamError, TimeoutError, WarmlineError } from "./errors.js";
+export { BudgetExceededError, CancelledError, ConfigError, ConnectError, DecodeError, LedgerError, OverloadedError, RateLimitError, StatusError, StreamError, TimeoutError, WarmlineError } from "./errors.js";
 export type { Attempt, ErrorKind } from "./errors.js";
 export type { AccessToken, InferOutput, JsonSchema, Provider, Schema, StandardSchema };
 

@@ -1,4 +1,5 @@
 // What every runtime runs: the vectors through a fetch that answers as each case says, then calls to the simulator.
+import { runConnection } from "./connections.js";
 import { check, equal } from "./expect.js";
 import { bytesOf, runVector } from "./vectors.js";
 
@@ -17,13 +18,15 @@ export async function run(warmline, { vectors, sim, browser = false, otherRealm 
     }
   };
   for (const [file, cases] of Object.entries(vectors)) {
-    for (const vector of cases) await test(`${file}: ${vector.name}`, () => runVector(warmline, vector));
+    for (const vector of cases) {
+      await test(`${file}: ${vector.name}`, () => (vector.replies ? runConnection(warmline, vector, sim) : runVector(warmline, vector)));
+    }
   }
   await calls(warmline, { sim, browser, otherRealm, test });
   return results;
 }
 
-async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError, RateLimitError, CancelledError }, { sim, browser, otherRealm, test }) {
+async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError, LedgerError, RateLimitError, CancelledError }, { sim, browser, otherRealm, test }) {
   const make = (options = {}) =>
     new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001", baseUrl: sim, dangerouslyAllowBrowser: true, ...options });
   const openai = (options = {}) => make({ provider: "openai", baseUrl: `${sim}/v1`, ...options });
@@ -176,7 +179,8 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal(alerts[0].hint, "raise it (LLM_BUDGET_LIMIT), or see by model what spends it", "its hint");
     reachable = false;
     const closed = await failure(llm.chat(ask));
-    check(closed.kind === "connect" && closed.message.includes("no way there"), `${closed}`);
+    check(closed instanceof LedgerError && closed.kind === "ledger", `${closed.kind}`);
+    check(closed.message === "the ledger failed: no way there", closed.message);
     const open = make({ budget: { ...options, failOpen: true }, prices });
     const { cost } = await open.chat(ask);
     const late = await failure(open.flush());

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
+use super::billing::Billing;
 use super::message::{Message, Role, join_text};
 use super::part::Part;
 use super::raw_json::RawJson;
@@ -62,6 +63,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     #[serde(skip)]
     pub(crate) raw: Option<Bytes>,
+    #[serde(skip)]
+    pub(crate) billing: Billing,
 }
 
 impl Reply {
@@ -91,6 +94,7 @@ impl Reply {
             cost: None,
             headers: HeaderMap::new(),
             raw: None,
+            billing: Billing::default(),
         }
     }
 

@@ -306,7 +306,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Adds trusted root certificates in PEM format to those of the platform.
+    /// Adds trusted root certificates in PEM format to those of the platform. [`build`](Self::build) fails if the text contains
+    /// anything else, such as a private key.
     ///
     /// ```no_run
     /// # use warmline::{Client, Provider};

@@ -17,7 +17,9 @@ use super::replay::replay;
 use crate::cost::Reservation;
 use crate::error::seconds;
 use crate::runtime::{self, BoxFuture, Instant};
-use crate::{Attempt, CallOptions, Error, Reply, Request, Result, StreamEvent, Timing, trace};
+use crate::{
+    Attempt, CallOptions, Error, ErrorKind, Reply, Request, Result, StreamEvent, Timing, trace,
+};
 
 /// A call, from its first poll to its end. Dropping it cancels the call and releases its connection.
 pub(super) struct Call {
@@ -312,9 +314,12 @@ impl Call {
     fn end(&mut self, error: Error) -> Error {
         self.state = State::Ended;
         self.reservation = None;
-        let error = error
-            .with_provider(self.plan.client.provider)
-            .with_attempts(std::mem::take(&mut self.attempts));
+        let error = error.with_attempts(std::mem::take(&mut self.attempts));
+        // The provider has no part in a ledger's error.
+        let error = match error.kind() {
+            ErrorKind::Ledger => error,
+            _ => error.with_provider(self.plan.client.provider),
+        };
         trace::failed(&self.plan.span, &error);
         error
     }

@@ -133,6 +133,7 @@ impl<'de> Deserialize<'de> for Error {
                 reserved: form.reserved.unwrap_or_default(),
                 needed: form.needed.unwrap_or_default(),
             },
+            "ledger" => ErrorKind::Ledger,
             "decode" => ErrorKind::Decode,
             "stream" => ErrorKind::Stream,
             "cancelled" => ErrorKind::Cancelled,
@@ -192,6 +193,7 @@ mod tests {
                 reserved: Usd::from_pico(2),
                 needed: Usd::from_pico(1),
             },
+            ErrorKind::Ledger,
             ErrorKind::Stream,
         ] {
             let error = Error::new(kind, "what happened")

@@ -58,6 +58,9 @@ pub enum ErrorKind {
         /// The maximum cost of this call.
         needed: Usd,
     },
+    /// The ledger of the budgets cannot be used, for example because its file is locked or its server does not answer. Nothing
+    /// was sent.
+    Ledger,
     /// The reply is malformed, or does not have the requested type.
     Decode,
     /// A reply broke off, or reported an error after it had started.
@@ -82,6 +85,7 @@ impl ErrorKind {
             Self::RateLimited { .. } => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::BudgetExceeded { .. } => "budget_exceeded",
+            Self::Ledger => "ledger",
             Self::Decode => "decode",
             Self::Stream => "stream",
             Self::Cancelled => "cancelled",

@@ -142,6 +142,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     pub(crate) fn with_provider(mut self, provider: Provider) -> Self {
         self.0.provider = Some(provider);
         self

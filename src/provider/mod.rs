@@ -7,5 +7,5 @@ mod table;
 
 pub(crate) use self::endpoint::Endpoint;
 pub(crate) use self::settings::{Setting, Settings, ollama_url};
-pub(crate) use self::table::Prices;
 pub use self::table::Provider;
+pub(crate) use self::table::{Prices, Regional};

@@ -95,7 +95,11 @@ pub(crate) fn background(task: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// Runs a task in the background, and blocks until it is done, for at most `limit`.
+/// The maximum time that [`wait_for`] blocks a thread that runs async tasks, since it delays the others.
+const MAX_WAIT_IN_RUNTIME: Duration = Duration::from_secs(1);
+
+/// Runs a task in the background, and blocks until it is done, for at most `limit`, and at most for one second on a thread that
+/// runs async tasks.
 pub(crate) fn wait_for(task: impl Future<Output = ()> + Send + 'static, limit: Duration) {
     let (done, wait) = std::sync::mpsc::channel();
     background(async move {
@@ -103,7 +107,14 @@ pub(crate) fn wait_for(task: impl Future<Output = ()> + Send + 'static, limit: D
         // Fails if the wait has timed out.
         let _ = done.send(());
     });
-    let _ = wait.recv_timeout(limit);
+    let _ = wait.recv_timeout(longest_wait(limit));
+}
+
+fn longest_wait(limit: Duration) -> Duration {
+    match Handle::try_current() {
+        Ok(_) => limit.min(MAX_WAIT_IN_RUNTIME),
+        Err(_) => limit,
+    }
 }
 
 /// A bound that requires `Send`, except on WebAssembly, which has one thread.
@@ -136,3 +147,20 @@ impl<T: Sync + ?Sized> MaybeSync for T {}
 /// let ready: warmline::BoxFuture<'static, u8> = Box::pin(async { 7 });
 /// ```
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_runs_async_tasks_is_blocked_for_a_second_at_most() {
+        let limit = Duration::from_secs(5);
+        assert_eq!(longest_wait(limit), limit);
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(async {
+            assert_eq!(longest_wait(limit), MAX_WAIT_IN_RUNTIME);
+            let short = Duration::from_millis(1);
+            assert_eq!(longest_wait(short), short);
+        });
+    }
+}

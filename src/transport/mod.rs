@@ -26,6 +26,7 @@ cfg_if::cfg_if! {
         mod connection;
         mod connector;
         mod native;
+        pub(crate) mod pem;
         #[cfg(test)]
         pub(crate) use connector::BoxIo;
         pub(crate) use native::{Body, Transport};

@@ -196,7 +196,7 @@ impl LedgerTransport for RestLedger {
             let result = send(&transport, command).await;
             result.map_err(|reason| {
                 let message = ["the ledger at ", &origin, " cannot be used: ", &reason].concat();
-                Error::new(ErrorKind::Connect, message)
+                Error::new(ErrorKind::Ledger, message)
             })
         })
     }
