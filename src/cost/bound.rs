@@ -1,5 +1,8 @@
 //! What a call costs at most, computed before it is sent, and what it did cost.
 
+#[cfg(test)]
+mod tests;
+
 use super::price::MostTokens;
 use super::{Cost, CostTracker, Price, PriceFactor, Usd};
 use crate::chat::ServiceTier;

@@ -123,12 +123,12 @@ struct Reading<'b> {
 }
 
 impl RequestFacts {
-    /// Returns the maximum of the output with its reasoning. A limit of reasoning that is not below that of the output may come
-    /// on top of it.
-    pub(super) fn with_reasoning(&self, output: u64) -> u64 {
-        match self.reasoning_limit >= output {
-            true => output.saturating_add(self.reasoning_limit),
-            false => output,
+    /// Returns the maximum of the output with its reasoning. `least` is the smallest limit that a server may use. A limit of
+    /// reasoning that is not below that may come on top.
+    pub(super) fn with_reasoning(&self, least: u64, most: u64) -> u64 {
+        match self.reasoning_limit >= least {
+            true => most.saturating_add(self.reasoning_limit),
+            false => most,
         }
     }
 
