@@ -197,3 +197,32 @@ fn every_model_has_the_listed_service_tiers() {
         "{exact} of {all} are exact"
     );
 }
+
+#[test]
+fn every_model_has_the_listed_multipliers_of_speed_and_region() {
+    let mut compared = 0;
+    for (name, entry) in &source() {
+        let provider = entry["litellm_provider"].as_str().unwrap();
+        let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name);
+        let price = Price::lookup(provider, model).unwrap();
+        for (multiplier, factor) in [
+            (&entry["provider_specific_entry"]["fast"], price.fast),
+            (&entry["provider_specific_entry"]["us"], price.regional),
+            (
+                &entry["regional_processing_uplift_multiplier_us"],
+                price.regional,
+            ),
+            (
+                &entry["regional_processing_uplift_multiplier_eu"],
+                price.regional,
+            ),
+        ] {
+            if let Some(multiplier) = multiplier.as_f64() {
+                let rate = factor.unwrap().of_tokens(Usd::from_pico(1_000_000));
+                assert_eq!(rate.pico(), (multiplier * 1e6).round() as u64, "{name}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 50, "{compared}");
+}
