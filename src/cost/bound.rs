@@ -9,6 +9,7 @@ use crate::chat::ServiceTier;
 use crate::dialect::{Dialect, RequestFacts};
 use crate::provider::{Prices, Regional};
 use crate::quote::quote;
+use crate::runtime::COMPACT;
 use crate::{Error, Provider, Reply, Result};
 
 /// The context of a model whose limits are not known. No model accepts more today.
@@ -67,7 +68,10 @@ impl CostEstimate {
             false => Ok(Usd::ZERO),
         };
         let price_of = |model: &str| {
-            let region = host.split('.').nth(1).filter(|_| row.priced_by_region);
+            let region = host
+                .split('.')
+                .nth(1)
+                .filter(|_| row.priced_by_region && !COMPACT);
             let in_region = region.and_then(|region| {
                 let name = [region, "/", model].concat();
                 tracker.price_of(list, &name)

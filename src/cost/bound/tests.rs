@@ -191,7 +191,6 @@ fn the_bound_has_the_fees_of_the_providers_tools_and_the_context() {
         ),
         (r#"{"type":"hologram_20300101","max_uses":2}"#, search * 2),
         (r#"{"type":7}"#, search * 30),
-        (r#"{"Type":"web_search_20250305","max_uses":3}"#, search * 3),
         (r#"{"type":"web_fetch_20260318"}"#, Usd::ZERO),
         (r#"{"type":"code_execution_20260521"}"#, usd("0.05")),
         (r#"{"type":"mcp_toolset"}"#, Usd::ZERO),
@@ -384,8 +383,12 @@ fn limits_count_wherever_they_are() {
             "\"MaxOutputTokens\" is not a field: it is spelled maxOutputTokens".into(),
         ),
         (
-            r#""tools":[{"type":"a","Type":"b"}]"#,
+            r#""tools":[{"type":"a","type":"b"}]"#,
             "a tool has \"type\" twice: give it once".into(),
+        ),
+        (
+            r#""tools":[{"Type":"b"}]"#,
+            "\"Type\" is not a field: it is spelled type".into(),
         ),
         (
             r#""tools":[{"max_uses":1.5}]"#,

@@ -44,6 +44,9 @@ pub enum Field {
     Options(&'static [(&'static str, Field)]),
     /// An object with any fields of the request. LiteLLM passes them on.
     ExtraBody,
+    /// Of a tool: its type, and how often the provider may use it.
+    ToolType,
+    ToolUses,
     /// Only its spelling matters.
     Other,
 }
@@ -148,6 +151,13 @@ const REASONING: &[(&str, Field)] = &[
 
 #[cfg(feature = "openai-chat")]
 const CACHE: &[(&str, Field)] = &[("ttl", Field::CacheTime)];
+
+/// The fields of a tool.
+pub(super) const TOOL: &[(&str, Field)] = &[
+    ("type", Field::ToolType),
+    ("max_uses", Field::ToolUses),
+    ("model", Field::Models),
+];
 
 /// The fields of an entry of `fallbacks`.
 pub(super) const FALLBACK: &[(&str, Field)] = &[
