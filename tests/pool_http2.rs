@@ -131,7 +131,7 @@ async fn a_refused_stream_is_sent_again_once() {
         server.respond(last).await;
     });
     for _ in 0..2 {
-        assert_eq!(client.chat("Hello").await.unwrap().attempts, 1);
+        assert_eq!(client.chat("Hello").await.unwrap().attempts().len(), 1);
     }
     let error = client.chat("Hello").await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Connect);
@@ -158,7 +158,7 @@ async fn a_request_that_a_goaway_excludes_is_sent_again_on_another_connection() 
         other.respond(again).await;
     });
     for _ in 0..2 {
-        assert_eq!(client.chat("Hello").await.unwrap().attempts, 1);
+        assert_eq!(client.chat("Hello").await.unwrap().attempts().len(), 1);
     }
     server.await.unwrap();
     assert_eq!(client.stats().opened, Some(2));

@@ -152,6 +152,7 @@ impl Connector {
         if !options.root_certificates.is_empty() {
             let mut certificates = Vec::new();
             for pem in &options.root_certificates {
+                super::pem::check_certificates(pem)?;
                 let wrong =
                     |e| Error::config("a root certificate cannot be read as PEM").with_source(e);
                 certificates.extend(reqwest::Certificate::from_pem_bundle(pem).map_err(wrong)?);
