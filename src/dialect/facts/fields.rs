@@ -14,8 +14,6 @@ pub enum Field {
     ReasoningLimit,
     Replies,
     Prediction,
-    /// Content blocks.
-    Content,
     Tools,
     /// A schema of the reply. Providers describe it to the model in words of their own.
     Schema,
@@ -85,7 +83,7 @@ pub(in crate::dialect) const OPENAI_CHAT: Fields = [
 const COMMON: &[(&str, Field)] = &[
     ("model", Field::Model),
     ("messages", Field::Other),
-    ("system", Field::Content),
+    ("system", Field::Other),
     ("tools", Field::Tools),
     ("stream", Field::Stream),
     ("cache_control", Field::Other),
