@@ -204,11 +204,7 @@ impl Price {
             return *self;
         };
         // A price that the list leaves out rises in proportion to that of input.
-        let scaled = |base: Usd| {
-            PriceFactor::of(tier.input.pico(), self.input.pico())
-                .of_tokens(base)
-                .max(base)
-        };
+        let scaled = |base: Usd| times(base, tier.input.pico(), self.input.pico()).max(base);
         let listed_or_scaled = |listed: Usd, base: Usd| match listed {
             Usd::ZERO => scaled(base),
             listed => listed,
@@ -274,8 +270,8 @@ pub(super) struct MostTokens {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceFactor {
-    tokens: (u64, u64),
-    cache_reads: (u64, u64),
+    tokens: (u32, u32),
+    cache_reads: (u32, u32),
 }
 
 impl PriceFactor {
@@ -285,10 +281,6 @@ impl PriceFactor {
     /// let tenth_more = warmline::PriceFactor::new(11, 10);
     /// ```
     pub fn new(numerator: u32, denominator: u32) -> Self {
-        Self::of(numerator.into(), denominator.into())
-    }
-
-    fn of(numerator: u64, denominator: u64) -> Self {
         let factor = (numerator, denominator.max(1));
         Self {
             tokens: factor,
@@ -307,29 +299,6 @@ impl PriceFactor {
         self
     }
 
-    /// Parses `1/2`, or `1/2,1/1` with the factor of cache reads.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut factors = text.split(',').map(|factor| {
-            let (numerator, denominator) = factor.split_once('/')?;
-            Some((numerator.parse().ok()?, denominator.parse().ok()?))
-        });
-        let (numerator, denominator) = factors.next()??;
-        let factor = Self::of(numerator, denominator);
-        Some(match factors.next() {
-            Some(reads) => Self {
-                cache_reads: reads?,
-                ..factor
-            },
-            None => factor,
-        })
-    }
-
-    /// Returns whether the factor raises a price.
-    pub(super) fn raises(self) -> bool {
-        let above_one = |(numerator, denominator)| numerator > denominator;
-        above_one(self.tokens) || above_one(self.cache_reads)
-    }
-
     /// Returns the price of a token in the tier, rounded up to a whole number of pico-dollars.
     ///
     /// ```
@@ -337,7 +306,7 @@ impl PriceFactor {
     /// assert_eq!(PriceFactor::new(1, 2).of_tokens(Usd::from_pico(5)), Usd::from_pico(3));
     /// ```
     pub fn of_tokens(self, rate: Usd) -> Usd {
-        times(rate, self.tokens)
+        times(rate, self.tokens.0.into(), self.tokens.1.into())
     }
 
     /// Returns the price of a token that is read from a cache.
@@ -348,12 +317,12 @@ impl PriceFactor {
     /// assert_eq!(flex.of_cache_reads(Usd::from_pico(5)), Usd::from_pico(5));
     /// ```
     pub fn of_cache_reads(self, rate: Usd) -> Usd {
-        times(rate, self.cache_reads)
+        times(rate, self.cache_reads.0.into(), self.cache_reads.1.into())
     }
 }
 
 /// Multiplies a price by a fraction, rounded up to a whole number of pico-dollars.
-fn times(rate: Usd, (numerator, denominator): (u64, u64)) -> Usd {
+fn times(rate: Usd, numerator: u64, denominator: u64) -> Usd {
     let product = rate * numerator;
     Usd::from_pico(product.pico().div_ceil(denominator.max(1)))
 }

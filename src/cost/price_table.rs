@@ -15,7 +15,7 @@ use super::{Price, PriceFactor, PriceTier, Usd};
 /// - `x`, `y`: the maximum number of input tokens and of output tokens.
 /// - `b`: the prices of input and output in a batch.
 /// - `f`, `p`, `u`, `g`: what the service tiers `flex` and `priority`, the fastest tier, and processing in one region cost, as a
-///   fraction of the other prices. A second fraction is that of cache reads.
+///   fraction of the other prices: `1,2` is a half. A second fraction is that of cache reads.
 /// - `s`: the fee of a web search, in millionths of a dollar. Without it, the fee is that of the list's line `*`. With a capital
 ///   letter, every call is charged for one search.
 /// - `>`: a long-context tier: its threshold in input tokens, and the prices of input, output, cache reads and cache writes
@@ -69,16 +69,6 @@ impl Price {
         let mut hour = None;
         for field in fields {
             let (letter, numbers) = field.split_at_checked(1)?;
-            if let "f" | "p" | "u" | "g" = letter {
-                let factor = Some(PriceFactor::parse(numbers)?);
-                match letter {
-                    "f" => price.flex = factor,
-                    "p" => price.priority = factor,
-                    "u" => price.fast = factor,
-                    _ => price.regional = factor,
-                }
-                continue;
-            }
             let mut numbers = numbers.split(',').map_while(|n| n.parse::<u64>().ok());
             let first = numbers.next()?;
             let mut usd = || numbers.next().map(Usd::from_pico);
@@ -92,6 +82,21 @@ impl Price {
                 "x" => price.max_input_tokens = Some(first),
                 "y" => price.max_output_tokens = Some(first),
                 "b" => price.batch = Some((Usd::from_pico(first), usd()?)),
+                "f" | "p" | "u" | "g" => {
+                    let mut next = || numbers.next().and_then(|n| n.try_into().ok());
+                    let first = first.try_into().ok()?;
+                    let factor = PriceFactor::new(first, next()?);
+                    let factor = Some(match (next(), next()) {
+                        (Some(reads), Some(of)) => factor.cache_read(reads, of),
+                        _ => factor,
+                    });
+                    match letter {
+                        "f" => price.flex = factor,
+                        "p" => price.priority = factor,
+                        "u" => price.fast = factor,
+                        _ => price.regional = factor,
+                    }
+                }
                 "s" | "S" => {
                     price.web_search = Some(Usd::from_pico(first) * 1_000_000);
                     price.always_searches = letter == "S";
