@@ -37,6 +37,7 @@ mod chat;
 mod client;
 mod config;
 mod cost;
+mod decimal;
 pub mod dialect;
 mod error;
 mod framing;

@@ -27,7 +27,7 @@ pub(super) use self::fields::Fields;
 pub(super) use self::fields::OPENAI_CHAT;
 use self::options::stream_options;
 use self::tools::{read_models, read_tools};
-use self::values::{count, flag, is_null, model, only_text, text};
+use self::values::{count, flag, is_null, items, model, text};
 use super::wire::Pairs;
 use crate::quote::quote;
 use crate::{Error, Result};
@@ -231,10 +231,9 @@ fn set_fact(
 ) -> Result<(), String> {
     let facts = &mut reading.facts;
     match meant {
-        Field::Model if is_top => facts.model = model(value)?,
+        Field::Model if is_top => facts.model = Some(model(value)?),
         Field::Model => {
-            let model = model(value)?;
-            facts.add_model(model.as_deref().unwrap_or_default());
+            facts.add_model(&model(value)?);
         }
         Field::Stream if is_top => facts.stream = flag(value, key)?.unwrap_or_default(),
         Field::StreamOptions if is_top => facts.ask_usage = stream_options(reading.body, value)?,
@@ -277,7 +276,10 @@ fn set_fact(
         // What is no string is a type that is not known.
         Field::ToolType => reading.tool = text(value, key).unwrap_or_else(|_| "?".to_owned()),
         Field::ToolUses => reading.tool_uses = count(value, key)?,
-        Field::Modalities => facts.audio_output |= !only_text(value),
+        Field::Modalities => {
+            let is_text = |item: &RawValue| item.get() == r#""text""#;
+            facts.audio_output |= !items(value).into_iter().all(is_text);
+        }
         Field::Audio => facts.audio_output = true,
         _ => {}
     }
@@ -287,12 +289,15 @@ fn set_fact(
 /// Returns what a field means. Refuses a name that differs only in case from one that is read.
 fn meaning(fields: Fields, key: &str) -> Result<Field, String> {
     let folded_key = folded(key);
-    let mut known = fields.into_iter().flatten();
-    match known.find(|(name, _)| folded(name) == folded_key) {
-        Some((name, meant)) if *name == key => Ok(*meant),
-        Some((name, _)) => Err([&quote(key), " is not a field: it is spelled ", name].concat()),
-        None => Ok(Field::Other),
+    for (meant, names) in fields.into_iter().flatten() {
+        for name in names.split(' ').filter(|name| folded(name) == folded_key) {
+            return match name == key {
+                true => Ok(*meant),
+                false => Err([&quote(key), " is not a field: it is spelled ", name].concat()),
+            };
+        }
     }
+    Ok(Field::Other)
 }
 
 /// Folds a name as Go's JSON decoder does. It ignores case, and two characters outside ASCII fold to ASCII letters.
