@@ -144,9 +144,6 @@ impl CostEstimate {
             Regional::No | Regional::Unknown => false,
         };
         let regional = price.regional.filter(|_| is_regional);
-        for factor in [tier, regional].into_iter().flatten() {
-            price = price.times(factor);
-        }
         let star = Price::most_expensive(self.list);
         price.web_search = price.web_search.or(star.and_then(|star| star.web_search));
         let mut usage = reply.usage;
@@ -156,7 +153,7 @@ impl CostEstimate {
             usage.cache_write_1h_tokens = usage.cache_write_tokens;
         }
         Cost {
-            usd: price.cost(&usage),
+            usd: price.cost_at(&usage, [tier, regional]),
             estimated,
         }
     }
@@ -249,20 +246,19 @@ impl Most<'_> {
             audio_input: facts.documents > 0 || facts.more_input,
             audio_output: facts.audio_output,
         };
-        let mut max_cost = Usd::ZERO;
-        for factor in self.factors(price) {
-            let mut price = *price;
-            let regional = price.regional.filter(|_| self.may_be_regional);
-            for factor in [factor, regional].into_iter().flatten() {
-                price = price.times(factor);
-            }
-            max_cost = max_cost.max(price.max_cost(&most));
+        let standard = price.max_cost(&most);
+        let mut max_cost = standard;
+        for factor in self.factors(price).into_iter().flatten() {
+            max_cost = max_cost.max(factor.at_most(standard));
+        }
+        if let Some(regional) = price.regional.filter(|_| self.may_be_regional) {
+            max_cost = regional.at_most(max_cost);
         }
         max_cost * facts.more_runs.saturating_add(1)
     }
 
     /// Returns the factors of the tiers that can serve the request, beside that of the standard one.
-    fn factors(&self, price: &Price) -> [Option<PriceFactor>; 3] {
+    fn factors(&self, price: &Price) -> [Option<PriceFactor>; 2] {
         let most_expensive = self.most_expensive.as_ref();
         let fast = price.fast.or(most_expensive.and_then(|most| most.fast));
         let priority = most_expensive.and_then(|most| most.priority);
@@ -276,7 +272,7 @@ impl Most<'_> {
             Some(ServiceTier::Unknown) => (priority, fast),
         };
         let fast = if self.facts.fast { fast } else { ultrafast };
-        [None, priority, fast]
+        [priority, fast]
     }
 
     /// Returns the maximum number of input tokens. A token of text has at least one byte, because the providers' tokenizers work
