@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
-use crate::dialect::usage::{Details, WireUsage, merge_usage, name};
-use crate::dialect::wire::{Text, Word, object, read};
+use crate::dialect::usage::{WireUsage, merge_usage};
+use crate::dialect::wire::{Text, Word, read};
 use crate::{
     Annotations, DialectName, Error, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall,
     Usage,
@@ -150,19 +150,13 @@ fn annotations(list: &RawValue) -> Option<Annotations> {
 
 fn usage(wire: &WireUsage<'_>) -> Usage {
     Usage {
-        input_tokens: wire.input_tokens.get(),
-        output_tokens: wire.output_tokens.get(),
-        cache_read_tokens: wire.cache_read_input_tokens.get(),
-        cache_write_tokens: wire.cache_creation_input_tokens.get(),
-        cache_write_1h_tokens: Details::read(wire.cache_creation)
-            .ephemeral_1h_input_tokens
-            .get(),
-        reasoning_tokens: Details::read(wire.output_tokens_details)
-            .thinking_tokens
-            .get(),
-        web_search_requests: Details::read(wire.server_tool_use)
-            .web_search_requests
-            .get(),
+        input_tokens: wire.count("input_tokens").get(),
+        output_tokens: wire.count("output_tokens").get(),
+        cache_read_tokens: wire.count("cache_read_input_tokens").get(),
+        cache_write_tokens: wire.count("cache_creation_input_tokens").get(),
+        cache_write_1h_tokens: wire.detail("cache_creation", "ephemeral_1h_input_tokens"),
+        reasoning_tokens: wire.detail("output_tokens_details", "thinking_tokens"),
+        web_search_requests: wire.detail("server_tool_use", "web_search_requests"),
         ..Usage::default()
     }
 }
@@ -171,24 +165,22 @@ fn usage(wire: &WireUsage<'_>) -> Usage {
 /// advice.
 fn add_other_runs(sum: &mut Usage, iterations: &RawValue) {
     let runs: Vec<&RawValue> = serde_json::from_str(iterations.get()).unwrap_or_default();
-    for run in runs {
-        if let Some(wire) = object::<WireUsage<'_>>(Some(run))
-            && matches!(name(wire.kind), "compaction" | "advisor_message")
-        {
+    for wire in runs.into_iter().map(Some).filter_map(WireUsage::read) {
+        if let "compaction" | "advisor_message" = wire.word("type") {
             sum.add(&usage(&wire));
         }
     }
 }
 
 pub(super) fn add_usage(reply: &mut Reply, raw: Option<&RawValue>) {
-    if let Some(wire) = object::<WireUsage<'_>>(raw) {
+    if let Some(wire) = WireUsage::read(raw) {
         let mut usage = usage(&wire);
-        if let Some(iterations) = wire.iterations {
+        if let Some(iterations) = wire.raw("iterations") {
             add_other_runs(&mut usage, iterations);
         }
         merge_usage(&mut reply.usage, &usage);
         reply.billing.merge(wire.billing(None));
-        let counts = [wire.input_tokens, wire.output_tokens];
+        let counts = ["input_tokens", "output_tokens"].map(|name| wire.count(name));
         reply.usage_reported |= counts.iter().any(|count| count.0.is_some());
     }
 }
