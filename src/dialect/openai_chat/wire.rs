@@ -231,9 +231,12 @@ impl<'a> Completion<'a> {
 
 /// None where nothing is reported.
 fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
-    let [prompt, completion] = ["prompt_tokens", "completion_tokens"].map(|name| wire.count(name));
-    prompt.0.or(completion.0)?;
-    let (prompt, completion) = (prompt.get(), completion.get());
+    // Some servers use Anthropic's names.
+    let either = |name, other| wire.count(name).0.or(wire.count(other).0);
+    let prompt = either("prompt_tokens", "input_tokens");
+    let completion = either("completion_tokens", "output_tokens");
+    prompt.or(completion)?;
+    let (prompt, completion) = (prompt.unwrap_or_default(), completion.unwrap_or_default());
     let of_prompt = |name| wire.detail("prompt_tokens_details", name);
     let of_completion = |name| wire.detail("completion_tokens_details", name);
     // DeepSeek's name, and Moonshot's and Perplexity's.
