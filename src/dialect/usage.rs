@@ -2,100 +2,80 @@
 
 use serde_json::value::RawValue;
 
-use super::wire::{Count, Word, object};
+use super::wire::{Count, Pairs};
 use crate::chat::{Billing, ServiceTier};
 use crate::{Reply, Usage, Usd};
 
-/// The usage in every known dialect.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct WireUsage<'a> {
-    // Anthropic's.
-    pub(super) input_tokens: Count,
-    pub(super) output_tokens: Count,
-    pub(super) cache_read_input_tokens: Count,
-    pub(super) cache_creation_input_tokens: Count,
-    pub(super) cache_creation: Option<Details>,
-    pub(super) output_tokens_details: Option<Details>,
-    // OpenAI's.
-    pub(super) prompt_tokens: Count,
-    pub(super) completion_tokens: Count,
-    pub(super) total_tokens: Count,
-    pub(super) prompt_tokens_details: Option<Details>,
-    pub(super) completion_tokens_details: Option<Details>,
-    // DeepSeek's, and Moonshot's and Perplexity's.
-    pub(super) prompt_cache_hit_tokens: Count,
-    pub(super) cached_tokens: Count,
-    pub(super) reasoning_tokens: Count,
-    // What is beside the tokens, which few replies have.
-    pub(super) server_tool_use: Option<Details>,
-    #[serde(borrow)]
-    pub(super) iterations: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) service_tier: Word<'a>,
-    #[serde(borrow)]
-    speed: Word<'a>,
-    #[serde(borrow)]
-    inference_geo: Word<'a>,
-    // OpenRouter's and Perplexity's, and xAI's.
-    #[serde(borrow)]
-    cost: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cost_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    is_byok: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cost_in_usd_ticks: Option<&'a RawValue>,
-}
+/// The usage that a reply reports, or an object in it.
+///
+/// Each dialect has names of its own, and servers mix them, so that the fields are found by their names.
+pub(super) struct WireUsage<'a>(Pairs<'a>);
 
-impl WireUsage<'_> {
-    /// Returns what the usage reports about the price.
-    pub(super) fn billing(&self) -> Billing {
-        let tier = match self.speed.as_str() {
+impl<'a> WireUsage<'a> {
+    /// Parses an object. `None` for any other value.
+    pub(super) fn read(raw: Option<&'a RawValue>) -> Option<Self> {
+        let raw = raw?.get();
+        let pairs = serde_json::from_str(raw).ok()?;
+        Some(Self(pairs))
+    }
+
+    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        let Pairs(pairs) = &self.0;
+        let found = pairs.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| *value)
+    }
+
+    pub(super) fn count(&self, name: &str) -> Count {
+        let count = |raw: &RawValue| serde_json::from_str(raw.get()).ok();
+        self.raw(name).and_then(count).unwrap_or_default()
+    }
+
+    /// Returns the count in an object, such as `prompt_tokens_details`.
+    pub(super) fn detail(&self, object: &str, name: &str) -> u64 {
+        let details = Self::read(self.raw(object));
+        details.map_or(0, |details| details.count(name).get())
+    }
+
+    /// Returns the text of a string without escapes, such as the name of a tier.
+    pub(super) fn word(&self, name: &str) -> &'a str {
+        word(self.raw(name))
+    }
+
+    /// Returns what the usage reports about the price. `served` is the service tier that the reply itself reports.
+    pub(super) fn billing(&self, served: Option<&'a RawValue>) -> Billing {
+        let tier = match self.word("speed") {
             "fast" => Some(ServiceTier::Fast),
-            _ => ServiceTier::named(self.service_tier.as_str()),
+            _ => ServiceTier::named(word(served.or(self.raw("service_tier")))),
         };
+        let region = self.word("inference_geo");
         Billing {
             tier,
-            regional: !matches!(self.inference_geo.as_str(), "" | "global" | "not_available"),
+            regional: !matches!(region, "" | "global" | "not_available" | "null"),
             cost: self.cost(),
         }
     }
 
+    /// Returns the cost that xAI, OpenRouter and Perplexity report.
     fn cost(&self) -> Option<Usd> {
-        #[derive(Default, serde::Deserialize)]
-        #[serde(default)]
-        struct Costs<'a> {
-            #[serde(borrow)]
-            total_cost: Option<&'a RawValue>,
-            #[serde(borrow)]
-            upstream_inference_cost: Option<&'a RawValue>,
+        let usd = |raw: Option<&RawValue>, power| Usd::from_json(raw?.get(), power);
+        let ticks = usd(self.raw("cost_in_usd_ticks"), -10);
+        if ticks.is_some() {
+            return ticks;
         }
-        if let Some(ticks) = self.cost_in_usd_ticks {
-            return Usd::from_json(ticks.get(), -10);
-        }
-        let cost = self.cost?.get();
-        let total = object(self.cost).and_then(|costs: Costs<'_>| costs.total_cost);
-        let cost = Usd::from_json(total.map_or(cost, RawValue::get), 0)?;
+        let in_details = |object, name| Self::read(self.raw(object))?.raw(name);
+        let cost = in_details("cost", "total_cost").or(self.raw("cost"));
+        let cost = usd(cost, 0)?;
         // With a key of one's own, OpenRouter's cost is only its fee, and the vendor bills the rest.
-        let upstream = object(self.cost_details)
-            .and_then(|costs: Costs<'_>| costs.upstream_inference_cost)
-            .filter(|_| self.is_byok.is_some_and(|byok| byok.get() == "true"))
-            .and_then(|upstream| Usd::from_json(upstream.get(), 0));
+        let upstream = match self.word("is_byok") {
+            "true" => usd(in_details("cost_details", "upstream_inference_cost"), 0),
+            _ => None,
+        };
         Some(cost + upstream.unwrap_or_default())
     }
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct Details {
-    pub(super) cached_tokens: Count,
-    pub(super) cache_write_tokens: Count,
-    pub(super) reasoning_tokens: Count,
-    pub(super) thinking_tokens: Count,
-    pub(super) ephemeral_1h_input_tokens: Count,
-    pub(super) audio_tokens: Count,
-    pub(super) web_search_requests: Count,
+fn word(raw: Option<&RawValue>) -> &str {
+    raw.map_or("", |raw| raw.get().trim_matches('"'))
 }
 
 /// Keeps the larger of each count. A stream reports its cumulative usage several times, and a later report can omit a count or

@@ -16,10 +16,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use self::content::{Place, Value, field};
+use self::content::read_content;
 #[cfg(feature = "anthropic")]
 pub(super) use self::fields::ANTHROPIC;
 use self::fields::Field;
@@ -27,9 +26,9 @@ pub(super) use self::fields::Fields;
 #[cfg(feature = "openai-chat")]
 pub(super) use self::fields::OPENAI_CHAT;
 use self::options::stream_options;
-use self::tools::{Alternatives, Tools};
-use self::values::{count, flag, is_null, model, only_text, text};
-use super::wire::Word;
+use self::tools::{read_models, read_tools};
+use self::values::{count, flag, is_null, items, model, text};
+use super::wire::Pairs;
 use crate::quote::quote;
 use crate::{Error, Result};
 
@@ -119,180 +118,125 @@ struct Reading<'b> {
     body: &'b str,
     /// The number of objects around the one that is read.
     depth: usize,
+    /// The type of the tool that is read, and its `max_uses`.
+    tool: String,
+    tool_uses: Option<u64>,
     refusal: Option<String>,
 }
 
 impl RequestFacts {
-    /// Returns the maximum of the output with its reasoning. A limit of reasoning that is not below that of the output may come
-    /// on top of it.
-    pub(super) fn with_reasoning(&self, output: u64) -> u64 {
-        match self.reasoning_limit >= output {
-            true => output.saturating_add(self.reasoning_limit),
-            false => output,
+    /// Returns the maximum of the output with its reasoning. `least` is the smallest limit that a server may use. A limit of
+    /// reasoning that is not below that may come on top.
+    pub(super) fn with_reasoning(&self, least: u64, most: u64) -> u64 {
+        match self.reasoning_limit >= least {
+            true => most.saturating_add(self.reasoning_limit),
+            false => most,
         }
     }
 
     pub(super) fn read(fields: Fields, body: &[u8]) -> Result<Self> {
-        let not_json = |why: &dyn fmt::Display| {
-            Error::config(["the request is not JSON: ", &why.to_string()].concat())
-        };
-        let body = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
+        let read = std::str::from_utf8(body).map_err(|e| not_json(&e));
+        let body = read.map_err(Error::config)?;
         let mut reading = Reading {
             facts: Self::default(),
             fields,
             body,
             depth: 0,
+            tool: String::new(),
+            tool_uses: None,
             refusal: None,
         };
         // A body that requests a stream has at least one field, so a comma can follow.
         let start = body.find('{').map_or(0, |brace| brace + 1);
         let usage = r#""stream_options":{"include_usage":true},"#;
         reading.facts.ask_usage = Some((start..start, usage));
-        let top = Object {
-            reading: &mut reading,
-            name: "the request",
-            fields,
-            is_top: true,
-        };
-        let mut json = serde_json::Deserializer::from_str(body);
-        let read = json.deserialize_map(top);
-        match read.and_then(|()| json.end()) {
+        let Pairs(pairs) = serde_json::from_str(body).map_err(|e| Error::config(not_json(&e)))?;
+        match read_fields(&mut reading, "the request", fields, &pairs, true) {
             Ok(()) => Ok(reading.facts),
-            Err(error) => Err(match reading.refusal {
-                Some(refusal) => Error::config(refusal),
-                None => not_json(&error),
-            }),
+            Err(refusal) => Err(Error::config(refusal)),
         }
     }
 }
 
-/// Stops reading and records the reason.
-fn refuse<T, E: serde::de::Error>(reading: &mut Reading<'_>, why: String) -> Result<T, E> {
-    reading.refusal = Some(why);
-    Err(E::custom("refused"))
+fn not_json(why: &dyn fmt::Display) -> String {
+    ["the request is not JSON: ", &why.to_string()].concat()
 }
 
-/// Refuses the request if the value is an error.
-fn checked<T, E: serde::de::Error>(
-    reading: &mut Reading<'_>,
-    value: Result<T, String>,
-) -> Result<T, E> {
-    value.or_else(|why| refuse(reading, why))
-}
-
-/// The request, or an object in it whose fields are read.
-struct Object<'r, 'b, 'n> {
-    reading: &'r mut Reading<'b>,
-    name: &'n str,
+/// Reads the fields of the request, or of an object in it.
+fn read_fields<'b>(
+    reading: &mut Reading<'b>,
+    object: &str,
     fields: Fields,
+    pairs: &[(Cow<'b, str>, &'b RawValue)],
     is_top: bool,
+) -> Result<(), String> {
+    if pairs.len() > MAX_FIELDS {
+        return Err(format!("{object} has more than {MAX_FIELDS} fields"));
+    }
+    for (i, (key, value)) in pairs.iter().enumerate() {
+        if pairs[..i].iter().any(|(known, _)| known == key) {
+            return Err([object, " has ", &quote(key), " twice: give it once"].concat());
+        }
+        let meant = meaning(fields, key)?;
+        if is_null(value) && !matches!(meant, Field::StreamOptions) {
+            continue;
+        }
+        if let Field::Other | Field::Prediction = meant {
+            read_content(reading, key, value)?;
+        }
+        match meant {
+            Field::Other => {}
+            Field::Tools => read_tools(reading, value)?,
+            Field::Models => read_models(reading, value, false)?,
+            Field::Fallbacks => read_models(reading, value, true)?,
+            Field::Options(options) => {
+                read_object(reading, key, [options, &[]], value)?;
+            }
+            Field::ExtraBody => {
+                read_object(reading, key, reading.fields, value)?;
+            }
+            _ => set_fact(reading, value, key, meant, is_top)?,
+        }
+    }
+    Ok(())
 }
 
-impl<'de> Visitor<'de> for Object<'_, 'de, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+/// Reads an object with options. Returns false if the value is none.
+fn read_object<'b>(
+    reading: &mut Reading<'b>,
+    name: &str,
+    fields: Fields,
+    value: &'b RawValue,
+) -> Result<bool, String> {
+    if !value.get().starts_with('{') {
+        return Ok(false);
     }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self {
-            reading,
-            name,
-            fields,
-            is_top,
-        } = self;
-        let mut seen: Vec<Cow<'de, str>> = Vec::new();
-        while let Some(Word(key)) = map.next_key()? {
-            let meant = checked(reading, meaning(fields, name, &seen, &key))?;
-            read_field(reading, &mut map, &key, meant, is_top)?;
-            seen.push(key);
-        }
-        Ok(())
+    if reading.depth == MAX_DEPTH {
+        return Err([name, " is nested too deeply"].concat());
     }
-}
-
-/// Reads the value of a field.
-fn read_field<'de, A: MapAccess<'de>>(
-    reading: &mut Reading<'de>,
-    map: &mut A,
-    key: &str,
-    meant: Field,
-    is_top: bool,
-) -> Result<(), A::Error> {
-    // These are objects or lists that are read as they come.
-    match meant {
-        Field::Content => {
-            map.next_value_seed(Value(reading, Place::Content))?;
-            return Ok(());
-        }
-        Field::Tools => return map.next_value_seed(Tools(reading)),
-        Field::Models | Field::Fallbacks => {
-            let is_run = matches!(meant, Field::Fallbacks);
-            return map.next_value_seed(Alternatives { reading, is_run });
-        }
-        Field::Other => {
-            field(key, map, reading, Place::Other)?;
-            return Ok(());
-        }
-        _ => {}
-    }
-    let value: &'de RawValue = map.next_value()?;
-    if is_null(value) && !matches!(meant, Field::StreamOptions) {
-        return Ok(());
-    }
-    let object = |reading: &mut Reading<'de>, fields| match value.get().starts_with('{') {
-        true if reading.depth == MAX_DEPTH => {
-            refuse(reading, [key, " is nested too deeply"].concat())
-        }
-        true => {
-            reading.depth += 1;
-            let object = Object {
-                reading,
-                name: key,
-                fields,
-                is_top: false,
-            };
-            let mut json = serde_json::Deserializer::from_str(value.get());
-            json.deserialize_map(object).map_err(A::Error::custom)?;
-            reading.depth -= 1;
-            Ok(())
-        }
-        false => Ok(()),
-    };
-    match meant {
-        Field::Options(options) => return object(reading, [options, &[]]),
-        Field::ExtraBody => return object(reading, reading.fields),
-        Field::Prediction => {
-            reading.facts.predicted += value.get().len() as u64;
-            let mut json = serde_json::Deserializer::from_str(value.get());
-            let value = Value(reading, Place::Other).deserialize(&mut json);
-            return value.map(drop).map_err(A::Error::custom);
-        }
-        _ => {}
-    }
-    let body = reading.body;
-    let set = set_fact(&mut reading.facts, body, value, key, meant, is_top);
-    checked(reading, set)
+    let Pairs(pairs) = serde_json::from_str(value.get()).map_err(|e| not_json(&e))?;
+    reading.depth += 1;
+    let read = read_fields(reading, name, fields, &pairs, false);
+    reading.depth -= 1;
+    read.map(|()| true)
 }
 
 /// Records the fact that a value states.
 fn set_fact(
-    facts: &mut RequestFacts,
-    body: &str,
+    reading: &mut Reading<'_>,
     value: &RawValue,
     key: &str,
     meant: Field,
     is_top: bool,
 ) -> Result<(), String> {
+    let facts = &mut reading.facts;
     match meant {
-        Field::Model if is_top => facts.model = model(value)?,
+        Field::Model if is_top => facts.model = Some(model(value)?),
         Field::Model => {
-            let model = model(value)?;
-            facts.add_model(model.as_deref().unwrap_or_default());
+            facts.add_model(&model(value)?);
         }
         Field::Stream if is_top => facts.stream = flag(value, key)?.unwrap_or_default(),
-        Field::StreamOptions if is_top => facts.ask_usage = stream_options(body, value)?,
+        Field::StreamOptions if is_top => facts.ask_usage = stream_options(reading.body, value)?,
         Field::MaxTokens if is_top => facts.max_tokens = count(value, key)?,
         Field::MaxCompletionTokens if is_top => facts.max_completion_tokens = count(value, key)?,
         Field::MaxTokens | Field::MaxCompletionTokens | Field::OtherLimit => {
@@ -328,35 +272,32 @@ fn set_fact(
             facts.containers += 1;
         }
         Field::AnotherRun => facts.more_runs = facts.more_runs.saturating_add(1),
-        Field::Modalities => facts.audio_output |= !only_text(value),
+        Field::Prediction => facts.predicted += value.get().len() as u64,
+        // What is no string is a type that is not known.
+        Field::ToolType => reading.tool = text(value, key).unwrap_or_else(|_| "?".to_owned()),
+        Field::ToolUses => reading.tool_uses = count(value, key)?,
+        Field::Modalities => {
+            let is_text = |item: &RawValue| item.get() == r#""text""#;
+            facts.audio_output |= !items(value).into_iter().all(is_text);
+        }
         Field::Audio => facts.audio_output = true,
         _ => {}
     }
     Ok(())
 }
 
-/// Returns what a field means. Refuses a name that is repeated, or that differs only in case from one that is read.
-fn meaning(
-    fields: Fields,
-    object: &str,
-    seen: &[Cow<'_, str>],
-    key: &str,
-) -> Result<Field, String> {
-    if seen.len() == MAX_FIELDS {
-        return Err(format!("{object} has more than {MAX_FIELDS} fields"));
-    }
-    if seen.iter().any(|known| known == key) {
-        return Err([object, " has ", &quote(key), " twice: give it once"].concat());
-    }
-    let mut known = fields.into_iter().flatten();
-    if let Some((_, meant)) = known.clone().find(|(name, _)| *name == key) {
-        return Ok(*meant);
-    }
+/// Returns what a field means. Refuses a name that differs only in case from one that is read.
+fn meaning(fields: Fields, key: &str) -> Result<Field, String> {
     let folded_key = folded(key);
-    match known.find(|(name, _)| folded(name) == folded_key) {
-        Some((meant, _)) => Err([&quote(key), " is not a field: it is spelled ", meant].concat()),
-        None => Ok(Field::Other),
+    for (meant, names) in fields.into_iter().flatten() {
+        for name in names.split(' ').filter(|name| folded(name) == folded_key) {
+            return match name == key {
+                true => Ok(*meant),
+                false => Err([&quote(key), " is not a field: it is spelled ", name].concat()),
+            };
+        }
     }
+    Ok(Field::Other)
 }
 
 /// Folds a name as Go's JSON decoder does. It ignores case, and two characters outside ASCII fold to ASCII letters.

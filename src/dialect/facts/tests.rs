@@ -136,15 +136,15 @@ fn what_is_no_request_is_refused_with_what_would_be_accepted() {
         ),
         (
             r#"{"messages": [{"content": [{"type": "text", "type": "image"}]}]}"#,
-            "a content block has \"type\" twice: give it once",
+            "a message or a content block has \"type\" twice: give it once",
         ),
         (
             r#"{"messages": [{"content": [{"type": "text", "\u0074ype": "image"}]}]}"#,
-            "a content block has \"type\" twice: give it once",
+            "a message or a content block has \"type\" twice: give it once",
         ),
         (
             r#"{"messages": [{"content": [{"type": "document", "source": {"type": "text"}, "source": {}}]}]}"#,
-            "a content block has \"source\" twice: give it once",
+            "a message or a content block has \"source\" twice: give it once",
         ),
         (
             r#"{"stream_options": {"include_usage": false, "include_usage": true}}"#,
@@ -191,7 +191,10 @@ fn numbers_equal_to_whole_ones_are_those_and_null_is_absence() {
 
 #[test]
 fn other_names_of_limits_and_of_replies_count_by_the_most() {
-    let names = OPENAI_CHAT.into_iter().flatten().map(|(name, _)| name);
+    let names = OPENAI_CHAT
+        .into_iter()
+        .flatten()
+        .flat_map(|(_, names)| names.split(' '));
     for name in names.filter(|n| n.contains("max_") || n.ends_with("predict")) {
         let facts = read(&format!(r#"{{"{name}": 9, "max_tokens ": 1}}"#));
         let limits = [

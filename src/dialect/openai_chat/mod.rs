@@ -67,11 +67,17 @@ impl Dialect for OpenAiChat {
     fn max_output_tokens(&self, facts: &RequestFacts, model_max: Option<u64>) -> u64 {
         // A server may know only one of the two names. A limit that only some servers know can raise the maximum, never lower
         // it.
-        let asked = facts.max_tokens.max(facts.max_completion_tokens);
         // Some servers read 0 as no limit.
-        let asked = asked.filter(|tokens| *tokens > 0);
-        let most = asked.or(model_max).unwrap_or(UNKNOWN_MAX_OUTPUT);
-        facts.with_reasoning(most.max(facts.other_limit))
+        let one = facts.max_tokens.unwrap_or(0);
+        let other = facts.max_completion_tokens.unwrap_or(0);
+        let (mut least, mut most) = (one.min(other), one.max(other));
+        if most == 0 {
+            most = model_max.unwrap_or(UNKNOWN_MAX_OUTPUT);
+        }
+        if least == 0 {
+            least = most;
+        }
+        facts.with_reasoning(least, most.max(facts.other_limit))
     }
 
     /// <https://platform.openai.com/docs/guides/images-vision>: gpt-4o-mini's 2,833 and 5,667 for each of at most 8 tiles.

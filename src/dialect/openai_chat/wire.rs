@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::chat::{Billing, ServiceTier};
+use crate::chat::Billing;
 use crate::dialect::error::{holds_error, reports_failure};
 use crate::dialect::usage::WireUsage;
 use crate::dialect::wire::{Count, Text, Word, object, read};
@@ -222,35 +222,29 @@ impl<'a> Completion<'a> {
         let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
         let places = [self.usage, in_groq, self.choices.usage];
         let read = |place| {
-            let wire = object(place)?;
-            Some((usage(&wire)?, wire.billing()))
+            let wire = WireUsage::read(place)?;
+            Some((usage(&wire)?, wire.billing(self.service_tier)))
         };
-        let (usage, mut billing) = places.into_iter().find_map(read)?;
-        let tier = self.service_tier.map(RawValue::get).unwrap_or_default();
-        billing.tier = ServiceTier::named(tier.trim_matches('"')).or(billing.tier);
-        Some((usage, billing))
+        places.into_iter().find_map(read)
     }
 }
 
 /// None where nothing is reported.
 fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
     // Some servers use Anthropic's names.
-    let prompt = wire.prompt_tokens.0.or(wire.input_tokens.0);
-    let completion = wire.completion_tokens.0.or(wire.output_tokens.0);
+    let either = |name, other| wire.count(name).0.or(wire.count(other).0);
+    let prompt = either("prompt_tokens", "input_tokens");
+    let completion = either("completion_tokens", "output_tokens");
     prompt.or(completion)?;
     let (prompt, completion) = (prompt.unwrap_or_default(), completion.unwrap_or_default());
-    let details = |details: &Option<_>, count: fn(&_) -> Count| {
-        details.as_ref().map_or(0, |details| count(details).get())
-    };
-    let cached = [
-        details(&wire.prompt_tokens_details, |d| d.cached_tokens),
-        wire.prompt_cache_hit_tokens.get(),
-        wire.cached_tokens.get(),
-    ];
-    let reasoning = details(&wire.completion_tokens_details, |d| d.reasoning_tokens)
-        .max(wire.reasoning_tokens.get());
+    let of_prompt = |name| wire.detail("prompt_tokens_details", name);
+    let of_completion = |name| wire.detail("completion_tokens_details", name);
+    // DeepSeek's name, and Moonshot's and Perplexity's.
+    let cached = ["prompt_cache_hit_tokens", "cached_tokens"].map(|name| wire.count(name).get());
+    let reasoning = wire.count("reasoning_tokens").get();
+    let reasoning = of_completion("reasoning_tokens").max(reasoning);
     // Most servers count thoughts within the completion, some beside it. The total tells which.
-    let output = match wire.total_tokens.get() {
+    let output = match wire.count("total_tokens").get() {
         0 if reasoning > completion => completion.saturating_add(reasoning),
         0 => completion,
         total => total
@@ -261,12 +255,12 @@ fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
     Some(Usage {
         input_tokens: prompt,
         output_tokens: output,
-        cache_read_tokens: cached.into_iter().max().unwrap_or_default(),
+        cache_read_tokens: of_prompt("cached_tokens").max(cached[0]).max(cached[1]),
         // OpenRouter's, for models that charge for it.
-        cache_write_tokens: details(&wire.prompt_tokens_details, |d| d.cache_write_tokens),
+        cache_write_tokens: of_prompt("cache_write_tokens"),
         reasoning_tokens: reasoning,
-        audio_input_tokens: details(&wire.prompt_tokens_details, |d| d.audio_tokens),
-        audio_output_tokens: details(&wire.completion_tokens_details, |d| d.audio_tokens),
+        audio_input_tokens: of_prompt("audio_tokens"),
+        audio_output_tokens: of_completion("audio_tokens"),
         input_includes_cache: true,
         ..Usage::default()
     })
