@@ -50,7 +50,7 @@ impl ActiveStream {
 
     /// Takes bytes that were read before.
     pub(super) fn feed(&mut self, chunk: Bytes) {
-        self.error = self.decoder.feed(chunk).err();
+        self.decoder.feed(chunk);
     }
 
     pub(super) fn request_id(&self) -> Option<&str> {
@@ -99,12 +99,16 @@ impl ActiveStream {
 
     fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<StreamEvent>> {
         loop {
-            if let Some(event) = self.decoder.next_event() {
-                if event.is_content() {
-                    self.waiting_since = None;
-                    self.context.record_first_token();
+            match self.decoder.next_event() {
+                Some(Ok(event)) => {
+                    if event.is_content() {
+                        self.waiting_since = None;
+                        self.context.record_first_token();
+                    }
+                    return Poll::Ready(Ok(event));
                 }
-                return Poll::Ready(Ok(event));
+                Some(Err(error)) => self.error = Some(error),
+                None => {}
             }
             if self.decoder.is_done() {
                 ready!(self.poll_end(cx));
@@ -122,7 +126,7 @@ impl ActiveStream {
                 return Poll::Ready(Err(Error::stream("the stream had already ended")));
             };
             let decoded = match body.poll_chunk(cx) {
-                Poll::Ready(Some(chunk)) => chunk.and_then(|chunk| self.decoder.feed(chunk)),
+                Poll::Ready(Some(chunk)) => chunk.map(|chunk| self.decoder.feed(chunk)),
                 Poll::Ready(None) => self.decoder.finish(),
                 Poll::Pending => {
                     let (which, after) = ready!(self.poll_timers(cx));
@@ -147,7 +151,7 @@ impl ActiveStream {
                 return Poll::Ready(());
             };
             // The decoder only keeps these bytes.
-            let _ = self.decoder.feed(rest);
+            self.decoder.feed(rest);
         }
         if !std::mem::replace(&mut self.awaiting_end, true) {
             self.timer.as_mut().reset(Instant::now() + END_TIMEOUT);

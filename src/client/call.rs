@@ -22,7 +22,7 @@ use crate::{CostTracker, Error, ErrorKind, Reply, Request, Result, TimeoutKind, 
 
 /// The maximum number of bytes that are kept of an error response's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// The maximum size of the body of an unstreamed reply, in bytes.
+/// The maximum size of the body of a reply, in bytes.
 const MAX_BODY: usize = 64 << 20;
 
 /// A call that has not been sent yet, or is being retried.
@@ -274,6 +274,7 @@ impl Call {
         };
         if is_stream.unwrap_or(self.stream) {
             let mut decoder = client.dialect.decode_stream(headers);
+            decoder.set_max_bytes(MAX_BODY);
             if self.keep_raw {
                 decoder.keep_raw();
             }

@@ -8,6 +8,7 @@ use crate::dialect::wire::{object, read};
 use crate::{Annotations, DialectName, Part, RawJson, Result};
 
 /// Parses a completion or a chunk, or returns the error in its place.
+#[inline]
 pub(super) fn completion<'a>(
     what: &str,
     body: &'a str,

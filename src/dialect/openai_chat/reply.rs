@@ -13,7 +13,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
         .ok_or_else(|| Error::decode("the reply has no choice with a message"))?;
     let message = choice.message()?;
     let delta = choice.delta.take();
-    let said = match message {
+    let mut said = match message {
         Some(message) if !message.is_empty() => message,
         // Some servers send a unary reply with a `delta`.
         message => match delta.filter(|delta| !delta.is_empty()).or(message) {
@@ -26,7 +26,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     // The reply is treated as a stream of one piece.
     let mut accumulator = Accumulator::silent(Provider::OpenAi);
     let refused = !said.refusal.is_empty();
-    State::default().add(&mut accumulator, said);
+    State::default().add(&mut accumulator, &mut said);
     match choice.finish_reason.some() {
         _ if refused => accumulator.stop("refusal"),
         Some(reason) => accumulator.stop(&reason),

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::pieces::{annotate, completion, logprobs};
-use super::wire::{Piece, Said, ToolCallDelta};
+use super::wire::{Content, Piece, Said, ToolCallDelta};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
 use crate::dialect::error::embedded_error;
@@ -54,10 +54,10 @@ impl StreamState for State {
             return Ok(());
         }
         reply.start(chunk.id.as_str(), chunk.model.as_str());
-        match (choice.delta.take(), choice.message()?) {
-            (Some(delta), Some(message)) if delta.is_empty() => self.whole(reply, message),
-            (Some(delta), _) => self.add(reply, delta),
-            (None, Some(message)) => self.whole(reply, message),
+        match (choice.message()?, &mut choice.delta) {
+            (Some(message), Some(delta)) if delta.is_empty() => self.whole(reply, message),
+            (_, Some(delta)) => self.add(reply, delta),
+            (Some(message), None) => self.whole(reply, message),
             (None, None) => {}
         }
         if choice.logprobs.is_some() {
@@ -77,68 +77,71 @@ impl StreamState for State {
 impl State {
     /// Adds a complete message. Only what was not received yet counts.
     fn whole(&mut self, reply: &mut Accumulator, mut message: Box<Said<'_>>) {
-        let (had_thought, had_text) = (self.thought, self.said);
-        if had_thought {
+        if self.thought {
             message.take_reasoning();
         }
-        if had_text {
+        if self.said {
             message.refusal = Text::default();
         }
+        message.content.retain(|piece| match piece {
+            Piece::Thought(_) => !self.thought,
+            Piece::Text(_) | Piece::Other(_) => !self.said,
+        });
         if !self.calls.is_empty() {
             message.take_calls();
         }
-        self.add_pieces(reply, message, |piece| match piece {
-            Piece::Thought(_) => !had_thought,
-            Piece::Text(_) | Piece::Other(_) => !had_text,
-        });
+        self.add(reply, &mut message);
     }
 
-    pub(super) fn add(&mut self, reply: &mut Accumulator, said: Box<Said<'_>>) {
-        self.add_pieces(reply, said, |_| true);
-    }
-
-    fn add_pieces(
-        &mut self,
-        reply: &mut Accumulator,
-        mut said: Box<Said<'_>>,
-        keep: impl Fn(&Piece<'_>) -> bool,
-    ) {
+    /// Adds a delta, and leaves it empty.
+    pub(super) fn add(&mut self, reply: &mut Accumulator, said: &mut Said<'_>) {
         let thought = said.take_reasoning();
-        let calls = said.take_calls();
-        self.thought |= !thought.is_empty();
-        self.refused |= !said.refusal.is_empty();
-        self.said |= !said.refusal.is_empty();
-        reply.reasoning(thought);
-        for piece in said.content.pieces().filter(keep) {
-            match piece {
-                Piece::Text(text) => {
-                    self.said |= !text.is_empty();
-                    reply.text(text);
-                }
-                Piece::Thought(thought) => {
-                    self.thought |= !thought.is_empty();
-                    reply.reasoning(thought);
-                }
-                Piece::Other(json) => {
-                    let dialect = DialectName::OpenAiChat;
-                    let json = RawJson::of(json);
-                    let position = reply.push(Part::Other {
-                        dialect,
-                        json: json.clone(),
-                    });
-                    reply.put_other(position, dialect, json);
-                }
-            }
+        if !thought.is_empty() {
+            self.thought = true;
+            reply.reasoning(thought);
         }
-        reply.text(said.refusal);
+        match std::mem::take(&mut said.content) {
+            Content::Text(text) => self.text(reply, text),
+            Content::List(list) => list.into_iter().for_each(|piece| self.piece(reply, piece)),
+        }
+        if !said.refusal.is_empty() {
+            self.refused = true;
+            self.text(reply, std::mem::take(&mut said.refusal));
+        }
         if let Some(list) = said.annotations.filter(|list| list.get().starts_with("[{")) {
             let text = |part: &Part| part.as_text().is_some();
             let position = reply.reply.content.iter().rposition(text);
             let position = position.unwrap_or_else(|| reply.push(Part::text("")));
             annotate(reply.part_mut(position), list);
         }
-        for call in calls {
+        for call in said.take_calls() {
             self.call(reply, call);
+        }
+    }
+
+    fn text(&mut self, reply: &mut Accumulator, text: Text<'_>) {
+        if !text.is_empty() {
+            self.said = true;
+            reply.text(text);
+        }
+    }
+
+    fn piece(&mut self, reply: &mut Accumulator, piece: Piece<'_>) {
+        match piece {
+            Piece::Text(text) => self.text(reply, text),
+            Piece::Thought(thought) => {
+                self.thought |= !thought.is_empty();
+                reply.reasoning(thought);
+            }
+            Piece::Other(json) => {
+                let dialect = DialectName::OpenAiChat;
+                let json = RawJson::of(json);
+                let position = reply.push(Part::Other {
+                    dialect,
+                    json: json.clone(),
+                });
+                reply.put_other(position, dialect, json);
+            }
         }
     }
 
@@ -289,13 +292,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for UsageOf<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::framing::sse::Event;
+    use crate::framing::sse::{Event, Frame};
 
     fn shown(frame: &str) -> Option<String> {
-        let frame = Bytes::copy_from_slice(frame.as_bytes());
+        let frame = Frame::from(frame);
         let shown = match Event::read(&frame).unwrap() {
-            Some(event) => without_usage(&frame, &event.data),
-            None => Some(frame.clone()),
+            Some(event) => without_usage(&frame.bytes, &event.data),
+            None => Some(frame.bytes.clone()),
         };
         shown.map(|shown| String::from_utf8(shown.to_vec()).unwrap())
     }

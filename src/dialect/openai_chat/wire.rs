@@ -11,32 +11,31 @@ use crate::dialect::error::{holds_error, reports_failure};
 use crate::dialect::wire::{Count, Text, WireUsage, Word, object, read};
 use crate::{Result, Usage};
 
-/// Only whether there is an error is kept, and large fields are in a box, because the struct is moved several times for each
-/// delta.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// Errors are kept as flags, and large fields are in boxes, because the struct is moved several times for each delta. Defaults
+/// are given per field, because one for the whole struct would be built each time.
+#[derive(Deserialize)]
 pub(super) struct Completion<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) id: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) model: Word<'a>,
-    #[serde(rename = "object", deserialize_with = "is_error_object")]
+    #[serde(default, rename = "object", deserialize_with = "is_error_object")]
     is_error: bool,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     choices: Choices<'a>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     error: bool,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     detail: bool,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     message: bool,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     msg: bool,
-    #[serde(deserialize_with = "reports_failure")]
+    #[serde(default, deserialize_with = "reports_failure")]
     base_resp: bool,
 }
 
@@ -53,17 +52,17 @@ struct XGroq<'a> {
     usage: Option<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 pub(super) struct Choice<'a> {
+    #[serde(default)]
     index: Count,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) delta: Option<Box<Said<'a>>>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) finish_reason: Word<'a>,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     error: bool,
     /// Moonshot's place for it.
     #[serde(borrow)]
@@ -81,17 +80,16 @@ pub(super) struct Logprobs<'a> {
 
 /// A message, or what is new of one.
 #[derive(Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Said<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) content: Content<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) refusal: Text<'a>,
     // DeepSeek's, vLLM's, SGLang's and xAI's name for thoughts, and OpenRouter's, Groq's and newer vLLM's. Some send the same
     // thought under both.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     reasoning_content: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     reasoning: Text<'a>,
     #[serde(borrow)]
     tool_calls: Option<Vec<ToolCallDelta<'a>>>,
@@ -217,8 +215,8 @@ impl<'a> Completion<'a> {
     pub(super) fn usage(&self) -> Option<Usage> {
         let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
         let places = [self.usage, in_groq, self.choices.usage];
-        let read = |place| object(place).as_ref().and_then(usage);
-        places.into_iter().find_map(read)
+        let read = |place| object(Some(place)).as_ref().and_then(usage);
+        places.into_iter().flatten().find_map(read)
     }
 }
 
@@ -291,10 +289,15 @@ impl<'a> Said<'a> {
 }
 
 /// Content as servers write it: a string, null, or a list of strings and parts.
-#[derive(Default)]
-pub(super) struct Content<'a> {
-    text: Text<'a>,
-    list: Vec<Piece<'a>>,
+pub(super) enum Content<'a> {
+    Text(Text<'a>),
+    List(Vec<Piece<'a>>),
+}
+
+impl Default for Content<'_> {
+    fn default() -> Self {
+        Self::Text(Text::default())
+    }
 }
 
 pub(super) enum Piece<'a> {
@@ -307,17 +310,29 @@ pub(super) enum Piece<'a> {
 
 impl<'a> Content<'a> {
     fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.list.is_empty()
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::List(list) => list.is_empty(),
+        }
     }
 
-    pub(super) fn pieces(self) -> impl Iterator<Item = Piece<'a>> {
-        std::iter::once(Piece::Text(self.text)).chain(self.list)
+    /// Removes the pieces for which `keep` returns false.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Piece<'a>) -> bool) {
+        let list = match std::mem::take(self) {
+            Self::Text(text) => vec![Piece::Text(text)],
+            Self::List(list) => list,
+        };
+        *self = Self::List(list.into_iter().filter(keep).collect());
     }
 
     /// All text of it, where it is a thought.
     fn whole(self) -> Text<'a> {
-        let mut whole = self.text;
-        for piece in self.list {
+        let list = match self {
+            Self::Text(text) => return text,
+            Self::List(list) => list,
+        };
+        let mut whole = Text::default();
+        for piece in list {
             if let Piece::Text(text) | Piece::Thought(text) = piece {
                 whole.push(text);
             }
@@ -377,25 +392,19 @@ impl<'de> Visitor<'de> for ContentVisitor {
     }
 
     fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(Content {
-            text: Text::of_bytes(Cow::Borrowed(bytes)),
-            list: Vec::new(),
-        })
+        Ok(Content::Text(Text::of_bytes(Cow::Borrowed(bytes))))
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Content {
-            text: Text::of_bytes(Cow::Owned(bytes.to_owned())),
-            list: Vec::new(),
-        })
+        Ok(Content::Text(Text::of_bytes(Cow::Owned(bytes.to_owned()))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut content = Content::default();
+        let mut list = Vec::new();
         while let Some(raw) = seq.next_element()? {
-            content.list.extend(Piece::read(raw));
+            list.extend(Piece::read(raw));
         }
-        Ok(content)
+        Ok(Content::List(list))
     }
 }
 
