@@ -1,6 +1,5 @@
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use bytes::Bytes;
 
 use super::context::CallContext;
 use crate::dialect::StreamDecoder;
-use crate::runtime::{self, Instant};
+use crate::runtime::{Instant, Timer};
 use crate::transport::Body;
 use crate::{Error, Reply, Result, StreamEvent, TimeoutKind};
 
@@ -23,14 +22,14 @@ pub(super) struct ActiveStream {
     error: Option<Error>,
     /// The start of the current wait for content, or `None` between waits: pauses of the caller do not count.
     waiting_since: Option<Instant>,
-    /// The reply is complete, and the timer is that of the end of the body.
-    awaiting_end: bool,
-    timer: Pin<Box<runtime::Sleep>>,
+    /// The end of the wait for the end of the body, once the reply is complete.
+    end_due: Option<Instant>,
+    timer: Timer,
 }
 
 impl ActiveStream {
     pub(super) fn new(context: CallContext, decoder: StreamDecoder, body: Body) -> Self {
-        let timer = Box::pin(runtime::sleep(context.client.timeout));
+        let timer = Timer::new(context.client.timeout);
         Self {
             context,
             decoder,
@@ -38,7 +37,7 @@ impl ActiveStream {
             buffered: VecDeque::new(),
             error: None,
             waiting_since: None,
-            awaiting_end: false,
+            end_due: None,
             timer,
         }
     }
@@ -153,22 +152,19 @@ impl ActiveStream {
             // The decoder only keeps these bytes.
             self.decoder.feed(rest);
         }
-        if !std::mem::replace(&mut self.awaiting_end, true) {
-            self.timer.as_mut().reset(Instant::now() + END_TIMEOUT);
-        }
-        ready!(self.timer.as_mut().poll(cx));
+        let due = || Instant::now() + END_TIMEOUT;
+        let due = *self.end_due.get_or_insert_with(due);
+        ready!(self.timer.poll_until(cx, due));
         if let Some(body) = self.body.take() {
             body.finish();
         }
         Poll::Ready(())
     }
 
-    /// Polls the timeout and the deadline. The timer is reset only when it fires, because resetting it at every event would be
-    /// slow.
+    /// Polls the timeout and the deadline.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<(TimeoutKind, Duration)> {
-        let now = Instant::now();
         let timeout = self.context.client.timeout;
-        let since = *self.waiting_since.get_or_insert(now);
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let mut due = (since + timeout, TimeoutKind::Read, timeout);
         if let Some(deadline) = self.context.client.deadline
             && self.context.start + deadline < due.0
@@ -179,19 +175,7 @@ impl ActiveStream {
                 deadline,
             );
         }
-        if due.0 <= now {
-            return Poll::Ready((due.1, due.2));
-        }
-        if self.timer.deadline() > due.0 {
-            self.timer.as_mut().reset(due.0);
-        }
-        // The timer fires early if content has arrived since it was set.
-        while self.timer.as_mut().poll(cx).is_ready() {
-            if self.timer.deadline() >= due.0 {
-                return Poll::Ready((due.1, due.2));
-            }
-            self.timer.as_mut().reset(due.0);
-        }
-        Poll::Pending
+        ready!(self.timer.poll_until(cx, due.0));
+        Poll::Ready((due.1, due.2))
     }
 }

@@ -168,6 +168,7 @@ impl Accumulator {
     }
 
     /// Returns a piece as text, joined with the surrogate at the end of the previous piece.
+    #[inline]
     fn joined<'a>(&mut self, target: Target, piece: Text<'a>) -> Cow<'a, str> {
         if self.half.is_none() && piece.low.is_none() && piece.high.is_none() {
             return piece.text;

@@ -60,9 +60,11 @@ impl Framer {
     /// # Errors
     /// `Stream` where a frame is larger than any event may be.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>> {
+        if self.chunk.is_empty() {
+            return Ok(None);
+        }
         let mut at = 0;
-        if self.after_cr && !self.chunk.is_empty() {
-            self.after_cr = false;
+        if std::mem::take(&mut self.after_cr) {
             if self.chunk.first() == Some(&b'\n') {
                 at = 1;
                 // The frame that the CR ended is out already.

@@ -25,7 +25,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     };
     // The reply is treated as a stream of one piece.
     let mut accumulator = Accumulator::silent(Provider::OpenAi);
-    let refused = !said.refusal.is_empty();
+    let refused = said.refusal.as_ref().is_some_and(|text| !text.is_empty());
     State::default().add(&mut accumulator, &mut said);
     match choice.finish_reason.some() {
         _ if refused => accumulator.stop("refusal"),

@@ -81,7 +81,7 @@ impl State {
             message.take_reasoning();
         }
         if self.said {
-            message.refusal = Text::default();
+            message.refusal = None;
         }
         message.content.retain(|piece| match piece {
             Piece::Thought(_) => !self.thought,
@@ -95,8 +95,7 @@ impl State {
 
     /// Adds a delta, and leaves it empty.
     pub(super) fn add(&mut self, reply: &mut Accumulator, said: &mut Said<'_>) {
-        let thought = said.take_reasoning();
-        if !thought.is_empty() {
+        if let Some(thought) = said.take_reasoning() {
             self.thought = true;
             reply.reasoning(thought);
         }
@@ -104,9 +103,9 @@ impl State {
             Content::Text(text) => self.text(reply, text),
             Content::List(list) => list.into_iter().for_each(|piece| self.piece(reply, piece)),
         }
-        if !said.refusal.is_empty() {
+        if let Some(refusal) = said.take_refusal() {
             self.refused = true;
-            self.text(reply, std::mem::take(&mut said.refusal));
+            self.text(reply, refusal);
         }
         if let Some(list) = said.annotations.filter(|list| list.get().starts_with("[{")) {
             let text = |part: &Part| part.as_text().is_some();

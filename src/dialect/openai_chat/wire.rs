@@ -83,14 +83,14 @@ pub(super) struct Logprobs<'a> {
 pub(super) struct Said<'a> {
     #[serde(borrow, default)]
     pub(super) content: Content<'a>,
-    #[serde(borrow, default)]
-    pub(super) refusal: Text<'a>,
+    #[serde(borrow)]
+    pub(super) refusal: Option<Box<Text<'a>>>,
     // DeepSeek's, vLLM's, SGLang's and xAI's name for thoughts, and OpenRouter's, Groq's and newer vLLM's. Some send the same
     // thought under both.
-    #[serde(borrow, default)]
-    reasoning_content: Text<'a>,
-    #[serde(borrow, default)]
-    reasoning: Text<'a>,
+    #[serde(borrow)]
+    reasoning_content: Option<Box<Text<'a>>>,
+    #[serde(borrow)]
+    reasoning: Option<Box<Text<'a>>>,
     #[serde(borrow)]
     tool_calls: Option<Vec<ToolCallDelta<'a>>>,
     #[serde(borrow)]
@@ -258,12 +258,15 @@ fn usage(wire: &WireUsage) -> Option<Usage> {
 
 impl<'a> Said<'a> {
     /// Takes the thoughts that stand in a field of their own.
-    pub(super) fn take_reasoning(&mut self) -> Text<'a> {
-        let other = std::mem::take(&mut self.reasoning);
-        match self.reasoning_content.is_empty() {
-            true => other,
-            false => std::mem::take(&mut self.reasoning_content),
-        }
+    pub(super) fn take_reasoning(&mut self) -> Option<Text<'a>> {
+        let names = [self.reasoning_content.take(), self.reasoning.take()];
+        let mut thoughts = names.into_iter().flatten();
+        thoughts.find(|text| !text.is_empty()).map(|text| *text)
+    }
+
+    pub(super) fn take_refusal(&mut self) -> Option<Text<'a>> {
+        let refusal = self.refusal.take()?;
+        (!refusal.is_empty()).then_some(*refusal)
     }
 
     /// Takes the tool calls; the older form of one is a call without an id.
@@ -282,7 +285,7 @@ impl<'a> Said<'a> {
     pub(super) fn is_empty(&self) -> bool {
         let texts = [&self.refusal, &self.reasoning, &self.reasoning_content];
         self.content.is_empty()
-            && texts.iter().all(|text| text.is_empty())
+            && texts.into_iter().flatten().all(|text| text.is_empty())
             && self.tool_calls.as_ref().is_none_or(Vec::is_empty)
             && self.function_call.is_none()
     }
