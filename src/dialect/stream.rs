@@ -264,8 +264,7 @@ impl StreamDecoder {
     /// assert!(decoder.take_reply().content.is_empty());
     /// ```
     pub fn take_reply(&mut self) -> Reply {
-        let empty = Reply::new(self.accumulator.reply.provider);
-        let mut reply = std::mem::replace(&mut self.accumulator.reply, empty);
+        let mut reply = self.accumulator.take_reply();
         reply.raw = self.raw.take().map(Into::into);
         reply
     }

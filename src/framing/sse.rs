@@ -64,13 +64,11 @@ impl Framer {
             return Ok(None);
         }
         let mut at = 0;
-        if std::mem::take(&mut self.after_cr) {
-            if self.chunk.first() == Some(&b'\n') {
-                at = 1;
-                // The frame that the CR ended is out already.
-                if self.begun.is_empty() {
-                    return Ok(Some(self.cut(at)));
-                }
+        if std::mem::take(&mut self.after_cr) && self.chunk.first() == Some(&b'\n') {
+            at = 1;
+            // The frame that the CR ended is out already.
+            if self.begun.is_empty() {
+                return Ok(Some(self.cut(at)));
             }
         }
         while let Some(&first) = self.chunk.get(at) {

@@ -1,17 +1,18 @@
 //! Decodes streams.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::other::OtherBlock;
 use super::reply::{Block, Opened, WireReply, add_usage};
-use crate::chat::fields;
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
 use crate::dialect::wire::{Count, Text, Word, object, read};
-use crate::{Annotations, DialectName, Part, RawJson, Result};
+use crate::{DialectName, Part, Result};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -34,7 +35,7 @@ struct Event<'a> {
 /// The open blocks by index. Blocks can be interleaved.
 #[derive(Default)]
 pub(super) struct State {
-    open: Vec<(u64, Open)>,
+    open: BTreeMap<u64, Open>,
 }
 
 enum Open {
@@ -44,11 +45,10 @@ enum Open {
         begun: String,
     },
     Call(usize),
-    /// A `Part::Other`: its fields, and the JSON text of its input.
+    /// A `Part::Other`.
     Other {
         position: usize,
-        json: Vec<(String, RawJson)>,
-        input: String,
+        block: OtherBlock,
     },
     Sealed,
 }
@@ -72,7 +72,7 @@ impl StreamState for State {
                 if let Some(block) = event.content_block {
                     self.close(reply, index)?;
                     let open = open(reply, Opened::read(block)?)?;
-                    self.open.push((index, open));
+                    self.open.insert(index, open);
                 }
             }
             "content_block_stop" => self.close(reply, index)?,
@@ -146,20 +146,16 @@ fn open(reply: &mut Accumulator, block: Opened<'_>) -> Result<Open> {
             }
             Open::Call(call)
         }
-        Opened::Part(part @ Part::Other { .. }) => {
-            let json = match &part {
-                Part::Other { json, .. } => fields(json.as_str()).unwrap_or_default(),
-                _ => Vec::new(),
-            };
-            Open::Other {
-                position: reply.push(part),
-                json,
-                input: String::new(),
-            }
-        }
         Opened::Part(part) => {
-            reply.push(part);
-            Open::Sealed
+            let block = match &part {
+                Part::Other { json, .. } => Some(OtherBlock::new(json)),
+                _ => None,
+            };
+            let position = reply.push(part);
+            match block {
+                Some(block) => Open::Other { position, block },
+                None => Open::Sealed,
+            }
         }
     })
 }
@@ -172,33 +168,18 @@ fn is_empty(input: &str) -> bool {
 fn close(reply: &mut Accumulator, open: Open) -> Result<()> {
     match open {
         Open::Call(call) => reply.end_call(call),
-        Open::Other {
-            position,
-            mut json,
-            input,
-        } => {
-            if !input.trim().is_empty() {
-                set(&mut json, "input", input.parse()?);
-            }
-            let dialect = DialectName::Anthropic;
-            reply.put_other(position, dialect, RawJson::object(&json));
+        Open::Other { position, block } => {
+            reply.put_other(position, DialectName::Anthropic, block.finish()?);
         }
         Open::Text { .. } | Open::Sealed => {}
     }
     Ok(())
 }
 
-fn set(json: &mut Vec<(String, RawJson)>, name: &str, value: RawJson) {
-    match json.iter_mut().find(|(known, _)| known == name) {
-        Some((_, known)) => *known = value,
-        None => json.push((name.to_owned(), value)),
-    }
-}
-
 impl State {
     fn close(&mut self, reply: &mut Accumulator, index: u64) -> Result<()> {
-        let open = self.open.iter().position(|(known, _)| *known == index);
-        open.map_or(Ok(()), |at| close(reply, self.open.remove(at).1))
+        let open = self.open.remove(&index);
+        open.map_or(Ok(()), |open| close(reply, open))
     }
 
     fn add(
@@ -208,8 +189,7 @@ impl State {
         delta: Block<'_>,
         data: &str,
     ) -> Result<()> {
-        let known = self.open.iter_mut().find(|(known, _)| *known == index);
-        match known.map(|(_, open)| open) {
+        match self.open.get_mut(&index) {
             Some(Open::Text { position, begun }) => {
                 let begun = std::mem::take(begun);
                 for piece in [delta.text, delta.thinking] {
@@ -217,18 +197,21 @@ impl State {
                         reply.append(*position, piece);
                     }
                 }
-                annotate(reply.part_mut(*position), &delta.signature, delta.citation);
+                if let Some(citation) = delta.citation {
+                    reply.annotate(*position, DialectName::Anthropic, citation);
+                }
+                sign(reply.part_mut(*position), &delta.signature);
             }
             Some(Open::Call(call)) => reply.arguments(*call, delta.partial_json),
-            Some(Open::Other { json, input, .. }) => match delta.kind.as_str() {
-                "input_json_delta" => input.push_str(&delta.partial_json.into_cow()),
-                _ => extend(json, data)?,
+            Some(Open::Other { block, .. }) => match delta.kind.as_str() {
+                "input_json_delta" => block.push_input(&delta.partial_json.into_cow()),
+                _ => block.extend(data)?,
             },
             Some(Open::Sealed) => {}
             // Some servers omit the start of a block.
             None if !delta.text.is_empty() => {
                 let open = open(reply, Opened::Text(Part::text(""), Text::default()))?;
-                self.open.push((index, open));
+                self.open.insert(index, open);
                 return self.add(reply, index, delta, data);
             }
             None => reply.reasoning(delta.thinking),
@@ -237,44 +220,10 @@ impl State {
     }
 }
 
-fn annotate(part: Option<&mut Part>, signed: &Word<'_>, citation: Option<&RawValue>) {
-    match part {
-        Some(Part::Reasoning { signature, .. }) if !signed.as_str().is_empty() => {
-            signature.get_or_insert_default().push_str(signed.as_str());
-        }
-        Some(Part::Text { annotations, .. }) => {
-            if let Some(citation) = citation {
-                let known = annotations.take().map(|a| a.json);
-                *annotations = Some(Annotations {
-                    dialect: DialectName::Anthropic,
-                    json: RawJson::appended(known.as_ref(), citation),
-                });
-            }
-        }
-        _ => {}
+fn sign(part: Option<&mut Part>, signed: &Word<'_>) {
+    if let Some(Part::Reasoning { signature, .. }) = part
+        && !signed.as_str().is_empty()
+    {
+        signature.get_or_insert_default().push_str(signed.as_str());
     }
-}
-
-/// Adds a delta of an unknown type to a `Part::Other`. A string is appended to the field of the same name; any other value
-/// replaces it.
-fn extend(json: &mut Vec<(String, RawJson)>, data: &str) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Delta<'a> {
-        #[serde(borrow)]
-        delta: &'a RawValue,
-    }
-    let Delta { delta } = read("an event of the stream", data)?;
-    for (name, value) in fields(delta.get()).unwrap_or_default() {
-        if name == "type" {
-            continue;
-        }
-        let text = |json: &RawJson| serde_json::from_str::<String>(json.as_str()).ok();
-        let known = json.iter().find(|(known, _)| *known == name);
-        let value = match (known.and_then(|(_, known)| text(known)), text(&value)) {
-            (Some(known), Some(more)) => RawJson::from(serde_json::Value::from(known + &more)),
-            _ => value,
-        };
-        set(json, &name, value);
-    }
-    Ok(())
 }

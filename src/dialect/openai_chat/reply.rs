@@ -33,7 +33,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
         None => {}
     }
     accumulator.end();
-    let mut reply = accumulator.reply;
+    let mut reply = accumulator.take_reply();
     reply.id = wire.id.0.into_owned();
     reply.model = wire.model.0.into_owned();
     reply.logprobs = logprobs(choice.logprobs);

@@ -1,13 +1,14 @@
 //! Decodes streams.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::pieces::{annotate, completion, logprobs};
+use super::pieces::{completion, logprobs};
 use super::wire::{Content, Piece, Said, ToolCallDelta};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
@@ -17,8 +18,11 @@ use crate::{DialectName, Part, RawJson, Result};
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The server's index of each tool call, if it sends one.
-    calls: Vec<Option<u64>>,
+    /// The number of tool calls.
+    calls: usize,
+    /// The last call with each id, and with each index of the server, if it sends one.
+    by_id: BTreeMap<String, usize>,
+    by_number: BTreeMap<u64, usize>,
     /// Whether several replies were requested. Only the first is read.
     several: bool,
     refused: bool,
@@ -87,7 +91,7 @@ impl State {
             Piece::Thought(_) => !self.thought,
             Piece::Text(_) | Piece::Other(_) => !self.said,
         });
-        if !self.calls.is_empty() {
+        if self.calls > 0 {
             message.take_calls();
         }
         self.add(reply, &mut message);
@@ -108,10 +112,11 @@ impl State {
             self.text(reply, refusal);
         }
         if let Some(list) = said.annotations.filter(|list| list.get().starts_with("[{")) {
-            let text = |part: &Part| part.as_text().is_some();
-            let position = reply.reply.content.iter().rposition(text);
-            let position = position.unwrap_or_else(|| reply.push(Part::text("")));
-            annotate(reply.part_mut(position), list);
+            let position = reply.last_text();
+            let items: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
+            for item in items {
+                reply.annotate(position, DialectName::OpenAiChat, item);
+            }
         }
         for call in said.take_calls() {
             self.call(reply, call);
@@ -148,15 +153,23 @@ impl State {
         let function = piece.function.unwrap_or_default();
         let arguments = function.arguments();
         let name = function.name.into_cow();
-        let number = piece.index.0;
-        let call = match self.known(reply, number, piece.id.as_str(), &name) {
+        let (id, number) = (piece.id.as_str(), piece.index.0);
+        let call = match self.known(reply, number, id, &name) {
             Some(call) => call,
             None => {
-                self.calls.push(number);
-                reply.open_call()
+                let call = reply.open_call();
+                self.calls += 1;
+                if let Some(number) = number {
+                    self.by_number.insert(number, call);
+                }
+                call
             }
         };
-        reply.name_call(call, piece.id.as_str(), &name);
+        reply.name_call(call, id, &name);
+        if !id.is_empty() && reply.call(call).is_some_and(|call| call.id == id) {
+            let last = self.by_id.entry(id.to_owned()).or_insert(call);
+            *last = call.max(*last);
+        }
         reply.arguments(call, arguments);
     }
 
@@ -168,13 +181,9 @@ impl State {
         id: &str,
         name: &str,
     ) -> Option<usize> {
-        let last = self.calls.len().checked_sub(1);
-        let by_id = (0..self.calls.len())
-            .rfind(|call| !id.is_empty() && reply.call(*call).is_some_and(|call| call.id == id));
-        let numbered = number.and_then(|number| {
-            let mut calls = self.calls.iter();
-            calls.rposition(|known| *known == Some(number))
-        });
+        let last = self.calls.checked_sub(1);
+        let by_id = self.by_id.get(id).copied();
+        let numbered = number.and_then(|number| self.by_number.get(&number).copied());
         let open = match number {
             // A new index begins a call, unless nothing else indicates one.
             Some(_) => match numbered {
