@@ -291,3 +291,50 @@ fn too_large(max_bytes: usize) -> Error {
         "the stream is larger than {max_bytes} bytes: raise max_reply_bytes if that is right"
     ))
 }
+
+#[cfg(all(test, feature = "openai-chat"))]
+mod tests {
+    use super::*;
+    use crate::dialect::{Dialect, OpenAiChat};
+
+    fn decoder() -> StreamDecoder {
+        OpenAiChat::default().decode_stream(HeaderMap::new())
+    }
+
+    fn said(text: &str) -> Bytes {
+        format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n").into()
+    }
+
+    fn texts(decoder: &mut StreamDecoder) -> Vec<String> {
+        let events = std::iter::from_fn(|| decoder.next_event());
+        let texts = events.filter_map(|event| match event {
+            Ok(StreamEvent::Text { text }) => Some(text),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        });
+        texts.collect()
+    }
+
+    #[test]
+    fn a_flood_of_comments_ends_with_an_error_after_the_events_before_it() {
+        let mut decoder = decoder();
+        decoder.set_max_bytes(1000);
+        decoder.feed(said("a"));
+        for _ in 0..100 {
+            decoder.feed(Bytes::from_static(b": a comment\n\n"));
+        }
+        let error = "the stream is larger than 1000 bytes: raise max_reply_bytes if that is right";
+        assert_eq!(texts(&mut decoder), ["a", error]);
+    }
+
+    #[test]
+    fn chunks_that_were_fed_without_reading_are_decoded_in_their_order() {
+        let mut decoder = decoder();
+        ["a", "b"].map(|text| decoder.feed(said(text)));
+        decoder.feed(Bytes::from_static(b"data: {\n\n"));
+        decoder.feed(said("c"));
+        let found = texts(&mut decoder);
+        assert_eq!(found[..2], ["a", "b"]);
+        assert!(found[2].contains("an event of the stream"), "{found:?}");
+    }
+}

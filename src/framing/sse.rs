@@ -27,6 +27,9 @@ pub(crate) struct Framer {
     lines: usize,
     /// The bytes before ended in CR: a LF that comes first belongs to it.
     after_cr: bool,
+    /// How many bytes were searched for the end of a line.
+    #[cfg(test)]
+    searched: usize,
 }
 
 /// An event with its blank line, or a comment line that stands before an event.
@@ -82,12 +85,14 @@ impl Framer {
             }
             let rest = self.chunk.get(at..).unwrap_or_default();
             let end = match is_empty {
-                true => 0,
-                false => match memchr::memchr2(b'\n', b'\r', rest) {
-                    Some(end) => end,
-                    None => break,
-                },
+                true => Some(0),
+                false => memchr::memchr2(b'\n', b'\r', rest),
             };
+            #[cfg(test)]
+            {
+                self.searched += end.map_or(rest.len(), |end| end + 1);
+            }
+            let Some(end) = end else { break };
             self.lines += usize::from(!is_empty);
             let ends = std::mem::take(&mut self.line) != Line::Other;
             at += end + 1;
@@ -346,6 +351,19 @@ mod tests {
             assert_eq!(frame.bytes.as_ptr(), chunk[start..].as_ptr());
         }
         assert_eq!(framer.next().unwrap(), None);
+    }
+
+    #[test]
+    fn each_byte_is_searched_once_however_a_stream_is_cut() {
+        let text = "data: a line\ndata: another\r\n\r\n: ping\rdata: x\r\r".repeat(20);
+        for size in [1, 2, 7, 100, text.len()] {
+            let mut framer = Framer::default();
+            for chunk in text.as_bytes().chunks(size) {
+                framer.feed(Bytes::copy_from_slice(chunk));
+                while framer.next().unwrap().is_some() {}
+            }
+            assert!(framer.searched <= text.len(), "{size}: {}", framer.searched);
+        }
     }
 
     #[test]
