@@ -142,10 +142,11 @@ impl Call {
         })
     }
 
-    /// Makes attempts until one succeeds or the error is not to be retried. The future is large, and callers that spawn a call
-    /// move it, so it is in a box.
+    /// Makes attempts until one succeeds or the error is not to be retried. The future is large, and wrappers and callers move
+    /// it, so it is in a box.
     pub(super) fn run(self) -> BoxFuture<'static, Result<Outcome>> {
-        Box::pin(runtime::within(self.within_deadline()))
+        let calling = Box::pin(self.within_deadline());
+        Box::pin(runtime::within(calling))
     }
 
     async fn within_deadline(mut self) -> Result<Outcome> {
@@ -153,16 +154,14 @@ impl Call {
         let span = self.context.span.clone();
         let deadline = self.context.client.deadline;
         async move {
-            match deadline {
-                None => self.attempts().await,
-                Some(deadline) => {
-                    let attempts = runtime::timeout(deadline, self.attempts()).await;
-                    attempts.unwrap_or_else(|| {
-                        let error = Error::timeout(TimeoutKind::Deadline, deadline);
-                        Err(self.context.fail(error))
-                    })
-                }
-            }
+            let Some(deadline) = deadline else {
+                return self.attempts().await;
+            };
+            let outcome = runtime::timeout(deadline, Box::pin(self.attempts())).await;
+            outcome.unwrap_or_else(|| {
+                let error = Error::timeout(TimeoutKind::Deadline, deadline);
+                Err(self.context.fail(error))
+            })
         }
         .instrument(span)
         .await

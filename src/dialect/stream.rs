@@ -330,7 +330,8 @@ mod tests {
     #[test]
     fn chunks_that_were_fed_without_reading_are_decoded_in_their_order() {
         let mut decoder = decoder();
-        ["a", "b"].map(|text| decoder.feed(said(text)));
+        decoder.feed(said("a"));
+        decoder.feed(said("b"));
         decoder.feed(Bytes::from_static(b"data: {\n\n"));
         decoder.feed(said("c"));
         let found = texts(&mut decoder);

@@ -10,26 +10,27 @@ use super::other::OtherBlock;
 use super::reply::{Block, Opened, WireReply, add_usage};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
-use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
+use crate::dialect::error::{embedded_error, holds_error, instead_of_reply};
 use crate::dialect::wire::{Count, Text, Word, object, read};
 use crate::{DialectName, Part, Result};
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Event<'a> {
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, rename = "type")]
     kind: Word<'a>,
+    #[serde(default)]
     index: Count,
+    /// In a box, because the struct is moved several times.
     #[serde(borrow)]
-    delta: Option<Block<'a>>,
+    delta: Option<Box<Block<'a>>>,
     #[serde(borrow)]
     content_block: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "holds_error")]
+    error: bool,
 }
 
 /// The open blocks by index. Blocks can be interleaved.
@@ -96,7 +97,7 @@ impl StreamState for State {
                 }
                 reply.end();
             }
-            kind if failed || kind == "error" || event.error.is_some_and(is_error) => {
+            kind if failed || kind == "error" || event.error => {
                 return Err(fail(reply, data));
             }
             // Some servers report a failure in an event that this dialect does not have.
@@ -186,7 +187,7 @@ impl State {
         &mut self,
         reply: &mut Accumulator,
         index: u64,
-        delta: Block<'_>,
+        delta: Box<Block<'_>>,
         data: &str,
     ) -> Result<()> {
         match self.open.get_mut(&index) {
