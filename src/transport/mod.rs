@@ -7,11 +7,13 @@
 mod options;
 mod proxy;
 mod rate_limit;
+mod request;
 mod response;
 
-pub(crate) use self::options::{Options, Timeouts};
+pub(crate) use self::options::Options;
 pub(crate) use self::proxy::{Proxy, ProxyVariables, env_text};
 pub use self::rate_limit::RateLimit;
+pub(crate) use self::request::HttpRequest;
 pub(crate) use self::response::HttpResponse;
 
 cfg_if::cfg_if! {
@@ -24,6 +26,7 @@ cfg_if::cfg_if! {
         mod connection;
         mod connector;
         mod native;
+        pub(crate) mod pem;
         #[cfg(test)]
         pub(crate) use connector::BoxIo;
         pub(crate) use native::{Body, Transport};

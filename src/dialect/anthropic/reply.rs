@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
-use crate::dialect::wire::{Text, WireUsage, Word, merge_usage, object, read};
+use crate::dialect::usage::{Details, WireUsage, merge_usage, name};
+use crate::dialect::wire::{Text, Word, object, read};
 use crate::{
     Annotations, DialectName, Error, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall,
     Usage,
@@ -146,27 +147,46 @@ fn annotations(list: &RawValue) -> Option<Annotations> {
     })
 }
 
-pub(super) fn usage(wire: &WireUsage) -> Usage {
+fn usage(wire: &WireUsage<'_>) -> Usage {
     Usage {
         input_tokens: wire.input_tokens.get(),
         output_tokens: wire.output_tokens.get(),
         cache_read_tokens: wire.cache_read_input_tokens.get(),
         cache_write_tokens: wire.cache_creation_input_tokens.get(),
-        cache_write_1h_tokens: wire
-            .cache_creation
-            .as_ref()
-            .map_or(0, |d| d.ephemeral_1h_input_tokens.get()),
-        reasoning_tokens: wire
-            .output_tokens_details
-            .as_ref()
-            .map_or(0, |d| d.thinking_tokens.get()),
-        input_includes_cache: false,
+        cache_write_1h_tokens: Details::read(wire.cache_creation)
+            .ephemeral_1h_input_tokens
+            .get(),
+        reasoning_tokens: Details::read(wire.output_tokens_details)
+            .thinking_tokens
+            .get(),
+        web_search_requests: Details::read(wire.server_tool_use)
+            .web_search_requests
+            .get(),
+        ..Usage::default()
+    }
+}
+
+/// Adds the model runs that the usage of a reply does not contain: the summary of a long conversation, and another model's
+/// advice.
+fn add_other_runs(sum: &mut Usage, iterations: &RawValue) {
+    let runs: Vec<&RawValue> = serde_json::from_str(iterations.get()).unwrap_or_default();
+    for run in runs {
+        if let Some(wire) = object::<WireUsage<'_>>(Some(run))
+            && matches!(name(wire.kind), "compaction" | "advisor_message")
+        {
+            sum.add(&usage(&wire));
+        }
     }
 }
 
 pub(super) fn add_usage(reply: &mut Reply, raw: Option<&RawValue>) {
-    if let Some(wire) = object::<WireUsage>(raw) {
-        merge_usage(&mut reply.usage, &usage(&wire));
+    if let Some(wire) = object::<WireUsage<'_>>(raw) {
+        let mut usage = usage(&wire);
+        if let Some(iterations) = wire.iterations {
+            add_other_runs(&mut usage, iterations);
+        }
+        merge_usage(&mut reply.usage, &usage);
+        reply.billing.merge(wire.billing(None));
         let counts = [wire.input_tokens, wire.output_tokens];
         reply.usage_reported |= counts.iter().any(|count| count.0.is_some());
     }
