@@ -26,7 +26,9 @@ impl Clock {
         if due <= now {
             return Poll::Ready(());
         }
-        let timer = self.timer.get_or_insert_with(|| Timer::new(due - now));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Timer::new(self.timeouts.timeout));
         timer.poll_until(cx, due)
     }
 
