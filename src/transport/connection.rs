@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::future::poll_fn;
 use std::io::IoSlice;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -18,12 +18,11 @@ use hyper::client::conn::{http1, http2};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioTimer;
 use tokio::task::AbortHandle;
-use tokio::time::sleep_until;
 
 use super::connector::BoxIo;
 use super::options::Options;
 use crate::pool::{Connection, ConnectionPermit, Pool, WeakPool};
-use crate::runtime::Instant;
+use crate::runtime::{Instant, Timer};
 use crate::{Error, ErrorKind, Result};
 
 /// What is known about the writes to a socket.
@@ -377,13 +376,19 @@ impl Conn {
 /// Drives a connection until it closes, and evicts it once it has been idle for `keepalive_expiry`: hyper closes a
 /// connection gracefully when its last handle is dropped. An error reaches the call that uses the connection, if any.
 async fn drive<D: Future>(driver: D, (pool, id, expiry): (WeakPool<Conn>, u64, Duration)) {
-    tokio::pin!(driver);
+    let mut driver = pin!(driver);
+    let mut timer = Timer::new(expiry);
     let mut next_check = Some(Instant::now() + expiry);
-    while let Some(at) = next_check {
-        tokio::select! {
-            _ = &mut driver => return,
-            () = sleep_until(at) => next_check = Pool::expire(&pool, id),
+    poll_fn(|cx| {
+        if driver.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
         }
-    }
-    driver.await;
+        while let Some(at) = next_check
+            && timer.poll_until(cx, at).is_ready()
+        {
+            next_check = Pool::expire(&pool, id);
+        }
+        Poll::Pending
+    })
+    .await;
 }

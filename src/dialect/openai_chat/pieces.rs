@@ -5,9 +5,10 @@ use serde_json::value::RawValue;
 use super::wire::{Completion, Logprobs};
 use crate::dialect::error::embedded_error;
 use crate::dialect::wire::{object, read};
-use crate::{Annotations, DialectName, Part, RawJson, Result};
+use crate::{RawJson, Result};
 
 /// Parses a completion or a chunk, or returns the error in its place.
+#[inline]
 pub(super) fn completion<'a>(
     what: &str,
     body: &'a str,
@@ -35,18 +36,4 @@ pub(super) fn logprobs(logprobs: Option<&RawValue>) -> Vec<RawJson> {
     let logprobs: Logprobs<'_> = object(logprobs).unwrap_or_default();
     let tokens = logprobs.content.unwrap_or_default();
     tokens.into_iter().map(RawJson::of).collect()
-}
-
-/// Adds a list of annotations to a text part.
-pub(super) fn annotate(part: Option<&mut Part>, list: &RawValue) {
-    let items: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
-    if let Some(Part::Text { annotations, .. }) = part {
-        for item in items {
-            let known = annotations.take().map(|a| a.json);
-            *annotations = Some(Annotations {
-                dialect: DialectName::OpenAiChat,
-                json: RawJson::appended(known.as_ref(), item),
-            });
-        }
-    }
 }
