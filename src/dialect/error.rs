@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::HeaderMap;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::{Count, Word, object, request_id, text_of};
+use super::wire::{Pairs, list, request_id, text_of};
 use crate::error::Details;
 use crate::quote::quote;
 use crate::{Error, ErrorKind, headers, retry};
@@ -144,53 +143,14 @@ struct ErrorBody {
     request_id: Option<String>,
 }
 
-/// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
-/// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
-/// servers), `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, or one of these in a list.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireError<'a> {
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow)]
-    choices: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Word<'a>,
-    #[serde(borrow)]
-    msg: Word<'a>,
-    #[serde(borrow, rename = "type")]
-    error_type: Word<'a>,
-    #[serde(borrow)]
-    code: Word<'a>,
-    #[serde(borrow)]
-    status: Word<'a>,
-    #[serde(borrow)]
-    request_id: Word<'a>,
-    #[serde(borrow)]
-    base_resp: Option<&'a RawValue>,
-}
-
-/// MiniMax's report of success or failure.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BaseResp<'a> {
-    status_code: Count,
-    #[serde(borrow)]
-    status_msg: Word<'a>,
-}
-
-impl<'a> BaseResp<'a> {
-    /// `None` if it reports success.
-    fn failed(raw: Option<&'a RawValue>) -> Option<Self> {
-        object(raw).filter(|base: &Self| base.status_code.get() != 0)
-    }
+/// Returns MiniMax's report of a failure. `None` if it reports success.
+fn failure<'a>(base_resp: Option<&'a RawValue>) -> Option<Pairs<'a>> {
+    Pairs::read(base_resp).filter(|base| base.count("status_code").get() != 0)
 }
 
 /// Whether MiniMax's `base_resp` reports a failure.
 pub(super) fn is_failure(base_resp: &RawValue) -> bool {
-    BaseResp::failed(Some(base_resp)).is_some()
+    failure(Some(base_resp)).is_some()
 }
 
 /// Returns the text of a string, or the JSON of another value. `None` for null and for empty values.
@@ -206,6 +166,9 @@ pub(super) fn is_error(raw: &RawValue) -> bool {
 }
 
 impl ErrorBody {
+    /// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
+    /// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
+    /// servers), `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, or one of these in a list.
     fn read(body: &str) -> Self {
         Self::of(body, 0).unwrap_or_default()
     }
@@ -216,30 +179,32 @@ impl ErrorBody {
             return None;
         }
         if body.trim_start().starts_with('[') {
-            let list: Vec<&RawValue> = serde_json::from_str(body).ok()?;
-            return Self::of(list.first()?.get(), depth + 1);
+            return Self::of(list(body)?.first()?.get(), depth + 1);
         }
-        let wire: WireError<'_> = serde_json::from_str(body).ok()?;
-        let own = |word: Word<'_>| word.some().map(Cow::into_owned);
+        let wire: Pairs<'_> = serde_json::from_str(body).ok()?;
         let mut this = Self {
-            message: own(wire.message).or(own(wire.msg)),
-            error_type: own(wire.error_type).filter(|kind| kind != "error"),
-            code: own(wire.code),
+            message: wire.text("message").or_else(|| wire.text("msg")),
+            error_type: wire.text("type").filter(|kind| kind != "error"),
+            code: wire.text("code"),
             status: None,
-            request_id: own(wire.request_id),
+            request_id: wire.text("request_id"),
         };
-        let number = |word: &str| word.parse().ok().filter(|n| (400..600).contains(n));
-        let code = this.code.as_deref().and_then(number);
-        this.status = code.or_else(|| number(wire.status.as_str()));
-        if let Some(base) = BaseResp::failed(wire.base_resp) {
-            this.code = base.status_code.0.map(|code| code.to_string());
-            this.message = own(base.status_msg).or(this.message);
+        let number = |word: &String| word.parse().ok().filter(|n| (400..600).contains(n));
+        let code = this.code.as_ref().and_then(number);
+        this.status = code.or_else(|| wire.text("status").as_ref().and_then(number));
+        if let Some(base) = failure(wire.raw("base_resp")) {
+            this.code = base.text("status_code");
+            this.message = base.text("status_msg").or(this.message);
         }
         let choice = || {
-            let choices: Vec<WireError<'_>> = serde_json::from_str(wire.choices?.get()).ok()?;
-            choices.into_iter().find_map(|choice| choice.error)
+            let choices = list(wire.raw("choices")?.get())?.into_iter();
+            choices
+                .map(Some)
+                .filter_map(Pairs::read)
+                .find_map(|choice| choice.raw("error"))
         };
-        if let Some(error) = wire.error.filter(|raw| is_error(raw)).or_else(choice) {
+        let error = wire.raw("error").filter(|raw| is_error(raw));
+        if let Some(error) = error.or_else(choice) {
             match Self::of(error.get(), depth + 1) {
                 Some(inner) => {
                     this = Self {
@@ -252,7 +217,9 @@ impl ErrorBody {
                 None => this.message = this.message.or_else(|| text_or_json(error)),
             }
         }
-        this.message = this.message.or_else(|| wire.detail.and_then(text_or_json));
+        this.message = this
+            .message
+            .or_else(|| wire.raw("detail").and_then(text_or_json));
         Some(this)
     }
 

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::chat::Billing;
 use crate::dialect::error::{is_error, is_failure};
-use crate::dialect::usage::WireUsage;
-use crate::dialect::wire::{Count, Text, Word, object, read};
+use crate::dialect::usage::{billing, detail};
+use crate::dialect::wire::{Count, Pairs, Text, Word, object, read};
 use crate::{Result, Usage};
 
 #[derive(Default, Deserialize)]
@@ -28,6 +28,7 @@ pub(super) struct Completion<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     service_tier: Option<&'a RawValue>,
+    /// Groq's place for the usage of a stream.
     #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -40,14 +41,6 @@ pub(super) struct Completion<'a> {
     msg: Option<&'a RawValue>,
     #[serde(borrow)]
     base_resp: Option<&'a RawValue>,
-}
-
-/// Groq's place for the usage of a stream.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct XGroq<'a> {
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -68,13 +61,6 @@ pub(super) struct Choice<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) logprobs: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Logprobs<'a> {
-    #[serde(borrow)]
-    pub(super) content: Option<Vec<&'a RawValue>>,
 }
 
 /// A message, or what is new of one.
@@ -213,23 +199,23 @@ impl<'a> Completion<'a> {
 
     /// Returns the usage, which may stand in several places.
     pub(super) fn usage(&self) -> Option<(Usage, Billing)> {
-        let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
+        let in_groq = Pairs::read(self.x_groq).and_then(|x_groq| x_groq.raw("usage"));
         let places = [self.usage, in_groq, self.choices.usage];
         let read = |place| {
-            let wire = WireUsage::read(place)?;
-            Some((usage(&wire)?, wire.billing(self.service_tier)))
+            let wire = Pairs::read(place)?;
+            Some((usage(&wire)?, billing(&wire, self.service_tier)))
         };
         places.into_iter().find_map(read)
     }
 }
 
 /// None where nothing is reported.
-fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
+fn usage(wire: &Pairs<'_>) -> Option<Usage> {
     let [prompt, completion] = ["prompt_tokens", "completion_tokens"].map(|name| wire.count(name));
     prompt.0.or(completion.0)?;
     let (prompt, completion) = (prompt.get(), completion.get());
-    let of_prompt = |name| wire.detail("prompt_tokens_details", name);
-    let of_completion = |name| wire.detail("completion_tokens_details", name);
+    let of_prompt = |name| detail(wire, "prompt_tokens_details", name);
+    let of_completion = |name| detail(wire, "completion_tokens_details", name);
     // DeepSeek's name, and Moonshot's and Perplexity's.
     let cached = ["prompt_cache_hit_tokens", "cached_tokens"].map(|name| wire.count(name).get());
     let reasoning = wire.count("reasoning_tokens").get();
