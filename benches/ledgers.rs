@@ -8,9 +8,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use cpu_time::ProcessTime;
-#[cfg(feature = "redis")]
-use warmline::Settlement;
-use warmline::{Budget, FileLedger, Ledger, MemoryLedger, Usd};
+use warmline::{Budget, FileLedger, Ledger, MemoryLedger, Settlement, Usd};
 
 const ROUNDS: usize = 31;
 const OPEN: [usize; 3] = [64, 256, 32_768];
@@ -45,7 +43,9 @@ async fn local<L: Ledger>(title: &str, repetitions: u32, ledgers: [L; 3]) -> Res
                     .reserve(id, &budgets, amount)
                     .await?
                     .map_err(|_| "refused")?;
-                ledger.settle(id, Usd::ZERO);
+                if let Settlement::Pending(settled) = ledger.settle(id, Usd::ZERO) {
+                    settled.await?;
+                }
             }
             *time = start.elapsed() / repetitions;
         }

@@ -37,16 +37,21 @@ mod chat;
 mod client;
 mod config;
 mod cost;
+mod credentials;
 mod decimal;
 pub mod dialect;
 mod error;
 mod framing;
 mod headers;
+mod millis;
 mod pool;
 mod provider;
 mod quote;
 mod retry;
 mod runtime;
+#[cfg(test)]
+mod simulation;
+mod timeouts;
 mod trace;
 mod transport;
 mod url;
@@ -62,13 +67,18 @@ pub use chat::{
 pub use client::{Client, ClientBuilder, EventStream, HttpVersion, PassthroughResponse};
 pub use cost::redis::*;
 pub use cost::{
-    Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, FileLedger, Ledger,
-    MemoryLedger, ModelSpend, Price, PriceFactor, PriceTier, Settlement, Spend,
+    Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, Ledger, MemoryLedger,
+    ModelSpend, Price, PriceFactor, PriceTier, Settlement, Spend,
 };
-pub use error::{Error, ErrorKind, Result, TimeoutKind};
+pub use credentials::{AccessToken, Credentials, TokenSource};
+pub use error::{Attempt, Error, ErrorKind, Result, TimeoutKind};
 pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, PoolStats};
-pub use provider::{AccessToken, Credentials, Provider, TokenSource};
+pub use provider::Provider;
 pub use retry::RetryPolicy;
 pub use runtime::{BoxFuture, MaybeSend, MaybeSync};
 pub use transport::RateLimit;
 pub use usd::{Cost, ParseUsdError, Usd};
+
+runtime::native_only! {
+    pub use cost::FileLedger;
+}

@@ -21,11 +21,15 @@ fn budget() -> [Budget; 1] {
     [Budget::monthly("a", usd("1000")).unwrap()]
 }
 
-fn settle(ledger: &FileLedger, id: u64, amount: &str) {
-    let Settlement::Done(settled) = ledger.settle(id, usd(amount)) else {
-        panic!("a file is told at once");
-    };
-    settled.unwrap();
+async fn try_settle(ledger: &FileLedger, id: u64, amount: Usd) -> warmline::Result<Vec<Usd>> {
+    match ledger.settle(id, amount) {
+        Settlement::Done(settled) => settled,
+        Settlement::Pending(settled) => settled.await,
+    }
+}
+
+async fn settle(ledger: &FileLedger, id: u64, amount: &str) {
+    try_settle(ledger, id, usd(amount)).await.unwrap();
 }
 
 /// A ledger with `0.5` spent.
@@ -33,7 +37,7 @@ async fn spent(path: &Path) -> FileLedger {
     let ledger = FileLedger::open(path).unwrap();
     let reserved = ledger.reserve(1, &budget(), usd("1")).await.unwrap();
     reserved.unwrap();
-    settle(&ledger, 1, "0.5");
+    settle(&ledger, 1, "0.5").await;
     ledger
 }
 
@@ -120,7 +124,7 @@ async fn a_ledger_without_a_header_gets_one() {
     assert_eq!(state(&ledger).await, (usd("0.5"), usd("2")));
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("warmline-ledger 1 "), "{text}");
-    settle(&ledger, 2, "1");
+    settle(&ledger, 2, "1").await;
     let ledger = FileLedger::open(&path).unwrap();
     assert_eq!(state(&ledger).await, (usd("1.5"), Usd::ZERO));
     assert_eq!(names(&folder), ["spend.log"]);
@@ -129,7 +133,7 @@ async fn a_ledger_without_a_header_gets_one() {
 #[tokio::test]
 async fn a_ledger_whose_file_was_replaced_fails_until_it_is_reopened() {
     type Change = fn(&Path);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 10] = [
         ("deleted", |path| std::fs::remove_file(path).unwrap()),
         ("overwritten", |path| std::fs::write(path, "").unwrap()),
         ("overwritten", |path| {
@@ -138,9 +142,9 @@ async fn a_ledger_whose_file_was_replaced_fails_until_it_is_reopened() {
             let ledger = FileLedger::open(path).unwrap();
             for id in 1..4 {
                 let budget = budget();
-                let reserved = ledger.reserve(id, &budget, usd("1"));
-                reserved.now_or_never().unwrap().unwrap().unwrap();
-                settle(&ledger, id, "0.5");
+                let reserved = pollster::block_on(ledger.reserve(id, &budget, usd("1")));
+                reserved.unwrap().unwrap();
+                pollster::block_on(settle(&ledger, id, "0.5"));
             }
         }),
         ("cut short", |path| {
@@ -170,6 +174,11 @@ async fn a_ledger_whose_file_was_replaced_fails_until_it_is_reopened() {
             std::fs::remove_file(path).unwrap();
             std::fs::create_dir(path).unwrap();
         }),
+        #[cfg(unix)]
+        ("replaced", |path| {
+            std::fs::remove_file(path).unwrap();
+            std::os::unix::fs::symlink(path.with_file_name("kept"), path).unwrap();
+        }),
     ];
     for (what, change) in cases {
         let (folder, path) = scratch();
@@ -184,10 +193,8 @@ async fn a_ledger_whose_file_was_replaced_fails_until_it_is_reopened() {
             let says = format!("spend.log was {what} while it was in use");
             assert!(error.to_string().contains(&says), "{error}");
             assert!(ledger.state("a").await.is_err());
-            assert!(matches!(
-                ledger.settle(1, Usd::ZERO),
-                Settlement::Done(Err(_))
-            ));
+            assert_eq!(error.kind().name(), "ledger");
+            assert!(try_settle(&ledger, 1, Usd::ZERO).await.is_err());
             assert_eq!(std::fs::read(&path).ok(), changed, "{what}");
         }
         // The ledger has missed the changes of others.
@@ -202,8 +209,8 @@ async fn a_ledger_whose_file_was_replaced_fails_until_it_is_reopened() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn files_are_private_and_keep_an_existing_mode_and_links() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+async fn files_are_private_and_keep_an_existing_mode() {
+    use std::os::unix::fs::PermissionsExt;
     let (folder, path) = scratch();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     drop(spent(&path).await);
@@ -213,18 +220,108 @@ async fn files_are_private_and_keep_an_existing_mode_and_links() {
     let (_, log) = text.split_once('\n').unwrap();
     std::fs::write(&path, log).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let link = folder.path().join("link");
-    symlink(&path, &link).unwrap();
-    // The mode that its owner chose.
     std::fs::write(folder.path().join("spend.log.new"), "notes").unwrap();
-    let ledger = FileLedger::open(&link).unwrap();
+    let ledger = FileLedger::open(&path).unwrap();
     assert_eq!(state(&ledger).await, (usd("0.5"), Usd::ZERO));
     assert_ne!(std::fs::read_to_string(&path).unwrap(), log);
+    // The mode that its owner chose.
     assert_eq!(mode(&path), 0o640);
-    assert!(link.is_symlink());
     let notes = std::fs::read(folder.path().join("spend.log.new")).unwrap();
     assert_eq!(notes, b"notes");
-    assert_eq!(names(&folder), ["link", "spend.log", "spend.log.new"]);
+    assert_eq!(names(&folder), ["spend.log", "spend.log.new"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_symbolic_link_is_refused() {
+    let (folder, path) = scratch();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let refused = || {
+        let error = FileLedger::open(&link).unwrap_err();
+        assert_eq!(error.kind().name(), "config");
+        assert!(error.to_string().contains("is a symbolic link"), "{error}");
+    };
+    refused();
+    // The file that it points to is not created.
+    assert_eq!(names(&folder), ["link"]);
+    let ledger = spent(&path).await;
+    refused();
+    assert_eq!(state(&ledger).await, (usd("0.5"), Usd::ZERO));
+}
+
+#[tokio::test]
+async fn a_lock_of_another_process_does_not_block_async_workers() {
+    let (_folder, path) = scratch();
+    let ledger = spent(&path).await;
+    let other = std::fs::File::open(&path).unwrap();
+    // Any process that can read the file can take a shared lock.
+    other.lock_shared().unwrap();
+    let budget = budget();
+    let mut reserving = ledger.reserve(2, &budget, usd("1"));
+    // This is the runtime's only worker. A ledger that blocked it would never return from the poll.
+    for _ in 0..100 {
+        assert!((&mut reserving).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    other.unlock().unwrap();
+    reserving.await.unwrap().unwrap();
+    assert_eq!(state(&ledger).await, (usd("0.5"), usd("1")));
+}
+
+/// Not a test: the program of the process below, which cannot enlarge the file. It prints how many reservations it has made.
+#[cfg(unix)]
+#[tokio::test]
+async fn worker_on_a_full_disk() {
+    let Ok(path) = std::env::var("WORKER_LEDGER") else {
+        return;
+    };
+    let ledger = FileLedger::open(path).unwrap();
+    let mut made = 0;
+    let error = loop {
+        match ledger.reserve(made, &budget(), usd("0.01")).await {
+            Ok(reserved) => reserved.unwrap(),
+            Err(error) => break error,
+        }
+        made += 1;
+    };
+    assert_eq!(error.kind().name(), "ledger");
+    assert!(error.to_string().contains("cannot be written"), "{error}");
+    // Reading does not need space.
+    let reserved = Usd::from_pico(usd("0.01").pico() * made);
+    assert_eq!(state(&ledger).await, (Usd::ZERO, reserved));
+    let again = ledger.reserve(made, &budget(), usd("0.01")).await;
+    assert_eq!(again.unwrap_err().kind().name(), "ledger");
+    assert_eq!(state(&ledger).await, (Usd::ZERO, reserved));
+    println!("made {made}.");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_full_disk_fails_calls_and_damages_nothing() {
+    let (_folder, path) = scratch();
+    let open = FileLedger::open(&path).unwrap();
+    // Beyond a process's limit on the size of files, a write is cut short as on a full disk.
+    let limited = r#"trap '' XFSZ; ulimit -f 8; exec "$0" "$@""#;
+    let worker = std::process::Command::new("sh")
+        .args(["-c", limited])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "worker_on_a_full_disk", "--nocapture"])
+        .env("WORKER_LEDGER", &path)
+        .output()
+        .unwrap();
+    let output = String::from_utf8(worker.stdout).unwrap();
+    assert!(worker.status.success(), "{output}");
+    let made = output.split("made ").nth(1).unwrap();
+    let made: u64 = made.split('.').next().unwrap().parse().unwrap();
+    assert!(made > 10, "{made}");
+    let reserved = Usd::from_pico(usd("0.01").pico() * made);
+    for ledger in [&open, &FileLedger::open(&path).unwrap()] {
+        assert_eq!(state(ledger).await, (Usd::ZERO, reserved));
+    }
+    settle(&open, 0, "0.01").await;
+    let rest = Usd::from_pico(usd("0.01").pico() * (made - 1));
+    assert_eq!(state(&open).await, (usd("0.01"), rest));
 }
 
 #[tokio::test]
@@ -272,7 +369,7 @@ async fn a_file_recovers_from_torn_lines_and_rejects_damage() {
     }
     std::fs::write(&path, &whole).unwrap();
     let ledger = FileLedger::open(&path).unwrap();
-    settle(&ledger, 1, "0.2");
+    settle(&ledger, 1, "0.2").await;
     drop(ledger);
     assert_eq!(
         FileLedger::open(&path).unwrap().state("a").await.unwrap(),
@@ -297,13 +394,13 @@ async fn a_long_log_is_compacted_while_several_ledgers_have_it_open() {
             .await
             .unwrap()
             .unwrap();
-        settle(ledger, i, "0.01");
+        settle(ledger, i, "0.01").await;
     }
     assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20);
     for ledger in [&one, &other, &FileLedger::open(&path).unwrap()] {
         assert_eq!(ledger.state("a").await.unwrap(), (usd("120"), usd("1")));
     }
-    settle(&other, kept, "0.5");
+    settle(&other, kept, "0.5").await;
     assert_eq!(one.state("a").await.unwrap(), (usd("120.5"), Usd::ZERO));
 }
 

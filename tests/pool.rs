@@ -364,21 +364,11 @@ async fn a_stale_connection_never_fails_a_call() {
         client.warm_up(3).await.unwrap();
         // The server closes the connection. The client may or may not have noticed by the next call.
         sim.close_idle().await;
-        assert_eq!(client.chat(ask("tokens=1")).await.unwrap().attempts, 1);
+        assert_eq!(
+            client.chat(ask("tokens=1")).await.unwrap().attempts().len(),
+            1
+        );
     }
-}
-
-#[tokio::test]
-async fn a_request_on_a_broken_connection_is_repeated_only_once() {
-    let sim = sim().await;
-    let client = builder(&sim).retry(RetryPolicy::never()).build().unwrap();
-    client.warm_up(5).await.unwrap();
-    // The connection may have been stale, so the request is repeated once. More could be billed more than once.
-    let error = client.chat(ask("fault=reset")).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), sim.stats().requests),
-        (&ErrorKind::Connect, 2)
-    );
 }
 
 #[tokio::test]

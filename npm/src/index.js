@@ -5,6 +5,7 @@ export {
   ConfigError,
   ConnectError,
   DecodeError,
+  LedgerError,
   OverloadedError,
   RateLimitError,
   StatusError,

@@ -10,7 +10,7 @@ use super::part::Part;
 use super::raw_json::RawJson;
 use super::tool::ToolCall;
 use super::usage::Usage;
-use crate::{Cost, Error, Provider, Result};
+use crate::{Attempt, Cost, Error, Provider, Result};
 
 /// A complete reply. A streamed reply and a unary one have the same form.
 ///
@@ -42,15 +42,19 @@ pub struct Reply {
     /// [`Request::extra_body`](crate::Request::extra_body) requested them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logprobs: Vec<RawJson>,
-    /// The tokens used. All counts are 0 if [`Reply::usage_reported`] is `false`.
+    /// Anthropic's `container` as the provider writes it: the id and the expiry of the container in which a server tool ran
+    /// code. To use it in the next request, set its `container` to the id with
+    /// [`Request::extra_body`](crate::Request::extra_body).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<RawJson>,
+    /// The tokens used. If [`Reply::usage_reported`] is `false`, these are only the counts that are known, or 0.
     pub usage: Usage,
     /// Whether the provider reported the usage.
     pub usage_reported: bool,
     /// The provider's id of the HTTP request. Quote it to the provider's support.
     pub request_id: Option<String>,
-    /// The number of attempts, including retries. Not part of the JSON form.
-    #[serde(skip, default = "one")]
-    pub attempts: u32,
+    #[serde(skip, default = "one_attempt")]
+    pub(crate) attempts: Vec<Attempt>,
     /// The time that each phase of the call took. Not part of the JSON form.
     #[serde(skip)]
     pub timing: Timing,
@@ -87,16 +91,28 @@ impl Reply {
             stop_reason: None,
             stop_sequence: None,
             logprobs: Vec::new(),
+            container: None,
             usage: Usage::default(),
             usage_reported: false,
             request_id: None,
-            attempts: 1,
+            attempts: one_attempt(),
             timing: Timing::default(),
             cost: None,
             headers: HeaderMap::new(),
             raw: None,
             billing: Billing::default(),
         }
+    }
+
+    /// Returns the attempts that the call made, in their order. The last one succeeded. They are not part of the JSON form.
+    ///
+    /// ```no_run
+    /// # fn demo(reply: warmline::Reply) {
+    /// println!("{} attempts", reply.attempts().len());
+    /// # }
+    /// ```
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
     }
 
     /// Returns the text parts, concatenated.
@@ -202,9 +218,9 @@ impl Reply {
     }
 }
 
-/// The default of [`Reply::attempts`] when a reply is deserialized.
-fn one() -> u32 {
-    1
+/// The attempts of a reply that was not made by a client, or was read from its JSON form.
+fn one_attempt() -> Vec<Attempt> {
+    vec![Attempt::default()]
 }
 
 /// The reason why a model stopped.
@@ -256,7 +272,8 @@ impl StopReason {
 
 impl From<String> for StopReason {
     fn from(name: String) -> Self {
-        match name.as_str() {
+        // Some servers write Gemini's names, such as `STOP`.
+        match name.to_ascii_lowercase().as_str() {
             "end_turn" | "stop" => Self::EndTurn,
             "max_tokens" | "length" => Self::MaxTokens,
             "stop_sequence" => Self::StopSequence,

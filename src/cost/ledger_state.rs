@@ -10,6 +10,9 @@ use super::{Budget, BudgetExceeded, Usd};
 /// The time to live of a reservation. Longer than any call.
 const RESERVATION_TTL: Duration = Duration::from_secs(3600);
 
+/// The number of past months that are kept. They are needed again if the clock was wrong and is set back.
+const PAST_MONTHS: usize = 12;
+
 /// A calendar month in UTC, counted from January of year 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Month(pub(super) u32);
@@ -156,7 +159,8 @@ impl LedgerState {
         Some(spent)
     }
 
-    /// Counts expired reservations as spent in full, and removes past months that have no open reservation.
+    /// Counts expired reservations as spent in full, and removes the oldest months: all but the latest [`PAST_MONTHS`] before
+    /// the current one, and but those that have an open reservation.
     pub(super) fn expire(&mut self, now: SystemTime) {
         let seconds = now
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -168,10 +172,17 @@ impl LedgerState {
             self.close(id, None, now);
         }
         // All reservations have the same time to live, so the first to expire has the earliest month.
-        let first = self.all_open().next();
+        let first = self.all_open().next().map(|(_, open)| open.month);
         let current = Month::at(now);
-        let oldest = first.map_or(current, |(_, open)| open.month.min(current));
-        self.accounts.retain(|month, _| *month >= oldest);
+        let past = self
+            .accounts
+            .range(..current)
+            .rev()
+            .map(|(month, _)| *month);
+        if let Some(oldest) = past.take(PAST_MONTHS).nth(PAST_MONTHS - 1) {
+            let oldest = first.map_or(oldest, |month| oldest.min(month));
+            self.accounts.retain(|month, _| *month >= oldest);
+        }
     }
 
     /// Returns the amounts spent and reserved of a budget this month.
@@ -189,11 +200,15 @@ impl LedgerState {
         let ids = self.expirations.values();
         ids.filter_map(|id| self.open.get(id).map(|(_, open)| (*id, open)))
     }
+}
 
-    /// Returns the number of accounts and open reservations.
-    pub(super) fn len(&self) -> usize {
-        let accounts: usize = self.accounts.values().map(HashMap::len).sum();
-        accounts + self.open.len()
+crate::runtime::native_only! {
+    impl LedgerState {
+        /// Returns the number of accounts and open reservations.
+        pub(super) fn len(&self) -> usize {
+            let accounts: usize = self.accounts.values().map(HashMap::len).sum();
+            accounts + self.open.len()
+        }
     }
 }
 
@@ -264,8 +279,7 @@ mod tests {
                     assert!(spent + reserved <= budget.limit, "seed {seed}");
                 }
             }
-            // Once all reservations have expired, nothing is reserved, and the month holds what was spent in it.
-            let month = Month::at(at(now));
+            // Once all reservations have expired, nothing is reserved, and each month holds what was spent in it.
             let end = at(now + RESERVATION_TTL.as_secs() + 1);
             state.expire(end);
             assert!(state.open.is_empty());
@@ -273,19 +287,58 @@ mod tests {
                 live.iter()
                     .map(|(_, month, used, amount)| (*month, *used, *amount)),
             );
-            if Month::at(end) == month {
+            for month in [Month(Month::at(end).0 - 1), Month::at(end)] {
                 for (i, budget) in budgets.iter().enumerate() {
                     let cost_of = |(in_month, used, amount): &(Month, usize, Usd)| {
                         (*in_month == month && *used > i).then_some(*amount)
                     };
-                    let expected: Usd = expected_costs.iter().filter_map(cost_of).sum();
-                    assert_eq!(
-                        state.state(&budget.name, end),
-                        (expected, Usd::ZERO),
-                        "seed {seed}"
-                    );
+                    let spent: Usd = expected_costs.iter().filter_map(cost_of).sum();
+                    let expected = Account {
+                        spent,
+                        reserved: Usd::ZERO,
+                    };
+                    assert_eq!(state.account(month, &budget.name), expected, "seed {seed}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_month_is_remembered_while_the_clock_is_wrong() {
+        const DAY: u64 = 86_400;
+        let now = 1_795_737_600;
+        let budget = [Budget::monthly("a", Usd::from_pico(10)).unwrap()];
+        let mut state = LedgerState::default();
+        let mut spend = |time: u64| {
+            let time = at(time);
+            state.expire(time);
+            let fits = state.check(time_id(time), &budget, Usd::from_pico(10), time) == Ok(true);
+            if fits {
+                state.open(
+                    time_id(time),
+                    OpenReservation::new(&budget, Usd::from_pico(10), time),
+                );
+                state.settle(time_id(time), Usd::from_pico(10), time);
+            }
+            fits
+        };
+        assert!(spend(now));
+        // The month is over for an hour, for a year, since 1970 and for decades.
+        for wrong in [now + 5 * DAY, now + 400 * DAY, DAY, now + 9_000 * DAY] {
+            assert!(spend(wrong), "{wrong}");
+            assert!(!spend(now + 1), "{wrong}");
+        }
+        // Old months do not accumulate.
+        for month in 0..100 {
+            spend(now + 31 * DAY * month);
+        }
+        // Besides the past months there are the current one and the one decades ahead.
+        assert_eq!(state.accounts.len(), PAST_MONTHS + 2);
+    }
+
+    fn time_id(time: SystemTime) -> u64 {
+        time.duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
     }
 }

@@ -1,7 +1,6 @@
 //! Prices, cost tracking, and budgets that cannot be overspent.
 
 mod bound;
-mod file;
 mod ledger;
 mod ledger_state;
 mod memory;
@@ -16,7 +15,6 @@ mod totals;
 mod tracker;
 
 pub(crate) use self::bound::CostEstimate;
-pub use self::file::FileLedger;
 pub use self::ledger::{Budget, BudgetExceeded, Ledger, Settlement};
 pub use self::memory::MemoryLedger;
 pub use self::price::{Price, PriceFactor, PriceTier};
@@ -24,4 +22,23 @@ pub(crate) use self::reservation::Reservation;
 pub use self::spend::{BudgetAlert, BudgetSpend, Spend};
 pub use self::totals::ModelSpend;
 pub use self::tracker::CostTracker;
+use crate::Result;
 use crate::usd::{Cost, Usd};
+
+crate::runtime::native_only! {
+    mod file;
+    pub use self::file::FileLedger;
+
+    /// Sets the ledger of a tracker to the one in a file.
+    pub(crate) fn open_file(tracker: CostTracker, path: &str) -> Result<CostTracker> {
+        Ok(tracker.ledger(FileLedger::open(path)?))
+    }
+}
+
+crate::runtime::wasm_only! {
+    pub(crate) fn open_file(_tracker: CostTracker, _path: &str) -> Result<CostTracker> {
+        Err(crate::Error::config(
+            "a ledger in a file requires a native target: use a Redis over REST",
+        ))
+    }
+}

@@ -7,14 +7,14 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::{Budget, BudgetExceeded, Ledger, Settlement, Usd};
-use crate::Result;
 use crate::runtime::{self, MaybeSend};
+use crate::{Error, ErrorKind, Result};
 
-/// The maximum time that dropping the last clone waits for settlements in progress.
+/// The maximum time that dropping the last clone waits for settlements in progress. Within a runtime it waits for less.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Cheap to clone. Dropping the last clone waits up to [`DROP_TIMEOUT`] for settlements in progress, so that a process that
-/// exits normally loses none.
+/// exits normally loses none. They continue afterwards if the process does not exit.
 #[derive(Clone)]
 pub(super) struct Outbox(Arc<DrainOnDrop>);
 
@@ -61,7 +61,8 @@ impl Outbox {
         amount: Usd,
     ) -> Result<Result<(), BudgetExceeded>> {
         let shared = self.shared();
-        let reserved = shared.ledger.reserve(id, budgets, amount).await?;
+        let reserved = shared.ledger.reserve(id, budgets, amount).await;
+        let reserved = reserved.map_err(of_ledger)?;
         if reserved.is_ok() {
             shared.open.fetch_add(1, Ordering::Relaxed);
         }
@@ -117,7 +118,7 @@ impl Outbox {
     }
 
     pub(super) async fn state(&self, budget: &str) -> Result<(Usd, Usd)> {
-        self.shared().ledger.state(budget).await
+        self.shared().ledger.state(budget).await.map_err(of_ledger)
     }
 
     /// Returns the sum of the settlements that failed and are retried.
@@ -137,8 +138,17 @@ impl Outbox {
             if shared.undelivered().is_empty() {
                 return Ok(());
             }
-            shared.retry().await?;
+            shared.retry().await.map_err(of_ledger)?;
         }
+    }
+}
+
+/// Marks an error as one of the ledger, unless it is a mistake of the program, such as a call outside a Tokio runtime. A ledger
+/// of the user's own can return errors of any kind.
+fn of_ledger(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Config => error,
+        _ => error.with_kind(ErrorKind::Ledger),
     }
 }
 
@@ -284,7 +294,7 @@ impl Drop for DrainOnDrop {
         if undelivered > 0 {
             tracing::error!(
                 settlements = undelivered,
-                "settlements have not reached the ledger and are lost; their reservations count as spent in full when they expire"
+                "settlements have not reached the ledger yet; if the process exits now, their reservations count as spent in full when they expire"
             );
         }
     }

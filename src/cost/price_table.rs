@@ -30,7 +30,7 @@ impl Price {
     ///
     /// The lists are `openai`, `anthropic`, `gemini`, `groq`, `deepseek` and `xai`; natively also `azure`, `bedrock_converse`,
     /// `bedrock_mantle`, `cerebras`, `fireworks_ai`, `mistral`, `moonshot`, `perplexity` and `together_ai`. A name may have a
-    /// date, the suffix `-latest`, or a vendor's prefix such as `openai/`. The lookup does not allocate.
+    /// date, the suffix `-latest`, or a vendor's prefix such as `openai/`.
     ///
     /// ```
     /// # use warmline::Price;
@@ -161,17 +161,18 @@ impl Price {
 
 /// Returns the line of a model, by binary search.
 fn line(list: &str, model: &str) -> Option<&'static str> {
+    let key = [list, "/", model].concat();
     let (mut low, mut high) = (0, TABLE.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        let start = TABLE.get(..middle)?.rfind('\n').map_or(0, |at| at + 1);
-        let length = TABLE.get(start..)?.find('\n')?;
-        let line = TABLE.get(start..start + length)?;
-        let name = line.split(' ').next()?.bytes();
-        let key = list.bytes().chain([b'/']).chain(model.bytes());
-        match name.cmp(key) {
+        let before = TABLE.as_bytes().get(..middle)?;
+        let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+        let rest = TABLE.get(start..)?;
+        let line = rest.get(..memchr::memchr(b'\n', rest.as_bytes())?)?;
+        let name = line.get(..memchr::memchr(b' ', line.as_bytes())?)?;
+        match name.cmp(&key) {
             Ordering::Equal => return Some(line),
-            Ordering::Less => low = start + length + 1,
+            Ordering::Less => low = start + line.len() + 1,
             Ordering::Greater => high = start,
         }
     }

@@ -31,7 +31,7 @@ fn usd(value: Option<&String>) -> Result<Usd> {
 fn malformed(expected: &str, value: &str) -> Error {
     let value = quote(value);
     Error::new(
-        ErrorKind::Decode,
+        ErrorKind::Ledger,
         ["the ledger returned ", &value, " instead of ", expected].concat(),
     )
 }

@@ -11,10 +11,30 @@ const MAX_MODELS: usize = 1_000;
 /// The name of the row for all other models.
 const OTHER: &str = "other";
 
+/// The number of months whose totals are kept. An earlier one is needed again if the clock was wrong and is set back.
+const MAX_MONTHS: usize = 3;
+
+/// The totals of the latest months in which there were calls, the current month last.
+#[derive(Default)]
+pub(super) struct MonthlyTotals(Vec<(Month, Totals)>);
+
+impl MonthlyTotals {
+    /// Returns the totals of a month, and drops the least recently used ones.
+    pub(super) fn of(&mut self, month: Month) -> &mut Totals {
+        let months = &mut self.0;
+        let last = match months.iter().position(|(other, _)| *other == month) {
+            Some(at) => months.remove(at),
+            None => (month, Totals::default()),
+        };
+        if months.len() == MAX_MONTHS {
+            months.remove(0);
+        }
+        &mut months.push_mut(last).1
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Totals {
-    /// The month that the sums are for. They are reset when it ends.
-    pub(super) month: Option<Month>,
     pub(super) models: Vec<ModelSpend>,
     /// The highest threshold of each budget for which an alert was sent this month.
     pub(super) alerted: Vec<(String, Option<u8>)>,
@@ -82,6 +102,25 @@ pub struct ModelSpend {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_month_is_remembered_while_the_clock_is_wrong() {
+        let mut totals = MonthlyTotals::default();
+        for (month, alerts) in [
+            (1, 0),
+            (2, 0),
+            (1, 1),
+            (9, 0),
+            (1, 2),
+            (2, 1),
+            (5, 0),
+            (9, 0),
+        ] {
+            let alerted = &mut totals.of(Month(month)).alerted;
+            assert_eq!(alerted.len(), alerts, "{month}");
+            alerted.push(("a".into(), None));
+        }
+    }
 
     #[test]
     fn models_beyond_the_maximum_share_one_row_per_provider() {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ledger_state::Month;
 use super::outbox::Outbox;
 use super::spend::{BudgetAlert, BudgetSpend, Spend};
-use super::totals::Totals;
+use super::totals::{MonthlyTotals, Totals};
 use super::{Budget, BudgetExceeded, Cost, Ledger, MemoryLedger, Price, Usd};
 use crate::runtime::{self, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, Provider, Reply, Result};
@@ -50,7 +50,7 @@ struct Settings {
     on_alert: Option<Arc<dyn OnAlert>>,
     estimating: bool,
     fail_open: bool,
-    totals: Arc<Mutex<Totals>>,
+    totals: Arc<Mutex<MonthlyTotals>>,
 }
 
 trait OnAlert: MaybeSend + MaybeSync {
@@ -109,8 +109,10 @@ impl CostTracker {
 
     /// Sets the ledger that stores the budgets. The default is a [`MemoryLedger`].
     ///
-    /// A remote ledger adds one round trip to each attempt, before it is sent; settlements are sent in the background. Dropping
-    /// the last client and tracker waits up to 5 s for settlements in progress. [`flush`](Self::flush) waits for all of them.
+    /// A remote ledger adds one round trip to each attempt, before it is sent. Settlements with a remote ledger or a file are made in
+    /// the background. Dropping the last client and tracker blocks the thread until they are done, for up to 5 s, or for up to 1 s
+    /// within a Tokio runtime, whose other tasks must not wait for long. [`flush`](Self::flush) waits for all of them without
+    /// blocking.
     ///
     /// ```no_run
     /// use warmline::{CostTracker, FileLedger};
@@ -301,7 +303,6 @@ impl CostTracker {
             &reserved.to_string(),
             " reserved, and this call can cost $",
             &max_cost.to_string(),
-            "; lower max_tokens, wait for calls in flight, or raise the budget (LLM_BUDGET_LIMIT)",
         ];
         let kind = ErrorKind::BudgetExceeded {
             limit,
@@ -309,7 +310,9 @@ impl CostTracker {
             reserved,
             needed: max_cost,
         };
-        Err(Error::new(kind, message.concat()))
+        let hint =
+            "lower max_tokens, wait for calls in flight, or raise the budget (LLM_BUDGET_LIMIT)";
+        Err(Error::new(kind, message.concat()).with_hint(hint))
     }
 
     /// Releases a reservation that the ledger may have made.
@@ -340,13 +343,7 @@ impl Settings {
     fn with_totals<T>(&self, f: impl FnOnce(Month, &mut Totals) -> T) -> T {
         let month = Month::at(runtime::wall_clock());
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        if totals.month.replace(month) != Some(month) {
-            *totals = Totals {
-                month: Some(month),
-                ..Totals::default()
-            };
-        }
-        f(month, &mut totals)
+        f(month, totals.of(month))
     }
 
     fn count(&self, provider: Provider, model: &str, cost: Cost, reply: Option<&Reply>) {

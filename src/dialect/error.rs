@@ -1,9 +1,10 @@
 //! Decodes errors of providers: responses with an error status, and errors in a response with status 200.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::wire::{Pairs, list, request_id, text_of};
@@ -103,16 +104,17 @@ fn build(error_body: ErrorBody, message: String, mut details: Details) -> Error 
     // Some servers repeat the status as the code.
     let label = code.as_deref().filter(|code| *code != status.to_string());
     let label = label.map(|code| [" ", code].concat()).unwrap_or_default();
-    let advice = match status {
-        429 if !quota => "; slow down or raise the account's limits",
-        503 | 529 => "; the provider is overloaded: try later",
-        401 | 403 => "; check the API key and what it may do",
-        402 | 429 => "; the account's quota or credit is spent",
-        404 => "; check the model's name and the base URL",
-        413 => "; the request is too large",
+    let hint = match status {
+        429 if !quota => "slow down or raise the account's limits",
+        503 | 529 => "the provider is overloaded: try later",
+        401 | 403 => "check the API key and what it may do",
+        402 | 429 => "the account's quota or credit is spent",
+        404 => "check the model's name and the base URL",
+        413 => "the request is too large",
         _ => "",
     };
-    let text = format!("{status}{label}: {message}{advice}");
+    let text = format!("{status}{label}: {message}");
+    details.retry_after = details.retry_after.or(error_body.retry_after);
     let kind = match status {
         429 if !quota => ErrorKind::RateLimited {
             retry_after: details.retry_after,
@@ -130,7 +132,7 @@ fn build(error_body: ErrorBody, message: String, mut details: Details) -> Error 
     details.request_id = details.request_id.or(error_body.request_id);
     details.error_type = error_body.error_type;
     details.code = error_body.code;
-    Error::new(kind, text).with_details(details)
+    Error::new(kind, text).with_hint(hint).with_details(details)
 }
 
 /// The contents of an error body.
@@ -141,6 +143,8 @@ struct ErrorBody {
     code: Option<String>,
     status: Option<u16>,
     request_id: Option<String>,
+    /// The delay in Google's `RetryInfo`.
+    retry_after: Option<Duration>,
 }
 
 /// Returns MiniMax's report of a failure. `None` if it reports success.
@@ -148,9 +152,23 @@ fn failure<'a>(base_resp: Option<&'a RawValue>) -> Option<Pairs<'a>> {
     Pairs::read(base_resp).filter(|base| base.count("status_code").get() != 0)
 }
 
-/// Whether MiniMax's `base_resp` reports a failure.
-pub(super) fn is_failure(base_resp: &RawValue) -> bool {
-    failure(Some(base_resp)).is_some()
+/// Returns the delay in one of the details of Google's errors (<https://cloud.google.com/apis/design/errors#error_details>).
+fn retry_after(details: Option<&RawValue>) -> Option<Duration> {
+    let details = list(details?.get())?.into_iter().map(Some);
+    let mut details = details.filter_map(Pairs::read);
+    let is_info = |detail: &Pairs<'_>| {
+        let kind = detail.text("@type").unwrap_or_default();
+        kind.ends_with("google.rpc.RetryInfo")
+    };
+    retry::retry_delay(&details.find(is_info)?.text("retryDelay")?)
+}
+
+/// Deserializes whether MiniMax's `base_resp` reports a failure.
+pub(super) fn reports_failure<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<bool, D::Error> {
+    let raw = <Option<&RawValue>>::deserialize(deserializer)?;
+    Ok(failure(raw).is_some())
 }
 
 /// Returns the text of a string, or the JSON of another value. `None` for null and for empty values.
@@ -160,17 +178,50 @@ fn text_or_json(raw: &RawValue) -> Option<String> {
     Some(text).filter(|text| !matches!(text.as_str(), "" | "null" | "false" | "{}" | "[]"))
 }
 
+/// Returns the text of FastAPI's `detail`: text, or a list of what is wrong with the request.
+fn detail(raw: &RawValue) -> Option<String> {
+    let wrong = list(raw.get()).unwrap_or_default();
+    let says = |wrong: &RawValue| {
+        let wrong = Pairs::read(Some(wrong))?;
+        let message = wrong.text("msg")?;
+        let path = wrong.raw("loc").and_then(|path| list(path.get()));
+        let path = path.unwrap_or_default().into_iter();
+        let path: Vec<&str> = path.map(|name| name.get().trim_matches('"')).collect();
+        Some(match path.is_empty() {
+            true => message,
+            false => [&path.join("."), ": ", &message].concat(),
+        })
+    };
+    let wrong: Option<Vec<String>> = wrong.into_iter().map(says).collect();
+    match wrong {
+        Some(wrong) if !wrong.is_empty() => Some(wrong.join("; ")),
+        _ => text_or_json(raw),
+    }
+}
+
 /// Whether a field named `error` contains an error.
 pub(super) fn is_error(raw: &RawValue) -> bool {
     !matches!(raw.get(), "null" | "false" | "\"\"")
 }
 
+/// Deserializes whether a field named `error` contains an error. [`ErrorBody`] reads the error itself.
+pub(super) fn holds_error<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let raw = <Option<&RawValue>>::deserialize(deserializer)?;
+    Ok(raw.is_some_and(is_error))
+}
+
 impl ErrorBody {
     /// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
     /// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
-    /// servers), `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, or one of these in a list.
+    /// servers), `{"errors":[{"message"}]}` (Cloudflare), `{"error_code","error_msg"}` (Baidu),
+    /// `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, one of these in a list, as the text of
+    /// `message`, or as the data of a server-sent event.
     fn read(body: &str) -> Self {
-        Self::of(body, 0).unwrap_or_default()
+        let events = || {
+            let data = |line: &str| Self::of(line.strip_prefix("data:")?.trim(), 0);
+            body.lines().find_map(data)
+        };
+        Self::of(body, 0).or_else(events).unwrap_or_default()
     }
 
     /// `None` if the text is neither an object nor a list of objects.
@@ -182,44 +233,60 @@ impl ErrorBody {
             return Self::of(list(body)?.first()?.get(), depth + 1);
         }
         let wire: Pairs<'_> = serde_json::from_str(body).ok()?;
+        let any = |names: &[&str]| names.iter().find_map(|name| wire.text(name));
         let mut this = Self {
-            message: wire.text("message").or_else(|| wire.text("msg")),
-            error_type: wire.text("type").filter(|kind| kind != "error"),
-            code: wire.text("code"),
+            message: any(&["message", "msg", "error_msg"]),
+            error_type: any(&["type"]).filter(|kind| kind != "error"),
+            code: any(&["code", "error_code"]),
             status: None,
-            request_id: wire.text("request_id"),
+            request_id: any(&["request_id"]),
+            retry_after: retry_after(wire.raw("details")),
         };
         let number = |word: &String| word.parse().ok().filter(|n| (400..600).contains(n));
         let code = this.code.as_ref().and_then(number);
-        this.status = code.or_else(|| wire.text("status").as_ref().and_then(number));
+        this.status = code.or_else(|| any(&["status"]).as_ref().and_then(number));
         if let Some(base) = failure(wire.raw("base_resp")) {
             this.code = base.text("status_code");
             this.message = base.text("status_msg").or(this.message);
         }
         let choice = || {
-            let choices = list(wire.raw("choices")?.get())?.into_iter();
-            choices
-                .map(Some)
-                .filter_map(Pairs::read)
-                .find_map(|choice| choice.raw("error"))
+            let choices = list(wire.raw("choices")?.get())?.into_iter().map(Some);
+            let mut choices = choices.filter_map(Pairs::read);
+            choices.find_map(|choice| choice.raw("error"))
         };
         let error = wire.raw("error").filter(|raw| is_error(raw));
-        if let Some(error) = error.or_else(choice) {
+        if let Some(error) = error.or_else(choice).or(wire.raw("errors")) {
             match Self::of(error.get(), depth + 1) {
                 Some(inner) => {
                     this = Self {
                         message: inner.message.or(this.message),
                         status: inner.status.or(this.status),
                         request_id: this.request_id.or(inner.request_id),
+                        retry_after: inner.retry_after.or(this.retry_after),
                         ..inner
                     };
                 }
                 None => this.message = this.message.or_else(|| text_or_json(error)),
             }
         }
-        this.message = this
+        this.message = this.message.or_else(|| wire.raw("detail").and_then(detail));
+        // A proxy can quote the whole error of another server.
+        let quoted = this
             .message
-            .or_else(|| wire.raw("detail").and_then(text_or_json));
+            .as_deref()
+            .filter(|message| message.starts_with('{'));
+        if let Some(quoted) = quoted.and_then(|message| Self::of(message, depth + 1))
+            && quoted.message.is_some()
+        {
+            this = Self {
+                message: quoted.message,
+                error_type: this.error_type.or(quoted.error_type),
+                code: this.code.or(quoted.code),
+                status: this.status.or(quoted.status),
+                request_id: this.request_id.or(quoted.request_id),
+                retry_after: this.retry_after.or(quoted.retry_after),
+            };
+        }
         Some(this)
     }
 
@@ -306,6 +373,31 @@ mod tests {
             ),
             (r#"{"choices":[{"error":{"message":"m"}}]}"#, "400: m"),
             (r#"{"code":"c","msg":"m"}"#, "400 c: m"),
+            (
+                r#"{"detail":[{"loc":["body","messages",0],"msg":"field required"},{"loc":["x"],"msg":"m"}]}"#,
+                "400: body.messages.0: field required; x: m",
+            ),
+            (r#"{"error_code":17,"error_msg":"m"}"#, "400 17: m"),
+            (
+                r#"{"success":false,"errors":[{"code":7003,"message":"m"}]}"#,
+                "400 7003: m",
+            ),
+            (r#"{"errors":{"message":"m"}}"#, "400: m"),
+            (r#"{"errors":[]}"#, r#"400: {"errors":[]}"#),
+            (
+                r#"{"error":{"message":"{\"error\":{\"message\":\"m\",\"code\":\"c\"}}"}}"#,
+                "400 c: m",
+            ),
+            (r#"{"error":{"message":"{\"a\": 1}"}}"#, r#"400: {"a": 1}"#),
+            (r#"{"error":"{\"message\":\"m\"}"}"#, "400: m"),
+            (
+                "event: error\ndata: {\"error\":{\"message\":\"m\"}}\n\n",
+                "400: m",
+            ),
+            (
+                "id:1\nevent:error\ndata:{\"code\":\"c\",\"message\":\"m\"}\n\n",
+                "400 c: m",
+            ),
         ] {
             let error = decode(400, &HeaderMap::default(), body);
             assert_eq!(error.message(), says, "{body}");

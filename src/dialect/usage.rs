@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::wire::Pairs;
 use crate::chat::{Billing, ServiceTier};
-use crate::{Usage, Usd};
+use crate::{Reply, Usage, Usd};
 
 /// Returns a count in an object of the usage, such as `prompt_tokens_details`.
 pub(super) fn detail(usage: &Pairs<'_>, object: &str, name: &str) -> u64 {
@@ -71,4 +71,17 @@ pub(super) fn merge_usage(usage: &mut Usage, other: &Usage) {
         *count = other.max(*count);
     }
     usage.input_includes_cache = other.input_includes_cache;
+}
+
+/// Takes back a report of usage that cannot be right: every prompt has tokens, and so has every reply that is not empty. Some
+/// servers report zeros, or only what they know at the start.
+pub(super) fn doubt_usage(reply: &mut Reply) {
+    let usage = &reply.usage;
+    let read = [
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+    ];
+    let wrote = usage.output_tokens > 0 || reply.content.is_empty();
+    reply.usage_reported &= wrote && read.iter().any(|tokens| *tokens > 0);
 }

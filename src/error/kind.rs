@@ -58,6 +58,9 @@ pub enum ErrorKind {
         /// The maximum cost of this call.
         needed: Usd,
     },
+    /// The ledger of the budgets cannot be used, for example because its file is locked or its server does not answer. Nothing
+    /// was sent.
+    Ledger,
     /// The reply is malformed, or does not have the requested type.
     Decode,
     /// A reply broke off, or reported an error after it had started.
@@ -82,6 +85,7 @@ impl ErrorKind {
             Self::RateLimited { .. } => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::BudgetExceeded { .. } => "budget_exceeded",
+            Self::Ledger => "ledger",
             Self::Decode => "decode",
             Self::Stream => "stream",
             Self::Cancelled => "cancelled",
@@ -89,23 +93,25 @@ impl ErrorKind {
     }
 }
 
-/// The timeouts of a call. Set them with [`ClientBuilder::timeout`](crate::ClientBuilder::timeout) and
+/// The timeouts of a call. Set them with [`ClientBuilder::timeout`](crate::ClientBuilder::timeout),
+/// [`ClientBuilder::reply_timeout`](crate::ClientBuilder::reply_timeout) and
 /// [`ClientBuilder::deadline`](crate::ClientBuilder::deadline).
 ///
 /// ```
-/// assert_eq!(warmline::TimeoutKind::ResponseHeaders.name(), "response_headers");
+/// assert_eq!(warmline::TimeoutKind::Reply.name(), "reply");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// The time to open a connection: name resolution, TCP, TLS and proxy together.
+    /// `timeout`: the time to open a connection, with name resolution, TCP, TLS and proxy together.
     Connect,
-    /// The time from sending the request to the response headers.
-    ResponseHeaders,
-    /// The time from one piece of content to the next. Pings and comments do not count.
+    /// `reply_timeout`: a silence of the model while it was not writing text, such as the time from sending the request to
+    /// the first content, or the time of a whole unstreamed reply.
+    Reply,
+    /// `timeout`: the time from one piece of text to the next content. Pings and comments do not count.
     Read,
-    /// The time of the whole call, including its retries.
+    /// `deadline`: the time of the whole call, including its retries.
     Deadline,
 }
 
@@ -118,7 +124,7 @@ impl TimeoutKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
-            Self::ResponseHeaders => "response_headers",
+            Self::Reply => "reply",
             Self::Read => "read",
             Self::Deadline => "deadline",
         }

@@ -20,6 +20,14 @@ pub(crate) fn random() -> f64 {
 
 /// Returns the current date and time.
 pub(crate) fn wall_clock() -> std::time::SystemTime {
+    // Unit tests have one clock, which can be virtual.
+    #[cfg(test)]
+    return {
+        static START: LazyLock<(std::time::SystemTime, Instant)> =
+            LazyLock::new(|| (std::time::SystemTime::now(), Instant::now()));
+        START.0 + START.1.elapsed()
+    };
+    #[cfg(not(test))]
     std::time::SystemTime::now()
 }
 
@@ -40,14 +48,23 @@ pub(crate) fn print_float(number: f64) -> String {
 pub(crate) async fn within<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
     // Checked at each poll, because a future that was first polled in a runtime can later be polled outside it.
-    poll_fn(|cx| match Handle::try_current() {
-        Ok(_) => future.as_mut().poll(cx),
-        Err(_) => Poll::Ready(Err(Error::config(
-            "this needs a Tokio runtime: call it from a function with `#[tokio::main]` or `#[tokio::test]`, or in \
-             `Runtime::block_on`",
-        ))),
+    poll_fn(|cx| match ensure() {
+        Ok(()) => future.as_mut().poll(cx),
+        Err(error) => Poll::Ready(Err(error)),
     })
     .await
+}
+
+/// # Errors
+/// `Config` outside a Tokio runtime.
+pub(crate) fn ensure() -> Result<()> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::config(
+            "this needs a Tokio runtime: call it from a function with `#[tokio::main]` or `#[tokio::test]`, or in \
+             `Runtime::block_on`",
+        )),
+    }
 }
 
 /// Returns the future's output, or `None` if it takes longer than `limit`.
@@ -78,7 +95,11 @@ pub(crate) fn background(task: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// Runs a task in the background, and blocks until it is done, for at most `limit`.
+/// The maximum time that [`wait_for`] blocks a thread that runs async tasks, since it delays the others.
+const MAX_WAIT_IN_RUNTIME: Duration = Duration::from_secs(1);
+
+/// Runs a task in the background, and blocks until it is done, for at most `limit`, and at most for one second on a thread that
+/// runs async tasks.
 pub(crate) fn wait_for(task: impl Future<Output = ()> + Send + 'static, limit: Duration) {
     let (done, wait) = std::sync::mpsc::channel();
     background(async move {
@@ -86,7 +107,14 @@ pub(crate) fn wait_for(task: impl Future<Output = ()> + Send + 'static, limit: D
         // Fails if the wait has timed out.
         let _ = done.send(());
     });
-    let _ = wait.recv_timeout(limit);
+    let _ = wait.recv_timeout(longest_wait(limit));
+}
+
+fn longest_wait(limit: Duration) -> Duration {
+    match Handle::try_current() {
+        Ok(_) => limit.min(MAX_WAIT_IN_RUNTIME),
+        Err(_) => limit,
+    }
 }
 
 /// A bound that requires `Send`, except on WebAssembly, which has one thread.
@@ -119,3 +147,20 @@ impl<T: Sync + ?Sized> MaybeSync for T {}
 /// let ready: warmline::BoxFuture<'static, u8> = Box::pin(async { 7 });
 /// ```
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_runs_async_tasks_is_blocked_for_a_second_at_most() {
+        let limit = Duration::from_secs(5);
+        assert_eq!(longest_wait(limit), limit);
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(async {
+            assert_eq!(longest_wait(limit), MAX_WAIT_IN_RUNTIME);
+            let short = Duration::from_millis(1);
+            assert_eq!(longest_wait(short), short);
+        });
+    }
+}

@@ -13,12 +13,14 @@ use hyper::body::Body as _;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connection::Conn;
+use super::connection::{Conn, Failure};
 use super::connector::Connector;
 use super::options::Options;
 use super::rate_limit;
+use super::request::HttpRequest;
 use super::response::HttpResponse;
-use crate::pool::{Checkout, ConnectionPermit, Pool, PooledConnection};
+
+use crate::pool::{Checkout, ConnectionPermit, Pool, PooledConnection, Ticket};
 use crate::provider::Endpoint;
 use crate::runtime::{Instant, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
@@ -101,8 +103,11 @@ impl Transport {
         for permit in std::iter::from_fn(|| self.0.pool.reserve_for_warmup()).take(n) {
             let transport = self.clone();
             dials.spawn(async move {
-                let (connection, _) = transport.0.open(permit).await?;
-                connection.done();
+                let (connection, _) = transport
+                    .0
+                    .open(permit, transport.0.options.timeouts.timeout)
+                    .await?;
+                connection.unused();
                 Ok::<_, Error>(())
             });
         }
@@ -116,66 +121,122 @@ impl Transport {
         Ok(opened)
     }
 
-    /// Sends a request and waits for the response headers, with the timeout of each phase. Calls `sent` just before the first
-    /// byte is sent.
+    /// Draws a ticket for a place in the pool's queue. Each attempt of a call draws one.
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.0.pool.ticket()
+    }
+
+    /// Takes a turn: waits for an idle connection or for the right to open one, for at most `limit`. Adds the time
+    /// spent waiting to `timing.queued`.
     ///
-    /// The request goes to the transport's endpoint, or `to` another one on the same server.
+    /// A turn that is dropped returns to the pool. Its ticket then still holds its place in the queue.
+    pub(crate) async fn acquire(
+        &self,
+        ticket: Ticket,
+        limit: Duration,
+        timing: &mut Timing,
+    ) -> Result<Turn> {
+        let checkout = self.0.acquire(ticket, limit, timing).await?;
+        Ok(Turn { ticket, checkout })
+    }
+
+    /// Sends a request, and waits for the response headers, with the timeout of each phase. Calls `sent(true)` just before the
+    /// first byte may be sent, and `sent(false)` if it turns out that the server has not processed the request.
+    ///
+    /// A request that was not processed because its connection was no longer usable goes out on another connection. A request
+    /// that may have been processed is never repeated.
     pub(crate) async fn send(
         &self,
-        to: Option<&Endpoint>,
-        body: &Bytes,
-        extra_headers: &[(String, String)],
+        turn: Turn,
+        request: HttpRequest<'_>,
         timing: &mut Timing,
-        sent: &(impl Fn() + MaybeSend + MaybeSync),
+        sent: &(impl Fn(bool) + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
-        timing.queued = Duration::ZERO;
-        let target = match to {
+        let timeouts = request.timeouts;
+        let target = match request.to {
             Some(endpoint) => &Target::new(endpoint)?,
             None => &self.0.target,
         };
-        let (connection, reused) = self.0.acquire(timing).await?;
-        sent();
-        match self
-            .0
-            .exchange(connection, target, body, extra_headers)
-            .await
-        {
-            // The server had closed the idle connection. The others that are idle may be as stale, so the one repetition
-            // opens a new connection.
-            Err(error) if reused && *error.kind() == ErrorKind::Connect => {
-                tracing::debug!(%error, "a reused connection was stale");
-                self.0.pool.close_idle();
-                let (connection, _) = self.0.acquire(timing).await?;
-                self.0
-                    .exchange(connection, target, body, extra_headers)
-                    .await
+        let Turn {
+            ticket,
+            mut checkout,
+        } = turn;
+        // All idle connections can turn out to be closed. After them comes a new one.
+        let mut repetitions = self.0.options.limits.max_keepalive_connections.max(1);
+        loop {
+            let connection = self.0.connect(checkout, timeouts.timeout, timing).await?;
+            let reused = connection.is_reused();
+            if connection.was_idle() {
+                // Lets the runtime poll its sockets, so that the connection's driver sees whether the server has closed it.
+                tokio::task::yield_now().await;
             }
-            result => result,
+            sent(true);
+            let exchange = self.0.exchange(connection, target, request);
+            let error = match exchange.await {
+                Err(Failure::Unsent(error)) => error,
+                Err(Failure::Refused(error)) => {
+                    repetitions = repetitions.min(1);
+                    error
+                }
+                Err(Failure::Broken(error)) => return Err(error),
+                Ok(response) => return Ok(response),
+            };
+            sent(false);
+            // If a new connection is closed at once, others would be too. The call's retries wait before they try again.
+            if !reused || repetitions == 0 {
+                return Err(error);
+            }
+            repetitions -= 1;
+            tracing::debug!(%error, "the request goes out again on another connection");
+            checkout = self.0.acquire(ticket, timeouts.pool(), timing).await?;
         }
     }
 }
 
+/// A turn in the pool: an idle connection, or the right to open one.
+pub(crate) struct Turn {
+    ticket: Ticket,
+    checkout: Checkout<Conn>,
+}
+
 impl Inner {
-    /// Returns a connection, and whether it is a reused one.
-    async fn acquire(&self, timing: &mut Timing) -> Result<(PooledConnection<Conn>, bool)> {
-        let (checkout, waited) = self.pool.acquire(self.options.timeouts.pool).await.map_err(|waited| {
+    async fn acquire(
+        &self,
+        ticket: Ticket,
+        limit: Duration,
+        timing: &mut Timing,
+    ) -> Result<Checkout<Conn>> {
+        let (checkout, waited) = self.pool.acquire(ticket, limit).await.map_err(|waited| {
+            tracing::debug!(pool = ?self.pool, "no connection became free");
             let max_connections = self.options.limits.max_connections;
             let message = format!(
-                "no connection became free within {waited:.1?}: all {max_connections} are in use; raise max_connections \
-                 (LLM_MAX_CONNECTIONS) or make fewer concurrent calls"
+                "no connection became free within {waited:.1?}: all {max_connections} are in use"
             );
-            Error::new(ErrorKind::PoolTimeout { max_connections, waited }, message)
+            Error::new(ErrorKind::PoolTimeout { max_connections, waited }, message).with_hint(
+                "raise max_connections (LLM_MAX_CONNECTIONS) or make fewer concurrent calls; `pool_timeout` is how long a call waits",
+            )
         })?;
         timing.queued += waited;
+        Ok(checkout)
+    }
+
+    /// Returns the connection of a checkout, which it opens if need be.
+    async fn connect(
+        &self,
+        checkout: Checkout<Conn>,
+        limit: Duration,
+        timing: &mut Timing,
+    ) -> Result<PooledConnection<Conn>> {
         match checkout {
             Checkout::Idle(connection) => {
                 timing.connect = None;
-                Ok((connection, true))
+                Ok(connection)
             }
             Checkout::Connect(permit) => {
-                let (connection, took) = self.open(permit).await?;
+                // In a box, because its future is large and rarely needed.
+                let (connection, took) = Box::pin(self.open(permit, limit)).await?;
                 timing.connect = Some(took);
-                Ok((connection, false))
+                Ok(connection)
             }
         }
     }
@@ -183,19 +244,17 @@ impl Inner {
     async fn open(
         &self,
         permit: ConnectionPermit<Conn>,
+        limit: Duration,
     ) -> Result<(PooledConnection<Conn>, Duration)> {
         let start = Instant::now();
         let id = permit.id();
         let opening = async {
             let io = self.connector.dial().await?;
-            Conn::establish(io, permit, &self.pool, &self.options, self.https)
-                .await
-                .map_err(map_hyper_error)
+            Conn::establish(io, permit, &self.pool, &self.options, self.https).await
         };
-        let limit = self.options.timeouts.connect;
         let conn = timeout(limit, opening)
             .await
-            .map_err(|_| Error::timeout(TimeoutKind::Connect, limit))??;
+            .map_err(|_| self.connector.timeout(limit))??;
         let took = start.elapsed();
         Ok((self.pool.on_connected(id, conn, took), took))
     }
@@ -210,18 +269,27 @@ impl Inner {
         &self,
         mut connection: PooledConnection<Conn>,
         target: &Target,
-        body: &Bytes,
-        extra_headers: &[(String, String)],
-    ) -> Result<HttpResponse<Body>> {
+        request: HttpRequest<'_>,
+    ) -> Result<HttpResponse<Body>, Failure> {
         let Some(conn) = connection.conn() else {
-            return Err(Error::new(ErrorKind::Connect, "the connection is closed"));
+            let error = Error::new(ErrorKind::Connect, "the connection is closed");
+            return Err(Failure::Unsent(error));
         };
-        let request = self.request(conn, target, body, extra_headers);
-        let limit = self.options.timeouts.response_headers;
-        let response = timeout(limit, conn.exchange(request))
-            .await
-            .map_err(|_| Error::timeout(TimeoutKind::ResponseHeaders, limit))?
-            .map_err(map_hyper_error)?;
+        let limit = request.timeouts.reply;
+        let request = self.request(conn, target, request);
+        let response = match timeout(limit, conn.exchange(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => {
+                if !matches!(failure, Failure::Broken(_)) {
+                    connection.unused();
+                }
+                return Err(failure);
+            }
+            Err(_) => {
+                let error = Error::timeout(TimeoutKind::Reply, limit);
+                return Err(Failure::Broken(error));
+            }
+        };
         let (head, incoming) = response.into_parts();
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -242,13 +310,12 @@ impl Inner {
         &self,
         conn: &Conn,
         target: &Target,
-        body: &Bytes,
-        extra_headers: &[(String, String)],
+        HttpRequest { body, headers, .. }: HttpRequest<'_>,
     ) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = http::Method::POST;
         *request.headers_mut() = self.headers.clone();
-        for (name, value) in extra_headers {
+        for (name, value) in headers {
             // The request has been validated, so both are valid.
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))
@@ -282,14 +349,6 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, mut value: HeaderValue) {
     let secret = ["authorization", "cookie"].contains(&name.as_str());
     value.set_sensitive(secret || name.as_str().ends_with("-key"));
     headers.insert(name, value);
-}
-
-/// Maps the error of a connection that failed before a response.
-fn map_hyper_error(error: hyper::Error) -> Error {
-    if error.is_parse() {
-        return Error::decode("the server did not answer in HTTP").with_source(error);
-    }
-    Error::new(ErrorKind::Connect, "the connection broke before a reply").with_source(error)
 }
 
 /// A response body. It holds the connection until it has ended or is dropped.

@@ -7,6 +7,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use warmline::{Error, ErrorKind, Provider};
 
+/// The message to callers while the ledger cannot be used.
+const LEDGER_UNAVAILABLE: &str =
+    "the ledger of the gateway's budgets cannot be used at the moment; the gateway's log says why";
+
 /// Why a request is refused, or its call has failed.
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -24,6 +28,10 @@ impl ApiError {
             message: message.into(),
             error: None,
         }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// The body as the official clients of the dialect read it
@@ -65,7 +73,7 @@ impl ApiError {
         if let Some(error) = error {
             // The call has been retried here as often as is useful.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
-            headers.insert("x-warmline-attempts", error.attempts().into());
+            headers.insert("x-warmline-attempts", error.attempts().len().into());
             if let Some(after) = error.retry_after() {
                 headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
             }
@@ -82,16 +90,25 @@ impl From<Error> for ApiError {
         let status = match error.kind() {
             ErrorKind::Config => 400,
             ErrorKind::BudgetExceeded { .. } => 402,
-            ErrorKind::PoolTimeout { .. } => 503,
+            ErrorKind::PoolTimeout { .. } | ErrorKind::Ledger => 503,
             ErrorKind::Timeout { .. } => 504,
             ErrorKind::RateLimited { .. } => error.status().unwrap_or(429),
             ErrorKind::Overloaded => error.status().unwrap_or(529),
             _ => error.status().unwrap_or(502),
         };
+        let message = match (error.kind(), error.hint()) {
+            // Its message names files and servers of the operator's.
+            (ErrorKind::Ledger, _) => {
+                tracing::error!(%error, "the ledger of the budgets cannot be used");
+                LEDGER_UNAVAILABLE.to_owned()
+            }
+            (_, Some(hint)) => format!("{}; {hint}", error.message()),
+            (_, None) => error.message().to_owned(),
+        };
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             code: error.kind().name(),
-            message: error.message().to_owned(),
+            message,
             error: Some(error),
         }
     }

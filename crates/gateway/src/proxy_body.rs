@@ -87,12 +87,11 @@ impl Stream for ProxyBody {
                     in_flight.failed(&error);
                 }
                 // An error event of the provider's own has been forwarded already.
-                let not_sent = matches!(
+                let not_sent = !matches!(
                     error.kind(),
-                    ErrorKind::Stream
-                        | ErrorKind::Timeout { .. }
-                        | ErrorKind::Connect
-                        | ErrorKind::Decode
+                    ErrorKind::Status { .. }
+                        | ErrorKind::RateLimited { .. }
+                        | ErrorKind::Overloaded
                 );
                 not_sent.then(|| {
                     let body = ApiError::from(error).body(self.provider);

@@ -167,7 +167,8 @@ async fn metrics(State(state): State<Arc<GatewayState>>) -> Response {
 async fn ready(State(state): State<Arc<GatewayState>>) -> Response {
     for client in &state.clients {
         if let Err(error) = client.cost_tracker().spend().await {
-            return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response();
+            let message = ApiError::from(error).message().to_owned() + "\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
         }
     }
     Response::new(Body::from("ok\n"))

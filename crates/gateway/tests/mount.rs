@@ -1,6 +1,8 @@
 //! The gateway mounted in another app, before the simulated provider.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -11,7 +13,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
-use warmline::{Budget, Client, CostTracker, Provider};
+use tracing_subscriber::fmt::MakeWriter;
+use warmline::{
+    BoxFuture, Budget, BudgetExceeded, Client, CostTracker, Error, ErrorKind, Ledger, Provider,
+    Settlement, Usd,
+};
 use warmline_gateway::{AlertLog, ApiKeys, Gateway, GatewayBuilder, nodelay, not_found};
 use warmline_sim::{Config, Sim};
 
@@ -90,6 +96,104 @@ async fn it_is_nested_beside_another_route() {
         "own"
     );
     assert_eq!(sim.stats().requests, 4);
+}
+
+/// A ledger that cannot be used, and whose errors name what callers must not see.
+struct Unreachable;
+
+const INTERNAL: &str = "redis.internal:6379 /var/lib/spend.log https://example.upstash.io";
+
+fn unreachable<T: Send + 'static>() -> BoxFuture<'static, warmline::Result<T>> {
+    let error = Error::new(ErrorKind::Connect, INTERNAL).with_source(INTERNAL);
+    Box::pin(std::future::ready(Err(error)))
+}
+
+impl Ledger for Unreachable {
+    fn reserve<'a>(
+        &'a self,
+        _id: u64,
+        _budgets: &'a [Budget],
+        _amount: Usd,
+    ) -> BoxFuture<'a, warmline::Result<Result<(), BudgetExceeded>>> {
+        unreachable()
+    }
+
+    fn settle(&self, _id: u64, _amount: Usd) -> Settlement {
+        Settlement::Pending(unreachable())
+    }
+
+    fn state<'a>(&'a self, _budget: &'a str) -> BoxFuture<'a, warmline::Result<(Usd, Usd)>> {
+        unreachable()
+    }
+}
+
+#[tokio::test]
+async fn callers_do_not_see_the_details_of_a_ledgers_error() {
+    let sim = sim().await;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let budget = Budget::monthly("all", "1".parse().unwrap()).unwrap();
+    let tracker = CostTracker::new().budget(budget).ledger(Unreachable);
+    let gateway = Gateway::builder()
+        .client(client(&sim, Provider::Anthropic, tracker.clone()))
+        .client(client(&sim, Provider::OpenAi, tracker));
+    let app = gateway.build().unwrap().router();
+    for path in ["/v1/messages", "/v1/chat/completions"] {
+        for stream in [false, true] {
+            let (status, error) = json(send(&app, call(path, "m?tokens=3", stream)).await).await;
+            assert_eq!(status, 503);
+            let mut expected = match path {
+                "/v1/messages" => json!({"type": "error", "error": {"type": "api_error"}}),
+                _ => json!({"error": {"type": "api_error", "code": "ledger", "param": null}}),
+            };
+            let message = error["error"]["message"].clone();
+            assert!(message.as_str().unwrap().contains("the ledger"), "{error}");
+            expected["error"]["message"] = message;
+            assert_eq!(error, expected);
+            assert!(log.take().contains(INTERNAL));
+        }
+    }
+    let stats = send(&app, get_request("/v1/llm/stats", "localhost")).await;
+    let metrics = send(&app, get_request("/metrics", "localhost")).await;
+    let ready = send(&app, get_request("/readyz", "localhost")).await;
+    assert_eq!([stats.status(), ready.status()], [503; 2]);
+    for response in [stats, metrics, ready] {
+        let text = text(response).await;
+        for secret in INTERNAL.split(' ') {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    assert_eq!(sim.stats().requests, 0);
+}
+
+/// The lines that are logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut self.0.lock().unwrap())).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
 }
 
 #[tokio::test]

@@ -29,12 +29,15 @@ mod reply;
 mod scenario;
 mod script;
 mod scripted_body;
+mod scripted_server;
+mod scripts;
 mod sim;
 mod stats;
 mod tls;
 
 pub use config::Config;
-pub use redis::{RedisRestServer, RedisServer};
+pub use redis::{RedisCluster, RedisRestServer, RedisServer};
 pub use scenario::{At, Fault, HEADER, Scenario};
+pub use scripted_server::{ScriptedRequest, ScriptedServer, Step};
 pub use sim::Sim;
 pub use stats::Stats;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct RedisServer {
     /// The shell that guards it.
     child: Child,
     port: u16,
+    /// Its arguments besides those of every server.
+    args: Vec<String>,
     /// The server's URL.
     pub url: String,
 }
@@ -31,13 +34,47 @@ impl RedisServer {
     /// # Errors
     /// If there is no `redis-server` on the path, or it does not answer within five seconds.
     pub async fn start() -> io::Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
-        let child = spawn(port)?;
-        let url = format!("redis://127.0.0.1:{port}");
-        let mut server = Self { child, port, url };
+        Self::start_with(free_port()?, Vec::new()).await
+    }
+
+    async fn start_with(port: u16, args: Vec<String>) -> io::Result<Self> {
+        let mut server = Self {
+            child: spawn(port, &args)?,
+            port,
+            args,
+            url: format!("redis://127.0.0.1:{port}"),
+        };
         server.wait_until_up().await.map(|()| server)
+    }
+
+    /// Starts a server that also accepts TLS. Returns it with the URL for TLS, and the certificate of the authority to trust, in PEM.
+    /// The server reads its key from files in `folder`.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start), and if the files cannot be written.
+    #[cfg(feature = "tls")]
+    pub async fn start_tls(folder: &Path) -> io::Result<(Self, String, String)> {
+        let certificate = crate::tls::Certificate::generate()?;
+        let file = |name: &str, content: String| {
+            let path = folder.join(name);
+            std::fs::write(&path, content).map(|()| path.display().to_string())
+        };
+        let port = free_port()?;
+        let args = vec![
+            "--tls-port".to_owned(),
+            port.to_string(),
+            "--tls-cert-file".to_owned(),
+            file("redis.crt", certificate.certificate.pem())?,
+            "--tls-key-file".to_owned(),
+            file("redis.key", certificate.key.serialize_pem())?,
+            "--tls-ca-cert-file".to_owned(),
+            file("ca.crt", certificate.authority.clone())?,
+            "--tls-auth-clients".to_owned(),
+            "no".to_owned(),
+        ];
+        let server = Self::start_with(free_port()?, args).await?;
+        let url = format!("rediss://localhost:{port}");
+        Ok((server, url, certificate.authority))
     }
 
     /// Waits until it answers.
@@ -64,7 +101,7 @@ impl RedisServer {
     /// If it does not answer within five seconds.
     pub async fn restart(&mut self) -> io::Result<()> {
         self.kill()?;
-        self.child = spawn(self.port)?;
+        self.child = spawn(self.port, &self.args)?;
         self.wait_until_up().await
     }
 
@@ -104,10 +141,16 @@ kill -9 $!
 wait
 "#;
 
-fn spawn(port: u16) -> io::Result<Child> {
+fn free_port() -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
+fn spawn(port: u16, args: &[String]) -> io::Result<Child> {
     let mut guard = Command::new("sh");
     guard.args(["-c", GUARD, "sh", "--port", &port.to_string()]);
     guard.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    guard.args(args);
     // A signal for this process's group (Ctrl-C) would end the shell before the server.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut guard, 0);
@@ -122,6 +165,88 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         // It may be gone already.
         let _ = self.kill();
+    }
+}
+
+/// A Redis Cluster of three `redis-server`s on loopback.
+pub struct RedisCluster {
+    /// The nodes, each of which has a third of the slots.
+    pub nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Starts three servers and joins them. They keep the state of the cluster in `folder`.
+    ///
+    /// # Errors
+    /// Those of [`RedisServer::start`], and if the cluster is not complete within 20 seconds.
+    pub async fn start(folder: &Path) -> io::Result<Self> {
+        let mut nodes = Vec::new();
+        for slots in [["0", "5460"], ["5461", "10922"], ["10923", "16383"]] {
+            let (port, bus) = (free_port()?, free_port()?);
+            let args = [
+                "--cluster-enabled".to_owned(),
+                "yes".to_owned(),
+                "--cluster-port".to_owned(),
+                bus.to_string(),
+                "--cluster-config-file".to_owned(),
+                folder.join(port.to_string()).display().to_string(),
+            ];
+            let node = RedisServer::start_with(port, args.to_vec()).await?;
+            let [first, last] = slots;
+            node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last])
+                .await?;
+            // Distinct epochs: the nodes would otherwise have to agree on them.
+            let epoch = (nodes.len() + 1).to_string();
+            node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch])
+                .await?;
+            nodes.push((node, bus));
+        }
+        let first = &nodes[0].0;
+        for (node, bus) in &nodes[1..] {
+            let (port, bus) = (node.port.to_string(), bus.to_string());
+            first
+                .command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus])
+                .await?;
+        }
+        let nodes = nodes.into_iter().map(|(node, _)| node).collect();
+        let cluster = Self { nodes };
+        for _ in 0..2000 {
+            if cluster.is_complete().await? {
+                return Ok(cluster);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    async fn is_complete(&self) -> io::Result<bool> {
+        for node in &self.nodes {
+            let info = node.command(&["CLUSTER", "INFO"]).await?;
+            if !info.contains("cluster_state:ok") || !info.contains("cluster_known_nodes:3") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Moves the slot of a key to a node, without the keys in it.
+    ///
+    /// # Errors
+    /// If a node cannot be reached, or refuses to.
+    pub async fn move_slot(&self, key: &str, to: &RedisServer) -> io::Result<()> {
+        let slot = self.nodes[0].command(&["CLUSTER", "KEYSLOT", key]).await?;
+        let id = to.command(&["CLUSTER", "MYID"]).await?;
+        for node in &self.nodes {
+            // Redis refuses to give away a slot with keys.
+            let _ = node.command(&["FLUSHALL"]).await;
+        }
+        // What the node of the highest epoch says of a slot is right.
+        to.command(&["CLUSTER", "BUMPEPOCH"]).await?;
+        for node in &self.nodes {
+            node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &id])
+                .await?;
+        }
+        Ok(())
     }
 }
 

@@ -216,7 +216,7 @@ async fn history(seed: u64) {
     assert_eq!(open, 0, "seed {seed}");
     let (spent, reserved) = ledger.state("shared");
     assert_eq!(reserved, Usd::ZERO, "seed {seed}");
-    // A call that spans the turn of a month belongs to the first month, whose sums have been removed by then.
+    // A call that spans the turn of a month belongs to the first month.
     if Month::at(now) == Month::at(begin) {
         let (least, most) = costs;
         assert!(

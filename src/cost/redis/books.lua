@@ -53,12 +53,22 @@ end
 -- Expired reservations count as spent in full.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, 1000)) do settle(id) end
 
--- The amounts of the last twelve months are kept.
+-- Of the months before the current one, the latest twelve are kept. They are needed again if the clock was wrong and is set back.
 if redis.call('HGET', books, 'month') ~= month then
   redis.call('HSET', books, 'month', month)
-  local oldest = string.format('%04d%s', tonumber(string.sub(month, 1, 4)) - 1, string.sub(month, 5))
+  local fields, past = {}, {}
   for _, field in ipairs(redis.call('HKEYS', books)) do
     local of = string.match(field, '^%a+:(%d+-%d+):')
-    if of and of < oldest then redis.call('HDEL', books, field) end
+    if of and of < month then
+      if not fields[of] then
+        fields[of] = {}
+        past[#past + 1] = of
+      end
+      table.insert(fields[of], field)
+    end
+  end
+  table.sort(past)
+  for i = 1, #past - 12 do
+    for _, field in ipairs(fields[past[i]]) do redis.call('HDEL', books, field) end
   end
 end

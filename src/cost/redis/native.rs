@@ -3,13 +3,16 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisError, Script};
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, Script,
+    ServerErrorKind,
+};
 use tokio::sync::Mutex;
 
 use super::script::{NAME, keys, script};
 use crate::cost::remote::LedgerTransport;
 use crate::runtime::BoxFuture;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// The timeout of connecting, and of each response.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,6 +24,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// Each operation is one atomic script that uses the clock of the server, so the clocks of the clients do not matter. All calls
 /// share two connections, one for reservations and one for settlements. Connecting, and each response, time out after 5 s.
+///
+/// In a Redis Cluster the URL may be that of any node. The keys of a ledger are on one node, and the ledger connects to that node when
+/// the other one redirects it. If that connection breaks, it asks the node of the URL again, so use a host name that leads to a
+/// node that is up.
 ///
 /// ```no_run
 /// use warmline::{Budget, CostTracker, RedisLedger};
@@ -40,15 +47,24 @@ struct Server {
     settle: Script,
     state: Script,
     /// The connection of calls, which is driven by their runtime.
-    foreground: Mutex<Option<MultiplexedConnection>>,
+    foreground: Slot,
     /// The connection of settlements, which is driven in the background: the calls' runtime may have ended.
-    background: Mutex<Option<MultiplexedConnection>>,
+    background: Slot,
 }
+
+/// A connection, and the node that it leads to if the server has redirected the client.
+type Slot = Mutex<Option<(MultiplexedConnection, Option<Node>)>>;
+
+/// The host and port of a node of a cluster.
+type Node = (String, u16);
+
+/// The maximum number of redirections of one operation.
+const MAX_REDIRECTIONS: usize = 5;
 
 impl RedisLedger {
     /// Returns the ledger in the Redis at a URL: `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
     ///
-    /// The ledger connects when it is first used.
+    /// The ledger connects when it is first used. TLS trusts the certificates of the system.
     ///
     /// # Errors
     /// `Config` if the URL is invalid.
@@ -68,16 +84,36 @@ impl RedisLedger {
         let info = url.into_connection_info().map_err(invalid)?;
         let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(invalid)?;
         Ok(Self {
-            server: Arc::new(Server {
-                client,
-                reserve: Script::new(script("reserve")),
-                settle: Script::new(script("settle")),
-                state: Script::new(script("state")),
-                foreground: Mutex::default(),
-                background: Mutex::default(),
-            }),
+            server: Arc::new(Server::new(client)),
             keys: keys(NAME)?,
         })
+    }
+
+    /// Trusts the root certificates in a text in PEM format instead of those of the system.
+    ///
+    /// # Errors
+    /// `Config` if the text contains anything but certificates, or the URL does not begin with `rediss://`.
+    ///
+    /// ```no_run
+    /// # use warmline::RedisLedger;
+    /// let pem = std::fs::read("company-ca.pem").unwrap();
+    /// let ledger = RedisLedger::open("rediss://redis.internal")?.root_certificate(pem)?;
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Result<Self> {
+        let pem = pem.into();
+        crate::transport::pem::check_certificates(&pem)?;
+        let certificates = redis::TlsCertificates {
+            client_tls: None,
+            root_cert: Some(pem),
+        };
+        let info = self.server.client.get_connection_info().clone();
+        let client = redis::Client::build_with_tls(info, certificates).map_err(|e| {
+            Error::config("the root certificate of the ledger cannot be used").with_source(e)
+        })?;
+        self.server = Arc::new(Server::new(client));
+        Ok(self)
     }
 
     /// Sets the name of the ledger. The default is `warmline`. Ledgers of different names in the same database are independent.
@@ -96,6 +132,17 @@ impl RedisLedger {
 }
 
 impl Server {
+    fn new(client: redis::Client) -> Self {
+        Self {
+            client,
+            reserve: Script::new(script("reserve")),
+            settle: Script::new(script("settle")),
+            state: Script::new(script("state")),
+            foreground: Slot::default(),
+            background: Slot::default(),
+        }
+    }
+
     async fn call(
         &self,
         operation: &str,
@@ -109,51 +156,97 @@ impl Server {
         };
         let mut invocation = script.prepare_invoke();
         invocation.key(&keys[..]).arg(args);
+        let mut node = None;
+        let mut redirections = 0;
         loop {
-            let (mut connection, is_new) = self.connection(slot).await?;
-            match invocation.invoke_async(&mut connection).await {
+            let (mut connection, is_new) = self.connection(slot, node.take()).await?;
+            let error = match invocation.invoke_async(&mut connection).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    let broken = error.is_unrecoverable_error() || error.is_io_error();
-                    if broken {
-                        slot.lock().await.take();
-                    }
-                    // The server may have closed an idle connection. Running a script twice has the effect of once.
-                    if !broken || is_new {
-                        return Err(self.unreachable(&error));
-                    }
-                }
+                Err(error) => error,
+            };
+            if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) && redirections < MAX_REDIRECTIONS {
+                redirections += 1;
+                node = node_of(&error);
+                continue;
+            }
+            // A server that has become a replica is read-only. The URL may lead to another one by now.
+            let broken = error.is_unrecoverable_error()
+                || error.is_io_error()
+                || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+            if broken {
+                slot.lock().await.take();
+            }
+            // The server may have closed an idle connection. Running a script twice has the effect of once.
+            if !broken || is_new {
+                return Err(self.unreachable(&error));
             }
         }
     }
 
-    /// Returns the connection in a slot, and whether it is new.
+    /// Returns the connection in a slot, and whether it is new. If the server has redirected the client, it must lead to that
+    /// node.
     async fn connection(
         &self,
-        slot: &Mutex<Option<MultiplexedConnection>>,
+        slot: &Slot,
+        node: Option<Node>,
     ) -> Result<(MultiplexedConnection, bool)> {
         let mut slot = slot.lock().await;
-        if let Some(connection) = &*slot {
+        if let Some((connection, leads_to)) = &*slot
+            && (node.is_none() || node == *leads_to)
+        {
             return Ok((connection.clone(), false));
         }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT));
-        let connection = self
-            .client
+        let client = match &node {
+            Some(node) => self.client_of(node),
+            None => Ok(self.client.clone()),
+        };
+        let client = client.map_err(|e| self.unreachable(&e))?;
+        let connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await;
         let connection = connection.map_err(|e| self.unreachable(&e))?;
-        Ok((slot.insert(connection).clone(), true))
+        let (connection, _) = slot.insert((connection, node));
+        Ok((connection.clone(), true))
+    }
+
+    /// Returns a client of another node, with the same credentials and certificates.
+    fn client_of(&self, (host, port): &Node) -> redis::RedisResult<redis::Client> {
+        let info = self.client.get_connection_info();
+        let mut addr = info.addr().clone();
+        if let ConnectionAddr::Tcp(old_host, old_port)
+        | ConnectionAddr::TcpTls {
+            host: old_host,
+            port: old_port,
+            ..
+        } = &mut addr
+        {
+            // An empty host stands for the one that sent the redirection.
+            if !host.is_empty() {
+                old_host.clone_from(host);
+            }
+            *old_port = *port;
+        }
+        redis::Client::open(info.clone().set_addr(addr))
     }
 
     fn unreachable(&self, error: &RedisError) -> Error {
         let server = self.client.get_connection_info().addr();
         Error::new(
-            ErrorKind::Connect,
+            crate::ErrorKind::Ledger,
             format!("the ledger in the Redis at {server} cannot be used: {error}"),
         )
     }
+}
+
+/// Returns the node that an error redirects the client to, as `host:port`.
+fn node_of(error: &RedisError) -> Option<Node> {
+    let (address, _slot) = error.redirect_node()?;
+    // The host can be an IPv6 address.
+    let (host, port) = address.rsplit_once(':')?;
+    Some((host.to_owned(), port.parse().ok()?))
 }
 
 impl LedgerTransport for RedisLedger {

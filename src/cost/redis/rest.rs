@@ -8,7 +8,8 @@ use crate::pool::Alerts;
 use crate::provider::Endpoint;
 use crate::quote::quote;
 use crate::runtime::{self, BoxFuture};
-use crate::transport::{Options, Proxy, Timeouts, Transport};
+use crate::timeouts::Timeouts;
+use crate::transport::{HttpRequest, Options, Proxy, Transport};
 use crate::{Error, ErrorKind, Limits, Result, Timing};
 
 /// The timeout of each phase of a request.
@@ -59,14 +60,11 @@ impl RestLedger {
                 "the ledger's token contains characters that are not allowed in an HTTP header";
             return Err(Error::config(message));
         }
+        endpoint.warn_if_unencrypted("the ledger's token");
         let options = Options {
             limits: Limits::default(),
             alerts: Alerts::default(),
-            timeouts: Timeouts {
-                pool: TIMEOUT,
-                connect: TIMEOUT,
-                response_headers: TIMEOUT,
-            },
+            timeouts: Timeouts::all(TIMEOUT),
             http2: false,
             http2_ping: None,
             root_certificates: Vec::new(),
@@ -103,8 +101,21 @@ impl RestLedger {
 async fn send(transport: &Transport, command: String) -> std::result::Result<Vec<String>, String> {
     let message = |e: Error| e.message().to_owned();
     let body = Bytes::from(command);
+    let mut timing = Timing::default();
+    let ticket = transport.ticket();
+    let turn = transport.acquire(ticket, TIMEOUT, &mut timing).await;
     let response = transport
-        .send(None, &body, &[], &mut Timing::default(), &|| ())
+        .send(
+            turn.map_err(message)?,
+            HttpRequest {
+                to: None,
+                body: &body,
+                headers: &[],
+                timeouts: &Timeouts::all(TIMEOUT),
+            },
+            &mut timing,
+            &|_| (),
+        )
         .await;
     let mut response = response.map_err(message)?;
     let mut text = Vec::new();
@@ -186,7 +197,7 @@ impl LedgerTransport for RestLedger {
             let result = send(&transport, command).await;
             result.map_err(|reason| {
                 let message = ["the ledger at ", &origin, " cannot be used: ", &reason].concat();
-                Error::new(ErrorKind::Connect, message)
+                Error::new(ErrorKind::Ledger, message)
             })
         })
     }

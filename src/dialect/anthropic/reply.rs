@@ -6,11 +6,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
-use crate::dialect::usage::{billing, detail, merge_usage, word};
-use crate::dialect::wire::{Pairs, Text, Word, list, read};
+use crate::dialect::usage::{billing, detail, doubt_usage, merge_usage, word};
+use crate::dialect::wire::{Pairs, Text, Word, list, read, unreadable};
 use crate::{
-    Annotations, DialectName, Error, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall,
-    Usage,
+    Annotations, DialectName, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall, Usage,
 };
 
 /// A message, or the one in `message_start`.
@@ -29,6 +28,8 @@ pub(super) struct WireReply<'a> {
     pub(super) stop_sequence: Text<'a>,
     #[serde(borrow)]
     pub(super) usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) container: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -195,7 +196,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
         return Err(embedded_error(body, request_id));
     }
     let Some(content) = wire.content else {
-        let none = || Error::decode("the reply has no content");
+        let none = || unreadable("the reply has no content, and", body);
         return Err(instead_of_reply(body, request_id).unwrap_or_else(none));
     };
     let mut reply = Reply::new(Provider::Anthropic);
@@ -209,6 +210,8 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     if !wire.stop_sequence.is_empty() {
         reply.stop_sequence = Some(wire.stop_sequence.into_cow().into_owned());
     }
+    reply.container = wire.container.map(RawJson::of);
     add_usage(&mut reply, wire.usage);
+    doubt_usage(&mut reply);
     Ok(reply)
 }

@@ -92,10 +92,6 @@ impl Dialect for OpenAiChat {
 }
 
 impl Codec for OpenAiChat {
-    fn path(&self) -> &'static str {
-        "/chat/completions"
-    }
-
     fn fields(&self) -> Fields {
         facts::OPENAI_CHAT
     }

@@ -8,11 +8,13 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::chat::Billing;
-use crate::dialect::error::{is_error, is_failure};
+use crate::dialect::error::{holds_error, reports_failure};
 use crate::dialect::usage::{billing, detail};
 use crate::dialect::wire::{Count, Pairs, Text, Word, object, read};
 use crate::{Result, Usage};
 
+/// Only whether there is an error is kept, and large fields are in a box, because the struct is moved several times for each
+/// delta.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Completion<'a> {
@@ -20,8 +22,8 @@ pub(super) struct Completion<'a> {
     pub(super) id: Word<'a>,
     #[serde(borrow)]
     pub(super) model: Word<'a>,
-    #[serde(borrow)]
-    object: Word<'a>,
+    #[serde(rename = "object", deserialize_with = "is_error_object")]
+    is_error: bool,
     #[serde(borrow)]
     choices: Choices<'a>,
     #[serde(borrow)]
@@ -31,16 +33,21 @@ pub(super) struct Completion<'a> {
     /// Groq's place for the usage of a stream.
     #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    msg: Option<&'a RawValue>,
-    #[serde(borrow)]
-    base_resp: Option<&'a RawValue>,
+    #[serde(deserialize_with = "holds_error")]
+    error: bool,
+    #[serde(deserialize_with = "holds_error")]
+    detail: bool,
+    #[serde(deserialize_with = "holds_error")]
+    message: bool,
+    #[serde(deserialize_with = "holds_error")]
+    msg: bool,
+    #[serde(deserialize_with = "reports_failure")]
+    base_resp: bool,
+}
+
+/// Whether `object` is `error`, as of some compatible servers.
+fn is_error_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Word::deserialize(deserializer).map(|object| object.as_str() == "error")
 }
 
 #[derive(Default, Deserialize)]
@@ -49,13 +56,12 @@ pub(super) struct Choice<'a> {
     index: Count,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-    /// In a box, since it is large and would be moved with each of the structs that hold it.
     #[serde(borrow)]
     pub(super) delta: Option<Box<Said<'a>>>,
     #[serde(borrow)]
     pub(super) finish_reason: Word<'a>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    #[serde(deserialize_with = "holds_error")]
+    error: bool,
     /// Moonshot's place for it.
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
@@ -121,7 +127,7 @@ impl<'a> Function<'a> {
 /// stream rather than its choices, so that the number counts only where there are several.
 #[derive(Default)]
 struct Choices<'a> {
-    chosen: Option<Choice<'a>>,
+    chosen: Option<Box<Choice<'a>>>,
     failed: bool,
     usage: Option<&'a RawValue>,
 }
@@ -149,11 +155,10 @@ impl<'de> Visitor<'de> for ChoicesVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut choices = Choices::default();
-        while let Some(choice) = seq.next_element::<Choice<'de>>()? {
-            choices.failed |=
-                choice.error.is_some_and(is_error) || choice.finish_reason.as_str() == "error";
+        while let Some(choice) = seq.next_element::<Box<Choice<'de>>>()? {
+            choices.failed |= choice.error || choice.finish_reason.as_str() == "error";
             choices.usage = choices.usage.or(choice.usage);
-            let has_first = choices.chosen.as_ref().is_some_and(Choice::is_first);
+            let has_first = choices.chosen.as_ref().is_some_and(|c| c.is_first());
             if choices.chosen.is_none() || (choice.is_first() && !has_first) {
                 choices.chosen = Some(choice);
             }
@@ -184,16 +189,17 @@ impl<'a> Choice<'a> {
 impl<'a> Completion<'a> {
     /// Whether this reports a failure instead of a reply.
     pub(super) fn failed(&self) -> bool {
-        let says = [self.detail, self.message, self.msg];
-        self.error.is_some_and(is_error)
-            || self.object.as_str() == "error"
-            || self.base_resp.is_some_and(is_failure)
+        let says = self.detail || self.message || self.msg;
+        let has_choice = self.choices.chosen.is_some();
+        self.error
+            || self.is_error
+            || self.base_resp
             || self.choices.failed
-            || (self.choices.chosen.is_none() && says.into_iter().flatten().any(is_error))
+            || (says && !has_choice)
     }
 
     /// Takes the one choice that is read.
-    pub(super) fn take_choice(&mut self) -> Option<Choice<'a>> {
+    pub(super) fn take_choice(&mut self) -> Option<Box<Choice<'a>>> {
         self.choices.chosen.take()
     }
 
@@ -211,9 +217,12 @@ impl<'a> Completion<'a> {
 
 /// None where nothing is reported.
 fn usage(wire: &Pairs<'_>) -> Option<Usage> {
-    let [prompt, completion] = ["prompt_tokens", "completion_tokens"].map(|name| wire.count(name));
-    prompt.0.or(completion.0)?;
-    let (prompt, completion) = (prompt.get(), completion.get());
+    // Some servers use Anthropic's names.
+    let either = |name, other| wire.count(name).0.or(wire.count(other).0);
+    let prompt = either("prompt_tokens", "input_tokens");
+    let completion = either("completion_tokens", "output_tokens");
+    prompt.or(completion)?;
+    let (prompt, completion) = (prompt.unwrap_or_default(), completion.unwrap_or_default());
     let of_prompt = |name| detail(wire, "prompt_tokens_details", name);
     let of_completion = |name| detail(wire, "completion_tokens_details", name);
     // DeepSeek's name, and Moonshot's and Perplexity's.
