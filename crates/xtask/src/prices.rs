@@ -240,7 +240,8 @@ fn search_fee(entry: &Value) -> Result<Option<u64>> {
 /// The prices of a service tier as a fraction of the standard ones, such as `1,2` for a half, with a second one if that of cache reads
 /// differs. Where the list has several fractions, the largest counts.
 fn tier_factor(entry: &Value, tier: &str) -> Result<Option<String>> {
-    let (mut tokens, mut cache_reads): (Option<(u64, u64)>, Option<(u64, u64)>) = (None, None);
+    let mut tokens: Option<(u64, u64)> = None;
+    let mut cache_reads = None;
     for (name, value) in entry.as_object().into_iter().flatten() {
         let Some(standard) = name
             .strip_suffix(tier)

@@ -290,11 +290,13 @@ fn set_fact(
 fn meaning(fields: Fields, key: &str) -> Result<Field, String> {
     let folded_key = folded(key);
     for (meant, names) in fields.into_iter().flatten() {
-        for name in names.split(' ').filter(|name| folded(name) == folded_key) {
-            return match name == key {
-                true => Ok(*meant),
-                false => Err([&quote(key), " is not a field: it is spelled ", name].concat()),
-            };
+        let mut names = names.split(' ');
+        match names.find(|name| folded(name) == folded_key) {
+            Some(name) if name == key => return Ok(*meant),
+            Some(name) => {
+                return Err([&quote(key), " is not a field: it is spelled ", name].concat());
+            }
+            None => {}
         }
     }
     Ok(Field::Other)
