@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::chat::Billing;
 use crate::dialect::error::{holds_error, reports_failure};
-use crate::dialect::usage::WireUsage;
-use crate::dialect::wire::{Count, Text, Word, object, read};
+use crate::dialect::usage::{billing, detail};
+use crate::dialect::wire::{Count, Pairs, Text, Word, object, read};
 use crate::{Result, Usage};
 
 /// Errors are kept as flags, and large fields are in boxes, because the struct is moved several times for each delta. Defaults
@@ -29,6 +29,7 @@ pub(super) struct Completion<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     service_tier: Option<&'a RawValue>,
+    /// Groq's place for the usage of a stream.
     #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
     #[serde(default, deserialize_with = "holds_error")]
@@ -48,14 +49,6 @@ fn is_error_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
     Word::deserialize(deserializer).map(|object| object.as_str() == "error")
 }
 
-/// Groq's place for the usage of a stream.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct XGroq<'a> {
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
 #[derive(Deserialize)]
 pub(super) struct Choice<'a> {
     #[serde(default)]
@@ -73,13 +66,6 @@ pub(super) struct Choice<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) logprobs: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Logprobs<'a> {
-    #[serde(borrow)]
-    pub(super) content: Option<Vec<&'a RawValue>>,
 }
 
 /// A message, or what is new of one.
@@ -217,26 +203,26 @@ impl<'a> Completion<'a> {
 
     /// Returns the usage, which may stand in several places.
     pub(super) fn usage(&self) -> Option<(Usage, Billing)> {
-        let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
+        let in_groq = Pairs::read(self.x_groq).and_then(|x_groq| x_groq.raw("usage"));
         let places = [self.usage, in_groq, self.choices.usage];
         let read = |place| {
-            let wire = WireUsage::read(Some(place))?;
-            Some((usage(&wire)?, wire.billing(self.service_tier)))
+            let wire = Pairs::read(Some(place))?;
+            Some((usage(&wire)?, billing(&wire, self.service_tier)))
         };
         places.into_iter().flatten().find_map(read)
     }
 }
 
 /// None where nothing is reported.
-fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
+fn usage(wire: &Pairs<'_>) -> Option<Usage> {
     // Some servers use Anthropic's names.
     let either = |name, other| wire.count(name).0.or(wire.count(other).0);
     let prompt = either("prompt_tokens", "input_tokens");
     let completion = either("completion_tokens", "output_tokens");
     prompt.or(completion)?;
     let (prompt, completion) = (prompt.unwrap_or_default(), completion.unwrap_or_default());
-    let of_prompt = |name| wire.detail("prompt_tokens_details", name);
-    let of_completion = |name| wire.detail("completion_tokens_details", name);
+    let of_prompt = |name| detail(wire, "prompt_tokens_details", name);
+    let of_completion = |name| detail(wire, "completion_tokens_details", name);
     // DeepSeek's name, and Moonshot's and Perplexity's.
     let cached = ["prompt_cache_hit_tokens", "cached_tokens"].map(|name| wire.count(name).get());
     let reasoning = wire.count("reasoning_tokens").get();
