@@ -6,9 +6,7 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::connection::Conn;
 use super::connector::BoxIo;
-use crate::pool::ConnectionPermit;
 
 /// What is known about the writes to a socket.
 #[derive(Default)]
@@ -20,16 +18,16 @@ pub(super) struct Writes {
 }
 
 /// A socket and its permit. The fields are dropped in this order, so that the socket is closed before the permit is released.
-pub(super) struct PermitIo {
+pub(super) struct PermitIo<P> {
     pub(super) io: BoxIo,
     pub(super) writes: Arc<Writes>,
     /// Whether hyper does not learn of failed writes. A server can answer with an error, such as a 413, and close the connection
     /// before it has read the request. The write then fails, but the response can still be read.
     pub(super) ignores_write_errors: bool,
-    pub(super) _permit: ConnectionPermit<Conn>,
+    pub(super) _permit: P,
 }
 
-impl PermitIo {
+impl<P> PermitIo<P> {
     fn written(&self, result: Poll<Result<usize>>, len: usize) -> Poll<Result<usize>> {
         match &result {
             Poll::Ready(Ok(n)) => {
@@ -50,7 +48,7 @@ impl PermitIo {
     }
 }
 
-impl Read for PermitIo {
+impl<P: Unpin> Read for PermitIo<P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -60,7 +58,7 @@ impl Read for PermitIo {
     }
 }
 
-impl Write for PermitIo {
+impl<P: Unpin> Write for PermitIo<P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
