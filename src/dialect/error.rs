@@ -163,12 +163,9 @@ fn retry_after(details: Option<&RawValue>) -> Option<Duration> {
     retry::retry_delay(&details.find(is_info)?.text("retryDelay")?)
 }
 
-/// Deserializes whether MiniMax's `base_resp` reports a failure.
-pub(super) fn reports_failure<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<bool, D::Error> {
-    let raw = <Option<&RawValue>>::deserialize(deserializer)?;
-    Ok(failure(raw).is_some())
+/// Returns whether MiniMax's `base_resp` reports a failure.
+pub(super) fn reports_failure(base_resp: Option<&RawValue>) -> bool {
+    failure(base_resp).is_some()
 }
 
 /// Returns the text of a string, or the JSON of another value. `None` for null and for empty values.

@@ -34,6 +34,8 @@ mod codec;
 mod error;
 mod facts;
 #[cfg(feature = "openai-chat")]
+mod in_place;
+#[cfg(feature = "openai-chat")]
 mod openai_chat;
 mod options;
 mod stream;

@@ -4,18 +4,19 @@ use serde_json::value::RawValue;
 
 use super::wire::Completion;
 use crate::dialect::error::embedded_error;
-use crate::dialect::wire::{Pairs, list, read};
+use crate::dialect::in_place::read_into;
+use crate::dialect::wire::{Pairs, list};
 use crate::{RawJson, Result};
 
-/// Parses a completion or a chunk, or returns the error in its place.
-#[inline]
-pub(super) fn completion<'a>(
+/// Parses a completion or a chunk, or returns the error in its place. A `Completion` is large, so it is not moved.
+pub(super) fn read_completion<'a>(
     what: &str,
     body: &'a str,
     request_id: Option<&str>,
-) -> Result<Completion<'a>> {
-    match read::<Completion<'a>>(what, body) {
-        Ok(wire) if wire.failed() => Err(embedded_error(body, request_id)),
+    place: &mut Completion<'a>,
+) -> Result<()> {
+    match read_into(what, body, place) {
+        Ok(()) if place.failed() => Err(embedded_error(body, request_id)),
         // Gemini's server returns errors in a list.
         Err(_) if is_error_list(body) => Err(embedded_error(body, request_id)),
         read => read,

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::pieces::{completion, logprobs};
-use super::wire::{Content, Piece, Said, ToolCallDelta};
+use super::pieces::{logprobs, read_completion};
+use super::wire::{Completion, Content, Piece, Said, ToolCallDelta};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
 use crate::dialect::error::{embedded_error, instead_of_reply};
@@ -46,21 +46,26 @@ impl StreamState for State {
         if is_error {
             return Err(embedded_error(data, request_id));
         }
-        let mut chunk = completion("an event of the stream", data, request_id)?;
+        let mut chunk = Completion::default();
+        read_completion("an event of the stream", data, request_id, &mut chunk)?;
         if let Some((usage, billing)) = chunk.usage() {
             merge_usage(&mut reply.reply.usage, &usage);
             reply.reply.billing.merge(billing);
             reply.reply.usage_reported = true;
         }
         // A chunk that contains only the usage has no choice.
-        let Some(mut choice) = chunk.take_choice() else {
+        let (id, model) = (
+            std::mem::take(&mut chunk.id),
+            std::mem::take(&mut chunk.model),
+        );
+        let Some(choice) = chunk.choice() else {
             let failed = instead_of_reply(data, reply.reply.request_id.as_deref());
             return failed.map_or(Ok(()), Err);
         };
         if self.several && !choice.is_first() {
             return Ok(());
         }
-        reply.start(chunk.id.as_str(), chunk.model.as_str());
+        reply.start(id.as_str(), model.as_str());
         match (choice.message()?, &mut choice.delta) {
             (Some(message), Some(delta)) if delta.is_empty() => self.whole(reply, message),
             (_, Some(delta)) => self.add(reply, delta),
@@ -70,7 +75,7 @@ impl StreamState for State {
         if choice.logprobs.is_some() {
             reply.reply.logprobs.extend(logprobs(choice.logprobs));
         }
-        if let Some(reason) = choice.finish_reason.some() {
+        if let Some(reason) = std::mem::take(&mut choice.finish_reason).some() {
             // Some proxies end every stream with `stop`, after the real reason.
             let repeated = reason == "stop" && reply.reply.stop_reason.is_some();
             if !repeated {
@@ -87,7 +92,7 @@ impl StreamState for State {
 
 impl State {
     /// Adds a complete message. Only what was not received yet counts.
-    fn whole(&mut self, reply: &mut Accumulator, mut message: Box<Said<'_>>) {
+    fn whole(&mut self, reply: &mut Accumulator, mut message: Said<'_>) {
         if self.thought {
             message.take_reasoning();
         }

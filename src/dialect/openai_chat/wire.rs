@@ -4,89 +4,109 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::chat::Billing;
-use crate::dialect::error::{holds_error, reports_failure};
+use crate::dialect::error::{is_error, reports_failure};
+use crate::dialect::in_place::{Fields, InPlace, read_into};
 use crate::dialect::usage::{billing, detail};
-use crate::dialect::wire::{Count, Pairs, Text, Word, object, read};
+use crate::dialect::wire::{Count, Pairs, Text, Word, object};
 use crate::{Result, Usage};
 
-/// Errors are kept as flags, and large fields are in boxes, because the struct is moved several times for each delta. Defaults
-/// are given per field, because one for the whole struct would be built each time.
-#[derive(Deserialize)]
+#[derive(Default)]
 pub(super) struct Completion<'a> {
-    #[serde(borrow, default)]
     pub(super) id: Word<'a>,
-    #[serde(borrow, default)]
     pub(super) model: Word<'a>,
-    #[serde(default, rename = "object", deserialize_with = "is_error_object")]
-    is_error: bool,
-    #[serde(borrow, default)]
     choices: Choices<'a>,
-    #[serde(borrow)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow)]
     service_tier: Option<&'a RawValue>,
     /// Groq's place for the usage of a stream.
-    #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
-    #[serde(default, deserialize_with = "holds_error")]
-    error: bool,
-    #[serde(default, deserialize_with = "holds_error")]
-    detail: bool,
-    #[serde(default, deserialize_with = "holds_error")]
-    message: bool,
-    #[serde(default, deserialize_with = "holds_error")]
-    msg: bool,
-    #[serde(default, deserialize_with = "reports_failure")]
-    base_resp: bool,
+    /// Whether a field reports a failure.
+    failed: bool,
+    /// Whether there is a message that is an error if there is no choice.
+    has_message: bool,
 }
 
-/// Whether `object` is `error`, as of some compatible servers.
-fn is_error_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Word::deserialize(deserializer).map(|object| object.as_str() == "error")
+impl<'de> Fields<'de> for Completion<'de> {
+    fn read_field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "id" => self.id = map.next_value()?,
+            "model" => self.model = map.next_value()?,
+            "choices" => map.next_value_seed(InPlace(&mut self.choices))?,
+            "usage" => self.usage = map.next_value()?,
+            "service_tier" => self.service_tier = map.next_value()?,
+            "x_groq" => self.x_groq = map.next_value()?,
+            // Some compatible servers name errors here.
+            "object" => self.failed |= map.next_value::<Word<'de>>()?.as_str() == "error",
+            "error" => self.failed |= map.next_value::<Option<&RawValue>>()?.is_some_and(is_error),
+            "base_resp" => self.failed |= reports_failure(map.next_value()?),
+            "detail" | "message" | "msg" => {
+                self.has_message |= map.next_value::<Option<&RawValue>>()?.is_some_and(is_error)
+            }
+            _ => drop(map.next_value::<IgnoredAny>()?),
+        }
+        Ok(())
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 pub(super) struct Choice<'a> {
-    #[serde(default)]
     index: Count,
-    #[serde(borrow)]
     message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) delta: Option<Box<Said<'a>>>,
-    #[serde(borrow, default)]
+    pub(super) delta: Option<Said<'a>>,
     pub(super) finish_reason: Word<'a>,
-    #[serde(default, deserialize_with = "holds_error")]
     error: bool,
     /// Moonshot's place for it.
-    #[serde(borrow)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) logprobs: Option<&'a RawValue>,
 }
 
-/// A message, or what is new of one.
-#[derive(Default, Deserialize)]
+impl<'de> Fields<'de> for Choice<'de> {
+    fn read_field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "index" => self.index = map.next_value()?,
+            "message" => self.message = map.next_value()?,
+            "delta" => map.next_value_seed(InPlace(&mut self.delta))?,
+            "finish_reason" => self.finish_reason = map.next_value()?,
+            "error" => self.error = map.next_value::<Option<&RawValue>>()?.is_some_and(is_error),
+            "usage" => self.usage = map.next_value()?,
+            "logprobs" => self.logprobs = map.next_value()?,
+            _ => drop(map.next_value::<IgnoredAny>()?),
+        }
+        Ok(())
+    }
+}
+
+/// A message, or what is new of one. Large fields that are rare are in boxes.
+#[derive(Default)]
 pub(super) struct Said<'a> {
-    #[serde(borrow, default)]
     pub(super) content: Content<'a>,
-    #[serde(borrow)]
     pub(super) refusal: Option<Box<Text<'a>>>,
     // DeepSeek's, vLLM's, SGLang's and xAI's name for thoughts, and OpenRouter's, Groq's and newer vLLM's. Some send the same
     // thought under both.
-    #[serde(borrow)]
     reasoning_content: Option<Box<Text<'a>>>,
-    #[serde(borrow)]
     reasoning: Option<Box<Text<'a>>>,
-    #[serde(borrow)]
     tool_calls: Option<Vec<ToolCallDelta<'a>>>,
-    #[serde(borrow)]
     function_call: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) annotations: Option<&'a RawValue>,
+}
+
+impl<'de> Fields<'de> for Said<'de> {
+    fn read_field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "content" => self.content = map.next_value()?,
+            "refusal" => self.refusal = map.next_value()?,
+            "reasoning_content" => self.reasoning_content = map.next_value()?,
+            "reasoning" => self.reasoning = map.next_value()?,
+            "tool_calls" => self.tool_calls = map.next_value()?,
+            "function_call" => self.function_call = map.next_value()?,
+            "annotations" => self.annotations = map.next_value()?,
+            _ => drop(map.next_value::<IgnoredAny>()?),
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -125,49 +145,58 @@ impl<'a> Function<'a> {
 /// stream rather than its choices, so that the number counts only where there are several.
 #[derive(Default)]
 struct Choices<'a> {
-    chosen: Option<Box<Choice<'a>>>,
+    /// The one that is read. Empty if there is none.
+    chosen: Choice<'a>,
+    is_any: bool,
     failed: bool,
     usage: Option<&'a RawValue>,
 }
 
-struct ChoicesVisitor;
-
-impl<'de> Visitor<'de> for ChoicesVisitor {
-    type Value = Choices<'de>;
+impl<'de> Visitor<'de> for InPlace<'_, Choices<'de>> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of choices or null")
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Choices::default())
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_none<E>(self) -> Result<Self::Value, E> {
-        Ok(Choices::default())
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_seq(self)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut choices = Choices::default();
-        while let Some(choice) = seq.next_element::<Box<Choice<'de>>>()? {
-            choices.failed |= choice.error || choice.finish_reason.as_str() == "error";
-            choices.usage = choices.usage.or(choice.usage);
-            let has_first = choices.chosen.as_ref().is_some_and(|c| c.is_first());
-            if choices.chosen.is_none() || (choice.is_first() && !has_first) {
-                choices.chosen = Some(choice);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self(choices) = self;
+        *choices = Choices::default();
+        if seq
+            .next_element_seed(InPlace(&mut choices.chosen))?
+            .is_none()
+        {
+            return Ok(());
+        }
+        choices.is_any = true;
+        choices.failed = choices.chosen.failed();
+        choices.usage = choices.chosen.usage;
+        let mut other = Choice::default();
+        while seq.next_element_seed(InPlace(&mut other))?.is_some() {
+            choices.failed |= other.failed();
+            choices.usage = choices.usage.or(other.usage);
+            let other = std::mem::take(&mut other);
+            if other.is_first() && !choices.chosen.is_first() {
+                choices.chosen = other;
             }
         }
-        Ok(choices)
+        Ok(())
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_option(ChoicesVisitor)
+impl<'de> DeserializeSeed<'de> for InPlace<'_, Choices<'de>> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_option(self)
     }
 }
 
@@ -176,29 +205,31 @@ impl<'a> Choice<'a> {
         self.index.get() == 0
     }
 
+    fn failed(&self) -> bool {
+        self.error || self.finish_reason.as_str() == "error"
+    }
+
     /// # Errors
     /// `Decode` for a message that is not one.
-    pub(super) fn message(&self) -> Result<Option<Box<Said<'a>>>> {
-        let message = self.message.map(RawValue::get);
-        message.map(|raw| read("a message", raw)).transpose()
+    pub(super) fn message(&self) -> Result<Option<Said<'a>>> {
+        let Some(raw) = self.message else {
+            return Ok(None);
+        };
+        let mut message = Said::default();
+        read_into("a message", raw.get(), &mut message)?;
+        Ok(Some(message))
     }
 }
 
 impl<'a> Completion<'a> {
     /// Whether this reports a failure instead of a reply.
     pub(super) fn failed(&self) -> bool {
-        let says = self.detail || self.message || self.msg;
-        let has_choice = self.choices.chosen.is_some();
-        self.error
-            || self.is_error
-            || self.base_resp
-            || self.choices.failed
-            || (says && !has_choice)
+        self.failed || self.choices.failed || (self.has_message && !self.choices.is_any)
     }
 
-    /// Takes the one choice that is read.
-    pub(super) fn take_choice(&mut self) -> Option<Box<Choice<'a>>> {
-        self.choices.chosen.take()
+    /// Returns the one choice that is read.
+    pub(super) fn choice(&mut self) -> Option<&mut Choice<'a>> {
+        self.choices.is_any.then_some(&mut self.choices.chosen)
     }
 
     /// Returns the usage, which may stand in several places.

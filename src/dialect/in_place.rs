@@ -1,0 +1,74 @@
+//! Deserializes structs in their place. The code that serde derives returns a struct, which is moved from one function to the
+//! next; of a chunk's structs, these moves took longer than the parsing.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+
+use super::wire::{Word, unreadable};
+use crate::Result;
+
+/// A struct that is deserialized field by field.
+pub(super) trait Fields<'de> {
+    /// Deserializes the value of the field `name`. Unknown fields are skipped; of a field that occurs twice, the last value counts.
+    fn read_field<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// Deserializes into the value that it refers to.
+pub(super) struct InPlace<'p, T>(pub(super) &'p mut T);
+
+impl<'de, T: Fields<'de>> Visitor<'de> for InPlace<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<Word<'de>>()? {
+            self.0.read_field(name.as_str(), &mut map)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de, T: Fields<'de>> DeserializeSeed<'de> for InPlace<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, T: Fields<'de> + Default> Visitor<'de> for InPlace<'_, Option<T>> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or null")
+    }
+
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        InPlace(self.0.insert(T::default())).deserialize(deserializer)
+    }
+}
+
+impl<'de, T: Fields<'de> + Default> DeserializeSeed<'de> for InPlace<'_, Option<T>> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+/// Parses one JSON object into `place`. The error shows the start of a text that does not fit.
+pub(super) fn read_into<'a, T: Fields<'a>>(what: &str, json: &'a str, place: &mut T) -> Result<()> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    InPlace(place)
+        .deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end())
+        .map_err(|error| unreadable(what, json).with_source(error))
+}
