@@ -1,6 +1,6 @@
 //! The private half of [`Dialect`](super::Dialect), which seals it.
 
-use bytes::Bytes;
+use std::borrow::Cow;
 
 use super::accumulator::Accumulator;
 use super::facts::Fields;
@@ -41,7 +41,7 @@ pub trait StreamState: MaybeSend + MaybeSync {
     fn expect_several(&mut self) {}
 
     /// Returns the parts of a frame to forward to a caller that did not request the usage.
-    fn without_usage(&self, frame: &Bytes, _data: &[u8]) -> Option<Bytes> {
-        Some(frame.clone())
+    fn without_usage<'a>(&self, frame: &'a [u8], _data: &[u8]) -> Option<Cow<'a, [u8]>> {
+        Some(frame.into())
     }
 }

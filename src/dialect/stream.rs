@@ -1,5 +1,6 @@
 //! Decodes a streamed reply.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -31,10 +32,8 @@ use crate::{DialectName, Error, ErrorKind, Part, Provider, Reply, Result, Stream
 /// ```
 pub struct StreamDecoder {
     framer: Framer,
-    state: Box<dyn StreamState>,
-    accumulator: Accumulator,
+    frames: FrameDecoder,
     raw: Option<Vec<u8>>,
-    forward: Option<Forward>,
     /// The error that follows the events before it.
     failed: Option<Error>,
     received: usize,
@@ -50,6 +49,13 @@ impl fmt::Debug for StreamDecoder {
         debug.field("is_done", &self.is_done());
         debug.finish_non_exhaustive()
     }
+}
+
+/// Decodes one frame after another. It is separate from the framer, because it borrows the frames from that.
+struct FrameDecoder {
+    state: Box<dyn StreamState>,
+    accumulator: Accumulator,
+    forward: Option<Forward>,
 }
 
 /// The frames as they were received, to be forwarded.
@@ -77,10 +83,12 @@ impl StreamDecoder {
         accumulator.reply.headers = headers;
         Self {
             framer: Framer::default(),
-            state,
-            accumulator,
+            frames: FrameDecoder {
+                state,
+                accumulator,
+                forward: None,
+            },
             raw: None,
-            forward: None,
             failed: None,
             received: 0,
             max_bytes: MAX_REPLY_BYTES,
@@ -94,7 +102,7 @@ impl StreamDecoder {
 
     /// Reads the first of several replies.
     pub(crate) fn expect_several(&mut self) {
-        self.state.expect_several();
+        self.frames.state.expect_several();
     }
 
     /// Keeps the bytes for the reply.
@@ -104,7 +112,7 @@ impl StreamDecoder {
 
     /// Keeps the frames for [`StreamDecoder::take_frames`].
     pub(crate) fn keep_frames(&mut self, hide_usage: bool) {
-        self.forward = Some(Forward {
+        self.frames.forward = Some(Forward {
             hide_usage,
             frames: Vec::new(),
         });
@@ -118,8 +126,9 @@ impl StreamDecoder {
     /// decoder.feed("data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\n\n".into());
     /// ```
     pub fn feed(&mut self, chunk: Bytes) {
-        // Usually nothing is left of the chunk before.
-        self.decode_rest();
+        if !self.framer.is_used_up() {
+            self.decode_rest();
+        }
         if let Some(raw) = &mut self.raw {
             raw.extend_from_slice(&chunk);
         }
@@ -141,7 +150,7 @@ impl StreamDecoder {
     fn decode_frame(&mut self) -> bool {
         let decoded = match self.framer.next() {
             Ok(None) => return false,
-            Ok(Some(frame)) => self.take(&frame),
+            Ok(Some(frame)) => self.frames.take(frame),
             Err(error) => Err(error),
         };
         if let Err(error) = decoded {
@@ -167,22 +176,22 @@ impl StreamDecoder {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let whole = self.forward.as_ref().map_or(0, |f| f.frames.len());
+        let whole = self.frames.forward.as_ref().map_or(0, |f| f.frames.len());
         let last = match self.framer.finish() {
-            Some(frame) => self.take(&frame),
+            Some(frame) => self.frames.take(frame),
             None => Ok(()),
         };
         match last {
             _ if self.is_done() => Ok(()),
             // Some servers omit the last event. The finish reason is enough.
-            Ok(()) if self.accumulator.reply.stop_reason.is_some() => {
-                self.accumulator.end();
+            Ok(()) if self.frames.accumulator.reply.stop_reason.is_some() => {
+                self.frames.accumulator.end();
                 Ok(())
             }
             Err(error) if *error.kind() != ErrorKind::Decode => Err(error),
             _ => {
                 // The forwarded bytes must end with a complete frame, because an error event may follow.
-                if let Some(forward) = &mut self.forward {
+                if let Some(forward) = &mut self.frames.forward {
                     forward.frames.truncate(whole);
                 }
                 Err(Error::stream(
@@ -190,37 +199,6 @@ impl StreamDecoder {
                 ))
             }
         }
-    }
-
-    fn take(&mut self, frame: &Frame) -> Result<()> {
-        let event = Event::read(frame)?;
-        if let Some(Forward { hide_usage, frames }) = &mut self.forward {
-            match &event {
-                Some(event) if *hide_usage => {
-                    frames.extend(self.state.without_usage(&frame.bytes, &event.data));
-                }
-                _ => frames.push(frame.bytes.clone()),
-            }
-        }
-        let Some(event) = event.filter(|_| !self.accumulator.ended()) else {
-            return Ok(());
-        };
-        if event.data.first() != Some(&b'{') && event.data.trim_ascii() == b"[DONE]" {
-            return self.done();
-        }
-        let is_error = event.name == b"error";
-        let data = text_of(&event.data);
-        self.state.take(&mut self.accumulator, &data, is_error)
-    }
-
-    fn done(&mut self) -> Result<()> {
-        let own = self.state.ends_with_done();
-        if self.accumulator.reply.stop_reason.is_some() || (own && self.accumulator.started()) {
-            self.accumulator.end();
-        } else if own {
-            return Err(Error::stream("the stream ended without a reply in it"));
-        }
-        Ok(())
     }
 
     /// Decodes the next event, or returns `None` if more bytes are needed. It is never [`StreamEvent::Done`];
@@ -237,7 +215,7 @@ impl StreamDecoder {
     /// ```
     pub fn next_event(&mut self) -> Option<Result<StreamEvent>> {
         loop {
-            if let Some(event) = self.accumulator.next() {
+            if let Some(event) = self.frames.accumulator.next() {
                 return Some(Ok(event));
             }
             if let Some(error) = self.failed.take() {
@@ -257,7 +235,7 @@ impl StreamDecoder {
     /// assert!(!decoder.is_done());
     /// ```
     pub fn is_done(&self) -> bool {
-        self.accumulator.ended()
+        self.frames.accumulator.ended()
     }
 
     /// Returns the reply received so far, and leaves an empty one.
@@ -268,7 +246,7 @@ impl StreamDecoder {
     /// assert!(decoder.take_reply().content.is_empty());
     /// ```
     pub fn take_reply(&mut self) -> Reply {
-        let mut reply = self.accumulator.take_reply();
+        let mut reply = self.frames.accumulator.take_reply();
         reply.raw = self.raw.take().map(Into::into);
         if self.is_done() {
             doubt_usage(&mut reply);
@@ -279,7 +257,7 @@ impl StreamDecoder {
     /// Returns whether an event with content, or the end of the reply, waits in [`StreamDecoder::next_event`].
     pub(crate) fn has_content(&mut self) -> bool {
         loop {
-            if self.is_done() || self.accumulator.has_content() {
+            if self.is_done() || self.frames.accumulator.has_content() {
                 return true;
             }
             if self.failed.is_some() || !self.decode_frame() {
@@ -295,12 +273,12 @@ impl StreamDecoder {
 
     /// Returns whether any event waits in [`StreamDecoder::next_event`].
     pub(crate) fn has_events(&self) -> bool {
-        self.accumulator.has_events()
+        self.frames.accumulator.has_events()
     }
 
     /// Returns whether the model was last writing text, rather than reasoning, calling a tool or running one.
     pub(crate) fn is_writing_text(&self) -> bool {
-        match self.accumulator.reply.content.last() {
+        match self.frames.accumulator.reply.content.last() {
             Some(Part::Text { text, .. }) => !text.is_empty(),
             _ => false,
         }
@@ -308,22 +286,69 @@ impl StreamDecoder {
 
     /// Returns whether frames wait in [`StreamDecoder::take_frames`].
     pub(crate) fn has_frames(&self) -> bool {
-        self.forward.as_ref().is_some_and(|f| !f.frames.is_empty())
+        self.frames
+            .forward
+            .as_ref()
+            .is_some_and(|f| !f.frames.is_empty())
     }
 
     pub(crate) fn request_id(&self) -> Option<&str> {
-        self.accumulator.reply.request_id.as_deref()
+        self.frames.accumulator.reply.request_id.as_deref()
     }
 
     /// Returns the frames received since the last call, as one buffer.
     pub(crate) fn take_frames(&mut self) -> Bytes {
         self.decode_rest();
-        let frames = self.forward.as_mut().map(|f| std::mem::take(&mut f.frames));
+        let frames = self
+            .frames
+            .forward
+            .as_mut()
+            .map(|f| std::mem::take(&mut f.frames));
         let mut frames = frames.unwrap_or_default();
         match frames.len() {
             0 | 1 => frames.pop().unwrap_or_default(),
             _ => frames.concat().into(),
         }
+    }
+}
+
+impl FrameDecoder {
+    fn take(&mut self, frame: Frame<'_>) -> Result<()> {
+        let event = Event::read(frame)?;
+        if let Some(Forward { hide_usage, frames }) = &mut self.forward {
+            match &event {
+                Some(event) if *hide_usage => {
+                    match self.state.without_usage(frame.bytes, &event.data) {
+                        Some(Cow::Borrowed(_)) => frames.push(frame.to_bytes()),
+                        Some(Cow::Owned(changed)) => frames.push(changed.into()),
+                        None => {}
+                    }
+                }
+                _ => frames.push(frame.to_bytes()),
+            }
+        }
+        let Some(event) = event else {
+            return Ok(());
+        };
+        if self.accumulator.ended() {
+            return Ok(());
+        }
+        if event.data.first() != Some(&b'{') && event.data.trim_ascii() == b"[DONE]" {
+            return self.done();
+        }
+        let is_error = event.name == b"error";
+        let data = text_of(&event.data);
+        self.state.take(&mut self.accumulator, &data, is_error)
+    }
+
+    fn done(&mut self) -> Result<()> {
+        let own = self.state.ends_with_done();
+        if self.accumulator.reply.stop_reason.is_some() || (own && self.accumulator.started()) {
+            self.accumulator.end();
+        } else if own {
+            return Err(Error::stream("the stream ended without a reply in it"));
+        }
+        Ok(())
     }
 }
 

@@ -15,13 +15,17 @@ pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 /// Cuts a stream into frames and changes no byte of them.
 ///
 /// A comment line before an event is a frame of its own: one sent to keep a connection alive does not wait for the event. A
-/// frame that lies within one chunk is a slice of it; only one that is cut is copied.
+/// frame that lies within one chunk is borrowed from it; only one that is cut is copied.
 #[derive(Default)]
 pub(crate) struct Framer {
-    /// What is left of the last chunk.
+    /// The last chunk, until its last frame has been returned.
     chunk: Bytes,
+    /// Where the rest of the chunk begins.
+    start: usize,
     /// The frame that began in earlier chunks.
     begun: Vec<u8>,
+    /// Whether that frame is complete and has been returned.
+    begun_is_out: bool,
     line: Line,
     /// The lines of the frame that begun, without the one at hand.
     lines: usize,
@@ -33,12 +37,24 @@ pub(crate) struct Framer {
 }
 
 /// An event with its blank line, or a comment line that stands before an event.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Frame {
-    pub(crate) bytes: Bytes,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Frame<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// The chunk that contains it.
+    chunk: Option<&'a Bytes>,
     /// How many lines that are not empty it has, so that the end of the last, which is usually the longest, is not searched
     /// again.
     lines: usize,
+}
+
+impl Frame<'_> {
+    /// Returns the frame as a slice of its chunk, or as a copy if it came in several chunks.
+    pub(crate) fn to_bytes(self) -> Bytes {
+        match self.chunk {
+            Some(chunk) => chunk.slice_ref(self.bytes),
+            None => Bytes::copy_from_slice(self.bytes),
+        }
+    }
 }
 
 /// What has come of the line at hand.
@@ -54,21 +70,36 @@ enum Line {
 impl Framer {
     /// Adds the next bytes. The chunk before must have been used up by [`Framer::next`].
     pub(crate) fn feed(&mut self, chunk: Bytes) {
-        debug_assert!(self.chunk.is_empty());
+        debug_assert!(self.is_used_up());
         self.chunk = chunk;
+        self.start = 0;
+    }
+
+    /// Returns whether nothing is left of the last chunk.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.start == self.chunk.len()
     }
 
     /// Returns the next frame that is complete.
     ///
     /// # Errors
     /// `Stream` where a frame is larger than any event may be.
-    pub(crate) fn next(&mut self) -> Result<Option<Frame>> {
-        if self.chunk.is_empty() {
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>> {
+        if self.is_used_up() {
+            self.drop_chunk();
             return Ok(None);
         }
-        let mut at = 0;
-        if std::mem::take(&mut self.after_cr) && self.chunk.first() == Some(&b'\n') {
-            at = 1;
+        self.next_in_chunk()
+    }
+
+    fn next_in_chunk(&mut self) -> Result<Option<Frame<'_>>> {
+        if std::mem::take(&mut self.begun_is_out) {
+            self.begun.clear();
+        }
+        let mut at = self.start;
+        if std::mem::take(&mut self.after_cr) && self.chunk.get(at) == Some(&b'\n') {
+            at += 1;
             // The frame that the CR ended is out already.
             if self.begun.is_empty() {
                 return Ok(Some(self.cut(at)));
@@ -77,7 +108,7 @@ impl Framer {
         while let Some(&first) = self.chunk.get(at) {
             let is_empty = self.line == Line::Empty && matches!(first, b'\n' | b'\r');
             if self.line == Line::Empty && !is_empty {
-                let begins = at == 0 && self.begun.is_empty();
+                let begins = at == self.start && self.begun.is_empty();
                 self.line = match begins && first == b':' {
                     true => Line::Comment,
                     false => Line::Other,
@@ -108,34 +139,55 @@ impl Framer {
             }
         }
         // The field names and line ends around the data may take as much again.
-        if self.begun.len() + self.chunk.len() > 2 * MAX_EVENT_BYTES {
+        let rest = self.chunk.get(self.start..).unwrap_or_default();
+        if self.begun.len() + rest.len() > 2 * MAX_EVENT_BYTES {
             return Err(too_large());
         }
-        self.begun
-            .extend_from_slice(&std::mem::take(&mut self.chunk));
+        self.begun.extend_from_slice(rest);
+        self.drop_chunk();
         Ok(None)
     }
 
-    /// Returns what was begun, since no more bytes will come.
-    pub(crate) fn finish(&mut self) -> Option<Frame> {
-        let Self {
-            begun, lines, line, ..
-        } = std::mem::take(self);
-        let lines = lines + usize::from(line != Line::Empty);
-        let bytes = Bytes::from(begun);
-        (!bytes.is_empty()).then_some(Frame { bytes, lines })
+    /// Drops the chunk, so that the transport can reuse its buffer.
+    fn drop_chunk(&mut self) {
+        self.chunk = Bytes::new();
+        self.start = 0;
     }
 
-    fn cut(&mut self, at: usize) -> Frame {
-        let end = self.chunk.split_to(at);
+    /// Returns what was begun, since no more bytes will come.
+    pub(crate) fn finish(&mut self) -> Option<Frame<'_>> {
+        if std::mem::replace(&mut self.begun_is_out, true) {
+            self.begun.clear();
+        }
+        let last = std::mem::take(&mut self.line) != Line::Empty;
+        let lines = std::mem::take(&mut self.lines) + usize::from(last);
+        (!self.begun.is_empty()).then_some(Frame {
+            bytes: &self.begun,
+            chunk: None,
+            lines,
+        })
+    }
+
+    /// Returns the frame that ends at `end` of the chunk.
+    fn cut(&mut self, end: usize) -> Frame<'_> {
+        let bytes = self.chunk.get(self.start..end).unwrap_or_default();
+        self.start = end;
         let lines = std::mem::take(&mut self.lines);
         if self.begun.is_empty() {
-            return Frame { bytes: end, lines };
+            let chunk = Some(&self.chunk);
+            return Frame {
+                bytes,
+                chunk,
+                lines,
+            };
         }
-        let mut frame = std::mem::take(&mut self.begun);
-        frame.extend_from_slice(&end);
-        let bytes = frame.into();
-        Frame { bytes, lines }
+        self.begun.extend_from_slice(bytes);
+        self.begun_is_out = true;
+        Frame {
+            bytes: &self.begun,
+            chunk: None,
+            lines,
+        }
     }
 }
 
@@ -152,43 +204,57 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// `Stream` where the data is larger than any event may be.
-    pub(crate) fn read(frame: &'a Frame) -> Result<Option<Self>> {
-        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    pub(crate) fn read(frame: Frame<'a>) -> Result<Option<Self>> {
         let mut event = Self::default();
-        let mut rest = &*frame.bytes;
-        rest = rest.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(rest);
-        let mut has_data = false;
-        for left in (0..frame.lines).rev() {
-            let begin = rest.iter().position(|byte| !is_end(byte));
-            rest = rest.get(begin.unwrap_or_default()..).unwrap_or_default();
-            let end = match left {
-                0 => rest
-                    .iter()
-                    .rposition(|byte| !is_end(byte))
-                    .map(|last| last + 1),
-                _ => memchr::memchr2(b'\n', b'\r', rest),
-            };
-            let (line, tail) = rest.split_at(end.unwrap_or(rest.len()));
-            rest = tail;
-            if let Some(value) = value_of(line, b"data") {
-                if has_data {
-                    let data = event.data.to_mut();
-                    data.push(b'\n');
-                    data.extend_from_slice(value);
-                } else {
-                    has_data = true;
-                    event.data = Cow::Borrowed(value);
-                }
-            } else if let Some(value) = value_of(line, b"event") {
-                event.name = value;
-            }
-            // Comments, `id` and `retry` mean nothing to a reply.
+        match frame.bytes.strip_prefix(b"data: ") {
+            // The usual frame.
+            Some(value) if frame.lines == 1 => event.data = Cow::Borrowed(without_line_end(value)),
+            _ => event.read_lines(frame),
         }
         if event.data.len() > MAX_EVENT_BYTES {
             return Err(too_large());
         }
         Ok((!event.data.trim_ascii().is_empty()).then_some(event))
     }
+
+    fn read_lines(&mut self, frame: Frame<'a>) {
+        let mut rest = frame.bytes;
+        rest = rest.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(rest);
+        let mut has_data = false;
+        for left in (0..frame.lines).rev() {
+            let begin = rest.iter().position(|byte| !is_line_end(byte));
+            rest = rest.get(begin.unwrap_or_default()..).unwrap_or_default();
+            let end = match left {
+                0 => without_line_end(rest).len(),
+                _ => memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len()),
+            };
+            let (line, tail) = rest.split_at(end);
+            rest = tail;
+            if let Some(value) = value_of(line, b"data") {
+                if has_data {
+                    let data = self.data.to_mut();
+                    data.push(b'\n');
+                    data.extend_from_slice(value);
+                } else {
+                    has_data = true;
+                    self.data = Cow::Borrowed(value);
+                }
+            } else if let Some(value) = value_of(line, b"event") {
+                self.name = value;
+            }
+            // Comments, `id` and `retry` mean nothing to a reply.
+        }
+    }
+}
+
+fn is_line_end(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+/// Returns the bytes without the ends of lines after them.
+fn without_line_end(bytes: &[u8]) -> &[u8] {
+    let last = bytes.iter().rposition(|byte| !is_line_end(byte));
+    bytes.split_at(last.map_or(0, |last| last + 1)).0
 }
 
 /// Returns the value of a line with this field.
@@ -228,12 +294,13 @@ fn too_large() -> Error {
 }
 
 #[cfg(test)]
-impl From<&str> for Frame {
-    fn from(frame: &str) -> Self {
+impl<'a> From<&'a str> for Frame<'a> {
+    fn from(frame: &'a str) -> Self {
         let lines = frame.split(['\r', '\n']).filter(|line| !line.is_empty());
         Self {
             lines: lines.count(),
-            bytes: Bytes::copy_from_slice(frame.as_bytes()),
+            bytes: frame.as_bytes(),
+            chunk: None,
         }
     }
 }
@@ -244,27 +311,39 @@ mod tests {
 
     use super::*;
 
-    fn frames<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Frame> {
+    /// Returns the frames, each with the number of its lines.
+    fn frames<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<(Bytes, usize)> {
         let (mut framer, mut frames) = (Framer::default(), Vec::new());
+        let owned = |frame: Frame<'_>| (frame.to_bytes(), frame.lines);
         for chunk in chunks {
             framer.feed(Bytes::copy_from_slice(chunk));
             while let Some(frame) = framer.next().unwrap() {
-                frames.push(frame);
+                frames.push(owned(frame));
             }
         }
-        frames.extend(framer.finish());
+        frames.extend(framer.finish().map(owned));
         frames
+    }
+
+    fn joined<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let frames: Vec<Bytes> = frames(chunks).into_iter().map(|(bytes, _)| bytes).collect();
+        frames.concat()
     }
 
     fn parse<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let frames = frames(chunks);
-        let events = frames
-            .iter()
-            .filter_map(|frame| Event::read(frame).unwrap());
-        events
-            .map(|event| (text(event.name), text(&event.data)))
-            .collect()
+        let event = |(bytes, lines): &(Bytes, usize)| {
+            let chunk = None;
+            let (bytes, lines) = (&**bytes, *lines);
+            let event = Event::read(Frame {
+                bytes,
+                chunk,
+                lines,
+            });
+            let event = event.unwrap()?;
+            Some((text(event.name), text(&event.data)))
+        };
+        frames(chunks).iter().filter_map(event).collect()
     }
 
     fn events(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -333,11 +412,13 @@ mod tests {
             ("", &[]),
         ];
         for (text, expected) in table {
-            let expected: Vec<Frame> = expected.iter().map(|frame| Frame::from(*frame)).collect();
+            let expected = expected.iter().map(|frame| Frame::from(*frame));
+            let expected: Vec<(Bytes, usize)> = expected
+                .map(|frame| (frame.to_bytes(), frame.lines))
+                .collect();
             assert_eq!(frames([text.as_bytes()]), expected, "{text:?}");
             let bytes = text.as_bytes().chunks(1);
-            let joined: Vec<Bytes> = frames(bytes).into_iter().map(|frame| frame.bytes).collect();
-            assert_eq!(joined.concat(), text.as_bytes(), "{text:?} byte by byte");
+            assert_eq!(joined(bytes), text.as_bytes(), "{text:?} byte by byte");
         }
     }
 
@@ -348,7 +429,7 @@ mod tests {
         framer.feed(chunk.clone());
         for start in [0, 9] {
             let frame = framer.next().unwrap().unwrap();
-            assert_eq!(frame.bytes.as_ptr(), chunk[start..].as_ptr());
+            assert_eq!(frame.to_bytes().as_ptr(), chunk[start..].as_ptr());
         }
         assert_eq!(framer.next().unwrap(), None);
     }
@@ -371,7 +452,7 @@ mod tests {
         let large = format!("data: {}\n\n", "x".repeat(8 << 20));
         assert_eq!(parse(large.as_bytes().chunks(16 << 10))[0].1.len(), 8 << 20);
         let over = format!("data: {}\n\n", "x".repeat(MAX_EVENT_BYTES + 1));
-        let error = Event::read(&Frame::from(&*over)).unwrap_err();
+        let error = Event::read(Frame::from(&*over)).unwrap_err();
         assert!(error.to_string().contains("larger than"), "{error}");
 
         let mut framer = Framer::default();
@@ -419,8 +500,7 @@ mod tests {
             cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();
             let chunks = || cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
-            let joined: Vec<Bytes> = frames(chunks()).into_iter().map(|frame| frame.bytes).collect();
-            prop_assert_eq!(joined.concat(), bytes);
+            prop_assert_eq!(joined(chunks()), bytes);
             prop_assert_eq!(parse(chunks()), parse([bytes]));
         }
     }

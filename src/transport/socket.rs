@@ -75,8 +75,11 @@ impl<P: Unpin> Write for PermitIo<P> {
         if self.is_discarding() {
             return Poll::Ready(Ok(()));
         }
-        let result = Pin::new(&mut self.io).poll_flush(cx);
-        self.written(result.map_ok(|()| 0), 0).map_ok(|_| ())
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            // hyper flushes whenever it is polled, also while it only reads.
+            Poll::Ready(Err(error)) => self.written(Poll::Ready(Err(error)), 0).map_ok(|_| ()),
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -18,7 +18,8 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     read_completion("the reply", body, request_id, &mut wire)?;
     let usage = wire.usage();
     let choice = wire
-        .choice()
+        .choices
+        .chosen()
         .ok_or_else(|| instead_of_reply(body, request_id).unwrap_or_else(|| no_message(body)))?;
     let message = choice.message()?;
     let delta = choice.delta.take();

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -54,18 +53,14 @@ impl StreamState for State {
             reply.reply.usage_reported = true;
         }
         // A chunk that contains only the usage has no choice.
-        let (id, model) = (
-            std::mem::take(&mut chunk.id),
-            std::mem::take(&mut chunk.model),
-        );
-        let Some(choice) = chunk.choice() else {
+        let Some(choice) = chunk.choices.chosen() else {
             let failed = instead_of_reply(data, reply.reply.request_id.as_deref());
             return failed.map_or(Ok(()), Err);
         };
         if self.several && !choice.is_first() {
             return Ok(());
         }
-        reply.start(id.as_str(), model.as_str());
+        reply.start(chunk.id.as_str(), chunk.model.as_str());
         match (choice.message()?, &mut choice.delta) {
             (Some(message), Some(delta)) if delta.is_empty() => self.whole(reply, message),
             (_, Some(delta)) => self.add(reply, delta),
@@ -85,7 +80,7 @@ impl StreamState for State {
         Ok(())
     }
 
-    fn without_usage(&self, frame: &Bytes, data: &[u8]) -> Option<Bytes> {
+    fn without_usage<'a>(&self, frame: &'a [u8], data: &[u8]) -> Option<Cow<'a, [u8]>> {
         without_usage(frame, data)
     }
 }
@@ -223,16 +218,16 @@ impl State {
 /// because usage was asked for: it has no choices
 /// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>). Without the `"usage": null` that
 /// asking adds to all other frames, where it can be cut out; else as it came.
-fn without_usage(frame: &Bytes, data: &[u8]) -> Option<Bytes> {
+fn without_usage<'a>(frame: &'a [u8], data: &[u8]) -> Option<Cow<'a, [u8]>> {
     let has_usage = data.windows(5).any(|word| word == b"usage");
     if !has_usage && !data.contains(&b'\\') {
-        return Some(frame.clone());
+        return Some(frame.into());
     }
     let Some(chunk) = std::str::from_utf8(data).ok().and_then(|data| {
         let chunk: UsageOf<'_> = serde_json::from_str(data).ok()?;
         Some(chunk)
     }) else {
-        return Some(frame.clone());
+        return Some(frame.into());
     };
     if chunk.no_choices && chunk.only_usage && chunk.usage.is_some_and(|u| u.get().starts_with('{'))
     {
@@ -240,11 +235,11 @@ fn without_usage(frame: &Bytes, data: &[u8]) -> Option<Bytes> {
     }
     let null = chunk.usage.filter(|usage| usage.get() == "null");
     let cut = null.and_then(|null| without_field(frame, null.get()));
-    Some(cut.unwrap_or_else(|| frame.clone()))
+    Some(cut.map_or(frame.into(), Cow::Owned))
 }
 
 /// Cuts `"usage": VALUE` and one comma out of a frame that holds the value.
-fn without_field(frame: &Bytes, value: &str) -> Option<Bytes> {
+fn without_field(frame: &[u8], value: &str) -> Option<Vec<u8>> {
     let start = (value.as_ptr() as usize).checked_sub(frame.as_ptr() as usize)?;
     let before = frame.get(..start)?.trim_ascii_end();
     let before = before.strip_suffix(b":")?.trim_ascii_end();
@@ -257,7 +252,7 @@ fn without_field(frame: &Bytes, value: &str) -> Option<Bytes> {
             (before, after.trim_ascii_start())
         }
     };
-    Some([before, after].concat().into())
+    Some([before, after].concat())
 }
 
 /// What of a chunk decides whether it only tells the usage.
@@ -316,11 +311,11 @@ mod tests {
 
     fn shown(frame: &str) -> Option<String> {
         let frame = Frame::from(frame);
-        let shown = match Event::read(&frame).unwrap() {
-            Some(event) => without_usage(&frame.bytes, &event.data),
-            None => Some(frame.bytes.clone()),
+        let shown = match Event::read(frame).unwrap() {
+            Some(event) => without_usage(frame.bytes, &event.data),
+            None => Some(frame.bytes.into()),
         };
-        shown.map(|shown| String::from_utf8(shown.to_vec()).unwrap())
+        shown.map(|shown| String::from_utf8(shown.into_owned()).unwrap())
     }
 
     #[test]

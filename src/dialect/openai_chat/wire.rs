@@ -18,7 +18,7 @@ use crate::{Result, Usage};
 pub(super) struct Completion<'a> {
     pub(super) id: Word<'a>,
     pub(super) model: Word<'a>,
-    choices: Choices<'a>,
+    pub(super) choices: Choices<'a>,
     usage: Option<&'a RawValue>,
     service_tier: Option<&'a RawValue>,
     /// Groq's place for the usage of a stream.
@@ -144,7 +144,7 @@ impl<'a> Function<'a> {
 /// The choices, of which one is read: `n` is not offered, since each costs a whole reply. Some servers number the chunks of a
 /// stream rather than its choices, so that the number counts only where there are several.
 #[derive(Default)]
-struct Choices<'a> {
+pub(super) struct Choices<'a> {
     /// The one that is read. Empty if there is none.
     chosen: Choice<'a>,
     is_any: bool,
@@ -200,6 +200,13 @@ impl<'de> DeserializeSeed<'de> for InPlace<'_, Choices<'de>> {
     }
 }
 
+impl<'a> Choices<'a> {
+    /// Returns the one choice that is read.
+    pub(super) fn chosen(&mut self) -> Option<&mut Choice<'a>> {
+        self.is_any.then_some(&mut self.chosen)
+    }
+}
+
 impl<'a> Choice<'a> {
     pub(super) fn is_first(&self) -> bool {
         self.index.get() == 0
@@ -227,13 +234,10 @@ impl<'a> Completion<'a> {
         self.failed || self.choices.failed || (self.has_message && !self.choices.is_any)
     }
 
-    /// Returns the one choice that is read.
-    pub(super) fn choice(&mut self) -> Option<&mut Choice<'a>> {
-        self.choices.is_any.then_some(&mut self.choices.chosen)
-    }
-
     /// Returns the usage, which may stand in several places.
     pub(super) fn usage(&self) -> Option<(Usage, Billing)> {
+        // The usual chunk has none.
+        self.usage.or(self.x_groq).or(self.choices.usage)?;
         let in_groq = Pairs::read(self.x_groq).and_then(|x_groq| x_groq.raw("usage"));
         let places = [self.usage, in_groq, self.choices.usage];
         let read = |place| {
@@ -284,9 +288,12 @@ fn usage(wire: &Pairs<'_>) -> Option<Usage> {
 impl<'a> Said<'a> {
     /// Takes the thoughts that stand in a field of their own.
     pub(super) fn take_reasoning(&mut self) -> Option<Text<'a>> {
-        let names = [self.reasoning_content.take(), self.reasoning.take()];
-        let mut thoughts = names.into_iter().flatten();
-        thoughts.find(|text| !text.is_empty()).map(|text| *text)
+        let taken = |thought: &mut Option<Box<Text<'a>>>| {
+            let thought = *thought.take()?;
+            (!thought.is_empty()).then_some(thought)
+        };
+        let content = taken(&mut self.reasoning_content);
+        content.or_else(|| taken(&mut self.reasoning))
     }
 
     pub(super) fn take_refusal(&mut self) -> Option<Text<'a>> {
