@@ -39,45 +39,102 @@ async fn a_reply_has_its_cost_and_the_tracker_sums_costs_up() {
     assert_eq!(billed(&sim), spend.total);
 }
 
-#[tokio::test]
-async fn parallel_calls_never_exceed_the_limit() {
+/// Two hundred calls at once over ten connections, whose maximum costs together are a multiple of the budget.
+#[tokio::test(start_paused = true)]
+async fn parallel_calls_wait_for_what_others_have_reserved_and_all_that_fit_are_answered() {
     let sim = sim().await;
-    let client = client(&sim, priced(tracker("0.1"), &["hold"]));
-    let calls: Vec<_> = (0..200)
-        .map(|_| {
-            tokio::spawn({
-                let client = client.clone();
-                async move { client.chat(ask("hold")).await }
-            })
-        })
-        .collect();
-    sim.wait_until(|stats| stats.holding > 0).await;
-    // Calls are sent as far as the sum of their bounds fits. The others fail at once, before anything is sent.
-    sim.release(200);
-    let (mut done, mut refused) = (0, 0);
-    for reply in join_all(calls).await {
-        match reply.unwrap() {
-            Ok(_) => done += 1,
-            Err(error) => {
-                let ErrorKind::BudgetExceeded {
-                    limit,
-                    spent,
-                    reserved,
-                    needed,
-                } = error.kind()
-                else {
-                    panic!("{error}");
-                };
-                assert!(*spent + *reserved + *needed > *limit, "{error}");
-                assert_eq!(error.attempts().len(), 0);
-                refused += 1;
-            }
-        }
+    let limit = usd("0.5");
+    let scenario = "delay=1000&tokens=10";
+    let tracker =
+        priced(CostTracker::new(), &[scenario]).budget(Budget::monthly("test", limit).unwrap());
+    let client = Client::builder(Provider::Anthropic)
+        .api_key("test-key")
+        .base_url(sim.anthropic_url())
+        .no_proxy()
+        .cost_tracker(tracker)
+        .build()
+        .unwrap();
+    // Each reserves about $0.1, and costs about $0.0002.
+    let request = || ask(scenario).max_tokens(6_000);
+    let replies = join_all((0..200).map(|_| client.chat(request()))).await;
+    for reply in replies {
+        let reply = reply.unwrap();
+        assert_eq!(reply.attempts().len(), 1);
     }
-    assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
-    assert_eq!(sim.stats().requests, done);
+    assert_eq!((sim.stats().requests, sim.stats().aborted), (200, 0));
+    assert!(billed(&sim) < usd("0.1"));
+    assert_eq!(state(&client).await, (billed(&sim), Usd::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_answered_until_the_budget_is_spent_and_then_refused_at_once() {
+    let sim = sim().await;
+    let client = client(&sim, priced(tracker("0.1"), &["delay=1000"]));
+    let start = tokio::time::Instant::now();
+    let request = || ask("delay=1000").max_tokens(400).user("x".repeat(9000));
+    let replies = join_all((0..50).map(|_| client.chat(request()))).await;
+    let (done, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
+    for error in refused.iter().map(|error| error.as_ref().unwrap_err()) {
+        let ErrorKind::BudgetExceeded {
+            limit,
+            spent,
+            reserved,
+            needed,
+        } = error.kind()
+        else {
+            panic!("{error}");
+        };
+        // It would not have fitted even when nothing was reserved.
+        assert!(*spent + *needed > *limit, "{error}");
+        assert!(*spent + *reserved <= *limit, "{error}");
+        assert!(error.attempts().is_empty());
+    }
+    assert!(!done.is_empty() && !refused.is_empty());
+    assert_eq!(sim.stats().requests, done.len());
     assert!(billed(&sim) <= usd("0.1"));
     assert_eq!(state(&client).await, (billed(&sim), Usd::ZERO));
+    assert!(start.elapsed() < std::time::Duration::from_secs(60));
+    // What is left could not have paid for one more.
+    let error = client.chat(request()).await.unwrap_err();
+    assert_eq!(error.kind().name(), "budget_exceeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_budget_holds_no_connection_and_gives_up_after_pool_timeout() {
+    let sim = sim().await;
+    let tracker = priced(tracker("0.01"), &["hold", "tokens=1"]);
+    let client = client(&sim, tracker);
+    let holding = tokio::spawn({
+        let client = client.clone();
+        async move { client.chat(ask("hold").max_tokens(400)).await }
+    });
+    sim.wait_until(|stats| stats.holding == 1).await;
+    let second = std::time::Duration::from_secs(1);
+    let start = tokio::time::Instant::now();
+    let waiting = ask("tokens=1").max_tokens(400).pool_timeout(5 * second);
+    let waiting = client.chat(waiting);
+    // A call without a budget is not delayed.
+    let free = client.with_cost_tracker(priced(CostTracker::new(), &["tokens=1"]));
+    let (waited, free) = futures_util::future::join(waiting, free.chat(ask("tokens=1"))).await;
+    free.unwrap();
+    let error = waited.unwrap_err();
+    assert_eq!(
+        (error.kind().name(), start.elapsed()),
+        ("budget_exceeded", 5 * second)
+    );
+    assert!(error.message().contains("no room within 5s"), "{error}");
+    assert_eq!((client.stats().waiting, client.stats().active), (0, 1));
+    // One that waits long enough is answered as soon as the other is settled.
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.chat(ask("tokens=1").max_tokens(400)).await }
+    });
+    tokio::time::sleep(10 * second).await;
+    assert_eq!((client.stats().waiting, client.stats().active), (0, 1));
+    sim.release(1);
+    holding.await.unwrap().unwrap();
+    let reply = waiting.await.unwrap().unwrap();
+    assert!(reply.timing.queued >= 10 * second, "{:?}", reply.timing);
 }
 
 #[tokio::test]
@@ -135,11 +192,12 @@ async fn a_dropped_call_is_charged_only_if_it_was_sent() {
     while client.stats().waiting == 0 {
         tokio::task::yield_now().await;
     }
-    let (_, both) = state(&client).await;
+    // A call that waits for a connection has reserved nothing.
+    let (spent, one) = state(&client).await;
     queued.abort();
     let _ = queued.await;
-    let (spent, one) = state(&client).await;
-    assert_eq!((spent, one * 2), (Usd::ZERO, both));
+    assert_eq!(state(&client).await, (spent, one));
+    assert!(spent == Usd::ZERO && one > Usd::ZERO);
     sent.abort();
     let _ = sent.await;
     assert_eq!(state(&client).await, (one, Usd::ZERO));

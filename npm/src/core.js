@@ -51,6 +51,7 @@ const OPTIONS = {
   maxRetries: "number",
   timeoutMs: "number",
   replyTimeoutMs: "number",
+  poolTimeoutMs: "number",
   deadlineMs: "number",
   credentialsPerRequest: "boolean",
   headers: "object",
@@ -86,7 +87,7 @@ function checkBudget(budget) {
 function checkOptions(options) {
   if (options === null || typeof options !== "object") fail("the options must be an object: { provider, apiKey, … }");
   checkTypes(options, OPTIONS, "");
-  for (const name of ["timeoutMs", "replyTimeoutMs", "deadlineMs"]) {
+  for (const name of ["timeoutMs", "replyTimeoutMs", "poolTimeoutMs", "deadlineMs"]) {
     if (options[name] === 0) fail(`${name} must be more than 0`);
   }
   if (options.maxRetries !== undefined && !Number.isInteger(options.maxRetries)) fail("maxRetries must be a whole number");
@@ -216,6 +217,7 @@ export class Warmline {
       credentials_per_request: rest.credentialsPerRequest || undefined,
       timeout_ms: rest.timeoutMs,
       reply_timeout_ms: rest.replyTimeoutMs,
+      pool_timeout_ms: rest.poolTimeoutMs,
       deadline_ms: rest.deadlineMs,
       max_retries: rest.maxRetries,
       ...(rest.budget && budgetOf(rest.budget)),

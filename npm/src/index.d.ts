@@ -48,6 +48,11 @@ export interface WarmlineOptions {
    * tool, and of a whole reply that is not streamed. Default: 600,000.
    */
   replyTimeoutMs?: number | undefined;
+  /**
+   * The maximum time that a call waits for room in the budget which other calls have reserved, in milliseconds. Default: `timeoutMs` if you set it,
+   * otherwise `replyTimeoutMs`.
+   */
+  poolTimeoutMs?: number | undefined;
   /** The timeout of a whole call with its retries, in milliseconds. Default: none. */
   deadlineMs?: number | undefined;
   /** Lets the client have no key: each request brings its own `apiKey` or `bearerToken`. Default: false. */
@@ -294,6 +299,8 @@ export interface CallOptions {
   timeoutMs?: number | undefined;
   /** The client's option of the same name, for this call. */
   replyTimeoutMs?: number | undefined;
+  /** The client's option of the same name, for this call. */
+  poolTimeoutMs?: number | undefined;
   /** The client's option of the same name, for this call. */
   deadlineMs?: number | undefined;
   /** The client's option of the same name, for this call. */

@@ -190,6 +190,7 @@ impl Call {
             plan: self.plan.clone(),
             body: self.body.bytes.clone(),
             at: self.clock.start,
+            attempt_at: self.attempt_start,
             hide_usage: self.body.asked_usage.is_some(),
             refused: self.refused.clone(),
         };

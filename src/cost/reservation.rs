@@ -2,10 +2,12 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::queue::Place;
+use super::refusal::Refusal;
 use super::tracker::ReservationState;
 use super::{Cost, CostEstimate, CostTracker, Usd};
 use crate::runtime::Instant;
-use crate::{ErrorKind, Reply, Result, runtime};
+use crate::{Error, ErrorKind, Reply, Result, runtime};
 
 /// The reservation of one attempt.
 ///
@@ -26,8 +28,11 @@ impl Reservation {
     /// Reserves the maximum cost of an attempt.
     ///
     /// # Errors
-    /// `BudgetExceeded`, or the ledger's error if it cannot be reached.
-    pub(crate) async fn make(tracker: &CostTracker, estimate: &Arc<CostEstimate>) -> Result<Self> {
+    /// As for `CostTracker::reserve`.
+    pub(crate) async fn make(
+        tracker: &CostTracker,
+        estimate: &Arc<CostEstimate>,
+    ) -> Result<Self, Refusal> {
         let mut reservation = Self {
             tracker: tracker.clone(),
             estimate: estimate.clone(),
@@ -41,12 +46,30 @@ impl Reservation {
         match &reserved {
             Ok(state) => reservation.state = *state,
             // After a refusal there is nothing to release. After any other error the amount may be reserved.
-            Err(error) => {
+            Err(Refusal::Wait { .. }) => *reservation.settled.get_mut() = true,
+            Err(Refusal::Final(error)) => {
                 let refused = matches!(error.kind(), ErrorKind::BudgetExceeded { .. });
                 *reservation.settled.get_mut() = refused;
             }
         }
         reserved.map(|_| reservation)
+    }
+
+    /// Takes a place behind the calls that wait for room in one of the budgets, if there are any. The error is for a call that
+    /// waits in vain.
+    ///
+    /// # Errors
+    /// `BudgetExceeded` if the call would not fit even when nothing is reserved, or the ledger's error.
+    pub(crate) async fn queue_up(
+        tracker: &CostTracker,
+        estimate: &CostEstimate,
+    ) -> Result<Option<(Place, Error)>> {
+        tracker.queue_up(estimate.max_cost).await
+    }
+
+    /// Takes the last place in a budget's queue.
+    pub(crate) fn join_queue(tracker: &CostTracker, budget: &str) -> Place {
+        tracker.join(budget)
     }
 
     /// Records that the request was sent: from here on the provider may bill it.

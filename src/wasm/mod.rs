@@ -55,6 +55,7 @@ fn build(config: &str, mut tracker: CostTracker, token: Option<Function>) -> Res
             "base_url" => builder.base_url = Some(text()),
             "timeout_ms" => builder.timeouts.timeout = Some(ms()),
             "reply_timeout_ms" => builder.timeouts.reply = Some(ms()),
+            "pool_timeout_ms" => builder.timeouts.pool = Some(ms()),
             "deadline_ms" => builder.timeouts.deadline = Some(ms()),
             "max_retries" => builder.retry.max_retries = value.parse().unwrap_or_default(),
             "header" => builder.headers.push((name.to_owned(), text())),
