@@ -44,7 +44,7 @@ impl ClientBuilder {
     ///
     /// A price file is a JSON object of models, with prices in dollars per million tokens:
     /// `{"MODEL": {"input": "3", "output": "15", "cache_read": "0.3", "cache_write": "3.75", "cache_write_1h": "6"}}`. The last
-    /// three are optional.
+    /// three are optional, and so are `audio_input`, `audio_output` and `web_search`, in dollars per thousand searches.
     ///
     /// # Errors
     /// `Config` if a variable is invalid. The message names the variable, its value if that cannot be a secret, and what would
@@ -209,13 +209,15 @@ fn prices(text: &str) -> Result<Vec<(String, Price)>> {
         let fields = fields
             .as_object()
             .ok_or_else(|| wrong(format!("{model} must be an object")))?;
-        let mut price = Price::per_million(Usd::ZERO, Usd::ZERO);
         let accepted = [
             "input",
             "output",
             "cache_read",
             "cache_write",
             "cache_write_1h",
+            "audio_input",
+            "audio_output",
+            "web_search",
         ];
         if let Some(name) = fields
             .keys()
@@ -235,16 +237,22 @@ fn prices(text: &str) -> Result<Vec<(String, Price)>> {
                 .map_or_else(|| value.to_string(), str::to_owned);
             let usd = text.parse::<Usd>();
             let usd = usd.map_err(|e| wrong(format!("{model}.{name}: {e}")))?;
-            Ok(Some(usd.of_a_million()))
+            Ok(Some(usd))
         };
         let required =
             |name: &str| field(name)?.ok_or_else(|| wrong(format!("{model}.{name} is missing")));
-        price.input = required("input")?;
-        price.output = required("output")?;
-        price.reasoning = price.output;
-        price.cache_read = field("cache_read")?.unwrap_or(price.input);
-        price.cache_write = field("cache_write")?.unwrap_or(price.input);
-        price.cache_write_1h = field("cache_write_1h")?.unwrap_or(price.cache_write);
+        let (input, output) = (required("input")?, required("output")?);
+        let or_input = |name: &str| Ok::<_, Error>(field(name)?.unwrap_or(input));
+        let audio_output = field("audio_output")?.unwrap_or(output);
+        let mut price = Price::per_million(input, output)
+            .audio_per_million(or_input("audio_input")?, audio_output);
+        price.cache_read = or_input("cache_read")?.of_a_million();
+        price.cache_write = or_input("cache_write")?.of_a_million();
+        let hour = field("cache_write_1h")?.map(Usd::of_a_million);
+        price.cache_write_1h = hour.unwrap_or(price.cache_write);
+        if let Some(fee) = field("web_search")? {
+            price = price.web_search_per_thousand(fee);
+        }
         prices.push((model, price));
     }
     Ok(prices)

@@ -139,9 +139,10 @@ function amount(value, name) {
   return String(value);
 }
 
-/** Converts a price to the core's field: dollars per million tokens of input, output, cache read and cache write. */
-function price(model, { input, output, cacheRead = input, cacheWrite = input }) {
-  const rates = Object.entries({ input, output, cacheRead, cacheWrite });
+/** Converts a price to the core's field: its amounts in the order that the core expects. */
+function price(model, { input, output, cacheRead = input, cacheWrite = input, cacheWrite1h = cacheWrite, audioInput = input, audioOutput = output, webSearch }) {
+  const rates = Object.entries({ input, output, cacheRead, cacheWrite, cacheWrite1h, audioInput, audioOutput });
+  if (webSearch !== undefined) rates.push(["webSearch", webSearch]);
   return [`price:${model}`, rates.map(([name, value]) => amount(value, `prices[${JSON.stringify(model)}].${name}`)).join(" ")];
 }
 

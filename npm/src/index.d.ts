@@ -128,12 +128,21 @@ export interface BudgetExceeded {
   reserved: bigint;
 }
 
-/** Dollars per million tokens. `cacheRead` and `cacheWrite` default to `input`. */
+/**
+ * Dollars per million tokens. `cacheRead`, `cacheWrite` and `audioInput` default to `input`, `audioOutput` to `output`, and
+ * `cacheWrite1h` to `cacheWrite`.
+ */
 export interface Price {
   input: string | number;
   output: string | number;
   cacheRead?: string | number | undefined;
   cacheWrite?: string | number | undefined;
+  /** The price of tokens that are written to a cache for an hour. */
+  cacheWrite1h?: string | number | undefined;
+  audioInput?: string | number | undefined;
+  audioOutput?: string | number | undefined;
+  /** The fee of web searches that the provider makes, in dollars per thousand searches. */
+  webSearch?: string | number | undefined;
 }
 
 /** What was spent in a calendar month (UTC). Amounts are dollars, as exact decimal strings. */
@@ -325,6 +334,12 @@ export interface Usage {
   cacheWriteTokens: number;
   cacheWrite1hTokens: number;
   reasoningTokens: number;
+  /** The part of the prompt tokens that was audio. */
+  audioInputTokens: number;
+  /** The part of `outputTokens` that was audio. */
+  audioOutputTokens: number;
+  /** The number of web searches that the provider made and charges for. */
+  webSearchRequests: number;
   /** Whether `inputTokens` includes the cached tokens (OpenAI) or not (Anthropic). */
   inputIncludesCache: boolean;
 }

@@ -205,6 +205,9 @@ const USAGE = {
   cache_write_tokens: "cacheWriteTokens",
   cache_write_1h_tokens: "cacheWrite1hTokens",
   reasoning_tokens: "reasoningTokens",
+  audio_input_tokens: "audioInputTokens",
+  audio_output_tokens: "audioOutputTokens",
+  web_search_requests: "webSearchRequests",
   input_includes_cache: "inputIncludesCache",
 };
 
@@ -258,7 +261,7 @@ async function validate(reply, output, attempts) {
 
 function toUsage(core) {
   const usage = {};
-  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core[theirs];
+  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core[theirs] ?? 0;
   return usage;
 }
 

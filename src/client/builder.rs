@@ -61,7 +61,8 @@ pub enum HttpVersion {
     /// own flow control.
     #[default]
     Http1,
-    /// HTTP/2 if the server supports it (by ALPN; without TLS, by prior knowledge). Up to 100 calls share a connection.
+    /// HTTP/2 if the server supports it (by ALPN; without TLS, by prior knowledge). As many calls share a connection as the
+    /// server allows.
     Http2,
 }
 
@@ -384,6 +385,9 @@ impl ClientBuilder {
                 "no API key for {provider}: set {} or pass a key to the client",
                 provider.key_variable()
             )));
+        }
+        if !credentials.is_none() {
+            endpoint.warn_if_unencrypted("the API key");
         }
         let options = Options {
             limits: self.limits,

@@ -196,7 +196,8 @@ fn a_budget_limit_is_a_decimal_or_none() {
 
 #[test]
 fn errors_in_a_price_file_name_the_field() {
-    let good = prices(r#"{"m": {"input": 3, "output": "15.5", "cache_read": "0.3"}}"#).unwrap();
+    let good = r#"{"m": {"input": 3, "output": "15.5", "cache_read": "0.3", "audio_output": 64, "web_search": 10}}"#;
+    let good = prices(good).unwrap();
     let (model, price) = &good[0];
     assert_eq!(model, "m");
     let picos = [
@@ -204,9 +205,14 @@ fn errors_in_a_price_file_name_the_field() {
         price.output,
         price.cache_read,
         price.cache_write_1h,
+        price.reasoning,
+        price.audio_input,
+        price.audio_output,
     ]
     .map(Usd::pico);
-    assert_eq!(picos, [3_000_000, 15_500_000, 300_000, 3_000_000]);
+    let expected = [3.0, 15.5, 0.3, 3.0, 15.5, 3.0, 64.0];
+    assert_eq!(picos, expected.map(|dollars| (dollars * 1e6) as u64));
+    assert_eq!(price.web_search, Some(Usd::from_pico(10_000_000_000)));
     for (text, expected) in [
         ("[]", "must be a JSON object of models"),
         (r#"{"m": 1}"#, "m must be an object"),

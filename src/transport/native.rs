@@ -107,7 +107,7 @@ impl Transport {
                     .0
                     .open(permit, transport.0.options.timeouts.timeout)
                     .await?;
-                connection.done();
+                connection.unused();
                 Ok::<_, Error>(())
             });
         }
@@ -164,8 +164,9 @@ impl Transport {
         // All idle connections can turn out to be closed. After them comes a new one.
         let mut repetitions = self.0.options.limits.max_keepalive_connections.max(1);
         loop {
-            let (connection, reused) = self.0.connect(checkout, timeouts.timeout, timing).await?;
-            if reused {
+            let connection = self.0.connect(checkout, timeouts.timeout, timing).await?;
+            let reused = connection.is_reused();
+            if connection.was_idle() {
                 // Lets the runtime poll its sockets, so that the connection's driver sees whether the server has closed it.
                 tokio::task::yield_now().await;
             }
@@ -218,23 +219,23 @@ impl Inner {
         Ok(checkout)
     }
 
-    /// Returns the connection of a checkout, and whether it is a reused one.
+    /// Returns the connection of a checkout, which it opens if need be.
     async fn connect(
         &self,
         checkout: Checkout<Conn>,
         limit: Duration,
         timing: &mut Timing,
-    ) -> Result<(PooledConnection<Conn>, bool)> {
+    ) -> Result<PooledConnection<Conn>> {
         match checkout {
             Checkout::Idle(connection) => {
                 timing.connect = None;
-                Ok((connection, true))
+                Ok(connection)
             }
             Checkout::Connect(permit) => {
                 // In a box, because its future is large and rarely needed.
                 let (connection, took) = Box::pin(self.open(permit, limit)).await?;
                 timing.connect = Some(took);
-                Ok((connection, false))
+                Ok(connection)
             }
         }
     }
@@ -252,7 +253,7 @@ impl Inner {
         };
         let conn = timeout(limit, opening)
             .await
-            .map_err(|_| Error::timeout(TimeoutKind::Connect, limit))??;
+            .map_err(|_| self.connector.timeout(limit))??;
         let took = start.elapsed();
         Ok((self.pool.on_connected(id, conn, took), took))
     }

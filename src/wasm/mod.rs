@@ -73,15 +73,20 @@ fn build(config: &str, mut tracker: CostTracker, token: Option<Function>) -> Res
     builder.cost_tracker(tracker).build()
 }
 
-/// Dollars per million tokens of input, output, cache read and cache write.
+/// Dollars per million tokens of input, output, cache read, cache write (for five minutes and for an hour), and audio as input
+/// and as output; then, if it is known, dollars per thousand web searches.
 fn price(rates: &str) -> Result<Price> {
     let mut rates = rates.split(' ').map(str::parse);
     let mut rate = || rates.next().unwrap_or(Ok(Usd::ZERO));
     let mut price = Price::per_million(rate()?, rate()?);
     price.cache_read = rate()?.of_a_million();
     price.cache_write = rate()?.of_a_million();
-    price.cache_write_1h = price.cache_write;
-    Ok(price)
+    price.cache_write_1h = rate()?.of_a_million();
+    let price = price.audio_per_million(rate()?, rate()?);
+    Ok(match rates.next() {
+        Some(fee) => price.web_search_per_thousand(fee?),
+        None => price,
+    })
 }
 
 /// A client.

@@ -60,6 +60,7 @@ impl RestLedger {
                 "the ledger's token contains characters that are not allowed in an HTTP header";
             return Err(Error::config(message));
         }
+        endpoint.warn_if_unencrypted("the ledger's token");
         let options = Options {
             limits: Limits::default(),
             alerts: Alerts::default(),
