@@ -346,3 +346,110 @@ async fn ambiguous_json_does_not_overspend_a_budget() {
         assert_eq!(state(&client).await, (billed, Usd::ZERO), "{limits}");
     }
 }
+
+/// Starts a stream, and drops it after some pieces of text.
+async fn press_stop(client: &Client, request: Request, pieces: usize) {
+    let mut stream = client.stream(request);
+    let mut texts = 0;
+    while texts < pieces {
+        let event = stream.next().await.unwrap().unwrap();
+        texts += usize::from(matches!(event, StreamEvent::Text { .. }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_stream_is_charged_what_can_have_been_written_and_no_more() {
+    const PRESSES: usize = 18;
+    // The model writes 50 tokens a second, of which 100 are read.
+    let scenario = "tokens=5000&pace=20&flush";
+    let request = || ask(scenario).max_tokens(20_000);
+    for (strict, most) in [(false, "0.5"), (true, "10")] {
+        let mut tracker = priced(tracker("10"), &[scenario]);
+        if strict {
+            tracker = tracker.strict();
+        }
+        let sim = sim().await;
+        let client = client(&sim, tracker);
+        for _ in 0..PRESSES {
+            press_stop(&client, request(), 100).await;
+        }
+        sim.wait_until(|stats| stats.active == 0).await;
+        let spend = client.cost_tracker().spend().await.unwrap();
+        let cost = billed(&sim);
+        assert!(
+            cost <= spend.total && spend.total < usd(most),
+            "{cost} {spend:?}"
+        );
+        // Each reserves at least $0.30.
+        assert_eq!(spend.total > usd("5"), strict, "{spend:?}");
+        assert_eq!(
+            (spend.estimated, spend.budgets[0].spent),
+            (spend.total, spend.total)
+        );
+        assert_eq!(spend.models[0].failures, PRESSES as u64);
+        // A complete reply is exact.
+        let reply = client
+            .chat(Request::new().model(MODEL).user("Hi"))
+            .await
+            .unwrap();
+        let after = client.cost_tracker().spend().await.unwrap();
+        assert_eq!(after.total, spend.total + reply.cost.unwrap().usd);
+        assert_eq!(after.estimated, spend.total);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn providers_that_bill_on_after_a_disconnect_are_charged_the_reservation() {
+    let sim = sim().await;
+    let model = "m?tokens=900&pace=20&flush&bills-on";
+    let price = Price::per_million(usd("1"), usd("100"));
+    for (provider, bills_on) in [(Provider::Groq, true), (Provider::XAi, false)] {
+        let tracker = tracker("10").price(model, price);
+        let client = Client::builder(provider)
+            .api_key("k")
+            .base_url(sim.openai_url())
+            .no_proxy()
+            .cost_tracker(tracker)
+            .build()
+            .unwrap();
+        let before = sim.stats();
+        press_stop(
+            &client,
+            Request::new().model(model).user("Hi").max_tokens(5_000),
+            10,
+        )
+        .await;
+        let stats = sim.wait_until(|stats| stats.active == 0).await;
+        let billed = price.input * (stats.input_tokens - before.input_tokens)
+            + price.output * (stats.output_tokens - before.output_tokens);
+        assert_eq!(stats.output_tokens - before.output_tokens, 900);
+        let spent = state(&client).await.0;
+        let reserved = price.output * 5_000;
+        assert_eq!(provider.bills_after_disconnect(), bills_on);
+        assert_eq!(spent > reserved, bills_on, "{spent}");
+        assert!(billed <= spent, "{billed} billed, {spent} charged");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_cancelled_while_the_model_thinks_is_charged_for_that_time() {
+    let sim = sim().await;
+    let scenario = "delay=60000";
+    let client = client(&sim, priced(tracker("10"), &[scenario]));
+    let request = || ask(scenario).max_tokens(64_000);
+    let seconds = |n| std::time::Duration::from_secs(n);
+    let stopped = tokio::time::timeout(seconds(3), client.stream(request()).into_reply()).await;
+    assert!(stopped.is_err());
+    let output = Price::lookup("anthropic", MODEL).unwrap().output;
+    let speed = u64::from(Provider::Anthropic.max_output_speed());
+    let (spent, reserved) = state(&client).await;
+    assert!(
+        spent >= output * (3 * speed) && spent < output * (5 * speed),
+        "{spent}"
+    );
+    assert_eq!(reserved, Usd::ZERO);
+    // An unstreamed reply is written to its end, whether its caller is there or not.
+    let stopped = tokio::time::timeout(seconds(3), client.chat(request())).await;
+    assert!(stopped.is_err());
+    assert!(state(&client).await.0 > spent + output * 64_000);
+}

@@ -101,11 +101,11 @@ function checkOptions(options) {
   if (apiKey !== undefined && bearerToken !== undefined) fail("apiKey and bearerToken are both given: give one of them");
 }
 
-const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean" };
+const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean", strict: "boolean" };
 
 /** Converts a budget to the core's fields. */
-function budgetOf({ name = "default", usd, alerts, failOpen }) {
-  return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined };
+function budgetOf({ name = "default", usd, alerts, failOpen, strict }) {
+  return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined, strict: strict || undefined };
 }
 
 /**

@@ -77,33 +77,26 @@ impl Start {
         opening.is_attempt = false;
         let (turn, reservation) = self.admit(&mut opening.timing).await?;
         opening.is_attempt = true;
-        let HttpResponse {
-            status,
-            headers,
-            body,
-        } = transport
-            .send(
-                turn,
-                HttpRequest {
-                    to: plan.endpoint.as_ref(),
-                    body: &self.body,
-                    headers: &headers,
-                    timeouts: &plan.timeouts,
-                },
-                &mut opening.timing,
-                &|sent| match sent {
-                    true => reservation.sent(),
-                    false => reservation.refused(),
-                },
-            )
-            .await?;
-        opening.timing.time_to_first_token = self.at.elapsed();
-        let response = HttpResponse {
-            status,
-            headers,
-            body,
+        let request = HttpRequest {
+            to: plan.endpoint.as_ref(),
+            body: &self.body,
+            headers: &headers,
+            timeouts: &plan.timeouts,
         };
-        if !(200..300).contains(&status) {
+        let sent = |sent| match sent {
+            true => reservation.sent(),
+            false => reservation.refused(),
+        };
+        let sending = transport.send(turn, request, &mut opening.timing, &sent);
+        let response = match sending.await {
+            Ok(response) => response,
+            Err(error) => {
+                reservation.settle_lost();
+                return Err(error);
+            }
+        };
+        opening.timing.time_to_first_token = self.at.elapsed();
+        if !(200..300).contains(&response.status) {
             reservation.refused();
             return Err(self.read_error(response).await);
         }

@@ -3,14 +3,15 @@
 #[cfg(test)]
 mod tests;
 
+use super::cut::{CutBound, Seen};
 use super::price::MostTokens;
 use super::{Cost, CostTracker, Price, PriceFactor, Usd};
 use crate::chat::ServiceTier;
 use crate::dialect::{Dialect, RequestFacts};
 use crate::provider::{Prices, Regional};
 use crate::quote::quote;
-use crate::runtime::COMPACT;
-use crate::{Error, Provider, Reply, Result};
+use crate::runtime::{COMPACT, Instant};
+use crate::{DialectName, Error, Provider, Reply, Result, Usage};
 
 /// The context of a model whose limits are not known. No model accepts more today.
 const MOST_INPUT: u64 = 2_000_000;
@@ -43,6 +44,8 @@ pub(crate) struct CostEstimate {
     charged_searches: u64,
     cached_long: bool,
     reports_cost: bool,
+    /// The bound of a streamed reply that is cut; `None` if the reply is not streamed.
+    cut: Option<CutBound>,
     pub(crate) max_cost: Usd,
 }
 
@@ -109,7 +112,7 @@ impl CostEstimate {
         let others = others?.into_iter().map(|(price, _)| price);
         let candidates = [Some(price), any].into_iter().flatten().chain(others);
         let common_fee = most_expensive.and_then(|price| price.web_search);
-        let mut max_cost = Usd::ZERO;
+        let (mut max_cost, mut max_input, mut output_rate) = (Usd::ZERO, Usd::ZERO, Usd::ZERO);
         for candidate in candidates {
             let searches = most.searches(&candidate);
             let fee = match candidate.web_search.or(common_fee) {
@@ -120,11 +123,28 @@ impl CostEstimate {
                     quote(model)
                 ))?,
             };
-            max_cost = max_cost.max(most.tokens(candidate) + fee * searches);
+            let tokens = most.tokens(candidate);
+            max_cost = max_cost.max(tokens.cost + fee * searches);
+            max_input = max_input.max(tokens.input + fee * searches);
+            output_rate = output_rate.max(tokens.output_rate);
         }
         if !is_free {
             max_cost = max_cost + CONTAINER * facts.containers;
+            max_input = max_input + CONTAINER * facts.containers;
         }
+        let replies = facts.replies.max(1);
+        let adds_input = facts.more_input
+            || facts.searches + facts.containers + facts.more_runs > 0
+            || price.always_searches;
+        let cut = facts.stream.then_some(CutBound {
+            input: max_input,
+            output_rate,
+            speed: u64::from(row.max_output_speed).saturating_mul(replies),
+            // Only Anthropic's models reason only if they are asked to.
+            hides_output: replies > 1 || facts.reasons || dialect.name() != DialectName::Anthropic,
+            input_is_final: !adds_input,
+            bills_on: row.bills_after_disconnect,
+        });
         Ok(Self {
             provider,
             model: model.to_owned(),
@@ -138,8 +158,38 @@ impl CostEstimate {
             charged_searches: facts.charged_searches,
             cached_long: facts.cached_long,
             reports_cost: row.reports_cost,
+            cut,
             max_cost,
         })
+    }
+
+    /// Returns the maximum cost of an attempt that was sent and did not end with a complete reply.
+    pub(crate) fn cut_cost(
+        &self,
+        tracker: &CostTracker,
+        sent: Instant,
+        seen: Option<&Seen<'_>>,
+    ) -> Usd {
+        let cut = self.cut.filter(|cut| !cut.bills_on && !tracker.is_strict());
+        let Some(cut) = cut else {
+            return self.max_cost;
+        };
+        let reported = seen.filter(|seen| seen.reply.usage_reported && cut.input_is_final);
+        let input = reported.map_or(cut.input, |seen| {
+            let mut reply = Reply::new(self.provider);
+            reply.model.clone_from(&seen.reply.model);
+            reply.billing.clone_from(&seen.reply.billing);
+            reply.usage_reported = true;
+            reply.usage = Usage {
+                output_tokens: 0,
+                reasoning_tokens: 0,
+                audio_output_tokens: 0,
+                ..seen.reply.usage
+            };
+            self.cost(tracker, &reply).usd
+        });
+        let output = cut.output_rate * cut.tokens(sent, seen);
+        self.max_cost.min(input + output)
     }
 
     /// Returns the cost of a complete reply.
@@ -204,6 +254,14 @@ impl CostEstimate {
     }
 }
 
+/// The maximum cost of a call's tokens, that of its input, and that of one token of output.
+#[derive(Default)]
+struct MaxCost {
+    cost: Usd,
+    input: Usd,
+    output_rate: Usd,
+}
+
 /// Whether a host processes requests in one region, such as `eu.api.openai.com`.
 fn is_regional(host: &str) -> bool {
     host.ends_with(".api.openai.com")
@@ -228,7 +286,7 @@ impl Most<'_> {
     }
 
     /// Returns the maximum cost of the tokens.
-    fn tokens(&self, price: Price) -> Usd {
+    fn tokens(&self, price: Price) -> MaxCost {
         let Self { dialect, facts, .. } = self;
         // The maximum is per reply, and includes reasoning.
         let output = dialect.max_output_tokens(facts, price.max_output_tokens);
@@ -262,10 +320,16 @@ impl Most<'_> {
             .regional
             .filter(|_| self.may_be_regional)
             .unwrap_or(one);
-        let costs = factors
-            .chain([one])
-            .map(|factor| price.times(factor).times(regional).max_cost(&most));
-        costs.max().unwrap_or_default() * facts.more_runs.saturating_add(1)
+        let input = MostTokens { output: 0, ..most };
+        let runs = facts.more_runs.saturating_add(1);
+        let mut max = MaxCost::default();
+        for factor in factors.chain([one]) {
+            let price = price.times(factor).times(regional);
+            max.cost = max.cost.max(price.max_cost(&most) * runs);
+            max.input = max.input.max(price.max_cost(&input) * runs);
+            max.output_rate = max.output_rate.max(price.max_output_rate(&most));
+        }
+        max
     }
 
     /// Returns the maximum number of input tokens. A token of text has at least one byte, because the providers' tokenizers work

@@ -17,6 +17,7 @@ mod totals;
 mod tracker;
 
 pub(crate) use self::bound::CostEstimate;
+pub(crate) use self::cut::Seen;
 pub use self::ledger::{Budget, BudgetExceeded, Ledger, Settlement};
 pub use self::memory::MemoryLedger;
 pub use self::price::{Price, PriceFactor, PriceTier};
@@ -29,7 +30,8 @@ use crate::Result;
 use crate::usd::{Cost, Usd};
 
 crate::runtime::native_only! {
-    mod file;
+    mod cut;
+mod file;
     pub use self::file::FileLedger;
 
     /// Sets the ledger of a tracker to the one in a file.

@@ -177,9 +177,26 @@ impl Price {
     /// Returns the maximum cost of the tokens of a call.
     pub(super) fn max_cost(&self, most: &MostTokens) -> Usd {
         let MostTokens { input, output, .. } = *most;
+        let costs = self.max_rates(most);
+        let costs = costs.map(|(each, each_output)| each * input + each_output * output);
+        costs.max().unwrap_or_default()
+    }
+
+    /// Returns the maximum cost of one token of output.
+    pub(super) fn max_output_rate(&self, most: &MostTokens) -> Usd {
+        let rates = self.max_rates(most);
+        rates
+            .map(|(_, each_output)| each_output)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Returns the maximum rates of input and output for each number of input tokens at which they change.
+    fn max_rates(&self, most: &MostTokens) -> impl Iterator<Item = (Usd, Usd)> {
+        let input = most.input;
         let tiers = self.tiers.iter().flatten().map(|tier| tier.above + 1);
-        let sizes = tiers.filter(|size| *size <= input).chain([0, input]);
-        let costs = sizes.map(|size| {
+        let sizes = tiers.filter(move |size| *size <= input).chain([0, input]);
+        sizes.map(move |size| {
             let rates = self.rates(size);
             let mut each = rates.input.max(rates.cache_read);
             if most.cache_write {
@@ -192,9 +209,8 @@ impl Price {
             if most.audio_output {
                 each_output = each_output.max(rates.audio_output);
             }
-            each * input + each_output * output
-        });
-        costs.max().unwrap_or_default()
+            (each, each_output)
+        })
     }
 
     /// Returns the prices that apply to a call with this many input tokens.

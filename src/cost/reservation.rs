@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::cut::Seen;
 use super::queue::Place;
 use super::refusal::Refusal;
 use super::tracker::ReservationState;
@@ -11,8 +12,8 @@ use crate::{Error, ErrorKind, Reply, Result, runtime};
 
 /// The reservation of one attempt.
 ///
-/// When it is dropped unsettled, as by a caller who cancels, it is settled at the maximum cost if the request was sent, and
-/// at zero otherwise.
+/// When it is dropped unsettled, as by a caller who cancels, it is settled at the most that it can have cost if the request was
+/// sent, and at zero otherwise.
 pub(crate) struct Reservation {
     tracker: CostTracker,
     estimate: Arc<CostEstimate>,
@@ -88,6 +89,27 @@ impl Reservation {
         self.refused.store(true, Ordering::Relaxed);
     }
 
+    /// Settles a stream that ended before its reply was complete.
+    pub(crate) fn settle_cut(mut self, seen: &Seen<'_>) {
+        self.settle_failed(|estimate, tracker, sent| estimate.cut_cost(tracker, sent, Some(seen)));
+    }
+
+    /// Settles an attempt whose connection broke before the head of a response. The provider may have billed all of it.
+    pub(crate) fn settle_lost(mut self) {
+        self.settle_failed(|estimate, _, _| estimate.max_cost);
+    }
+
+    /// Settles an attempt without a complete reply.
+    fn settle_failed(&mut self, cost: impl Fn(&CostEstimate, &CostTracker, Instant) -> Usd) {
+        *self.settled.get_mut() = true;
+        let usd = match self.sent_at() {
+            Some(sent) if !*self.refused.get_mut() => cost(&self.estimate, &self.tracker, sent),
+            _ => Usd::ZERO,
+        };
+        let estimated = usd != Usd::ZERO;
+        self.settle_at(Cost { usd, estimated }, None);
+    }
+
     /// Settles at the cost of a complete reply, and sets `reply.cost`.
     pub(crate) fn settle(&self, reply: &mut Reply) {
         let cost = self.estimate.cost(&self.tracker, reply);
@@ -111,12 +133,8 @@ impl Drop for Reservation {
         if self.state == ReservationState::Requested {
             return self.tracker.release(self.id);
         }
-        let usd = match self.sent_at() {
-            Some(_) if !*self.refused.get_mut() => self.estimate.max_cost,
-            _ => Usd::ZERO,
-        };
-        let estimated = usd != Usd::ZERO;
-        self.settle_at(Cost { usd, estimated }, None);
+        // The caller has left before the response began.
+        self.settle_failed(|estimate, tracker, sent| estimate.cut_cost(tracker, sent, None));
     }
 }
 

@@ -54,6 +54,7 @@ struct Settings {
     on_alert: Option<Arc<dyn OnAlert>>,
     estimating: bool,
     fail_open: bool,
+    strict: bool,
     totals: Arc<Mutex<MonthlyTotals>>,
 }
 
@@ -77,6 +78,7 @@ impl Default for CostTracker {
                 on_alert: None,
                 estimating: false,
                 fail_open: false,
+                strict: false,
                 totals: Arc::default(),
             }),
             outbox: Outbox::new(MemoryLedger::default()),
@@ -197,12 +199,30 @@ impl CostTracker {
         self
     }
 
+    /// Charges the whole reserved amount for a stream that is cancelled or cut.
+    ///
+    /// By default it is charged the most that the model can have written by then, at the top speed of the provider's fastest
+    /// model. That speed is an estimate, because no provider publishes one.
+    ///
+    /// ```
+    /// let tracker = warmline::CostTracker::new().strict();
+    /// ```
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.set().strict = true;
+        self
+    }
+
     fn set(&mut self) -> &mut Settings {
         Arc::make_mut(&mut self.settings)
     }
 
     pub(super) fn has_budget(&self) -> bool {
         !self.settings.budgets.is_empty()
+    }
+
+    pub(super) fn is_strict(&self) -> bool {
+        self.settings.strict
     }
 
     pub(super) fn is_estimating(&self) -> bool {
@@ -248,6 +268,7 @@ impl CostTracker {
         Ok(Spend {
             month: month.to_string(),
             total: models.iter().map(|model| model.cost).sum(),
+            estimated: models.iter().map(|model| model.estimated).sum(),
             models,
             budgets,
             unsettled: self.outbox.unsettled(),
@@ -379,7 +400,9 @@ impl Settings {
             let model = totals.model_mut(provider, model);
             model.calls += 1;
             model.cost = model.cost + cost.usd;
-            model.estimated |= cost.estimated;
+            if cost.estimated {
+                model.estimated = model.estimated + cost.usd;
+            }
             match reply {
                 Some(reply) => model.usage.add(&reply.usage),
                 None => model.failures += 1,

@@ -62,6 +62,7 @@ fn build(config: &str, mut tracker: CostTracker, token: Option<Function>) -> Res
             "budget" => tracker = tracker.budget(Budget::monthly(name, value.parse()?)?),
             "alerts" => tracker = tracker.thresholds(value.split(' ').flat_map(str::parse)),
             "fail_open" => tracker = tracker.fail_open(),
+            "strict" => tracker = tracker.strict(),
             "price" => tracker = tracker.price(name, price(&value)?),
             _ => {
                 if let Some(setting) = Setting::named(key) {

@@ -72,6 +72,8 @@ pub struct RequestFacts {
     pub other_limit: u64,
     /// The largest limit of reasoning, such as `thinking.budget_tokens`, or 0.
     pub reasoning_limit: u64,
+    /// Whether the request has options for reasoning.
+    pub reasons: bool,
     /// The number of requested replies, or 0 if the body does not set it.
     pub replies: u64,
     /// The number of times that the provider may run a model in addition to the first, to shorten the conversation, to replace
@@ -245,7 +247,11 @@ fn read_field<'de, A: MapAccess<'de>>(
         Field::Models | Field::Fallbacks => {
             read_models(reading, value, matches!(meant, Field::Fallbacks))
         }
-        Field::Options(options) => read_object(reading, key, [options, &[]], value).map(drop),
+        Field::Options(options) => {
+            let names = ["thinking", "thinkingConfig", "thinking_config", "reasoning"];
+            reading.facts.reasons |= names.contains(&key);
+            read_object(reading, key, [options, &[]], value).map(drop)
+        }
         Field::ExtraBody => read_object(reading, key, reading.fields, value).map(drop),
         _ => set_fact(reading, value, key, meant, is_top),
     };
@@ -312,6 +318,7 @@ fn set_fact(
         // Gemini's -1 lets the model choose.
         Field::ReasoningLimit if value.get() == "-1" => {}
         Field::ReasoningLimit => {
+            facts.reasons = true;
             let limit = count(value, key)?.unwrap_or(0);
             facts.reasoning_limit = facts.reasoning_limit.max(limit);
         }
