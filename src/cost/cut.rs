@@ -111,7 +111,10 @@ mod tests {
             hides_output: true,
             ..BOUND
         };
-        assert_eq!(hiding.tokens(sent, seen(&reply, read_until).as_ref()), whole);
+        assert_eq!(
+            hiding.tokens(sent, seen(&reply, read_until).as_ref()),
+            whole
+        );
         reply.content.push(Part::Reasoning {
             text: String::new(),
             signature: None,

@@ -1,6 +1,7 @@
 //! Prices, cost tracking, and budgets that cannot be overspent.
 
 mod bound;
+mod cut;
 mod ledger;
 mod ledger_state;
 mod memory;
@@ -30,7 +31,6 @@ use crate::Result;
 use crate::usd::{Cost, Usd};
 
 crate::runtime::native_only! {
-    mod cut;
 mod file;
     pub use self::file::FileLedger;
 
