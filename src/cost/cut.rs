@@ -9,13 +9,32 @@ use crate::{Part, Reply};
 /// How long a provider may go on writing until it notices that its caller has left.
 const NOTICE: Duration = Duration::from_secs(1);
 
-/// The part of a call's maximum cost that does not depend on how much the model writes, and the rest.
+/// The maximum cost of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MaxCost {
+    pub(super) cost: Usd,
+    /// The part that is due even if the model writes nothing.
+    pub(super) input: Usd,
+    /// The maximum number of output tokens, which the rest pays for.
+    pub(super) output: u64,
+}
+
+impl MaxCost {
+    /// Returns the maximum if either of two models may answer.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            cost: self.cost.max(other.cost),
+            input: self.input.max(other.input),
+            // Up to the smaller number, the cost of output rises at most evenly to the maximum.
+            output: self.output.min(other.output),
+        }
+    }
+}
+
+/// How much a streamed reply can have cost when it is cut.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CutBound {
-    /// The maximum cost of the input, and all fees.
-    pub(super) input: Usd,
-    /// The maximum cost of one token of output.
-    pub(super) output_rate: Usd,
+    pub(super) max: MaxCost,
     /// The maximum number of tokens that the provider's fastest model writes in a second, in all replies together.
     pub(super) speed: u64,
     /// Whether the model may write something that is not streamed, such as reasoning or a second reply.
@@ -35,8 +54,27 @@ pub(crate) struct Seen<'a> {
 }
 
 impl CutBound {
+    /// Returns the maximum cost of what can have been written since `sent`.
+    pub(super) fn output(&self, sent: Instant, seen: Option<&Seen<'_>>) -> Usd {
+        let MaxCost {
+            cost,
+            input,
+            output,
+        } = self.max;
+        let whole = u128::from(cost.pico().saturating_sub(input.pico()));
+        let tokens = u128::from(self.tokens(sent, seen).min(output));
+        let part = (whole * tokens).div_ceil(u128::from(output.max(1)));
+        // Each factor of a price rounds up on its own.
+        const ROUNDING: u64 = 10;
+        Usd::from_pico(
+            u64::try_from(part)
+                .unwrap_or(u64::MAX)
+                .saturating_add(ROUNDING),
+        )
+    }
+
     /// Returns the maximum number of tokens that can have been written since `sent`.
-    pub(super) fn tokens(&self, sent: Instant, seen: Option<&Seen<'_>>) -> u64 {
+    fn tokens(&self, sent: Instant, seen: Option<&Seen<'_>>) -> u64 {
         let whole = self.written_in(sent.elapsed());
         let Some(Seen { reply, read_until }) = seen else {
             return whole;
@@ -78,8 +116,11 @@ mod tests {
     use crate::{Provider, ToolCall};
 
     const BOUND: CutBound = CutBound {
-        input: Usd::ZERO,
-        output_rate: Usd::ZERO,
+        max: MaxCost {
+            cost: Usd::from_pico(1_000_000),
+            input: Usd::from_pico(0),
+            output: 10_000,
+        },
         speed: 100,
         hides_output: false,
         input_is_final: true,
@@ -103,6 +144,7 @@ mod tests {
         // One second more, in which the provider notices, and one token for the rounding.
         let whole = (60 + 2 + 1) * 100 + 1;
         assert_eq!(BOUND.tokens(sent, None), whole);
+        assert_eq!(BOUND.output(sent, None), Usd::from_pico(whole * 100 + 10));
         assert_eq!(
             BOUND.tokens(sent, seen(&reply, read_until).as_ref()),
             4 + 4 + (2 + 1) * 100 + 1
