@@ -39,6 +39,7 @@ pub struct ClientBuilder {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) timeouts: TimeoutSettings,
+    pub(crate) max_reply_bytes: usize,
     pub(crate) retry: RetryPolicy,
     pub(crate) http_version: HttpVersion,
     pub(crate) http2_ping: Option<Duration>,
@@ -76,6 +77,7 @@ impl ClientBuilder {
             settings: Settings::default(),
             limits: Limits::default(),
             timeouts: TimeoutSettings::default(),
+            max_reply_bytes: 64 << 20,
             retry: RetryPolicy::default(),
             http_version: HttpVersion::default(),
             http2_ping: None,
@@ -230,6 +232,19 @@ impl ClientBuilder {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.timeouts.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets the maximum size of a reply's body in bytes, of a stream with all its comments. The default is 64 MiB. A larger one
+    /// fails with an error of kind `Decode`.
+    ///
+    /// ```
+    /// # use warmline::{Client, Provider};
+    /// let builder = Client::builder(Provider::OpenAi).max_reply_bytes(1 << 20);
+    /// ```
+    #[must_use]
+    pub fn max_reply_bytes(mut self, bytes: usize) -> Self {
+        self.max_reply_bytes = bytes;
         self
     }
 
@@ -420,6 +435,7 @@ impl ClientBuilder {
             settings: self.settings,
             transport,
             timeouts,
+            max_reply_bytes: self.max_reply_bytes,
             retry: self.retry,
             retry_budget: RetryBudget::default(),
         });
