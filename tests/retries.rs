@@ -185,9 +185,7 @@ async fn a_reply_and_an_error_hold_the_history_of_their_attempts() {
         history(reply.attempts()),
         [failed(1500), failed(1500), (None, None, (0, 0))]
     );
-    let ids: std::collections::HashSet<_> =
-        reply.attempts().iter().map(|a| &a.request_id).collect();
-    assert!(ids.len() == 3 && !ids.contains(&None), "{ids:?}");
+    assert!(reply.attempts().iter().all(|a| a.request_id.is_some()));
     let error = client(&sim)
         .chat(ask("status=503&retry-after-ms=1500&delay=100"))
         .await
