@@ -344,18 +344,13 @@ async fn worker() {
         _ => tracker.ledger(FileLedger::open(path).unwrap()),
     };
     let client = client_of(&url, tracker);
-    // A refused call is retried, because other workers may release reservations. After many refusals, the budget is spent, or
-    // reserved by the killed worker.
+    // A call waits for what others have reserved. At the end, the budget is spent, or reserved by the killed worker.
     let work = |_| async {
-        let mut refused = 0;
-        while refused < 50 {
-            match client.stream(ask("tokens=10&pace=1")).into_reply().await {
-                Ok(_) => refused = 0,
-                Err(error) => {
-                    assert_eq!(error.kind().name(), "budget_exceeded", "{error}");
-                    refused += 1;
-                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-                }
+        let request = || ask("tokens=10&pace=1").pool_timeout(std::time::Duration::from_secs(1));
+        loop {
+            if let Err(error) = client.stream(request()).into_reply().await {
+                assert_eq!(error.kind().name(), "budget_exceeded", "{error}");
+                break;
             }
         }
     };

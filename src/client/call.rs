@@ -190,6 +190,7 @@ impl Call {
             plan: self.plan.clone(),
             body: self.body.bytes.clone(),
             at: self.clock.start,
+            attempt_at: self.attempt_start,
             hide_usage: self.body.asked_usage.is_some(),
             refused: self.refused.clone(),
         };
@@ -249,8 +250,8 @@ impl Call {
             self.forwarded.rest = live.decoder.take_frames();
         }
         // What the attempt holds is released before the next one.
+        self.settle_cut();
         self.state = State::Ready;
-        self.reservation = None;
         let error = self.record(error);
         if self.forwarded.events {
             return Err(error);
@@ -312,8 +313,8 @@ impl Call {
 
     /// Ends the call with an error.
     fn end(&mut self, error: Error) -> Error {
+        self.settle_cut();
         self.state = State::Ended;
-        self.reservation = None;
         let error = error.with_attempts(std::mem::take(&mut self.attempts));
         // The provider has no part in a ledger's error.
         let error = match error.kind() {
@@ -322,6 +323,19 @@ impl Call {
         };
         trace::failed(&self.plan.span, &error);
         error
+    }
+
+    /// Settles the reservation of a stream whose reply is not complete.
+    fn settle_cut(&mut self) {
+        let Some(reservation) = self.reservation.take() else {
+            return;
+        };
+        if let State::AwaitingContent(live) | State::Streaming(live) = &mut self.state {
+            match live.decoder.is_done() {
+                true => reservation.settle(&mut live.decoder.take_reply()),
+                false => reservation.settle_cut(&live.seen()),
+            }
+        }
     }
 
     /// Sets the attempts, timing and cost of a complete reply, and settles the reservation.
@@ -381,6 +395,12 @@ impl Call {
             State::Replaying(_) => "replaying",
             State::Ended => "ended",
         }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.settle_cut();
     }
 }
 

@@ -276,6 +276,11 @@ impl StreamDecoder {
         reply
     }
 
+    /// Returns the reply received so far.
+    pub(crate) fn reply(&self) -> &Reply {
+        &self.accumulator.reply
+    }
+
     /// Returns whether an event with content, or the end of the reply, waits in [`StreamDecoder::next_event`].
     pub(crate) fn has_content(&mut self) -> bool {
         loop {
