@@ -20,11 +20,11 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
 /// Parses one JSON object. The error shows the start of a text that does not fit.
 pub(super) fn read<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<T> {
     // Derived types also accept a list as a struct.
-    let read = match json.trim_start().starts_with('{') {
-        true => serde_json::from_str(json),
-        false => Err(serde_json::Error::custom("an object was expected")),
-    };
-    read.map_err(|error| unreadable(what, json).with_source(error))
+    if !json.starts_with('{') && !json.trim_start().starts_with('{') {
+        let error = serde_json::Error::custom("an object was expected");
+        return Err(unreadable(what, json).with_source(error));
+    }
+    serde_json::from_str(json).map_err(|error| unreadable(what, json).with_source(error))
 }
 
 /// Returns a body as text. Invalid UTF-8 becomes U+FFFD.

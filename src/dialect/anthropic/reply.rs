@@ -36,21 +36,20 @@ pub(super) struct WireReply<'a> {
 
 /// A content block, the block of a `content_block_start`, or a delta. Their fields have the same names.
 #[derive(Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Block<'a> {
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, rename = "type")]
     pub(super) kind: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) id: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) name: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) text: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) thinking: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) signature: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) partial_json: Text<'a>,
     #[serde(borrow)]
     pub(super) input: Option<&'a RawValue>,
@@ -58,9 +57,9 @@ pub(super) struct Block<'a> {
     pub(super) citations: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) citation: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) stop_reason: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) stop_sequence: Text<'a>,
 }
 

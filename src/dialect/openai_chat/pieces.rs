@@ -4,10 +4,11 @@ use serde_json::value::RawValue;
 
 use super::wire::Completion;
 use crate::dialect::error::embedded_error;
-use crate::dialect::wire::{self, Pairs, list, read};
-use crate::{Annotations, DialectName, Part, RawJson, Result};
+use crate::dialect::wire::{Pairs, list, read};
+use crate::{RawJson, Result};
 
 /// Parses a completion or a chunk, or returns the error in its place.
+#[inline]
 pub(super) fn completion<'a>(
     what: &str,
     body: &'a str,
@@ -30,18 +31,4 @@ pub(super) fn logprobs(logprobs: Option<&RawValue>) -> Vec<RawJson> {
     let content = Pairs::read(logprobs).and_then(|logprobs| logprobs.raw("content"));
     let tokens = content.and_then(|content| list(content.get()));
     tokens.into_iter().flatten().map(RawJson::of).collect()
-}
-
-/// Adds a list of annotations to a text part.
-pub(super) fn annotate(part: Option<&mut Part>, list: &RawValue) {
-    let items = wire::list(list.get()).unwrap_or_default();
-    if let Some(Part::Text { annotations, .. }) = part {
-        for item in items {
-            let known = annotations.take().map(|a| a.json);
-            *annotations = Some(Annotations {
-                dialect: DialectName::OpenAiChat,
-                json: RawJson::appended(known.as_ref(), item),
-            });
-        }
-    }
 }
