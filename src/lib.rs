@@ -46,6 +46,8 @@ mod provider;
 mod quote;
 mod retry;
 mod runtime;
+#[cfg(test)]
+mod simulation;
 mod trace;
 mod transport;
 mod url;

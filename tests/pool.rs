@@ -369,19 +369,6 @@ async fn a_stale_connection_never_fails_a_call() {
 }
 
 #[tokio::test]
-async fn a_request_on_a_broken_connection_is_repeated_only_once() {
-    let sim = sim().await;
-    let client = builder(&sim).retry(RetryPolicy::never()).build().unwrap();
-    client.warm_up(5).await.unwrap();
-    // The connection may have been stale, so the request is repeated once. More could be billed more than once.
-    let error = client.chat(ask("fault=reset")).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), sim.stats().requests),
-        (&ErrorKind::Connect, 2)
-    );
-}
-
-#[tokio::test]
 async fn an_idle_connection_that_the_server_closes_leaves_the_pool() {
     let sim = sim().await;
     let client = client(&sim);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::Instrument;
@@ -239,16 +240,17 @@ impl Call {
             mut body,
         } = {
             let reservation = self.context.reservation.clone();
-            let sent = move || {
-                if let Some(reservation) = &reservation {
-                    reservation.sent();
-                }
+            let sent = move |sent| match &reservation {
+                Some(reservation) if sent => reservation.sent(),
+                Some(reservation) => reservation.refused(),
+                None => {}
             };
             let timing = &mut self.context.timing;
+            timing.queued = Duration::ZERO;
+            let transport = &client.transport;
+            let turn = transport.acquire(transport.ticket(), timing).await?;
             let to = self.endpoint.as_ref();
-            let sending = client
-                .transport
-                .send(to, &self.body, &headers, timing, &sent);
+            let sending = transport.send(turn, to, &self.body, &headers, timing, &sent);
             sending.await?
         };
         if !(200..300).contains(&status) {

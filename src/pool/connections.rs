@@ -18,6 +18,7 @@ use super::limits::Limits;
 use super::monitor::{AlertMonitor, CloseReason};
 use super::state::{Assignment, Slot, State};
 use super::stats::PoolStats;
+use super::ticket::Ticket;
 use crate::runtime::{self, Instant, timeout};
 
 /// The channel that delivers a connection to a waiter.
@@ -42,6 +43,7 @@ struct Shared<C: Connection> {
     limits: Limits,
     alerts: Alerts,
     state: Mutex<State<C, Sender<C>>>,
+    tickets: AtomicU64,
     /// The numbers of open, idle, in-use and connecting sockets, 16 bits each, so that one load reads a consistent set.
     sockets: AtomicU64,
     active: AtomicUsize,
@@ -66,6 +68,7 @@ impl<C: Connection> Pool<C> {
             limits,
             alerts,
             state: Mutex::new(State::new(multiplexed, monitor)),
+            tickets: AtomicU64::new(0),
             sockets: AtomicU64::new(0),
             active: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -80,18 +83,26 @@ impl<C: Connection> Pool<C> {
         }))
     }
 
-    /// Waits for a connection in FIFO order, for at most `limit`. Returns it with the time spent waiting, or that time as
-    /// the error.
+    /// Draws a ticket for a place in the queue, behind all that were drawn before.
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket(self.0.tickets.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Waits for a connection, for at most `limit`. Waiters are served in the order of their tickets. Returns the connection
+    /// with the time spent waiting, or that time as the error.
     pub(crate) async fn acquire(
         &self,
+        ticket: Ticket,
         limit: Duration,
     ) -> Result<(Checkout<C>, Duration), Duration> {
         let (waiter, mut receiver) = {
             let mut state = self.0.lock();
-            // A new caller does not overtake those already waiting.
             let mut to_drop = Vec::new();
-            let queue_empty = state.waiting.is_empty();
-            if let Some(assigned) = queue_empty
+            let is_first = state
+                .waiting
+                .first_key_value()
+                .is_none_or(|(first, _)| ticket < *first);
+            if let Some(assigned) = is_first
                 .then(|| state.assign(&self.0.limits, &mut to_drop))
                 .flatten()
             {
@@ -101,12 +112,11 @@ impl<C: Connection> Pool<C> {
                 return Ok((self.checkout(assigned), Duration::ZERO));
             }
             let (sender, receiver) = oneshot::channel();
-            let id = state.take_id();
-            state.waiting.insert(id, sender);
+            state.waiting.insert(ticket, sender);
             self.0.acquire_waits.fetch_add(1, Ordering::Relaxed);
             self.0.publish_stats(state);
             drop(to_drop);
-            (Waiter { pool: self, id }, receiver)
+            (Waiter { pool: self, ticket }, receiver)
         };
         let start = Instant::now();
         let alert_after = limit.min(self.0.alerts.thresholds.wait);
@@ -162,7 +172,7 @@ impl<C: Connection> Pool<C> {
             pool: self.clone(),
             id,
             conn: Some(conn),
-            reusable: false,
+            progress: Progress::Unused,
         }
     }
 
@@ -191,17 +201,6 @@ impl<C: Connection> Pool<C> {
         pool.0.publish_stats(state);
         drop(to_drop);
         None
-    }
-
-    /// Evicts all idle connections.
-    pub(crate) fn close_idle(&self) {
-        let mut state = self.0.lock();
-        let mut to_drop = Vec::new();
-        while let Some(id) = state.idle.last().copied() {
-            to_drop.push(state.evict(id, CloseReason::Server));
-        }
-        self.0.publish_stats(state);
-        drop(to_drop);
     }
 
     pub(crate) fn downgrade(&self) -> WeakPool<C> {
@@ -238,7 +237,7 @@ impl<C: Connection> Pool<C> {
                     pool: self.clone(),
                     id,
                     conn: Some(conn),
-                    reusable: false,
+                    progress: Progress::Unused,
                 })
             }
             Assignment::Connect(id) => Checkout::Connect(ConnectionPermit {
@@ -300,16 +299,21 @@ impl<C: Connection> Pool<C> {
     }
 
     /// Returns a connection to the pool, or evicts it if it cannot be reused.
-    fn release(&self, id: u64, conn: C, reusable: bool) {
+    fn release(&self, id: u64, conn: C, progress: Progress) {
         let mut state = self.0.lock();
+        let now = Instant::now();
+        let idle_since = match (progress, state.slots.get(&id)) {
+            (Progress::Unused, Some(Slot::Open { idle_since, .. })) => *idle_since,
+            _ => now,
+        };
         // On a multiplexed connection, dropping a reply ends only its own stream.
-        let close_reason = if !(reusable || conn.capacity() > 1) {
+        let close_reason = if progress == Progress::Sent && conn.capacity() == 1 {
             Some(CloseReason::Broken)
         } else if !conn.is_open() {
             Some(CloseReason::Server)
         } else {
-            let expiry = self.0.limits.keepalive_expiry;
-            expiry.is_zero().then_some(CloseReason::Expired)
+            let expired = now - idle_since >= self.0.limits.keepalive_expiry;
+            expired.then_some(CloseReason::Expired)
         };
         let keep = close_reason.is_none();
         let mut spare = Some(conn);
@@ -317,13 +321,13 @@ impl<C: Connection> Pool<C> {
         if let Some(Slot::Open {
             handle,
             calls,
-            idle_since,
+            idle_since: since,
             ..
         }) = state.slots.get_mut(&id)
         {
             *calls -= 1;
             unused = *calls == 0;
-            *idle_since = Instant::now();
+            *since = idle_since;
             if handle.is_none() && keep {
                 *handle = spare.take();
             }
@@ -348,13 +352,13 @@ impl<C: Connection> Pool<C> {
 /// A place in the queue of waiting callers. Dropping it leaves the queue.
 struct Waiter<'a, C: Connection> {
     pool: &'a Pool<C>,
-    id: u64,
+    ticket: Ticket,
 }
 
 impl<C: Connection> Drop for Waiter<'_, C> {
     fn drop(&mut self) {
         let mut state = self.pool.0.lock();
-        let sender = state.waiting.remove(&self.id);
+        let sender = state.waiting.remove(&self.ticket);
         self.pool.0.publish_stats(state);
         drop(sender);
     }
@@ -381,30 +385,46 @@ impl<C: Connection> Drop for ConnectionPermit<C> {
     }
 }
 
-/// A connection checked out to one call. Dropping it without [`PooledConnection::done`] closes the connection, because
-/// the rest of a reply may still arrive on it.
+/// How far the call of a [`PooledConnection`] has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Progress {
+    Unused,
+    Sent,
+    Done,
+}
+
+/// A connection checked out to one call. If it is dropped between [`PooledConnection::conn`] and [`PooledConnection::done`],
+/// the connection is closed, because the rest of a reply may still arrive on it. If it is dropped unused, the connection is
+/// idle again, as if it had not been checked out.
 pub(crate) struct PooledConnection<C: Connection> {
     pool: Pool<C>,
     id: u64,
     conn: Option<C>,
-    reusable: bool,
+    progress: Progress,
 }
 
 impl<C: Connection> PooledConnection<C> {
+    /// Returns the connection, in order to send a request.
     pub(crate) fn conn(&mut self) -> Option<&mut C> {
+        self.progress = Progress::Sent;
         self.conn.as_mut()
+    }
+
+    /// Returns the connection to the pool after a request that was not sent.
+    pub(crate) fn unused(mut self) {
+        self.progress = Progress::Unused;
     }
 
     /// Returns the connection to the pool for reuse. Call this once the reply has been read to its end.
     pub(crate) fn done(mut self) {
-        self.reusable = true;
+        self.progress = Progress::Done;
     }
 }
 
 impl<C: Connection> Drop for PooledConnection<C> {
     fn drop(&mut self) {
         if let Some(conn) = self.conn.take() {
-            self.pool.release(self.id, conn, self.reusable);
+            self.pool.release(self.id, conn, self.progress);
         }
     }
 }

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::connection::Connection;
 use super::limits::Limits;
 use super::monitor::{AlertMonitor, CloseReason};
+use super::ticket::Ticket;
 use crate::runtime::Instant;
 
 /// The assumed number of concurrent calls per multiplexed connection. RFC 9113, section 6.5.2, recommends that servers
@@ -14,8 +15,8 @@ pub(super) struct State<C, W> {
     pub(super) slots: HashMap<u64, Slot<C>>,
     /// The idle connections, the most recently used last. The last is taken first, because it is the least likely to be stale.
     pub(super) idle: Vec<u64>,
-    /// The waiters, in order of arrival.
-    pub(super) waiting: BTreeMap<u64, W>,
+    /// The waiters. The lowest ticket is served first.
+    pub(super) waiting: BTreeMap<Ticket, W>,
     pub(super) next: u64,
     pub(super) connecting: usize,
     pub(super) active: usize,

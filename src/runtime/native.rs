@@ -20,6 +20,14 @@ pub(crate) fn random() -> f64 {
 
 /// Returns the current date and time.
 pub(crate) fn wall_clock() -> std::time::SystemTime {
+    // Unit tests have one clock, which can be virtual.
+    #[cfg(test)]
+    return {
+        static START: LazyLock<(std::time::SystemTime, Instant)> =
+            LazyLock::new(|| (std::time::SystemTime::now(), Instant::now()));
+        START.0 + START.1.elapsed()
+    };
+    #[cfg(not(test))]
     std::time::SystemTime::now()
 }
 

@@ -1,7 +1,10 @@
 //! A connection: its handshake, its driver task, and the exchange of a request and a response.
 
+use std::error::Error as _;
 use std::io::IoSlice;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,11 +22,50 @@ use super::connector::BoxIo;
 use super::options::Options;
 use crate::pool::{Connection, ConnectionPermit, MAX_STREAMS_PER_CONNECTION, Pool, WeakPool};
 use crate::runtime::Instant;
+use crate::{Error, ErrorKind, Result};
+
+/// What is known about the writes to a socket.
+#[derive(Default)]
+struct Writes {
+    /// The number of bytes that were written.
+    bytes: AtomicU64,
+    /// Whether a write has failed.
+    failed: AtomicBool,
+}
 
 /// A socket and its permit. The fields are dropped in this order, so that the socket is closed before the permit is released.
 struct PermitIo {
     io: BoxIo,
+    writes: Arc<Writes>,
+    /// Whether hyper does not learn of failed writes. A server can answer with an error, such as a 413, and close the connection
+    /// before it has read the request. The write then fails, but the response can still be read.
+    ignores_write_errors: bool,
     _permit: ConnectionPermit<Conn>,
+}
+
+impl PermitIo {
+    fn written(
+        &self,
+        result: Poll<std::io::Result<usize>>,
+        len: usize,
+    ) -> Poll<std::io::Result<usize>> {
+        match &result {
+            Poll::Ready(Ok(n)) => {
+                self.writes.bytes.fetch_add(*n as u64, Ordering::Relaxed);
+            }
+            Poll::Ready(Err(error)) if self.ignores_write_errors => {
+                tracing::debug!(%error, "a write failed; the response may still arrive");
+                self.writes.failed.store(true, Ordering::Relaxed);
+                return Poll::Ready(Ok(len));
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        result
+    }
+
+    fn is_discarding(&self) -> bool {
+        self.writes.failed.load(Ordering::Relaxed)
+    }
 }
 
 impl Read for PermitIo {
@@ -42,11 +84,19 @@ impl Write for PermitIo {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        if self.is_discarding() {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let result = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(result, buf.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        if self.is_discarding() {
+            return Poll::Ready(Ok(()));
+        }
+        let result = Pin::new(&mut self.io).poll_flush(cx);
+        self.written(result.map_ok(|()| 0), 0).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -62,8 +112,50 @@ impl Write for PermitIo {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        if self.is_discarding() {
+            return Poll::Ready(Ok(len));
+        }
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.written(result, len)
     }
+}
+
+/// Why a request got no response.
+pub(super) enum Failure {
+    /// The server has not processed the request, and the connection is closed.
+    Unsent(Error),
+    /// The server has not processed the request, but the connection is still open.
+    Refused(Error),
+    /// The server may have processed the request.
+    Broken(Error),
+}
+
+fn unsent(error: hyper::Error) -> Failure {
+    let message = "the connection closed before the request was sent";
+    Failure::Unsent(Error::new(ErrorKind::Connect, message).with_source(error))
+}
+
+fn refused(error: hyper::Error) -> Failure {
+    let message = "the server refused the HTTP/2 stream";
+    Failure::Refused(Error::new(ErrorKind::Connect, message).with_source(error))
+}
+
+fn broken(error: hyper::Error) -> Failure {
+    Failure::Broken(match error.is_parse() {
+        true => Error::decode("the server did not answer in HTTP").with_source(error),
+        false => {
+            Error::new(ErrorKind::Connect, "the connection broke before a reply").with_source(error)
+        }
+    })
+}
+
+/// Returns whether an HTTP/2 server says that it has not processed a request (RFC 9113, section 8.7). h2 reports a GOAWAY to
+/// those streams only that are above its last stream ID.
+fn is_refusal(error: &h2::Error) -> bool {
+    error.is_remote()
+        && (error.is_go_away()
+            || (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)))
 }
 
 enum Sender {
@@ -75,6 +167,7 @@ enum Sender {
 pub(crate) struct Conn {
     sender: Sender,
     driver: AbortHandle,
+    writes: Arc<Writes>,
     /// Whether the peer is a plain-HTTP proxy, which takes the request target in absolute form.
     pub(super) proxied: bool,
 }
@@ -93,6 +186,7 @@ impl Connection for Conn {
             Sender::Http2(sender) => Some(Self {
                 sender: Sender::Http2(sender.clone()),
                 driver: self.driver.clone(),
+                writes: self.writes.clone(),
                 proxied: self.proxied,
             }),
         }
@@ -100,7 +194,9 @@ impl Connection for Conn {
 
     fn is_open(&self) -> bool {
         match &self.sender {
-            Sender::Http1(sender) => !sender.is_closed(),
+            Sender::Http1(sender) => {
+                !sender.is_closed() && !self.writes.failed.load(Ordering::Relaxed)
+            }
             Sender::Http2(sender) => !sender.is_closed(),
         }
     }
@@ -120,14 +216,19 @@ impl Conn {
         pool: &Pool<Self>,
         options: &Options,
         https: bool,
-    ) -> hyper::Result<Self> {
+    ) -> Result<Self> {
+        let failed =
+            |error| Error::new(ErrorKind::Connect, "the HTTP handshake failed").with_source(error);
         let connected = io.connected();
         let proxied = connected.is_proxied();
         // Over TLS, ALPN negotiates the version. In clear text the client has to know it.
         let http2 = connected.is_negotiated_h2() || (options.http2 && !https && !proxied);
         let id = permit.id();
+        let writes = Arc::<Writes>::default();
         let socket = PermitIo {
             io,
+            writes: writes.clone(),
+            ignores_write_errors: !http2,
             _permit: permit,
         };
         let expiry = (pool.downgrade(), id, options.limits.keepalive_expiry);
@@ -139,13 +240,13 @@ impl Conn {
                     .keep_alive_interval(interval)
                     .keep_alive_while_idle(true);
             }
-            let (sender, connection) = builder.handshake(socket).await?;
+            let (sender, connection) = builder.handshake(socket).await.map_err(failed)?;
             (
                 Sender::Http2(sender),
                 tokio::spawn(drive(connection, expiry)),
             )
         } else {
-            let (sender, connection) = http1::handshake(socket).await?;
+            let (sender, connection) = http1::handshake(socket).await.map_err(failed)?;
             (
                 Sender::Http1(sender),
                 tokio::spawn(drive(connection, expiry)),
@@ -154,6 +255,7 @@ impl Conn {
         Ok(Self {
             sender,
             driver: driver.abort_handle(),
+            writes,
             proxied,
         })
     }
@@ -166,15 +268,34 @@ impl Conn {
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> hyper::Result<Response<Incoming>> {
+    ) -> Result<Response<Incoming>, Failure> {
         match &mut self.sender {
             Sender::Http1(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
+                sender.ready().await.map_err(unsent)?;
+                let before = self.writes.bytes.load(Ordering::Relaxed);
+                let result = sender.try_send_request(request).await;
+                result.map_err(|mut error| {
+                    let nothing_written = self.writes.bytes.load(Ordering::Relaxed) == before;
+                    match error.take_message().is_some() || nothing_written {
+                        true => unsent(error.into_error()),
+                        false => broken(error.into_error()),
+                    }
+                })
             }
             Sender::Http2(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
+                sender.ready().await.map_err(unsent)?;
+                let result = sender.try_send_request(request).await;
+                result.map_err(|mut error| {
+                    if error.take_message().is_some() {
+                        return unsent(error.into_error());
+                    }
+                    let error = error.into_error();
+                    let h2 = error.source().and_then(|e| e.downcast_ref::<h2::Error>());
+                    match h2.is_some_and(is_refusal) {
+                        true => refused(error),
+                        false => broken(error),
+                    }
+                })
             }
         }
     }

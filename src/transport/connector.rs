@@ -27,11 +27,11 @@ use crate::{Error, ErrorKind, Result};
 compile_error!("warmline needs one of its features `rustls` (the default) and `native-tls`");
 
 /// A connection that reqwest opened: TCP or TLS, direct or through a proxy.
-pub(super) trait Io: Read + Write + Connected + Send + Unpin {}
+pub(crate) trait Io: Read + Write + Connected + Send + Unpin {}
 
 impl<T: Read + Write + Connected + Send + Unpin> Io for T {}
 
-pub(super) type BoxIo = Box<dyn Io>;
+pub(crate) type BoxIo = Box<dyn Io>;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -124,6 +124,11 @@ impl Connector {
             }
             builder = builder.tls_certs_merge(certificates);
         }
+        // Reading the platform's certificates takes far longer than a simulation does.
+        #[cfg(test)]
+        if crate::simulation::Network::to(endpoint.origin()).is_some() {
+            builder = builder.tls_certs_only([]);
+        }
         let client = builder
             .build()
             .map_err(|e| Error::config("TLS cannot be set up").with_source(e))?;
@@ -135,6 +140,10 @@ impl Connector {
     }
 
     pub(super) async fn dial(&self) -> Result<BoxIo> {
+        #[cfg(test)]
+        if let Some(network) = crate::simulation::Network::to(&self.origin) {
+            return network.dial().await;
+        }
         let dial = async {
             let result = self.client.get(&self.origin).send().await;
             CAPTURED.with(Cell::take).ok_or_else(|| match result {

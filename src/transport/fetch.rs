@@ -207,6 +207,13 @@ pub(crate) fn with_fetch<T>(fetch: Option<Function>, build: impl FnOnce() -> T) 
 #[derive(Clone)]
 pub(crate) struct Transport(Rc<Inner>);
 
+/// A place in the queue, which the runtime owns.
+#[derive(Clone, Copy)]
+pub(crate) struct Ticket;
+
+/// The permission to send a request.
+pub(crate) struct Turn;
+
 struct Inner {
     url: JsValue,
     init: RequestInit,
@@ -249,18 +256,29 @@ impl Transport {
         Ok(0)
     }
 
-    /// Sends a request and waits for the response headers. Calls `sent` just before the first byte may be sent.
+    /// Returns a ticket. It means nothing, because the runtime owns the queue.
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket
+    }
+
+    /// Takes a turn, without waiting, because the runtime owns the connections.
+    pub(crate) async fn acquire(&self, _ticket: Ticket, _timing: &mut Timing) -> Result<Turn> {
+        Ok(Turn)
+    }
+
+    /// Sends a request and waits for the response headers. Calls `sent(true)` just before the first byte may be sent.
     ///
     /// The request goes to the transport's endpoint, or `to` another one on the same server.
     pub(crate) async fn send(
         &self,
+        _turn: Turn,
         to: Option<&Endpoint>,
         body: &Bytes,
         extra_headers: &[(String, String)],
         _timing: &mut Timing,
-        sent: &(impl Fn() + MaybeSend + MaybeSync),
+        sent: &(impl Fn(bool) + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
-        sent();
+        sent(true);
         let call = Call::new(&self.0);
         let mut future = JsFuture::new();
         let fetched = self.fetch(to, body, extra_headers, &call);

@@ -1,8 +1,8 @@
 //! HTTP. Two modules implement the same items, one for native targets and one for WebAssembly. Apart from `runtime`, no
 //! other module depends on the target.
 //!
-//! `Transport::send` sends a body and returns the status and headers of the response, and a [`Body`] that is read chunk by
-//! chunk. `Transport::stats` and `Transport::warm_up` concern the connections.
+//! `Transport::acquire` takes a turn in the pool: an idle connection, or the right to open one. `Transport::send` uses it to
+//! send a body, and returns the status and headers of the response, and a [`Body`] that is read chunk by chunk. `Transport::stats` and `Transport::warm_up` concern the connections.
 
 mod options;
 mod proxy;
@@ -25,6 +25,8 @@ cfg_if::cfg_if! {
         mod connector;
         mod native;
         pub(crate) mod pem;
+        #[cfg(test)]
+        pub(crate) use connector::BoxIo;
         pub(crate) use native::{Body, Transport};
     }
 }

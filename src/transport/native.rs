@@ -13,12 +13,13 @@ use hyper::body::Body as _;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connection::Conn;
+use super::connection::{Conn, Failure};
 use super::connector::Connector;
 use super::options::Options;
 use super::rate_limit;
 use super::response::HttpResponse;
-use crate::pool::{Checkout, ConnectionPermit, Pool, PooledConnection};
+
+use crate::pool::{Checkout, ConnectionPermit, Pool, PooledConnection, Ticket};
 use crate::provider::Endpoint;
 use crate::runtime::{Instant, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
@@ -116,49 +117,85 @@ impl Transport {
         Ok(opened)
     }
 
-    /// Sends a request and waits for the response headers, with the timeout of each phase. Calls `sent` just before the first
-    /// byte is sent.
+    /// Draws a ticket for a place in the pool's queue. Each attempt of a call draws one.
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.0.pool.ticket()
+    }
+
+    /// Takes a turn: waits for an idle connection or for the right to open one, for at most the pool timeout. Adds the time
+    /// spent waiting to `timing.queued`.
+    ///
+    /// A turn that is dropped returns to the pool. Its ticket then still holds its place in the queue.
+    pub(crate) async fn acquire(&self, ticket: Ticket, timing: &mut Timing) -> Result<Turn> {
+        let checkout = self.0.acquire(ticket, timing).await?;
+        Ok(Turn { ticket, checkout })
+    }
+
+    /// Sends a request, and waits for the response headers, with the timeout of each phase. Calls `sent(true)` just before the
+    /// first byte may be sent, and `sent(false)` if it turns out that the server has not processed the request.
+    ///
+    /// A request that was not processed because its connection was no longer usable goes out on another connection. A request
+    /// that may have been processed is never repeated.
     ///
     /// The request goes to the transport's endpoint, or `to` another one on the same server.
     pub(crate) async fn send(
         &self,
+        turn: Turn,
         to: Option<&Endpoint>,
         body: &Bytes,
         extra_headers: &[(String, String)],
         timing: &mut Timing,
-        sent: &(impl Fn() + MaybeSend + MaybeSync),
+        sent: &(impl Fn(bool) + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
-        timing.queued = Duration::ZERO;
         let target = match to {
             Some(endpoint) => &Target::new(endpoint)?,
             None => &self.0.target,
         };
-        let (connection, reused) = self.0.acquire(timing).await?;
-        sent();
-        match self
-            .0
-            .exchange(connection, target, body, extra_headers)
-            .await
-        {
-            // The server had closed the idle connection. The others that are idle may be as stale, so the one repetition
-            // opens a new connection.
-            Err(error) if reused && *error.kind() == ErrorKind::Connect => {
-                tracing::debug!(%error, "a reused connection was stale");
-                self.0.pool.close_idle();
-                let (connection, _) = self.0.acquire(timing).await?;
-                self.0
-                    .exchange(connection, target, body, extra_headers)
-                    .await
+        let Turn {
+            ticket,
+            mut checkout,
+        } = turn;
+        // All idle connections can turn out to be closed. After them comes a new one.
+        let mut repetitions = self.0.options.limits.max_keepalive_connections.max(1);
+        loop {
+            let (connection, reused) = self.0.connect(checkout, timing).await?;
+            if reused {
+                // Lets the runtime poll its sockets, so that the connection's driver sees whether the server has closed it.
+                tokio::task::yield_now().await;
             }
-            result => result,
+            sent(true);
+            let exchange = self.0.exchange(connection, target, body, extra_headers);
+            let error = match exchange.await {
+                Err(Failure::Unsent(error)) => error,
+                Err(Failure::Refused(error)) => {
+                    repetitions = repetitions.min(1);
+                    error
+                }
+                Err(Failure::Broken(error)) => return Err(error),
+                Ok(response) => return Ok(response),
+            };
+            sent(false);
+            // If a new connection is closed at once, others would be too. The call's retries wait before they try again.
+            if !reused || repetitions == 0 {
+                return Err(error);
+            }
+            repetitions -= 1;
+            tracing::debug!(%error, "the request goes out again on another connection");
+            checkout = self.0.acquire(ticket, timing).await?;
         }
     }
 }
 
+/// A turn in the pool: an idle connection, or the right to open one.
+pub(crate) struct Turn {
+    ticket: Ticket,
+    checkout: Checkout<Conn>,
+}
+
 impl Inner {
-    /// Returns a connection, and whether it is a reused one.
-    async fn acquire(&self, timing: &mut Timing) -> Result<(PooledConnection<Conn>, bool)> {
-        let (checkout, waited) = self.pool.acquire(self.options.timeouts.pool).await.map_err(|waited| {
+    async fn acquire(&self, ticket: Ticket, timing: &mut Timing) -> Result<Checkout<Conn>> {
+        let limit = self.options.timeouts.pool;
+        let (checkout, waited) = self.pool.acquire(ticket, limit).await.map_err(|waited| {
             let max_connections = self.options.limits.max_connections;
             let message = format!(
                 "no connection became free within {waited:.1?}: all {max_connections} are in use; raise max_connections \
@@ -167,6 +204,15 @@ impl Inner {
             Error::new(ErrorKind::PoolTimeout { max_connections, waited }, message)
         })?;
         timing.queued += waited;
+        Ok(checkout)
+    }
+
+    /// Returns the connection of a checkout, and whether it is a reused one.
+    async fn connect(
+        &self,
+        checkout: Checkout<Conn>,
+        timing: &mut Timing,
+    ) -> Result<(PooledConnection<Conn>, bool)> {
         match checkout {
             Checkout::Idle(connection) => {
                 timing.connect = None;
@@ -188,9 +234,7 @@ impl Inner {
         let id = permit.id();
         let opening = async {
             let io = self.connector.dial().await?;
-            Conn::establish(io, permit, &self.pool, &self.options, self.https)
-                .await
-                .map_err(map_hyper_error)
+            Conn::establish(io, permit, &self.pool, &self.options, self.https).await
         };
         let limit = self.options.timeouts.connect;
         let conn = timeout(limit, opening)
@@ -212,16 +256,26 @@ impl Inner {
         target: &Target,
         body: &Bytes,
         extra_headers: &[(String, String)],
-    ) -> Result<HttpResponse<Body>> {
+    ) -> Result<HttpResponse<Body>, Failure> {
         let Some(conn) = connection.conn() else {
-            return Err(Error::new(ErrorKind::Connect, "the connection is closed"));
+            let error = Error::new(ErrorKind::Connect, "the connection is closed");
+            return Err(Failure::Unsent(error));
         };
         let request = self.request(conn, target, body, extra_headers);
         let limit = self.options.timeouts.response_headers;
-        let response = timeout(limit, conn.exchange(request))
-            .await
-            .map_err(|_| Error::timeout(TimeoutKind::ResponseHeaders, limit))?
-            .map_err(map_hyper_error)?;
+        let response = match timeout(limit, conn.exchange(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failure)) => {
+                if !matches!(failure, Failure::Broken(_)) {
+                    connection.unused();
+                }
+                return Err(failure);
+            }
+            Err(_) => {
+                let error = Error::timeout(TimeoutKind::ResponseHeaders, limit);
+                return Err(Failure::Broken(error));
+            }
+        };
         let (head, incoming) = response.into_parts();
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -282,14 +336,6 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, mut value: HeaderValue) {
     let secret = ["authorization", "cookie"].contains(&name.as_str());
     value.set_sensitive(secret || name.as_str().ends_with("-key"));
     headers.insert(name, value);
-}
-
-/// Maps the error of a connection that failed before a response.
-fn map_hyper_error(error: hyper::Error) -> Error {
-    if error.is_parse() {
-        return Error::decode("the server did not answer in HTTP").with_source(error);
-    }
-    Error::new(ErrorKind::Connect, "the connection broke before a reply").with_source(error)
 }
 
 /// A response body. It holds the connection until it has ended or is dropped.

@@ -103,8 +103,17 @@ impl RestLedger {
 async fn send(transport: &Transport, command: String) -> std::result::Result<Vec<String>, String> {
     let message = |e: Error| e.message().to_owned();
     let body = Bytes::from(command);
+    let mut timing = Timing::default();
+    let turn = transport.acquire(transport.ticket(), &mut timing).await;
     let response = transport
-        .send(None, &body, &[], &mut Timing::default(), &|| ())
+        .send(
+            turn.map_err(message)?,
+            None,
+            &body,
+            &[],
+            &mut timing,
+            &|_| (),
+        )
         .await;
     let mut response = response.map_err(message)?;
     let mut text = Vec::new();

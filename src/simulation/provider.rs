@@ -1,0 +1,314 @@
+//! A provider that fails, stalls and bills, in virtual time.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::network::Random;
+use crate::{Price, Usd};
+
+/// How a provider treats its requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Behaviour {
+    /// How many percent of the requests fail in some way.
+    pub(crate) faults: u32,
+    /// Whether it goes on writing, and bills, when its caller has left.
+    pub(crate) bills_after_disconnect: bool,
+    /// How many tokens it writes in a second.
+    pub(crate) speed: u64,
+    /// The longest silence before the first content.
+    pub(crate) thinks: Duration,
+}
+
+/// A simulated provider. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Provider(Arc<Inner>);
+
+struct Inner {
+    behaviour: Behaviour,
+    price: Price,
+    random: Random,
+    billed: AtomicU64,
+    /// The number of replies that are being written.
+    writing: AtomicUsize,
+}
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Answered,
+    /// An error status: nothing is billed.
+    Status(u16),
+    /// The connection breaks before the head, though the reply is billed.
+    Lost,
+    /// The provider says nothing for hours, and bills the reply.
+    Silent,
+    /// An error event before the first content.
+    ErrorEvent,
+    /// The connection breaks after some of the tokens.
+    Broken,
+    /// The reply stops in the middle, and the connection stays open.
+    Stuck,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    max_completion_tokens: Option<u64>,
+    max_tokens: Option<u64>,
+    #[serde(default)]
+    stream: bool,
+}
+
+/// A server buffers what its caller does not read yet, so that a slow caller does not slow the model down.
+type Chunks = mpsc::UnboundedSender<io::Result<Bytes>>;
+
+/// A reply's body: chunks as they are written. An error breaks the connection.
+struct Written(mpsc::UnboundedReceiver<io::Result<Bytes>>);
+
+impl Body for Written {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let chunk = self.0.poll_recv(cx);
+        chunk.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+}
+
+/// The tokens of a reply.
+#[derive(Clone, Copy)]
+struct Tokens {
+    input: u64,
+    output: u64,
+}
+
+impl Provider {
+    pub(crate) fn new(behaviour: Behaviour, price: Price, random: Random) -> Self {
+        Self(Arc::new(Inner {
+            behaviour,
+            price,
+            random,
+            billed: AtomicU64::new(0),
+            writing: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Returns what it has billed.
+    pub(crate) fn billed(&self) -> Usd {
+        Usd::from_pico(self.0.billed.load(Relaxed))
+    }
+
+    /// Returns the number of replies that it is writing, with or without a reader.
+    pub(crate) fn writing(&self) -> usize {
+        self.0.writing.load(Relaxed)
+    }
+
+    /// Serves connections until the network is gone.
+    pub(crate) async fn serve(self, mut connections: mpsc::UnboundedReceiver<DuplexStream>) {
+        while let Some(io) = connections.recv().await {
+            let provider = self.clone();
+            tokio::spawn(async move { provider.serve_connection(io).await });
+        }
+    }
+
+    async fn serve_connection(self, io: DuplexStream) {
+        let behaviour = self.0.behaviour;
+        // Servers close idle connections when they like, also just as a request arrives.
+        let lives = match self.0.random.chance(behaviour.faults) {
+            true => self.0.random.millis(1..60_000),
+            false => Duration::from_secs(86_400),
+        };
+        let provider = self.clone();
+        let answer = service_fn(move |request| provider.clone().answer(request));
+        let connection =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), answer);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = sleep(lives) => connection.as_mut().graceful_shutdown(),
+        }
+        // A connection that breaks is what is being simulated.
+        let _ = connection.await;
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Written>, io::Error> {
+        let body = match request.into_body().collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => return Err(io::ErrorKind::ConnectionReset.into()),
+        };
+        let asked: Asked = serde_json::from_slice(&body).unwrap();
+        let most = asked.max_completion_tokens.or(asked.max_tokens).unwrap();
+        let tokens = Tokens {
+            input: body.len() as u64 / 4,
+            output: self.0.random.with(|random| random.u64(1..=most)),
+        };
+        let fate = self.fate();
+        let (chunks, written) = mpsc::unbounded_channel();
+        let mut response = Response::new(Written(written));
+        match fate {
+            Fate::Status(status) => {
+                *response.status_mut() = status.try_into().unwrap();
+                drop(chunks);
+                sleep(self.0.random.millis(0..50)).await;
+                return Ok(response);
+            }
+            Fate::Lost | Fate::Silent => {
+                self.bill(tokens);
+                if let Fate::Silent = fate {
+                    sleep(Duration::from_secs(7200)).await;
+                }
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            _ => {}
+        }
+        let kind = if asked.stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        response
+            .headers_mut()
+            .insert("content-type", kind.parse().unwrap());
+        let provider = self.clone();
+        self.0.writing.fetch_add(1, Relaxed);
+        tokio::spawn(async move {
+            match asked.stream {
+                true => provider.stream(tokens, fate, chunks).await,
+                false => provider.reply(tokens, fate, chunks).await,
+            }
+            provider.0.writing.fetch_sub(1, Relaxed);
+        });
+        Ok(response)
+    }
+
+    fn fate(&self) -> Fate {
+        let random = &self.0.random;
+        if !random.chance(self.0.behaviour.faults) {
+            return Fate::Answered;
+        }
+        match random.with(|random| random.u32(0..100)) {
+            0..40 => Fate::Status(
+                random.with(|random| random.choice([400, 429, 500, 503, 529]).unwrap()),
+            ),
+            40..55 => Fate::Lost,
+            55..60 => Fate::Silent,
+            60..75 => Fate::ErrorEvent,
+            75..90 => Fate::Broken,
+            _ => Fate::Stuck,
+        }
+    }
+
+    fn bill(&self, tokens: Tokens) {
+        let price = &self.0.price;
+        let billed = price.input.pico() * tokens.input + price.output.pico() * tokens.output;
+        self.0.billed.fetch_add(billed, Relaxed);
+    }
+
+    /// Writes an unstreamed reply. It is billed as a whole, whether its caller is there or not.
+    async fn reply(&self, tokens: Tokens, fate: Fate, chunks: Chunks) {
+        let takes = Duration::from_millis(tokens.output * 1000 / self.0.behaviour.speed);
+        sleep(self.think() + takes).await;
+        self.bill(tokens);
+        let reply = format!(
+            r#"{{"id":"c","object":"chat.completion","model":"simulated","choices":[{{"index":0,"message":{{"role":"assistant","content":"done"}},"finish_reason":"stop"}}],"usage":{}}}"#,
+            usage(tokens)
+        );
+        let chunk = match fate {
+            Fate::Broken | Fate::Stuck | Fate::ErrorEvent => {
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
+            _ => Ok(reply.into()),
+        };
+        // The caller may have left.
+        let _ = chunks.send(chunk);
+    }
+
+    /// Writes a stream, and bills what it has written by the time that its caller has left, or all of it.
+    async fn stream(&self, tokens: Tokens, fate: Fate, chunks: Chunks) {
+        const STEP: Duration = Duration::from_millis(20);
+        let in_a_step = (self.0.behaviour.speed / 50).max(1);
+        let ends_after = match fate {
+            Fate::Broken | Fate::Stuck => self.0.random.with(|random| random.u64(0..tokens.output)),
+            _ => tokens.output,
+        };
+        let _ = chunks.send(event(r#"{"role":"assistant"}"#, ""));
+        tokio::select! {
+            () = sleep(self.think()) => {}
+            () = chunks.closed(), if !self.0.behaviour.bills_after_disconnect => {}
+        }
+        if let Fate::ErrorEvent = fate {
+            self.bill(Tokens {
+                output: 0,
+                ..tokens
+            });
+            let error = r#"data: {"error":{"message":"overloaded","type":"server_error"}}"#;
+            let _ = chunks.send(Ok(format!("{error}\n\n").into()));
+            return;
+        }
+        let mut output = 0;
+        while output < ends_after {
+            if chunks.is_closed() && !self.0.behaviour.bills_after_disconnect {
+                return self.bill(Tokens { output, ..tokens });
+            }
+            let words = in_a_step.min(ends_after - output);
+            output += words;
+            let text = "word ".repeat(usize::try_from(words).unwrap());
+            let _ = chunks.send(event(&format!(r#"{{"content":"{text}"}}"#), ""));
+            sleep(STEP).await;
+        }
+        match fate {
+            Fate::Broken => {
+                self.bill(tokens);
+                let _ = chunks.send(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+            Fate::Stuck => {
+                self.bill(Tokens { output, ..tokens });
+                chunks.closed().await;
+            }
+            _ => {
+                self.bill(tokens);
+                let _ = chunks.send(event("{}", r#","finish_reason":"stop""#));
+                let end = format!(
+                    "data: {{\"choices\":[],\"model\":\"simulated\",\"usage\":{}}}\n\ndata: [DONE]\n\n",
+                    usage(tokens)
+                );
+                let _ = chunks.send(Ok(end.into()));
+            }
+        }
+    }
+
+    fn think(&self) -> Duration {
+        let most = self.0.behaviour.thinks.as_millis();
+        self.0.random.millis(0..u64::try_from(most).unwrap() + 1)
+    }
+}
+
+fn usage(tokens: Tokens) -> String {
+    let Tokens { input, output } = tokens;
+    format!(
+        r#"{{"prompt_tokens":{input},"completion_tokens":{output},"total_tokens":{}}}"#,
+        input + output
+    )
+}
+
+fn event(delta: &str, finish: &str) -> io::Result<Bytes> {
+    Ok(format!("data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"simulated\",\"choices\":[{{\"index\":0,\"delta\":{delta}{finish}}}]}}\n\n").into())
+}

@@ -1,0 +1,160 @@
+//! The pool and an HTTP/2 server, whose frames the tests write themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use warmline::{Client, ErrorKind, HttpVersion, Provider, RetryPolicy};
+
+const REPLY: &[u8] = br#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+
+/// The types of frames, their flags and an error code (RFC 9113, sections 6 and 7).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const NO_ERROR: u32 = 0;
+const REFUSED_STREAM: u32 = 7;
+
+async fn listen() -> (TcpListener, Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::builder(Provider::OpenAi)
+        .base_url(format!("http://{}/v1", listener.local_addr().unwrap()))
+        .api_key("sk-test")
+        .http_version(HttpVersion::Http2)
+        .retry(RetryPolicy::never())
+        .build()
+        .unwrap();
+    (listener, client)
+}
+
+/// The server's end of a connection.
+struct Server(TcpStream);
+
+impl Server {
+    async fn accept(listener: &TcpListener) -> Self {
+        let mut server = Self(listener.accept().await.unwrap().0);
+        server.write(SETTINGS, 0, 0, &[]).await;
+        let mut preface = [0; 24];
+        server.0.read_exact(&mut preface).await.unwrap();
+        server
+    }
+
+    async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.0.write_all(&frame).await.unwrap();
+    }
+
+    /// Reads a whole request, and returns its stream.
+    async fn request(&mut self) -> u32 {
+        loop {
+            let mut head = [0; 9];
+            self.0.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            self.0.read_exact(&mut payload).await.unwrap();
+            let (kind, flags) = (head[3], head[4]);
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            match kind {
+                SETTINGS if flags & ACK == 0 => self.write(SETTINGS, ACK, 0, &[]).await,
+                PING if flags & ACK == 0 => self.write(PING, ACK, 0, &payload).await,
+                HEADERS | DATA if flags & END_STREAM != 0 => return stream,
+                _ => {}
+            }
+        }
+    }
+
+    async fn respond(&mut self, stream: u32) {
+        // `:status: 200` is entry 8 of the static table (RFC 7541, appendix A).
+        self.write(HEADERS, END_HEADERS, stream, &[0x88]).await;
+        self.write(DATA, END_STREAM, stream, REPLY).await;
+    }
+
+    async fn reset(&mut self, stream: u32, code: u32) {
+        self.write(RST_STREAM, 0, stream, &code.to_be_bytes()).await;
+    }
+
+    async fn go_away(&mut self, last_stream: u32, code: u32) {
+        let payload = [last_stream.to_be_bytes(), code.to_be_bytes()].concat();
+        self.write(GOAWAY, 0, 0, &payload).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_sent_again_once() {
+    let (listener, client) = listen().await;
+    let server = tokio::spawn(async move {
+        let mut server = Server::accept(&listener).await;
+        let first = server.request().await;
+        server.respond(first).await;
+        let refused = server.request().await;
+        server.reset(refused, REFUSED_STREAM).await;
+        let again = server.request().await;
+        server.respond(again).await;
+        for _ in 0..2 {
+            let refused = server.request().await;
+            server.reset(refused, REFUSED_STREAM).await;
+        }
+        let last = server.request().await;
+        server.respond(last).await;
+    });
+    for _ in 0..2 {
+        assert_eq!(client.chat("Hello").await.unwrap().attempts, 1);
+    }
+    let error = client.chat("Hello").await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Connect);
+    assert!(
+        error.to_string().contains("refused the HTTP/2 stream"),
+        "{error}"
+    );
+    client.chat("Hello").await.unwrap();
+    server.await.unwrap();
+    assert_eq!(client.stats().opened, Some(1));
+}
+
+#[tokio::test]
+async fn a_request_that_a_goaway_excludes_is_sent_again_on_another_connection() {
+    let (listener, client) = listen().await;
+    let server = tokio::spawn(async move {
+        let mut server = Server::accept(&listener).await;
+        let first = server.request().await;
+        server.respond(first).await;
+        server.request().await;
+        server.go_away(first, NO_ERROR).await;
+        let mut other = Server::accept(&listener).await;
+        let again = other.request().await;
+        other.respond(again).await;
+    });
+    for _ in 0..2 {
+        assert_eq!(client.chat("Hello").await.unwrap().attempts, 1);
+    }
+    server.await.unwrap();
+    assert_eq!(client.stats().opened, Some(2));
+}
+
+#[tokio::test]
+async fn a_request_that_a_goaway_includes_is_not_sent_again() {
+    let (listener, client) = listen().await;
+    let server = tokio::spawn(async move {
+        let mut server = Server::accept(&listener).await;
+        let first = server.request().await;
+        server.respond(first).await;
+        let second = server.request().await;
+        server.go_away(second, NO_ERROR).await;
+        drop(server);
+        listener
+    });
+    client.chat("Hello").await.unwrap();
+    let error = client.chat("Hello").await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Connect);
+    let listener = server.await.unwrap().into_std().unwrap();
+    let second = listener.accept().unwrap_err();
+    assert_eq!(second.kind(), std::io::ErrorKind::WouldBlock);
+}
