@@ -46,6 +46,7 @@ mod provider;
 mod quote;
 mod retry;
 mod runtime;
+mod secret;
 #[cfg(test)]
 mod simulation;
 mod trace;

@@ -236,7 +236,7 @@ impl Call {
         let headers = self.authorize(refused).await?;
         let HttpResponse {
             status,
-            headers,
+            mut headers,
             mut body,
         } = {
             let reservation = self.context.reservation.clone();
@@ -253,6 +253,9 @@ impl Call {
             let sending = transport.send(turn, to, &self.body, &headers, timing, &sent);
             sending.await?
         };
+        // Servers and proxies echo keys, and whoever reads the reply need not know the key, such as a caller of a gateway.
+        let secret = self.context.secret.clone();
+        secret.redact_headers(&mut headers);
         if !(200..300).contains(&status) {
             if let Some(reservation) = &self.context.reservation {
                 reservation.refused();
@@ -261,6 +264,7 @@ impl Call {
             let mut kept = Whole::default();
             let _ = kept.read(&mut body, client.timeout, MAX_ERROR_BODY).await;
             let (kept, now) = (kept.into_bytes(), runtime::wall_clock());
+            let kept = secret.redacted(&kept).unwrap_or(kept);
             return Err(client.dialect.decode_error(status, &headers, &kept, now));
         }
         let mut whole = Whole::default();
@@ -275,6 +279,7 @@ impl Call {
         };
         if is_stream.unwrap_or(self.stream) {
             let mut decoder = client.dialect.decode_stream(headers);
+            decoder.redact(secret);
             if self.keep_raw {
                 decoder.keep_raw();
             }
@@ -291,7 +296,9 @@ impl Call {
         }
         self.context.timing.time_to_first_token = self.context.start.elapsed();
         whole.read(&mut body, client.timeout, MAX_BODY).await?;
-        let mut reply = client.dialect.decode(headers, whole.into_bytes())?;
+        let body = whole.into_bytes();
+        let body = secret.redacted(&body).unwrap_or(body);
+        let mut reply = client.dialect.decode(headers, body)?;
         self.context.complete(&mut reply);
         Ok(Outcome::Reply(Box::new(reply)))
     }

@@ -7,6 +7,7 @@ use super::early::Early;
 use super::handle::Inner;
 use crate::cost::Reservation;
 use crate::runtime::Instant;
+use crate::secret::Secret;
 use crate::{Error, ErrorKind, Reply, Timing, trace};
 
 /// The state that a call shares with its stream: the client, the number of attempts, the timing and the reservation. Cheap to
@@ -19,7 +20,7 @@ pub(super) struct CallContext {
     pub(super) timing: Timing,
     pub(super) span: Span,
     /// The key or token of the current attempt, which no error may show.
-    pub(super) secret: Arc<str>,
+    pub(super) secret: Secret,
     /// The reservation of the current attempt.
     pub(super) reservation: Option<Arc<Reservation>>,
     /// The early frames, if frames are forwarded.

@@ -9,6 +9,7 @@ use super::accumulator::Accumulator;
 use super::codec::StreamState;
 use super::wire::{request_id, text_of};
 use crate::framing::sse::{Event, Framer};
+use crate::secret::Secret;
 use crate::{DialectName, Error, ErrorKind, Provider, Reply, Result, StreamEvent};
 
 /// Decodes the bytes of a streamed reply as events. [`Dialect::decode_stream`](super::Dialect::decode_stream) creates one.
@@ -34,6 +35,7 @@ pub struct StreamDecoder {
     accumulator: Accumulator,
     raw: Option<Vec<u8>>,
     forward: Option<Forward>,
+    secret: Secret,
 }
 
 impl fmt::Debug for StreamDecoder {
@@ -74,7 +76,13 @@ impl StreamDecoder {
             accumulator,
             raw: None,
             forward: None,
+            secret: Secret::default(),
         }
+    }
+
+    /// Removes a secret from the frames before they are decoded.
+    pub(crate) fn redact(&mut self, secret: Secret) {
+        self.secret = secret;
     }
 
     /// Reads the first of several replies.
@@ -108,9 +116,6 @@ impl StreamDecoder {
     /// # Ok::<(), warmline::Error>(())
     /// ```
     pub fn feed(&mut self, chunk: Bytes) -> Result<()> {
-        if let Some(raw) = &mut self.raw {
-            raw.extend_from_slice(&chunk);
-        }
         self.framer.feed(chunk);
         while let Some(frame) = self.framer.next()? {
             self.take(&frame)?;
@@ -155,6 +160,11 @@ impl StreamDecoder {
     }
 
     fn take(&mut self, frame: &Bytes) -> Result<()> {
+        let redacted = self.secret.redacted(frame);
+        let frame = redacted.as_ref().unwrap_or(frame);
+        if let Some(raw) = &mut self.raw {
+            raw.extend_from_slice(frame);
+        }
         let event = Event::read(frame)?;
         if let Some(Forward { hide_usage, frames }) = &mut self.forward {
             match &event {
