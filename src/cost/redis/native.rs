@@ -233,11 +233,14 @@ impl Server {
     }
 
     fn unreachable(&self, error: &RedisError) -> Error {
-        let server = self.client.get_connection_info().addr();
+        let info = self.client.get_connection_info();
+        let server = info.addr();
+        let password = info.redis_settings().password().unwrap_or_default();
         Error::new(
             crate::ErrorKind::Ledger,
             format!("the ledger in the Redis at {server} cannot be used: {error}"),
         )
+        .redacted(&password.into())
     }
 }
 
