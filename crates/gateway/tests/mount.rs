@@ -193,7 +193,7 @@ async fn a_key_that_the_provider_echoes_does_not_reach_callers() {
         tokio::spawn(async move {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut request = [0; 4096];
-            socket.read(&mut request).await.unwrap();
+            assert_ne!(socket.read(&mut request).await.unwrap(), 0);
             socket.write_all(response.as_bytes()).await.unwrap();
             // The connection stays open until the client closes it.
             let _ = socket.read(&mut request).await;
