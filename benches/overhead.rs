@@ -3,6 +3,9 @@
 //! `cargo bench --bench overhead` prints a table. The simulated provider runs in a separate process, so that this process's
 //! CPU time is the client's. The clients' rounds alternate, and each ratio is the median of the rounds' ratios, so that noise
 //! affects all clients alike.
+//!
+//! For a profiler, the binary makes the calls of one client alone: `overhead (floor|reqwest|warmline) (unary|deltas|packed)
+//! CALLS`. The instructions that callgrind counts do not depend on the machine's load.
 #![allow(unreachable_pub)]
 
 mod common;
@@ -294,6 +297,28 @@ fn report(title: &str, names: [&str; 3], rounds: &[[Duration; 3]]) {
     }
 }
 
+/// The model whose streams have each delta in its own packet, or several deltas per packet.
+fn stream_model(kind: &str) -> String {
+    let flush = if kind == "deltas" { "&flush" } else { "" };
+    format!("bench?tokens={DELTAS}{flush}")
+}
+
+/// Makes the calls of one client.
+async fn run_one(base: &str, client: &str, kind: &str, calls: usize) -> Result<(), Failure> {
+    let clients = Clients::new(base)?;
+    let clone = || clients.clone();
+    let model = || stream_model(kind);
+    match (client, kind) {
+        ("floor", "unary") => measure(calls, IN_FLIGHT, || clone().floor_unary()).await?,
+        ("reqwest", "unary") => measure(calls, IN_FLIGHT, || clone().reqwest_unary()).await?,
+        ("warmline", "unary") => measure(calls, IN_FLIGHT, || clone().warmline_unary()).await?,
+        ("floor", _) => measure(calls, STREAMS, || clone().floor_stream(model())).await?,
+        ("reqwest", _) => measure(calls, STREAMS, || clone().reqwest_stream(model())).await?,
+        _ => measure(calls, STREAMS, || clone().warmline_stream(model())).await?,
+    };
+    Ok(())
+}
+
 async fn run(base: &str) -> Result<(), Failure> {
     let clients = Clients::new(base)?;
     let names = ["floor", "reqwest", "warmline"];
@@ -313,11 +338,11 @@ async fn run(base: &str) -> Result<(), Failure> {
         names,
         &unary[1..],
     );
-    for (title, flush) in [
-        ("each delta in its own packet", "&flush"),
-        ("several deltas per packet", ""),
+    for (title, kind) in [
+        ("each delta in its own packet", "deltas"),
+        ("several deltas per packet", "packed"),
     ] {
-        let model = format!("bench?tokens={DELTAS}{flush}");
+        let model = stream_model(kind);
         let mut streams = Vec::new();
         for _ in 0..=rounds {
             streams.push([
@@ -366,11 +391,15 @@ fn start_server() -> Result<(Child, String), Failure> {
 fn main() -> Result<(), Failure> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build()?;
-    if std::env::args().any(|argument| argument == "--serve") {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--serve") {
         return runtime.block_on(serve());
     }
     let (mut server, base) = start_server()?;
-    let result = runtime.block_on(run(&base));
+    let result = match arguments.as_slice() {
+        [client, kind, calls, ..] => runtime.block_on(run_one(&base, client, kind, calls.parse()?)),
+        _ => runtime.block_on(run(&base)),
+    };
     server.kill()?;
     server.wait()?;
     result

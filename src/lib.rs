@@ -65,7 +65,7 @@ pub use client::{Client, ClientBuilder, EventStream, HttpVersion, PassthroughRes
 pub use cost::redis::*;
 pub use cost::{
     Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, Ledger, MemoryLedger,
-    ModelSpend, Price, PriceTier, Settlement, Spend,
+    ModelSpend, Price, PriceFactor, PriceTier, Settlement, Spend,
 };
 pub use error::{Error, ErrorKind, Result, TimeoutKind};
 pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, PoolStats};

@@ -83,6 +83,37 @@ impl Usd {
         Self(self.0.div_ceil(1_000_000))
     }
 
+    /// Parses a JSON number times a power of ten. It is rounded up to a whole number of pico-dollars. `None` for a negative
+    /// number, one that is too large, and any other value.
+    pub(crate) fn from_json(number: &str, power: i64) -> Option<Self> {
+        let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = [whole, fraction].concat();
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let exponent: i64 = exponent.parse().ok()?;
+        let zeros = exponent
+            .checked_add(power + PLACES as i64)?
+            .checked_sub(fraction.len() as i64)?;
+        let digits = digits.trim_start_matches('0');
+        // What does not fit into whole pico-dollars.
+        let excess = usize::try_from(zeros.min(0).unsigned_abs()).ok()?;
+        let (kept, rest) = digits.split_at(digits.len().saturating_sub(excess));
+        let more = rest.bytes().any(|digit| digit != b'0');
+        let kept: u64 = if kept.is_empty() {
+            0
+        } else {
+            kept.parse().ok()?
+        };
+        let zeros = u32::try_from(zeros.max(0)).ok()?;
+        let scaled = match kept {
+            0 => 0,
+            kept => kept.checked_mul(10u64.checked_pow(zeros)?)?,
+        };
+        scaled.checked_add(more.into()).map(Self)
+    }
+
     pub(crate) fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -214,6 +245,39 @@ mod tests {
         #[test]
         fn an_amount_round_trips_through_text(pico in any::<u64>()) {
             prop_assert_eq!(Usd(pico).to_string().parse::<Usd>().unwrap(), Usd(pico));
+        }
+    }
+
+    #[test]
+    fn a_json_number_is_an_exact_amount_rounded_up() {
+        for (number, power, pico) in [
+            ("0", 0, Some(0)),
+            ("0.00014", 0, Some(140_000_000)),
+            ("1.4e-4", 0, Some(140_000_000)),
+            ("1.4E+2", -10, Some(14_000)),
+            ("37756000", -10, Some(3_775_600_000)),
+            ("1e-12", 0, Some(1)),
+            ("1e-13", 0, Some(1)),
+            ("0.0000000000011", 0, Some(2)),
+            ("1e-99999999", 0, Some(1)),
+            ("1.00e-9223372036854775808", -10, Some(1)),
+            ("0e99999999", 0, Some(0)),
+            (
+                "0.1000000000000000055511151231257827",
+                0,
+                Some(100_000_000_001),
+            ),
+            ("18446744.073709551615", 0, Some(u64::MAX)),
+            ("18446744.073709551616", 0, None),
+            ("1e99999999999999999999", 0, None),
+            ("1e20", 0, None),
+            ("-1", 0, None),
+            ("\"1\"", 0, None),
+            ("null", 0, None),
+            ("{}", 0, None),
+            ("", 0, None),
+        ] {
+            assert_eq!(Usd::from_json(number, power), pico.map(Usd), "{number}");
         }
     }
 

@@ -1,9 +1,12 @@
 //! Runs the cases of `tests/vectors/*.json` through the public API, against a server that answers as each case specifies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use common::expected::{difference, error_difference};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -276,29 +279,6 @@ async fn run(fixture: &Fixture, case: &Case, response: Response, chunks: Vec<Vec
     outcome
 }
 
-/// Returns the first difference. `actual` may have additional fields in objects, but arrays must have the same length.
-fn difference(expected: &Value, actual: &Value, at: &str) -> Option<String> {
-    match (expected, actual) {
-        (Value::Object(expected), Value::Object(actual)) => {
-            expected.iter().find_map(|(key, value)| {
-                difference(
-                    value,
-                    actual.get(key).unwrap_or(&Value::Null),
-                    &format!("{at}.{key}"),
-                )
-            })
-        }
-        (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
-            let mut pairs = expected.iter().zip(actual).enumerate();
-            pairs.find_map(|(i, (expected, actual))| {
-                difference(expected, actual, &format!("{at}[{i}]"))
-            })
-        }
-        _ if expected == actual => None,
-        _ => Some(format!("{at} is\n  {actual}\nand not\n  {expected}")),
-    }
-}
-
 fn check(case: &Case, outcome: &Outcome) -> Option<String> {
     if let Some(sent) = &case.sent {
         let Some((head, body)) = &outcome.arrived else {
@@ -336,26 +316,10 @@ fn check(case: &Case, outcome: &Outcome) -> Option<String> {
     {
         return Some(format!("failed: {error}"));
     }
-    if let Some(expected) = &case.error {
-        let Some(error) = &outcome.error else {
-            return Some("did not fail".to_owned());
-        };
-        let actual = json!({
-            "kind": error.kind().name(),
-            "status": error.status(),
-            "code": error.code(),
-            "request_id": error.request_id(),
-            "retry_after_ms": error.retry_after().map(|d| d.as_millis() as u64),
-        });
-        let mut expected = expected.clone();
-        if let Some(says) = expected.as_object_mut().and_then(|e| e.remove("says"))
-            && !error.to_string().contains(says.as_str().unwrap())
-        {
-            return Some(format!("the error does not say {says}: {error}"));
-        }
-        if let Some(difference) = difference(&expected, &actual, "error") {
-            return Some(difference);
-        }
+    if let Some(expected) = &case.error
+        && let Some(difference) = error_difference(expected, outcome.error.as_ref())
+    {
+        return Some(difference);
     }
     let events = case
         .events

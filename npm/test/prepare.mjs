@@ -21,7 +21,7 @@ for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex"]) {
 cpSync(import.meta.dirname, folder, { recursive: true });
 cpSync(join(root, "npm/examples"), join(folder, "examples"), { recursive: true });
 const vectors = {};
-for (const file of readdirSync(join(root, "tests/vectors")).filter((file) => file.endsWith(".json"))) {
+for (const file of readdirSync(join(root, "tests/vectors"), { recursive: true }).filter((file) => file.endsWith(".json"))) {
   vectors[file] = JSON.parse(readFileSync(join(root, "tests/vectors", file), "utf8"));
 }
 writeFileSync(join(folder, "vectors.json"), JSON.stringify(vectors));

@@ -1,4 +1,5 @@
 // What every runtime runs: the vectors through a fetch that answers as each case says, then calls to the simulator.
+import { runConnection } from "./connections.js";
 import { check, equal } from "./expect.js";
 import { bytesOf, runVector } from "./vectors.js";
 
@@ -17,7 +18,9 @@ export async function run(warmline, { vectors, sim, browser = false, otherRealm 
     }
   };
   for (const [file, cases] of Object.entries(vectors)) {
-    for (const vector of cases) await test(`${file}: ${vector.name}`, () => runVector(warmline, vector));
+    for (const vector of cases) {
+      await test(`${file}: ${vector.name}`, () => (vector.replies ? runConnection(warmline, vector, sim) : runVector(warmline, vector)));
+    }
   }
   await calls(warmline, { sim, browser, otherRealm, test });
   return results;

@@ -100,27 +100,27 @@ function compare(vector, outcome, arrived) {
     return;
   }
   if (!failure && outcome.error) throw outcome.error;
-  if (failure) {
-    const { error } = outcome;
-    check(error, "it did not fail");
-    const { says, ...fields } = failure;
-    const actual = {
-      kind: error.kind,
-      status: error.status ?? null,
-      code: error.code ?? null,
-      request_id: error.requestId ?? null,
-      retry_after_ms: error.retryAfterMs ?? null,
-    };
-    within(fields, actual, "error");
-    check(!says || error.message.includes(says), `the error does not say ${JSON.stringify(says)}: ${error.message}`);
-  }
+  if (failure) checkError(failure, outcome.error);
   if (vector.events) within(vector.events, outcome.events, "events");
   if (vector.reply) within(vector.reply, outcome.reply, "reply");
   if (vector.cost) within(vector.cost, outcome.cost, "cost");
 }
 
+export function checkError({ says, ...fields }, error) {
+  check(error, "it did not fail");
+  const actual = {
+    kind: error.kind,
+    status: error.status ?? null,
+    code: error.code ?? null,
+    request_id: error.requestId ?? null,
+    retry_after_ms: error.retryAfterMs ?? null,
+  };
+  within(fields, actual, `the error (${error})`);
+  check(!says || error.message.includes(says), `the error does not say ${JSON.stringify(says)}: ${error.message}`);
+}
+
 /** Objects may have more fields than expected, lists must be as long. */
-function within(expected, actual, at) {
+export function within(expected, actual, at) {
   if (Array.isArray(expected)) {
     check(Array.isArray(actual) && actual.length === expected.length, `${at} is ${JSON.stringify(actual)} and not ${JSON.stringify(expected)}`);
     expected.forEach((value, i) => within(value, actual[i], `${at}[${i}]`));
@@ -140,7 +140,7 @@ function sorted(value) {
 const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
 const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-function camelRequest({ response_format, tools, ...request }) {
+export function camelRequest({ response_format, tools, ...request }) {
   const result = {};
   for (const [name, value] of Object.entries(request)) result[camel(name)] = value;
   if (request.system) result.system = camelParts(request.system);
@@ -171,7 +171,7 @@ function snakeEvent(event) {
   return event.type === "done" ? { ...event, reply: snakeReply(event.reply) } : event;
 }
 
-function snakeReply(reply) {
+export function snakeReply(reply) {
   const result = {};
   for (const [name, value] of Object.entries(reply)) result[snake(name)] = value;
   result.usage = {};

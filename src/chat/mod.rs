@@ -1,5 +1,6 @@
 //! Provider-neutral requests and replies.
 
+mod billing;
 mod call_options;
 mod dialect_name;
 mod event;
@@ -17,6 +18,7 @@ mod tool;
 mod usage;
 mod validate;
 
+pub(crate) use billing::{Billing, ServiceTier};
 pub use call_options::CallOptions;
 pub use dialect_name::DialectName;
 pub use event::StreamEvent;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
+use super::billing::Billing;
 use super::message::{Message, Role, join_text};
 use super::part::Part;
 use super::raw_json::RawJson;
@@ -63,6 +64,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     #[serde(skip)]
     pub(crate) raw: Option<Bytes>,
+    #[serde(skip)]
+    pub(crate) billing: Billing,
 }
 
 impl Reply {
@@ -92,6 +95,7 @@ impl Reply {
             cost: None,
             headers: HeaderMap::new(),
             raw: None,
+            billing: Billing::default(),
         }
     }
 

@@ -30,6 +30,15 @@ pub struct Usage {
     pub cache_write_1h_tokens: u64,
     /// The part of `output_tokens` that was reasoning, if the provider reports it.
     pub reasoning_tokens: u64,
+    /// The part of the prompt tokens that was audio, if the provider reports it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_input_tokens: u64,
+    /// The part of `output_tokens` that was audio, if the provider reports it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_output_tokens: u64,
+    /// The number of web searches that the provider made and charges for, if it reports them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub web_search_requests: u64,
     /// Whether `input_tokens` includes cached tokens: `true` for OpenAI, `false` for Anthropic.
     pub input_includes_cache: bool,
 }
@@ -74,6 +83,9 @@ impl Usage {
             (&mut self.cache_write_tokens, other.cache_write_tokens),
             (&mut self.cache_write_1h_tokens, other.cache_write_1h_tokens),
             (&mut self.reasoning_tokens, other.reasoning_tokens),
+            (&mut self.audio_input_tokens, other.audio_input_tokens),
+            (&mut self.audio_output_tokens, other.audio_output_tokens),
+            (&mut self.web_search_requests, other.web_search_requests),
         ] {
             *sum = sum.saturating_add(count);
         }
@@ -84,4 +96,12 @@ impl Usage {
         self.cache_read_tokens
             .saturating_add(self.cache_write_tokens)
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

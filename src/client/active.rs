@@ -82,7 +82,7 @@ impl ActiveStream {
         }
     }
 
-    pub(super) async fn into_reply(mut self) -> Result<Reply> {
+    pub(super) async fn into_reply(mut self: Box<Self>) -> Result<Reply> {
         loop {
             if let StreamEvent::Done { reply } = poll_fn(|cx| self.poll_event(cx)).await? {
                 return Ok(*reply);

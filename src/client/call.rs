@@ -17,7 +17,7 @@ use crate::cost::{CostEstimate, Reservation};
 use crate::dialect::{EncodeOptions, RequestFacts};
 use crate::error::seconds;
 use crate::provider::{Endpoint, secret_in};
-use crate::runtime::{self, Instant};
+use crate::runtime::{self, BoxFuture, Instant};
 use crate::transport::HttpResponse;
 use crate::{CostTracker, Error, ErrorKind, Reply, Request, Result, TimeoutKind, headers, trace};
 
@@ -142,9 +142,10 @@ impl Call {
         })
     }
 
-    /// Makes attempts until one succeeds or the error is not to be retried.
-    pub(super) async fn run(self) -> Result<Outcome> {
-        runtime::within(self.within_deadline()).await
+    /// Makes attempts until one succeeds or the error is not to be retried. The future is large, and callers that spawn a call
+    /// move it, so it is in a box.
+    pub(super) fn run(self) -> BoxFuture<'static, Result<Outcome>> {
+        Box::pin(runtime::within(self.within_deadline()))
     }
 
     async fn within_deadline(mut self) -> Result<Outcome> {

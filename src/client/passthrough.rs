@@ -91,7 +91,7 @@ impl Client {
             failed: None,
             reply: None,
         };
-        let mut starting: BoxFuture<'static, Result<Outcome>> = Box::pin(call.run());
+        let mut starting = call.run();
         match started(&mut starting, &early).await {
             Some(Ok(Outcome::Reply(reply))) => {
                 response.is_stream = false;

@@ -37,7 +37,7 @@ enum Phase {
 impl EventStream {
     pub(super) fn new(call: Result<Call>) -> Self {
         Self(match call {
-            Ok(call) => Phase::Starting(Box::pin(call.run())),
+            Ok(call) => Phase::Starting(call.run()),
             Err(error) => Phase::Failed(error),
         })
     }

@@ -1,26 +1,44 @@
-//! The maximum cost of a call, computed before it is sent.
+//! What a call costs at most, computed before it is sent, and what it did cost.
 
-use super::{CostTracker, Price, Usd};
+use super::price::MostTokens;
+use super::{Cost, CostTracker, Price, PriceFactor, Usd};
+use crate::chat::ServiceTier;
 use crate::dialect::{Dialect, RequestFacts};
-use crate::provider::Prices;
+use crate::provider::{Prices, Regional};
 use crate::quote::quote;
-use crate::{Error, Provider, Result};
+use crate::{Error, Provider, Reply, Result};
 
 /// The context of a model whose limits are not known. No model accepts more today.
 const MOST_INPUT: u64 = 2_000_000;
-/// The maximum number of tokens that a provider adds. Anthropic's system prompts for tools have less than 1,000
+/// The maximum number of tokens that a model's chat template adds. That of gpt-oss has about 70.
+const TEMPLATE: u64 = 200;
+/// The maximum number of tokens of the prompt for tools or for a schema of the reply. Anthropic's have less than 1,000
 /// (<https://docs.claude.com/en/docs/agents-and-tools/tool-use/overview#pricing>).
 const PREAMBLE: u64 = 2_000;
+/// The maximum number of tokens of a tool whose schema is the provider's own. That of Anthropic's computer use has 735 (the same
+/// page).
+const KNOWN_TOOL: u64 = 4_000;
+/// The price of a container for an hour (the same page), the longest time that a call is assumed to use one.
+const CONTAINER: Usd = Usd::from_pico(50_000_000_000);
 
 /// The price and the maximum cost of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct CostEstimate {
     pub(crate) provider: Provider,
     pub(crate) model: String,
+    /// Other models that may answer.
+    others: Vec<String>,
     list: &'static str,
     price: Price,
     /// Whether the price is that of the most expensive model, because this model's is not known.
     estimated: bool,
+    /// Whether the user set the price.
+    own: bool,
+    regional: Regional,
+    at_regional_host: bool,
+    charged_searches: u64,
+    cached_long: bool,
+    reports_cost: bool,
     pub(crate) max_cost: Usd,
 }
 
@@ -34,65 +52,231 @@ impl CostEstimate {
         facts: &RequestFacts,
         bytes: usize,
     ) -> Result<Self> {
-        let (list, free) = match provider.prices_at(host) {
-            Prices::List(list) => (list, None),
-            Prices::Free => ("", Some(Price::per_million(Usd::ZERO, Usd::ZERO))),
+        let row = provider.row_at(host);
+        let (list, is_free) = match row.prices {
+            Prices::List(list) => (list, false),
+            Prices::Free => ("", true),
         };
-        let known = tracker.price_of(list, model).or(free);
-        let price = match known.or_else(|| Price::most_expensive(list)) {
-            Some(price) => price,
-            None if tracker.has_budget() => {
-                return Err(Error::config(format!(
-                    "there is a budget, and no price is known for the model {} or any of {list}: give one (CostTracker::price, LLM_PRICES)",
+        let most_expensive = Price::most_expensive(list);
+        // With a budget, an unknown price refuses the request; without one, it counts as zero.
+        let missing = |what: String| match tracker.has_budget() && !is_free {
+            true => Err(Error::config(what)),
+            false => Ok(Usd::ZERO),
+        };
+        let price_of = |model: &str| {
+            let region = host.split('.').nth(1).filter(|_| row.priced_by_region);
+            let in_region = region.and_then(|region| {
+                let name = [region, "/", model].concat();
+                tracker.price_of(list, &name)
+            });
+            let known = in_region.or_else(|| tracker.price_of(list, model));
+            let price = match known.or(most_expensive) {
+                Some(price) => price,
+                None => {
+                    let zero = missing(format!(
+                        "there is a budget, and no price is known for the model {} or any of {list}: give one (CostTracker::price, LLM_PRICES)",
+                        quote(model)
+                    ))?;
+                    Price::per_million(zero, zero)
+                }
+            };
+            Ok((price, known.is_some() || is_free))
+        };
+        let (price, is_known) = price_of(model)?;
+        let most = Most {
+            dialect,
+            facts,
+            bytes: bytes as u64,
+            estimate: tracker.is_estimating(),
+            tier_by_account: row.tier_by_account,
+            may_be_regional: match row.regional {
+                Regional::No => false,
+                Regional::ByHost => is_regional(host),
+                Regional::ByRequest => facts.region.as_deref() != Some("global"),
+                Regional::Unknown => true,
+            },
+            most_expensive,
+        };
+        let any = most_expensive.filter(|_| facts.any_model);
+        let others: Result<Vec<_>> = facts.models.iter().map(|model| price_of(model)).collect();
+        let others = others?.into_iter().map(|(price, _)| price);
+        let candidates = [Some(price), any].into_iter().flatten().chain(others);
+        let common_fee = most_expensive.and_then(|price| price.web_search);
+        let mut max_cost = Usd::ZERO;
+        for candidate in candidates {
+            let searches = most.searches(&candidate);
+            let fee = match candidate.web_search.or(common_fee) {
+                Some(fee) => fee,
+                None if searches == 0 => Usd::ZERO,
+                None => missing(format!(
+                    "there is a budget, and no price is known for the web searches of the model {}: give one (Price::web_search_per_thousand, LLM_PRICES)",
                     quote(model)
-                )));
-            }
-            None => Price::per_million(Usd::ZERO, Usd::ZERO),
-        };
-        let input = input(dialect, &price, facts, bytes, tracker.is_estimating());
-        // The maximum is per reply, and includes reasoning.
-        let output = dialect.max_output_tokens(facts, price.max_output_tokens);
-        let output = output
-            .saturating_add(facts.predicted)
-            .saturating_mul(facts.replies.max(1));
-        let max_cost = price.max_cost(input, output, dialect.may_write_cache(facts));
+                ))?,
+            };
+            max_cost = max_cost.max(most.tokens(candidate) + fee * searches);
+        }
+        if !is_free {
+            max_cost = max_cost + CONTAINER * facts.containers;
+        }
         Ok(Self {
             provider,
             model: model.to_owned(),
+            others: facts.models.clone(),
             list,
             price,
-            estimated: known.is_none(),
+            estimated: !is_known,
+            own: tracker.own_price(model).is_some(),
+            regional: row.regional,
+            at_regional_host: is_regional(host),
+            charged_searches: facts.charged_searches,
+            cached_long: facts.cached_long,
+            reports_cost: row.reports_cost,
             max_cost,
         })
     }
 
+    /// Returns the cost of a complete reply.
+    pub(crate) fn cost(&self, tracker: &CostTracker, reply: &Reply) -> Cost {
+        let billing = &reply.billing;
+        if let Some(usd) = billing.cost.filter(|_| self.reports_cost) {
+            return Cost {
+                usd,
+                estimated: false,
+            };
+        }
+        // It was billed, but its usage is unknown.
+        if !reply.usage_reported {
+            return Cost {
+                usd: self.max_cost,
+                estimated: true,
+            };
+        }
+        let (mut price, estimated) = self.price(tracker, &reply.model);
+        let tier = match billing.tier {
+            Some(ServiceTier::Flex) => price.flex,
+            Some(ServiceTier::Priority) => price.priority,
+            Some(ServiceTier::Fast) => price.fast,
+            _ => None,
+        };
+        let is_regional = match self.regional {
+            Regional::ByHost => self.at_regional_host,
+            Regional::ByRequest => billing.regional,
+            Regional::No | Regional::Unknown => false,
+        };
+        let regional = price.regional.filter(|_| is_regional);
+        for factor in [tier, regional].into_iter().flatten() {
+            price = price.times(factor);
+        }
+        let star = Price::most_expensive(self.list);
+        price.web_search = price.web_search.or(star.and_then(|star| star.web_search));
+        let mut usage = reply.usage;
+        let charged = self.charged_searches.max(price.always_searches.into());
+        usage.web_search_requests = usage.web_search_requests.max(charged);
+        if self.cached_long {
+            usage.cache_write_1h_tokens = usage.cache_write_tokens;
+        }
+        Cost {
+            usd: price.cost(&usage),
+            estimated,
+        }
+    }
+
     /// Returns the price of the model named in the reply if it is known, or else of the requested one.
-    pub(crate) fn price(&self, tracker: &CostTracker, answered: &str) -> (Price, bool) {
-        let other = (answered != self.model).then(|| tracker.price_of(self.list, answered));
-        match other.flatten() {
+    fn price(&self, tracker: &CostTracker, answered: &str) -> (Price, bool) {
+        // A price that the user set for a deployment or an alias is also that of the model behind it.
+        let is_same = answered == self.model
+            || self.own && !self.others.iter().any(|other| other == answered);
+        let other = match is_same {
+            true => tracker.own_price(answered),
+            false => tracker.price_of(self.list, answered),
+        };
+        match other {
             Some(price) => (price, false),
             None => (self.price, self.estimated),
         }
     }
 }
 
-/// Returns the maximum number of input tokens. A token of text has at least one byte, because the providers' tokenizers work on
-/// bytes. The body contains all text, and the JSON around a message has more bytes than the provider adds tokens. The maximum
-/// of an image is known. That of a document is not, so it counts as the model's whole context.
-fn input(
-    dialect: &dyn Dialect,
-    price: &Price,
-    facts: &RequestFacts,
-    bytes: usize,
+/// Whether a host processes requests in one region, such as `eu.api.openai.com`.
+fn is_regional(host: &str) -> bool {
+    host.ends_with(".api.openai.com")
+}
+
+/// What the maximum of a call depends on, beside the price of a model.
+struct Most<'a> {
+    dialect: &'a dyn Dialect,
+    facts: &'a RequestFacts,
+    bytes: u64,
     estimate: bool,
-) -> u64 {
-    let most = price.max_input_tokens.unwrap_or(MOST_INPUT);
-    let (bytes, images) = (bytes as u64, facts.images);
-    if estimate {
-        return most.min(bytes / 3 + images * 1_600 + facts.documents * 10_000);
+    tier_by_account: bool,
+    may_be_regional: bool,
+    most_expensive: Option<Price>,
+}
+
+impl Most<'_> {
+    /// Returns the maximum number of web searches.
+    fn searches(&self, price: &Price) -> u64 {
+        let searches = self.facts.searches.max(price.always_searches.into());
+        searches.saturating_mul(self.facts.replies.max(1))
     }
-    if facts.documents > 0 {
-        return most;
+
+    /// Returns the maximum cost of the tokens.
+    fn tokens(&self, price: Price) -> Usd {
+        let Self { dialect, facts, .. } = self;
+        // The maximum is per reply, and includes reasoning.
+        let output = dialect.max_output_tokens(facts, price.max_output_tokens);
+        let output = output
+            .saturating_add(facts.predicted)
+            .saturating_mul(facts.replies.max(1));
+        let most = MostTokens {
+            input: self.input(&price),
+            output,
+            cache_write: dialect.may_write_cache(facts),
+            // What is no text can be audio.
+            audio_input: facts.documents > 0 || facts.more_input,
+            audio_output: facts.audio_output,
+        };
+        let star = self.most_expensive;
+        let priority = || price.priority.or(star?.priority);
+        let fast = || price.fast.or(star?.fast);
+        let tier = facts.service_tier.as_deref().map(ServiceTier::named);
+        let tiers = match tier.flatten() {
+            None => [price.priority.filter(|_| self.tier_by_account), None],
+            Some(ServiceTier::Standard | ServiceTier::Flex) => [None, None],
+            Some(ServiceTier::Priority) => [priority(), None],
+            Some(ServiceTier::Fast) => [None, fast()],
+            Some(ServiceTier::Unknown) => [priority(), fast()],
+        };
+        let speed = if facts.fast { fast() } else { None };
+        let one = PriceFactor::new(1, 1);
+        let raises = |factor: &PriceFactor| factor.raises();
+        let factors = tiers.into_iter().chain([speed]).flatten().filter(raises);
+        let regional = price
+            .regional
+            .filter(|_| self.may_be_regional)
+            .unwrap_or(one);
+        let costs = factors
+            .chain([one])
+            .map(|factor| price.times(factor).times(regional).max_cost(&most));
+        costs.max().unwrap_or_default() * facts.more_runs.saturating_add(1)
     }
-    most.min(bytes + PREAMBLE + images * dialect.max_image_tokens())
+
+    /// Returns the maximum number of input tokens. A token of text has at least one byte, because the providers' tokenizers work
+    /// on bytes. The body contains all text, and the JSON around a message has more bytes than the provider adds tokens. The
+    /// maximum of an image is known. That of a document or of a search is not, so it counts as the model's whole context.
+    fn input(&self, price: &Price) -> u64 {
+        let most = price.max_input_tokens.unwrap_or(MOST_INPUT);
+        let (facts, images) = (self.facts, self.facts.images);
+        let text = self.bytes.saturating_sub(facts.image_bytes);
+        if self.estimate {
+            let documents = facts.documents + u64::from(facts.more_input);
+            return most.min(text / 3 + images * 1_600 + documents * 10_000);
+        }
+        if facts.documents > 0 || facts.more_input || price.always_searches {
+            return most;
+        }
+        let preamble = if facts.prompted { PREAMBLE } else { 0 };
+        let added = TEMPLATE + preamble + facts.known_tools * KNOWN_TOOL;
+        most.min(text + added + images * self.dialect.max_image_tokens())
+    }
 }

@@ -143,9 +143,13 @@ impl Outbox {
     }
 }
 
-/// Marks an error as one of the ledger. A ledger of the user's own can return errors of any kind.
+/// Marks an error as one of the ledger, unless it is a mistake of the program, such as a call outside a Tokio runtime. A ledger
+/// of the user's own can return errors of any kind.
 fn of_ledger(error: Error) -> Error {
-    error.with_kind(ErrorKind::Ledger)
+    match error.kind() {
+        ErrorKind::Config => error,
+        _ => error.with_kind(ErrorKind::Ledger),
+    }
 }
 
 impl Shared {

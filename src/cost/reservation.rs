@@ -56,18 +56,7 @@ impl Reservation {
 
     /// Settles at the cost of a complete reply, and sets `reply.cost`.
     pub(crate) fn settle(&self, reply: &mut Reply) {
-        let (price, estimated) = self.estimate.price(&self.tracker, &reply.model);
-        let cost = match reply.usage_reported {
-            true => Cost {
-                usd: price.cost(&reply.usage),
-                estimated,
-            },
-            // It was billed, but its usage is unknown.
-            false => Cost {
-                usd: self.estimate.max_cost,
-                estimated: true,
-            },
-        };
+        let cost = self.estimate.cost(&self.tracker, reply);
         reply.cost = Some(cost);
         if !self.settled.swap(true, Ordering::Relaxed) {
             self.settle_at(cost, Some(reply));

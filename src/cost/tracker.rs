@@ -203,15 +203,16 @@ impl CostTracker {
         self.settings.estimating
     }
 
+    /// Returns the price of a model: the user's own, or else that of a list.
     pub(super) fn price_of(&self, list: &str, model: &str) -> Option<Price> {
-        let own = self
-            .settings
-            .prices
-            .iter()
-            .rev()
-            .find(|(name, _)| name == model);
+        self.own_price(model).or_else(|| Price::lookup(list, model))
+    }
+
+    /// Returns the price that the user set for a model.
+    pub(super) fn own_price(&self, model: &str) -> Option<Price> {
+        let mut prices = self.settings.prices.iter().rev();
+        let own = prices.find(|(name, _)| name == model);
         own.map(|(_, price)| *price)
-            .or_else(|| Price::lookup(list, model))
     }
 
     /// Returns the costs of the current month and the state of each budget.

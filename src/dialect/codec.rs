@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::accumulator::Accumulator;
+use super::facts::Fields;
 use super::options::EncodeOptions;
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{Reply, Request, Result};
@@ -11,6 +12,9 @@ use crate::{Reply, Request, Result};
 pub trait Codec {
     /// The path below the base URL.
     fn path(&self) -> &'static str;
+
+    /// The fields of requests on which the cost depends.
+    fn fields(&self) -> Fields;
 
     fn headers(&self) -> &'static [(&'static str, &'static str)];
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::HeaderMap;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::wire::{Count, Word, object, request_id, text_of};
@@ -188,9 +188,12 @@ impl<'a> BaseResp<'a> {
     }
 }
 
-/// Whether MiniMax's `base_resp` reports a failure.
-pub(super) fn is_failure(base_resp: &RawValue) -> bool {
-    BaseResp::failed(Some(base_resp)).is_some()
+/// Deserializes whether MiniMax's `base_resp` reports a failure.
+pub(super) fn reports_failure<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<bool, D::Error> {
+    let raw = <Option<&RawValue>>::deserialize(deserializer)?;
+    Ok(BaseResp::failed(raw).is_some())
 }
 
 /// Returns the text of a string, or the JSON of another value. `None` for null and for empty values.
@@ -203,6 +206,12 @@ fn text_or_json(raw: &RawValue) -> Option<String> {
 /// Whether a field named `error` contains an error.
 pub(super) fn is_error(raw: &RawValue) -> bool {
     !matches!(raw.get(), "null" | "false" | "\"\"")
+}
+
+/// Deserializes whether a field named `error` contains an error. [`ErrorBody`] reads the error itself.
+pub(super) fn holds_error<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let raw = <Option<&RawValue>>::deserialize(deserializer)?;
+    Ok(raw.is_some_and(is_error))
 }
 
 impl ErrorBody {

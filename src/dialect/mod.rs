@@ -37,6 +37,7 @@ mod facts;
 mod openai_chat;
 mod options;
 mod stream;
+mod usage;
 mod wire;
 
 use std::fmt;
@@ -166,7 +167,7 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
     /// # Ok::<(), warmline::Error>(())
     /// ```
     fn facts(&self, body: &[u8]) -> Result<RequestFacts> {
-        RequestFacts::read(body)
+        RequestFacts::read(self.fields(), body)
     }
 
     /// Returns the maximum number of output tokens of each reply to a request. `model_max` is the model's own maximum, if it is

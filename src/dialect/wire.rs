@@ -1,4 +1,4 @@
-//! Lenient types for the values that servers send, and the usage counts that all dialects share.
+//! Lenient types for the values that servers send.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 use serde_json::value::RawValue;
 
 use crate::quote::quote;
-use crate::{Error, Result, Usage, headers};
+use crate::{Error, Result, headers};
 
 /// Returns the provider's id of a request. Proxies and compatible servers use the header of either provider.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
@@ -341,58 +341,6 @@ pub(super) fn object<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Optio
     let raw = raw?.get();
     let is_object = raw.starts_with('{');
     is_object.then(|| serde_json::from_str(raw).ok()).flatten()
-}
-
-/// The usage in every known dialect.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct WireUsage {
-    // Anthropic's.
-    pub(super) input_tokens: Count,
-    pub(super) output_tokens: Count,
-    pub(super) cache_read_input_tokens: Count,
-    pub(super) cache_creation_input_tokens: Count,
-    pub(super) cache_creation: Option<Details>,
-    pub(super) output_tokens_details: Option<Details>,
-    // OpenAI's.
-    pub(super) prompt_tokens: Count,
-    pub(super) completion_tokens: Count,
-    pub(super) total_tokens: Count,
-    pub(super) prompt_tokens_details: Option<Details>,
-    pub(super) completion_tokens_details: Option<Details>,
-    // DeepSeek's, and Moonshot's and Perplexity's.
-    pub(super) prompt_cache_hit_tokens: Count,
-    pub(super) cached_tokens: Count,
-    pub(super) reasoning_tokens: Count,
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct Details {
-    pub(super) cached_tokens: Count,
-    pub(super) cache_write_tokens: Count,
-    pub(super) reasoning_tokens: Count,
-    pub(super) thinking_tokens: Count,
-    pub(super) ephemeral_1h_input_tokens: Count,
-}
-
-/// Keeps the larger of each count. A stream reports its cumulative usage several times, and a later report can omit a count or
-/// have it as 0.
-pub(super) fn merge_usage(usage: &mut Usage, other: &Usage) {
-    for (count, other) in [
-        (&mut usage.input_tokens, other.input_tokens),
-        (&mut usage.output_tokens, other.output_tokens),
-        (&mut usage.cache_read_tokens, other.cache_read_tokens),
-        (&mut usage.cache_write_tokens, other.cache_write_tokens),
-        (
-            &mut usage.cache_write_1h_tokens,
-            other.cache_write_1h_tokens,
-        ),
-        (&mut usage.reasoning_tokens, other.reasoning_tokens),
-    ] {
-        *count = other.max(*count);
-    }
-    usage.input_includes_cache = other.input_includes_cache;
 }
 
 #[cfg(test)]

@@ -10,5 +10,5 @@ pub(crate) use self::credentials::secret_in;
 pub use self::credentials::{AccessToken, Credentials, TokenSource};
 pub(crate) use self::endpoint::Endpoint;
 pub(crate) use self::settings::{Setting, Settings, ollama_url};
-pub(crate) use self::table::Prices;
 pub use self::table::Provider;
+pub(crate) use self::table::{Prices, Regional};

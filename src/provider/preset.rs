@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::table::{ALL, Prices, ROWS, Row};
+use super::table::{ALL, ROWS, Row};
 use crate::dialect::{self, Dialect};
 use crate::quote::quote;
 use crate::{DialectName, Error, Provider, Result};
@@ -196,10 +196,10 @@ impl Provider {
     }
 
     /// The prices at a host: the provider's own, or those of another one whose host it is.
-    pub(crate) fn prices_at(self, host: &str) -> Prices {
+    pub(crate) fn row_at(self, host: &str) -> &'static Row {
         let other = || Self::all().find(|other| other.is_at(host));
         let whose = if self.is_at(host) { None } else { other() };
-        whose.unwrap_or(self).row().prices
+        whose.unwrap_or(self).row()
     }
 }
 

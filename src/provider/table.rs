@@ -31,6 +31,14 @@ pub(crate) struct Row {
     pub(crate) setting_variables: &'static [(Setting, &'static str)],
     pub(crate) prices: Prices,
     pub(crate) default_model: Option<&'static str>,
+    /// Whether the price depends on where a request is processed.
+    pub(crate) regional: Regional,
+    /// Whether the list has names such as `us-gov-west-1/MODEL`, with the region that is the second label of the host.
+    pub(crate) priced_by_region: bool,
+    /// Whether a setting of the account can raise the service tier of a request that names none.
+    pub(crate) tier_by_account: bool,
+    /// Whether the cost that the replies report is what is billed.
+    pub(crate) reports_cost: bool,
     /// Whether the limit is called `max_completion_tokens`, which OpenAI's newer models demand.
     #[cfg_attr(
         not(feature = "openai-chat"),
@@ -53,6 +61,18 @@ pub(crate) enum Prices {
     Free,
 }
 
+/// Whether the price depends on where a request is processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Regional {
+    No,
+    /// It depends on the host.
+    ByHost,
+    /// It depends on the request and on a setting of the account. The reply reports the region.
+    ByRequest,
+    /// It depends on a setting of the account that neither the request nor the reply shows.
+    Unknown,
+}
+
 /// What most vendors have in common.
 const COMPATIBLE: Row = Row {
     id: "",
@@ -67,6 +87,10 @@ const COMPATIBLE: Row = Row {
     setting_variables: &[],
     prices: Prices::List("openai"),
     default_model: None,
+    regional: Regional::No,
+    priced_by_region: false,
+    tier_by_account: false,
+    reports_cost: false,
     max_completion_tokens: false,
     stream_options: true,
     bills_after_disconnect: true,
@@ -141,6 +165,8 @@ providers! {
         prices: Prices::List("anthropic"),
         // Of 2025-09-29: of middling size and price.
         default_model: Some("claude-sonnet-4-5"),
+        // https://docs.claude.com/en/about-claude/pricing: `inference_geo`.
+        regional: Regional::ByRequest,
         bills_after_disconnect: false,
         max_output_speed: 500,
         ..COMPATIBLE
@@ -153,6 +179,10 @@ providers! {
         base_url_variable: "OPENAI_BASE_URL",
         // Of 2025-04-14: of middling size and price.
         default_model: Some("gpt-4.1"),
+        // https://developers.openai.com/api/docs/pricing: hosts such as `eu.api.openai.com`.
+        regional: Regional::ByHost,
+        // https://platform.openai.com/docs/api-reference/chat/create: `service_tier` is `auto` by default.
+        tier_by_account: true,
         max_completion_tokens: true,
         bills_after_disconnect: false,
         ..COMPATIBLE
@@ -178,6 +208,9 @@ providers! {
             (Setting::Deployment, "AZURE_OPENAI_DEPLOYMENT"),
         ],
         prices: Prices::List("azure"),
+        // A deployment's data zone and service tier are settings of the deployment.
+        regional: Regional::Unknown,
+        tier_by_account: true,
         max_completion_tokens: true,
         bills_after_disconnect: false,
         ..COMPATIBLE
@@ -229,6 +262,8 @@ providers! {
         prices: Prices::List("xai"),
         // In the price list of 2026-11-26.
         default_model: Some("grok-4.7"),
+        // https://docs.x.ai/developers/cost-tracking
+        reports_cost: true,
         bills_after_disconnect: false,
         ..COMPATIBLE
     }
@@ -238,6 +273,8 @@ providers! {
         domains: &["openrouter.ai"],
         key_variables: &["OPENROUTER_API_KEY"],
         base_url_variable: "OPENROUTER_BASE_URL",
+        // https://openrouter.ai/docs/use-cases/usage-accounting
+        reports_cost: true,
         max_output_speed: 6_000,
         ..COMPATIBLE
     }
@@ -286,6 +323,8 @@ providers! {
         prices: Prices::List("perplexity"),
         // In the price list of 2026-11-26.
         default_model: Some("sonar"),
+        // https://docs.perplexity.ai/docs/sonar/openai-compatibility: `usage.cost.total_cost`.
+        reports_cost: true,
         max_output_speed: 2_400,
         ..COMPATIBLE
     }
@@ -330,6 +369,7 @@ providers! {
         base_url_variable: "ANTHROPIC_BEDROCK_MANTLE_BASE_URL",
         setting_variables: &[(Setting::Region, "AWS_REGION"), (Setting::Region, "AWS_DEFAULT_REGION")],
         prices: Prices::List("bedrock_mantle"),
+        priced_by_region: true,
         max_output_speed: 500,
         ..COMPATIBLE
     }
@@ -380,6 +420,8 @@ providers! {
         needs_key: false,
         key_variables: &["LITELLM_PROXY_API_KEY", "LITELLM_API_KEY"],
         base_url_variable: "LITELLM_PROXY_API_BASE",
+        // It knows which vendor answered, and reports the cost if it is set to.
+        reports_cost: true,
         max_output_speed: 6_000,
         ..COMPATIBLE
     }

@@ -219,7 +219,8 @@ impl Inner {
                 Ok((connection, true))
             }
             Checkout::Connect(permit) => {
-                let (connection, took) = self.open(permit).await?;
+                // In a box, because its future is large and rarely needed.
+                let (connection, took) = Box::pin(self.open(permit)).await?;
                 timing.connect = Some(took);
                 Ok((connection, false))
             }

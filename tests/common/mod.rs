@@ -1,6 +1,7 @@
 //! Helpers for the integration tests.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod expected;
 pub mod money;
 
 use std::time::Duration;

@@ -17,6 +17,7 @@ use crate::reply::ApiError;
 use crate::scenario::{At, Fault, HEADER, Scenario};
 use crate::script::Script;
 use crate::scripted_body::{Action, InFlight, ScriptedBody};
+use crate::scripts;
 use crate::stats::{CloseSignal, Counters};
 
 /// Answers the requests of one connection.
@@ -37,13 +38,17 @@ impl Handler {
                 let stats = serde_json::to_string_pretty(&stats).unwrap_or_default();
                 return self.finish(Outcome::json(200, stats), None);
             }
+            // The preflight request of a browser.
+            (&Method::OPTIONS, _) => return self.finish(Outcome::preflight(), None),
             (&Method::POST, "/sim/release") => {
                 let n = request.uri().query().and_then(|n| n.parse().ok());
                 self.counters.held.add_permits(n.unwrap_or(1));
                 return self.finish(Outcome::json(200, "{}".into()), None);
             }
-            // The preflight request of a browser.
-            (&Method::OPTIONS, _) => return self.finish(Outcome::preflight(), None),
+            (_, path) if path.starts_with(scripts::PATH) => {
+                let (status, json) = scripts::control(request, &self.counters.scripts).await;
+                return self.finish(Outcome::json(status, json), None);
+            }
             (_, path) => Dialect::of_path(path),
         };
         self.counters.update(|stats| {

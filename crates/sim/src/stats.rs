@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::scripted_server::ScriptedServer;
+
 /// The counts of a [`Sim`](crate::Sim), as `GET /sim/stats` gives them too.
 ///
 /// ```
@@ -48,6 +50,8 @@ pub(crate) struct Counters {
     changed: Notify,
     /// A permit lets one held request go on.
     pub(crate) held: Semaphore,
+    /// The servers that `POST /sim/scripts` has started.
+    pub(crate) scripts: Mutex<Vec<Arc<ScriptedServer>>>,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +85,7 @@ impl Default for Counters {
             inner: Mutex::default(),
             changed: Notify::new(),
             held: Semaphore::new(0),
+            scripts: Mutex::default(),
         }
     }
 }

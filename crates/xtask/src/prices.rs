@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::workspace::{Result, root, run};
 
+/// A dollar in pico-dollars.
+const ONE: u64 = 1_000_000_000_000;
+
 /// The providers whose prices are taken, and whether the edge build has them too.
 const PROVIDERS: [(&str, bool); 15] = [
     ("anthropic", true),
@@ -40,17 +43,29 @@ pub(crate) fn generate() -> Result {
         if let Some((key, row)) = row(name, entry)? {
             rows.insert(key, row);
             let mut entry = entry.as_object().cloned().unwrap_or_default();
-            entry.retain(|field, _| field.contains("cost") || field == "litellm_provider");
+            entry.retain(|field, _| {
+                field.contains("cost")
+                    || field.contains("uplift")
+                    || field == "provider_specific_entry"
+                    || field == "litellm_provider"
+            });
             source.insert(name.clone(), entry.into());
         }
     }
     keep(&version, source)?;
     let mut rows = without_dates(rows);
+    add_zones(&mut rows)?;
     for (provider, _) in PROVIDERS {
         let of_provider = rows
             .iter()
             .filter(|(key, _)| key.split('/').next() == Some(provider));
         let most_expensive = most_expensive(of_provider.map(|(_, row)| row.as_str()))?;
+        let of_provider = rows
+            .iter_mut()
+            .filter(|(key, _)| key.split('/').next() == Some(provider));
+        for (_, row) in of_provider {
+            *row = without_common_fee(row, &most_expensive);
+        }
         rows.insert(format!("{provider}/*"), most_expensive);
     }
     let date = Command::new("date").args(["-u", "+%F"]).output()?.stdout;
@@ -151,14 +166,15 @@ fn row(name: &str, entry: &Value) -> Result<Option<(String, String)>> {
         Ok(())
     };
     let write = cost("cache_creation_input_token_cost")?;
+    let long_write = ["above_1hr", "above_12hr"]
+        .map(|time| cost(&format!("cache_creation_input_token_cost_{time}")));
+    let [hour, half_a_day] = long_write;
     field('r', cost("cache_read_input_token_cost")?, input)?;
     field('w', write, input)?;
-    field(
-        'h',
-        cost("cache_creation_input_token_cost_above_1hr")?,
-        write.unwrap_or(input),
-    )?;
+    field('h', hour?.or(half_a_day?), write.unwrap_or(input))?;
     field('t', cost("output_cost_per_reasoning_token")?, output)?;
+    field('a', cost("input_cost_per_audio_token")?, input)?;
+    field('o', cost("output_cost_per_audio_token")?, output)?;
     field('x', entry["max_input_tokens"].as_u64(), 0)?;
     field('y', entry["max_output_tokens"].as_u64(), 0)?;
     if let (Some(input), Some(output)) = (
@@ -166,6 +182,30 @@ fn row(name: &str, entry: &Value) -> Result<Option<(String, String)>> {
         cost("output_cost_per_token_batches")?,
     ) {
         write!(row, " b{input},{output}")?;
+    }
+    let fast = &entry["provider_specific_entry"]["fast"];
+    let region = [
+        &entry["provider_specific_entry"]["us"],
+        &entry["regional_processing_uplift_multiplier_us"],
+        &entry["regional_processing_uplift_multiplier_eu"],
+    ];
+    for (letter, factor) in [
+        ('f', tier_factor(entry, "flex")?),
+        ('p', tier_factor(entry, "priority")?),
+        (
+            'u',
+            tier_factor(entry, "ultrafast")?.or(whole_factor([fast])?),
+        ),
+        ('g', whole_factor(region)?),
+    ] {
+        if let Some(factor) = factor {
+            write!(row, " {letter}{factor}")?;
+        }
+    }
+    if let Some(fee) = search_fee(entry)? {
+        // These search the web in every call.
+        let always = provider == "perplexity" || model.contains("-search-");
+        write!(row, " {}{fee}", if always { 'S' } else { 's' })?;
     }
     for key in entry.as_object().into_iter().flatten().map(|(key, _)| key) {
         let Some(threshold) = key
@@ -187,6 +227,99 @@ fn row(name: &str, entry: &Value) -> Result<Option<(String, String)>> {
     Ok(Some((format!("{provider}/{model}"), row)))
 }
 
+/// The fee of a web search, in millionths of a dollar. Of several, by the size of the searched context, the highest.
+fn search_fee(entry: &Value) -> Result<Option<u64>> {
+    let by_size = entry["search_context_cost_per_query"].as_object();
+    let fees = by_size.into_iter().flat_map(|fees| fees.values());
+    let fees = fees.chain([&entry["input_cost_per_request"]]).map(pico);
+    let fees: Vec<Option<u64>> = fees.collect::<Result<_>>()?;
+    let most = fees.into_iter().flatten().max().filter(|fee| *fee > 0);
+    Ok(most.map(|pico| pico.div_ceil(1_000_000)))
+}
+
+/// The prices of a service tier as a fraction of the standard ones, such as `1/2`, with a second one if that of cache reads
+/// differs. Where the list has several fractions, the largest counts.
+fn tier_factor(entry: &Value, tier: &str) -> Result<Option<String>> {
+    let (mut tokens, mut cache_reads): (Option<(u64, u64)>, Option<(u64, u64)>) = (None, None);
+    for (name, value) in entry.as_object().into_iter().flatten() {
+        let Some(standard) = name
+            .strip_suffix(tier)
+            .and_then(|name| name.strip_suffix('_'))
+        else {
+            continue;
+        };
+        let (Some(price), Some(standard)) = (pico(value)?, pico(&entry[standard])?) else {
+            continue;
+        };
+        let most = match name.starts_with("cache_read") {
+            true => &mut cache_reads,
+            false => &mut tokens,
+        };
+        let (numerator, denominator) = most.unwrap_or((0, 1));
+        if price * denominator > numerator * standard {
+            *most = Some((price, standard));
+        }
+    }
+    let (tokens, cache_reads) = (tokens.map(reduced), cache_reads.map(reduced));
+    Ok(match (tokens, cache_reads) {
+        (Some(tokens), Some(reads)) if reads != tokens => Some(format!("{tokens},{reads}")),
+        (tokens, _) => tokens,
+    })
+}
+
+/// The largest of some multipliers, as a fraction.
+fn whole_factor<const N: usize>(multipliers: [&Value; N]) -> Result<Option<String>> {
+    let most = multipliers
+        .into_iter()
+        .map(pico)
+        .collect::<Result<Vec<_>>>()?;
+    let most = most.into_iter().flatten().max();
+    Ok(most
+        .filter(|most| *most > ONE)
+        .map(|most| reduced((most, ONE))))
+}
+
+/// A fraction in lowest terms.
+fn reduced((numerator, denominator): (u64, u64)) -> String {
+    let (mut divisor, mut rest) = (numerator, denominator);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    format!("{}/{}", numerator / divisor, denominator / divisor)
+}
+
+/// Adds to Azure's models by how much the dearest data zone costs more: a deployment's name does not tell its zone.
+fn add_zones(rows: &mut BTreeMap<String, String>) -> Result {
+    let input = |row: &str| row.split(' ').next().unwrap_or_default().parse::<u64>();
+    let mut most: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for (key, row) in &*rows {
+        let Some((zone, model)) = key
+            .strip_prefix("azure/")
+            .and_then(|key| key.split_once('/'))
+        else {
+            continue;
+        };
+        let key = format!("azure/{model}");
+        let Some(global) = rows.get(&key).filter(|_| zone != "us-gov") else {
+            continue;
+        };
+        let (price, global) = (input(row)?, input(global)?);
+        let known = most.entry(key).or_insert((global, global));
+        if price * known.1 > known.0 * global {
+            *known = (price, global);
+        }
+    }
+    for (key, factor) in most
+        .into_iter()
+        .filter(|(_, (price, global))| price > global)
+    {
+        if let Some(row) = rows.get_mut(&key) {
+            write!(row, " g{}", reduced(factor))?;
+        }
+    }
+    Ok(())
+}
+
 /// Dollars as whole pico-dollars, from the shortest decimal of the number, so that no float is multiplied.
 fn pico(value: &Value) -> Result<Option<u64>> {
     let Some(dollars) = value.as_f64() else {
@@ -206,40 +339,73 @@ fn pico(value: &Value) -> Result<Option<u64>> {
 
 /// The highest of each rate, including those of long contexts. It is the price of models that the list does not have.
 fn most_expensive<'a>(rows: impl Iterator<Item = &'a str>) -> Result<String> {
-    let mut most = [0u64; 6];
+    let mut most: BTreeMap<char, u64> = BTreeMap::new();
+    let mut factors: BTreeMap<char, (u64, u64)> = BTreeMap::new();
     for row in rows {
         let mut fields = row.split(' ');
         let mut next = || fields.next().unwrap_or_default().parse::<u64>();
-        let (input, output) = (next()?, next()?);
-        let mut rates = [input, output, 0, 0, 0, 0];
+        let mut raise = |letter: char, number: u64| {
+            let known = most.entry(letter).or_default();
+            *known = (*known).max(number);
+        };
+        raise('i', next()?);
+        raise('e', next()?);
         for field in fields {
-            let (letter, numbers) = field.split_at(1);
-            let numbers: std::result::Result<Vec<u64>, std::num::ParseIntError> =
-                numbers.split(',').map(str::parse).collect();
-            let numbers = numbers?;
+            let letter = field.chars().next().unwrap_or_default();
+            let numbers = field.get(1..).unwrap_or_default();
             match letter {
-                "r" => rates[2] = rates[2].max(numbers[0]),
-                "w" => rates[3] = rates[3].max(numbers[0]),
-                "h" => rates[4] = rates[4].max(numbers[0]),
-                "t" => rates[5] = rates[5].max(numbers[0]),
-                ">" => {
-                    for (rate, number) in rates.iter_mut().zip(&numbers[1..]) {
-                        *rate = (*rate).max(*number);
+                'f' | 'p' | 'u' | 'g' => {
+                    for factor in numbers.split(',') {
+                        let (numerator, denominator) = factor.split_once('/').unwrap_or_default();
+                        let factor = (numerator.parse::<u64>()?, denominator.parse::<u64>()?);
+                        let known = factors.entry(letter).or_insert((0, 1));
+                        if factor.0 * known.1 > known.0 * factor.1 {
+                            *known = factor;
+                        }
                     }
                 }
+                '>' => {
+                    let above = numbers.split(',').skip(1);
+                    for (letter, number) in ['i', 'e', 'r', 'w'].into_iter().zip(above) {
+                        raise(letter, number.parse()?);
+                    }
+                }
+                'r' | 'w' | 'h' | 't' | 'a' | 'o' => raise(letter, numbers.parse()?),
+                's' | 'S' => raise('s', numbers.parse()?),
                 _ => {}
             }
         }
-        for (most, rate) in most.iter_mut().zip(rates) {
-            *most = (*most).max(rate);
+    }
+    let of = |letter| most.get(&letter).copied().unwrap_or_default();
+    let (input, output) = (of('i'), of('e'));
+    let write = of('w').max(input);
+    let mut row = format!("{input} {output}");
+    for (letter, rate, unless) in [
+        ('r', of('r').max(input), 0),
+        ('w', write, 0),
+        ('h', of('h').max(write), 0),
+        ('t', of('t').max(output), 0),
+        ('a', of('a').max(input), input),
+        ('o', of('o').max(output), output),
+        ('s', of('s'), 0),
+    ] {
+        if rate != unless {
+            write!(row, " {letter}{rate}")?;
         }
     }
-    let [input, output, read, write, hour, thought] = most;
-    let (read, write, thought) = (read.max(input), write.max(input), thought.max(output));
-    let hour = hour.max(write);
-    Ok(format!(
-        "{input} {output} r{read} w{write} h{hour} t{thought}"
-    ))
+    for (letter, factor) in factors {
+        write!(row, " {letter}{}", reduced(factor))?;
+    }
+    Ok(row)
+}
+
+/// Leaves out the fee of searches where it is that of the list's most expensive row.
+fn without_common_fee(row: &str, most_expensive: &str) -> String {
+    let fee = most_expensive
+        .split(' ')
+        .find(|field| field.starts_with('s'));
+    let fields = row.split(' ').filter(|field| Some(*field) != fee);
+    fields.collect::<Vec<_>>().join(" ")
 }
 
 /// A dated name that costs what its undated one does is left out, since the lookup leaves dates away; where there is

@@ -6,6 +6,7 @@ mod request;
 mod stream;
 
 use super::codec::{Codec, StreamState};
+use super::facts::{self, Fields};
 use super::{Dialect, EncodeOptions, RequestFacts};
 use crate::{DialectName, Reply, Request, Result};
 
@@ -28,12 +29,12 @@ impl Dialect for Anthropic {
         DialectName::Anthropic
     }
 
-    fn max_output_tokens(&self, facts: &RequestFacts, _model_max: Option<u64>) -> u64 {
-        // This API has no other name for the limit. A limit that only some servers know can raise the maximum, never lower it.
-        let asked = facts
-            .max_tokens
-            .unwrap_or(request::DEFAULT_MAX_TOKENS.into());
-        asked.max(facts.other_limit)
+    fn max_output_tokens(&self, facts: &RequestFacts, model_max: Option<u64>) -> u64 {
+        // The API requires the limit, and has no other name for it. A limit that only some servers know can raise the maximum,
+        // never lower it.
+        let default = model_max.unwrap_or(request::DEFAULT_MAX_TOKENS.into());
+        let most = facts.max_tokens.unwrap_or(default).max(facts.other_limit);
+        facts.with_reasoning(most)
     }
 
     /// <https://docs.claude.com/en/docs/build-with-claude/vision>: at most 4,784 at high resolution.
@@ -41,15 +42,19 @@ impl Dialect for Anthropic {
         5_000
     }
 
-    /// The cache is written only on request.
+    /// The cache is written only on request, and between the rounds of tools that the provider runs.
     fn may_write_cache(&self, facts: &RequestFacts) -> bool {
-        facts.cached
+        facts.cached || facts.more_input
     }
 }
 
 impl Codec for Anthropic {
     fn path(&self) -> &'static str {
         "/v1/messages"
+    }
+
+    fn fields(&self) -> Fields {
+        facts::ANTHROPIC
     }
 
     fn headers(&self) -> &'static [(&'static str, &'static str)] {

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
-use crate::dialect::wire::{Text, WireUsage, Word, merge_usage, object, read};
+use crate::dialect::usage::{WireUsage, merge_usage};
+use crate::dialect::wire::{Text, Word, object, read};
 use crate::{
     Annotations, DialectName, Error, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall,
     Usage,
@@ -147,7 +148,7 @@ fn annotations(list: &RawValue) -> Option<Annotations> {
     })
 }
 
-pub(super) fn usage(wire: &WireUsage) -> Usage {
+fn usage(wire: &WireUsage<'_>) -> Usage {
     Usage {
         input_tokens: wire.input_tokens.get(),
         output_tokens: wire.output_tokens.get(),
@@ -161,13 +162,39 @@ pub(super) fn usage(wire: &WireUsage) -> Usage {
             .output_tokens_details
             .as_ref()
             .map_or(0, |d| d.thinking_tokens.get()),
-        input_includes_cache: false,
+        web_search_requests: wire
+            .server_tool_use
+            .as_ref()
+            .map_or(0, |d| d.web_search_requests.get()),
+        ..Usage::default()
     }
 }
 
+/// Returns the usage of the model runs that the usage of the reply does not contain: the summary of a long conversation, and
+/// another model's advice.
+fn other_runs(iterations: Option<&RawValue>) -> Usage {
+    let mut sum = Usage::default();
+    let raw = iterations.map(RawValue::get).unwrap_or_default();
+    let runs: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
+    for run in runs {
+        let kind: Kind<'_> = object(Some(run)).unwrap_or_default();
+        if let "compaction" | "advisor_message" = kind.kind.as_str()
+            && let Some(wire) = object(Some(run))
+        {
+            sum.add(&usage(&wire));
+        }
+    }
+    sum
+}
+
 pub(super) fn add_usage(reply: &mut Reply, raw: Option<&RawValue>) {
-    if let Some(wire) = object::<WireUsage>(raw) {
-        merge_usage(&mut reply.usage, &usage(&wire));
+    if let Some(wire) = object::<WireUsage<'_>>(raw) {
+        let mut usage = usage(&wire);
+        if wire.iterations.is_some() {
+            usage.add(&other_runs(wire.iterations));
+        }
+        merge_usage(&mut reply.usage, &usage);
+        reply.billing.merge(wire.billing());
         let counts = [wire.input_tokens, wire.output_tokens];
         reply.usage_reported |= counts.iter().any(|count| count.0.is_some());
     }

@@ -1,8 +1,12 @@
 use super::values::whole_number;
 use super::*;
 
+fn of_openai(body: &str) -> Result<RequestFacts> {
+    RequestFacts::read(OPENAI_CHAT, body.as_bytes())
+}
+
 fn read(body: &str) -> RequestFacts {
-    RequestFacts::read(body.as_bytes()).unwrap()
+    of_openai(body).unwrap()
 }
 
 fn message(content: &str) -> RequestFacts {
@@ -17,7 +21,7 @@ fn what_a_request_holds_is_seen_wherever_it_stands() {
         r#"{"model": "m", "stream": true, "max_tokens": 5, "max_completion_tokens": 7, "n": 2, "messages": [
             {"role": "user", "content": [
                 {"type": "text", "text": "a \"type\": \"image\""},
-                {"type": "image_url", "image_url": {"url": "data:"}},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
                 {"type": "tool_result", "content": [{"type": "image", "source": {"type": "base64"}, "cache_control": {}}]},
                 {"type": "document", "source": {"type": "text", "data": "x"}},
                 {"source": {"type": "url", "url": "u"}, "type": "document"}]}]}"#,
@@ -30,6 +34,7 @@ fn what_a_request_holds_is_seen_wherever_it_stands() {
         max_completion_tokens: Some(7),
         replies: 2,
         images: 2,
+        image_bytes: 26,
         documents: 1,
         cached: true,
         ..RequestFacts::default()
@@ -146,12 +151,12 @@ fn what_is_no_request_is_refused_with_what_would_be_accepted() {
             "stream_options has include_usage twice: give it once",
         ),
     ] {
-        let error = RequestFacts::read(body.as_bytes()).unwrap_err();
+        let error = of_openai(body).unwrap_err();
         assert_eq!(error.message(), says, "{body}");
     }
     let fields: Vec<String> = (0..257).map(|i| format!("\"f{i}\":0")).collect();
     let of = |n: usize| format!("{{{}}}", fields[..n].join(","));
-    let error = RequestFacts::read(of(257).as_bytes()).unwrap_err();
+    let error = of_openai(&of(257)).unwrap_err();
     assert_eq!(error.message(), "the request has more than 256 fields");
     read(&of(256));
 }
@@ -161,7 +166,7 @@ fn a_models_name_has_a_most_and_the_error_does_not_repeat_all_of_it() {
     let named = |bytes: usize| format!(r#"{{"model": "{}"}}"#, "m".repeat(bytes));
     assert_eq!(read(&named(256)).model.unwrap().len(), 256);
     for bytes in [257, 5_000_000] {
-        let error = RequestFacts::read(named(bytes).as_bytes()).unwrap_err();
+        let error = of_openai(&named(bytes)).unwrap_err();
         let says = format!("…\" has {bytes} bytes: at most 256 are accepted");
         assert!(error.message().ends_with(&says), "{error}");
         assert!(error.message().len() < 400);
@@ -186,10 +191,8 @@ fn numbers_equal_to_whole_ones_are_those_and_null_is_absence() {
 
 #[test]
 fn other_names_of_limits_and_of_replies_count_by_the_most() {
-    for name in READ
-        .iter()
-        .filter(|n| n.contains("max_") || n.ends_with("predict"))
-    {
+    let names = OPENAI_CHAT.into_iter().flatten().map(|(name, _)| name);
+    for name in names.filter(|n| n.contains("max_") || n.ends_with("predict")) {
         let facts = read(&format!(r#"{{"{name}": 9, "max_tokens ": 1}}"#));
         let limits = [
             facts.max_tokens.unwrap_or(0),

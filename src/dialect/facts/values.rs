@@ -31,6 +31,20 @@ pub(super) fn model(value: &RawValue) -> Result<Option<String>, String> {
     }
 }
 
+pub(super) fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+pub(super) fn text(value: &RawValue, name: &str) -> Result<String, String> {
+    serde_json::from_str(value.get()).or_else(|_| must_be(value, name, "a string"))
+}
+
+/// Whether a list of modalities contains only text.
+pub(super) fn only_text(value: &RawValue) -> bool {
+    let modalities: Option<Vec<Cow<'_, str>>> = serde_json::from_str(value.get()).ok();
+    modalities.is_some_and(|modalities| modalities.iter().all(|one| one == "text"))
+}
+
 pub(super) fn flag(value: &RawValue, name: &str) -> Result<Option<bool>, String> {
     match value.get() {
         "true" => Ok(Some(true)),
@@ -42,7 +56,7 @@ pub(super) fn flag(value: &RawValue, name: &str) -> Result<Option<bool>, String>
 
 /// Parses a whole number. `None` for null.
 pub(super) fn count(value: &RawValue, name: &str) -> Result<Option<u64>, String> {
-    if value.get() == "null" {
+    if is_null(value) {
         return Ok(None);
     }
     match whole_number(value.get()) {

@@ -8,6 +8,7 @@ mod stream;
 mod wire;
 
 use super::codec::{Codec, StreamState};
+use super::facts::{self, Fields};
 use super::{Dialect, EncodeOptions, RequestFacts};
 use crate::{DialectName, Reply, Request, Result};
 
@@ -70,7 +71,7 @@ impl Dialect for OpenAiChat {
         // Some servers read 0 as no limit.
         let asked = asked.filter(|tokens| *tokens > 0);
         let most = asked.or(model_max).unwrap_or(UNKNOWN_MAX_OUTPUT);
-        most.max(facts.other_limit)
+        facts.with_reasoning(most.max(facts.other_limit))
     }
 
     /// <https://platform.openai.com/docs/guides/images-vision>: gpt-4o-mini's 2,833 and 5,667 for each of at most 8 tiles.
@@ -87,6 +88,10 @@ impl Dialect for OpenAiChat {
 impl Codec for OpenAiChat {
     fn path(&self) -> &'static str {
         "/chat/completions"
+    }
+
+    fn fields(&self) -> Fields {
+        facts::OPENAI_CHAT
     }
 
     fn headers(&self) -> &'static [(&'static str, &'static str)] {

@@ -38,6 +38,6 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     reply.model = wire.model.0.into_owned();
     reply.logprobs = logprobs(choice.logprobs);
     reply.usage_reported = usage.is_some();
-    reply.usage = usage.unwrap_or_default();
+    (reply.usage, reply.billing) = usage.unwrap_or_default();
     Ok(reply)
 }

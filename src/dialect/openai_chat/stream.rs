@@ -12,7 +12,8 @@ use super::wire::{Piece, Said, ToolCallDelta};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
 use crate::dialect::error::embedded_error;
-use crate::dialect::wire::{Text, merge_usage};
+use crate::dialect::usage::merge_usage;
+use crate::dialect::wire::Text;
 use crate::{DialectName, Part, RawJson, Result};
 
 #[derive(Default)]
@@ -42,8 +43,9 @@ impl StreamState for State {
             return Err(embedded_error(data, request_id));
         }
         let mut chunk = completion("an event of the stream", data, request_id)?;
-        if let Some(usage) = chunk.usage() {
+        if let Some((usage, billing)) = chunk.usage() {
             merge_usage(&mut reply.reply.usage, &usage);
+            reply.reply.billing.merge(billing);
             reply.reply.usage_reported = true;
         }
         // A chunk that contains only the usage has no choice.

@@ -7,10 +7,14 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::dialect::error::{is_error, is_failure};
-use crate::dialect::wire::{Count, Text, WireUsage, Word, object, read};
+use crate::chat::{Billing, ServiceTier};
+use crate::dialect::error::{holds_error, reports_failure};
+use crate::dialect::usage::WireUsage;
+use crate::dialect::wire::{Count, Text, Word, object, read};
 use crate::{Result, Usage};
 
+/// Only whether there is an error is kept, and large fields are in a box, because the struct is moved several times for each
+/// delta.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Completion<'a> {
@@ -18,24 +22,31 @@ pub(super) struct Completion<'a> {
     pub(super) id: Word<'a>,
     #[serde(borrow)]
     pub(super) model: Word<'a>,
-    #[serde(borrow)]
-    object: Word<'a>,
+    #[serde(rename = "object", deserialize_with = "is_error_object")]
+    is_error: bool,
     #[serde(borrow)]
     choices: Choices<'a>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
+    #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    msg: Option<&'a RawValue>,
-    #[serde(borrow)]
-    base_resp: Option<&'a RawValue>,
+    #[serde(deserialize_with = "holds_error")]
+    error: bool,
+    #[serde(deserialize_with = "holds_error")]
+    detail: bool,
+    #[serde(deserialize_with = "holds_error")]
+    message: bool,
+    #[serde(deserialize_with = "holds_error")]
+    msg: bool,
+    #[serde(deserialize_with = "reports_failure")]
+    base_resp: bool,
+}
+
+/// Whether `object` is `error`, as of some compatible servers.
+fn is_error_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Word::deserialize(deserializer).map(|object| object.as_str() == "error")
 }
 
 /// Groq's place for the usage of a stream.
@@ -52,13 +63,12 @@ pub(super) struct Choice<'a> {
     index: Count,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-    /// In a box, since it is large and would be moved with each of the structs that hold it.
     #[serde(borrow)]
     pub(super) delta: Option<Box<Said<'a>>>,
     #[serde(borrow)]
     pub(super) finish_reason: Word<'a>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    #[serde(deserialize_with = "holds_error")]
+    error: bool,
     /// Moonshot's place for it.
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
@@ -131,7 +141,7 @@ impl<'a> Function<'a> {
 /// stream rather than its choices, so that the number counts only where there are several.
 #[derive(Default)]
 struct Choices<'a> {
-    chosen: Option<Choice<'a>>,
+    chosen: Option<Box<Choice<'a>>>,
     failed: bool,
     usage: Option<&'a RawValue>,
 }
@@ -159,11 +169,10 @@ impl<'de> Visitor<'de> for ChoicesVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut choices = Choices::default();
-        while let Some(choice) = seq.next_element::<Choice<'de>>()? {
-            choices.failed |=
-                choice.error.is_some_and(is_error) || choice.finish_reason.as_str() == "error";
+        while let Some(choice) = seq.next_element::<Box<Choice<'de>>>()? {
+            choices.failed |= choice.error || choice.finish_reason.as_str() == "error";
             choices.usage = choices.usage.or(choice.usage);
-            let has_first = choices.chosen.as_ref().is_some_and(Choice::is_first);
+            let has_first = choices.chosen.as_ref().is_some_and(|c| c.is_first());
             if choices.chosen.is_none() || (choice.is_first() && !has_first) {
                 choices.chosen = Some(choice);
             }
@@ -194,30 +203,37 @@ impl<'a> Choice<'a> {
 impl<'a> Completion<'a> {
     /// Whether this reports a failure instead of a reply.
     pub(super) fn failed(&self) -> bool {
-        let says = [self.detail, self.message, self.msg];
-        self.error.is_some_and(is_error)
-            || self.object.as_str() == "error"
-            || self.base_resp.is_some_and(is_failure)
+        let says = self.detail || self.message || self.msg;
+        let has_choice = self.choices.chosen.is_some();
+        self.error
+            || self.is_error
+            || self.base_resp
             || self.choices.failed
-            || (self.choices.chosen.is_none() && says.into_iter().flatten().any(is_error))
+            || (says && !has_choice)
     }
 
     /// Takes the one choice that is read.
-    pub(super) fn take_choice(&mut self) -> Option<Choice<'a>> {
+    pub(super) fn take_choice(&mut self) -> Option<Box<Choice<'a>>> {
         self.choices.chosen.take()
     }
 
     /// Returns the usage, which may stand in several places.
-    pub(super) fn usage(&self) -> Option<Usage> {
+    pub(super) fn usage(&self) -> Option<(Usage, Billing)> {
         let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
         let places = [self.usage, in_groq, self.choices.usage];
-        let read = |place| object(place).as_ref().and_then(usage);
-        places.into_iter().find_map(read)
+        let read = |place| {
+            let wire = object(place)?;
+            Some((usage(&wire)?, wire.billing()))
+        };
+        let (usage, mut billing) = places.into_iter().find_map(read)?;
+        let tier = self.service_tier.map(RawValue::get).unwrap_or_default();
+        billing.tier = ServiceTier::named(tier.trim_matches('"')).or(billing.tier);
+        Some((usage, billing))
     }
 }
 
 /// None where nothing is reported.
-fn usage(wire: &WireUsage) -> Option<Usage> {
+fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
     wire.prompt_tokens.0.or(wire.completion_tokens.0)?;
     let details = |details: &Option<_>, count: fn(&_) -> Count| {
         details.as_ref().map_or(0, |details| count(details).get())
@@ -247,6 +263,8 @@ fn usage(wire: &WireUsage) -> Option<Usage> {
         // OpenRouter's, for models that charge for it.
         cache_write_tokens: details(&wire.prompt_tokens_details, |d| d.cache_write_tokens),
         reasoning_tokens: reasoning,
+        audio_input_tokens: details(&wire.prompt_tokens_details, |d| d.audio_tokens),
+        audio_output_tokens: details(&wire.completion_tokens_details, |d| d.audio_tokens),
         input_includes_cache: true,
         ..Usage::default()
     })

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use super::super::table::Prices;
 use super::*;
 use crate::Price;
 use crate::provider::{Endpoint, Setting, Settings};
@@ -111,7 +112,11 @@ fn a_vendors_host_has_its_prices_whatever_the_provider_is_called() {
             VertexOpenAi.row().prices,
         ),
     ] {
-        assert_eq!(provider.prices_at(host), expected, "{provider} at {host}");
+        assert_eq!(
+            provider.row_at(host).prices,
+            expected,
+            "{provider} at {host}"
+        );
     }
 }
 

@@ -1,0 +1,216 @@
+//! Counts the content of a request: images, documents and what else is no text.
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::{Reading, fmt, folded, refuse};
+use crate::dialect::wire::Word;
+use crate::quote::quote;
+
+/// The place of a value in a request.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Place {
+    /// Schemas, inputs of tools and metadata. Nothing in them is refused.
+    Opaque,
+    /// The content of a message or a tool result.
+    Content,
+    Other,
+}
+
+/// Reads a field that can contain content blocks.
+pub(super) fn field<'de, A: MapAccess<'de>>(
+    key: &str,
+    map: &mut A,
+    reading: &mut Reading<'_>,
+    within: Place,
+) -> Result<Kind, A::Error> {
+    let place = match key {
+        _ if within == Place::Opaque => Place::Opaque,
+        "input" | "input_schema" | "parameters" | "schema" | "arguments" | "metadata" => {
+            Place::Opaque
+        }
+        "content" => Place::Content,
+        _ => Place::Other,
+    };
+    reading.facts.cached |= key == "cache_control";
+    let kind = map.next_value_seed(Value(reading, place))?;
+    // An earlier reply's audio, by its id.
+    if key == "audio" && within == Place::Other && kind != Kind::Null {
+        reading.facts.documents += 1;
+    }
+    Ok(kind)
+}
+
+/// The kind of a value.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// A string that names the type of a content block.
+    Text,
+    Image,
+    /// An image that a URL may name.
+    ImageUrl,
+    Document,
+    /// Content whose text is in the body, or whose blocks are counted themselves.
+    OfText,
+    /// An object of the type `text`.
+    TextBlock,
+    /// The string `base64`.
+    Base64,
+    /// Another string, and its length.
+    String(u64),
+    /// An image, encoded in this many bytes: a data URL, an object with only that, or an object of the type `base64`.
+    Encoded(u64),
+    Null,
+    Other,
+}
+
+/// Counts the content of a value.
+pub(super) struct Value<'r, 'b>(pub(super) &'r mut Reading<'b>, pub(super) Place);
+
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+    type Value = Kind;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Kind, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_, '_> {
+    type Value = Kind;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Kind, A::Error> {
+        let Self(reading, place) = self;
+        while seq.next_element_seed(Value(reading, place))?.is_some() {}
+        Ok(Kind::Other)
+    }
+
+    /// Of two types, which only opaque values may have, the more expensive one counts.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
+        let Self(reading, place) = self;
+        let (mut types, mut texts, mut sources, mut text_sources) = (0, 0, 0, 0);
+        let (mut known, mut image, mut by_url, mut document) = (false, false, false, false);
+        let (mut base64, mut data, mut images) = (false, Vec::new(), Vec::new());
+        while let Some(Word(key)) = map.next_key()? {
+            let name = folded(&key);
+            let count = match &*name {
+                "type" => &mut types,
+                "source" => &mut sources,
+                _ => {
+                    match (&*key, field(&key, &mut map, reading, place)?) {
+                        ("data", Kind::String(length)) => data.push(length),
+                        ("url" | "image_url", Kind::Encoded(length)) => images.push(length),
+                        _ => {}
+                    }
+                    continue;
+                }
+            };
+            *count += 1;
+            if *count > 1 && place != Place::Opaque {
+                let name = quote(&name);
+                let why = ["a content block has ", &name, " twice: give it once"];
+                return refuse(reading, why.concat());
+            }
+            if name == "source" {
+                let inner = match place {
+                    Place::Opaque => place,
+                    _ => Place::Other,
+                };
+                let source = map.next_value_seed(Value(reading, inner))?;
+                match source {
+                    Kind::TextBlock => text_sources += 1,
+                    Kind::Encoded(length) => images.push(length),
+                    _ => {}
+                }
+                continue;
+            }
+            match field(&name, &mut map, reading, place)? {
+                Kind::Text => texts += 1,
+                Kind::Image => image = true,
+                Kind::ImageUrl => by_url = true,
+                Kind::Document => document = true,
+                Kind::OfText => known = true,
+                Kind::Base64 => base64 = true,
+                _ => {}
+            }
+        }
+        known |= texts > 0 || image || by_url || document;
+        // Its bytes are no text only if no server can read the block in another way.
+        match (types, images.as_slice()) {
+            (1, [length]) if place == Place::Content && (image || by_url) => {
+                reading.facts.image_bytes += length;
+                image = true;
+            }
+            (_, [_]) if by_url => image = true,
+            // Some servers take videos and documents by such a URL.
+            _ => document |= by_url,
+        }
+        // A block of an unknown type can have any number of tokens.
+        document |= place == Place::Content && !known;
+        let of_text = sources > 0 && sources == text_sources;
+        reading.facts.images += u64::from(image);
+        reading.facts.documents += u64::from(document && !of_text);
+        Ok(match (data.as_slice(), images.as_slice()) {
+            _ if texts > 0 && texts == types => Kind::TextBlock,
+            ([length], []) if base64 && types == 1 => Kind::Encoded(*length),
+            ([], [length]) if types == 0 => Kind::Encoded(*length),
+            _ => Kind::Other,
+        })
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Kind, E> {
+        Ok(match text {
+            "text" => Kind::Text,
+            "image" => Kind::Image,
+            "image_url" | "input_image" => Kind::ImageUrl,
+            "document" | "file" | "input_file" | "input_audio" | "audio_url" | "video_url"
+            | "container_upload" => Kind::Document,
+            "base64" => Kind::Base64,
+            kind if is_of_text(kind) => Kind::OfText,
+            url if url.starts_with("data:image/") && url.contains(";base64,") => {
+                Kind::Encoded(url.len() as u64)
+            }
+            other => Kind::String(other.len() as u64),
+        })
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Kind, E> {
+        Ok(Kind::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Kind, E> {
+        Ok(Kind::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Kind, E> {
+        Ok(Kind::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Kind, E> {
+        Ok(Kind::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Kind, E> {
+        Ok(Kind::Null)
+    }
+}
+
+/// Whether content blocks of this type consist of text, or of blocks that are counted themselves.
+fn is_of_text(kind: &str) -> bool {
+    matches!(
+        kind,
+        "refusal"
+            | "input_text"
+            | "output_text"
+            | "thinking"
+            | "redacted_thinking"
+            | "reasoning"
+            | "compaction"
+            | "fallback"
+            | "tool_reference"
+    ) || ["tool_use", "_result", "_error"]
+        .iter()
+        .any(|end| kind.ends_with(end))
+}
