@@ -21,7 +21,7 @@ use crate::workspace::{Result, root, tracked_files};
 /// those below it.
 const LAYERS: [&[&str]; 5] = [
     &[
-        "runtime", "error", "framing", "chat", "headers", "quote", "url", "usd",
+        "runtime", "error", "framing", "chat", "headers", "quote", "secret", "url", "usd",
     ],
     &[
         "retry",
