@@ -50,7 +50,9 @@ const OPTIONS = {
   baseUrl: "string",
   maxRetries: "number",
   timeoutMs: "number",
+  replyTimeoutMs: "number",
   deadlineMs: "number",
+  credentialsPerRequest: "boolean",
   headers: "object",
   fetch: "function",
   dangerouslyAllowBrowser: "boolean",
@@ -84,7 +86,7 @@ function checkBudget(budget) {
 function checkOptions(options) {
   if (options === null || typeof options !== "object") fail("the options must be an object: { provider, apiKey, … }");
   checkTypes(options, OPTIONS, "");
-  for (const name of ["timeoutMs", "deadlineMs"]) {
+  for (const name of ["timeoutMs", "replyTimeoutMs", "deadlineMs"]) {
     if (options[name] === 0) fail(`${name} must be more than 0`);
   }
   if (options.maxRetries !== undefined && !Number.isInteger(options.maxRetries)) fail("maxRetries must be a whole number");
@@ -136,9 +138,10 @@ function amount(value, name) {
   return String(value);
 }
 
-/** Converts a price to the core's field: dollars per million tokens of input, output, cache read and cache write. */
-function price(model, { input, output, cacheRead = input, cacheWrite = input }) {
-  const rates = Object.entries({ input, output, cacheRead, cacheWrite });
+/** Converts a price to the core's field: its amounts in the order that the core expects. */
+function price(model, { input, output, cacheRead = input, cacheWrite = input, cacheWrite1h = cacheWrite, audioInput = input, audioOutput = output, webSearch }) {
+  const rates = Object.entries({ input, output, cacheRead, cacheWrite, cacheWrite1h, audioInput, audioOutput });
+  if (webSearch !== undefined) rates.push(["webSearch", webSearch]);
   return [`price:${model}`, rates.map(([name, value]) => amount(value, `prices[${JSON.stringify(model)}].${name}`)).join(" ")];
 }
 
@@ -150,9 +153,20 @@ const inBrowser = () =>
 
 /** What a client that was derived from another shares with it. */
 class Made {
-  constructor(make, calls) {
+  constructor(make, calls, keysAllowed) {
     this.make = make;
     this.calls = calls;
+    this.keysAllowed = keysAllowed;
+  }
+}
+
+/** Refuses a key in a web page. */
+function checkKeys({ apiKey, bearerToken }, allowed) {
+  if (!allowed && (apiKey || typeof bearerToken === "string") && inBrowser()) {
+    fail(
+      "every visitor can read an API key that is in a web page: call your own server instead, or set " +
+        "dangerouslyAllowBrowser: true if the key is the visitor's own",
+    );
   }
 }
 
@@ -172,26 +186,22 @@ export class Warmline {
   #make;
   #core;
   #calls = new Set();
+  #keysAllowed;
   #closed = false;
 
   constructor(options) {
     if (options instanceof Made) {
       this.#make = options.make;
       this.#calls = options.calls;
+      this.#keysAllowed = options.keysAllowed;
       return;
     }
     checkOptions(options);
     const { fetch, dangerouslyAllowBrowser, ...rest } = options;
     const headers = { ...rest.headers };
-    if (inBrowser()) {
-      if (!dangerouslyAllowBrowser && (rest.apiKey || typeof rest.bearerToken === "string")) {
-        fail(
-          "every visitor can read an API key that is in a web page: call your own server instead, or set " +
-            "dangerouslyAllowBrowser: true if the key is the visitor's own",
-        );
-      }
-      if (rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
-    }
+    this.#keysAllowed = dangerouslyAllowBrowser;
+    checkKeys(rest, dangerouslyAllowBrowser);
+    if (inBrowser() && rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
     const tokens = typeof rest.bearerToken === "function" ? asTokens(rest.bearerToken) : undefined;
     const config = JSON.stringify({
       provider: rest.provider,
@@ -204,7 +214,9 @@ export class Warmline {
       api_version: rest.apiVersion,
       model: rest.model,
       base_url: rest.baseUrl,
+      credentials_per_request: rest.credentialsPerRequest || undefined,
       timeout_ms: rest.timeoutMs,
+      reply_timeout_ms: rest.replyTimeoutMs,
       deadline_ms: rest.deadlineMs,
       max_retries: rest.maxRetries,
       ...(rest.budget && budgetOf(rest.budget)),
@@ -249,6 +261,7 @@ export class Warmline {
     const cancelled = () => new CancelledError({ kind: "cancelled", message: "cancelled by the caller" }, signal.reason);
     if (signal?.aborted) throw cancelled();
     if (this.#closed) fail("this client has been closed");
+    checkKeys(options ?? {}, this.#keysAllowed);
     let end;
     const ended = new Promise((resolve) => (end = resolve));
     this.#calls.add(ended);
@@ -259,7 +272,8 @@ export class Warmline {
       await ready();
       const core = this.#start();
       if (signal?.aborted) throw cancelled();
-      call = core.call(json, stream);
+      const token = options?.bearerToken;
+      call = core.call(json, stream, typeof token === "function" ? asTokens(token) : undefined);
       signal?.addEventListener("abort", cancel, { once: true });
       for (;;) {
         let events;
@@ -307,7 +321,7 @@ export class Warmline {
   withBudget(budget) {
     checkBudget(budget);
     const { name = "default", usd } = budget;
-    return new Warmline(new Made(() => this.#start().with_budget(name, String(usd)), this.#calls));
+    return new Warmline(new Made(() => this.#start().with_budget(name, String(usd)), this.#calls, this.#keysAllowed));
   }
 
   /** Frees the client's memory. Calls in flight continue. */

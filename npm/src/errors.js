@@ -1,5 +1,16 @@
 // One error class for each kind, so both `instanceof` and `kind` distinguish them.
 
+/** Converts the core's attempts to the public type. */
+export const toAttempts = (attempts = []) =>
+  attempts.map(({ kind, status, message, request_id: requestId, duration_ms: durationMs, delay_ms: delayMs = 0 }) => ({
+    kind,
+    status,
+    message,
+    requestId,
+    durationMs,
+    delayMs,
+  }));
+
 /** Why a call failed. */
 export class WarmlineError extends Error {
   constructor(failure, cause) {
@@ -10,7 +21,9 @@ export class WarmlineError extends Error {
     this.errorType = failure.error_type ?? undefined;
     this.requestId = failure.request_id ?? undefined;
     this.retryAfterMs = failure.retry_after_ms ?? undefined;
-    this.attempts = failure.attempts ?? 0;
+    this.attempts = toAttempts(failure.attempts);
+    this.hint = failure.hint ?? undefined;
+    this.retryable = failure.retryable ?? false;
     this.body = failure.body ?? undefined;
     if (failure.which) this.which = failure.which;
     if (failure.budget) Object.assign(this, failure.budget);
@@ -21,8 +34,8 @@ export class WarmlineError extends Error {
   }
 
   toJSON() {
-    const { kind, message, status, code, requestId, retryAfterMs, attempts } = this;
-    return { kind, message, status, code, requestId, retryAfterMs, attempts };
+    const { kind, message, hint, retryable, status, code, requestId, retryAfterMs, attempts } = this;
+    return { kind, message, hint, retryable, status, code, requestId, retryAfterMs, attempts };
   }
 }
 

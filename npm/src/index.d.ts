@@ -1,8 +1,11 @@
 /** An LLM API client for edge functions, servers and browsers. */
 
+import type { Attempt } from "./errors.js";
 import type { AccessToken, Provider } from "./provider.js";
 import type { InferOutput, JsonSchema, Schema, StandardSchema } from "./schema.js";
 
+export { BudgetExceededError, CancelledError, ConfigError, ConnectError, DecodeError, LedgerError, OverloadedError, RateLimitError, StatusError, StreamError, TimeoutError, WarmlineError } from "./errors.js";
+export type { Attempt, ErrorKind } from "./errors.js";
 export type { AccessToken, InferOutput, JsonSchema, Provider, Schema, StandardSchema };
 
 /** The options of a client. */
@@ -35,10 +38,20 @@ export interface WarmlineOptions {
   baseUrl?: string | undefined;
   /** The maximum number of attempts after the first. Default: 3. */
   maxRetries?: number | undefined;
-  /** The timeout of each phase (the response headers, the next content), in milliseconds. Default: 30,000. */
+  /**
+   * The timeout of a silence while text is being written, in milliseconds. Pings are silence. Default: 30,000. If you set it, it is also the
+   * default of `replyTimeoutMs`.
+   */
   timeoutMs?: number | undefined;
+  /**
+   * The timeout of every other silence of the model, in milliseconds: until the first content, while it thinks, writes a tool's input or runs a
+   * tool, and of a whole reply that is not streamed. Default: 600,000.
+   */
+  replyTimeoutMs?: number | undefined;
   /** The timeout of a whole call with its retries, in milliseconds. Default: none. */
   deadlineMs?: number | undefined;
+  /** Lets the client have no key: each request brings its own `apiKey` or `bearerToken`. Default: false. */
+  credentialsPerRequest?: boolean | undefined;
   /** Headers to add to every request. They replace headers of the same name. */
   headers?: Record<string, string> | undefined;
   /** A function to call instead of the global `fetch`. */
@@ -110,12 +123,21 @@ export interface BudgetExceeded {
   reserved: bigint;
 }
 
-/** Dollars per million tokens. `cacheRead` and `cacheWrite` default to `input`. */
+/**
+ * Dollars per million tokens. `cacheRead`, `cacheWrite` and `audioInput` default to `input`, `audioOutput` to `output`, and
+ * `cacheWrite1h` to `cacheWrite`.
+ */
 export interface Price {
   input: string | number;
   output: string | number;
   cacheRead?: string | number | undefined;
   cacheWrite?: string | number | undefined;
+  /** The price of tokens that are written to a cache for an hour. */
+  cacheWrite1h?: string | number | undefined;
+  audioInput?: string | number | undefined;
+  audioOutput?: string | number | undefined;
+  /** The fee of web searches that the provider makes, in dollars per thousand searches. */
+  webSearch?: string | number | undefined;
 }
 
 /** What was spent in a calendar month (UTC). Amounts are dollars, as exact decimal strings. */
@@ -273,6 +295,18 @@ export interface CallOptions {
   headers?: Record<string, string> | undefined;
   /** Another base URL for this call, on the client's own server. A URL on another server is an error: the client's key is not for it. */
   baseUrl?: string | undefined;
+  /** The key of this call, in place of the client's. */
+  apiKey?: string | undefined;
+  /** The token of this call, in place of the client's, or a function that gives it. */
+  bearerToken?: string | (() => string | AccessToken | Promise<string | AccessToken>) | undefined;
+  /** The client's option of the same name, for this call. */
+  timeoutMs?: number | undefined;
+  /** The client's option of the same name, for this call. */
+  replyTimeoutMs?: number | undefined;
+  /** The client's option of the same name, for this call. */
+  deadlineMs?: number | undefined;
+  /** The client's option of the same name, for this call. */
+  maxRetries?: number | undefined;
 }
 
 /** Why the model stopped, in Anthropic's terms. A reason that Anthropic does not have is in the provider's own term. */
@@ -293,6 +327,12 @@ export interface Usage {
   cacheWriteTokens: number;
   cacheWrite1hTokens: number;
   reasoningTokens: number;
+  /** The part of the prompt tokens that was audio. */
+  audioInputTokens: number;
+  /** The part of `outputTokens` that was audio. */
+  audioOutputTokens: number;
+  /** The number of web searches that the provider made and charges for. */
+  webSearchRequests: number;
   /** Whether `inputTokens` includes the cached tokens (OpenAI) or not (Anthropic). */
   inputIncludesCache: boolean;
 }
@@ -325,7 +365,8 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
   requestId: string | undefined;
   /** The cost in dollars, as an exact decimal string. It is estimated if the model's price or the usage is not known. */
   cost: { usd: string; estimated: boolean } | undefined;
-  attempts: number;
+  /** The attempts that the call made, in their order. The last one succeeded. */
+  attempts: Attempt[];
   timing: { timeToFirstTokenMs: number; totalMs: number };
   /** The provider's body, unchanged. For a streamed reply only with `keepRaw`. */
   raw: string | undefined;
@@ -403,86 +444,4 @@ export class Warmline {
   withBudget(budget: Budget): Warmline;
   /** Frees the client's memory. Later calls fail; calls in flight continue. */
   close(): void;
-}
-
-export type ErrorKind =
-  | "config"
-  | "connect"
-  | "timeout"
-  | "status"
-  | "rate_limited"
-  | "overloaded"
-  | "budget_exceeded"
-  | "ledger"
-  | "decode"
-  | "stream"
-  | "cancelled";
-
-/** Why a call failed. */
-export class WarmlineError extends Error {
-  readonly kind: ErrorKind;
-  /** The HTTP status, if the provider answered. */
-  readonly status: number | undefined;
-  /** The provider's error code, or the error's type if it has no code. */
-  readonly code: string | undefined;
-  readonly errorType: string | undefined;
-  /** The provider's request id of the last attempt. Quote it to the provider's support. */
-  readonly requestId: string | undefined;
-  /** How long the provider asks to wait before a retry, in milliseconds. */
-  readonly retryAfterMs: number | undefined;
-  /** The number of attempts. */
-  readonly attempts: number;
-  /** The provider's error body. */
-  readonly body: string | undefined;
-}
-/** The client's options or the request are invalid. Nothing was sent. */
-export class ConfigError extends WarmlineError {
-  readonly kind: "config";
-}
-/** The connection could not be opened, or it broke before a reply. */
-export class ConnectError extends WarmlineError {
-  readonly kind: "connect";
-}
-/** A phase of the call, named by `which`, took longer than its timeout. */
-export class TimeoutError extends WarmlineError {
-  readonly kind: "timeout";
-  readonly which: "response_headers" | "read" | "deadline";
-}
-/** The provider answered with an error status. */
-export class StatusError extends WarmlineError {
-  readonly kind: "status";
-  readonly status: number;
-}
-/** The provider answered 429. */
-export class RateLimitError extends WarmlineError {
-  readonly kind: "rate_limited";
-}
-/** The provider is overloaded. */
-export class OverloadedError extends WarmlineError {
-  readonly kind: "overloaded";
-}
-/** The call's maximum cost does not fit into what is left of the budget. Nothing was sent. Amounts are dollars, as exact decimal strings. */
-export class BudgetExceededError extends WarmlineError {
-  readonly kind: "budget_exceeded";
-  readonly limit: string;
-  readonly spent: string;
-  readonly reserved: string;
-  /** The call's maximum cost. */
-  readonly needed: string;
-}
-/** The ledger of the budgets cannot be used, for example because its server does not answer. Nothing was sent. */
-export class LedgerError extends WarmlineError {
-  readonly kind: "ledger";
-}
-/** The reply does not have the provider's format, or does not match the request's `output`. */
-export class DecodeError extends WarmlineError {
-  readonly kind: "decode";
-}
-/** A streamed reply broke off, or reported an error. */
-export class StreamError extends WarmlineError {
-  readonly kind: "stream";
-}
-/** The caller cancelled the call; `cause` is the signal's reason. */
-export class CancelledError extends WarmlineError {
-  readonly kind: "cancelled";
 }

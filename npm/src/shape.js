@@ -1,6 +1,6 @@
 // Converts between the public JavaScript types and the core's JSON: camelCase, bytes, validators.
 
-import { DecodeError, fail } from "./errors.js";
+import { DecodeError, fail, toAttempts } from "./errors.js";
 import { is } from "./realm.js";
 
 const REQUEST = {
@@ -22,7 +22,8 @@ const REQUEST = {
 };
 
 /** Converts a request, and what of the call's options the core must know, to the core's JSON. Also returns the schema that validates the output. */
-export async function toRequest(request, { headers, baseUrl } = {}) {
+export async function toRequest(request, options = {}) {
+  const { headers, maxRetries, bearerToken } = options;
   if (typeof request === "string") request = { messages: [{ role: "user", content: request }] };
   if (request === null || typeof request !== "object") fail("the request must be an object: { messages, … }");
   const core = {};
@@ -34,7 +35,16 @@ export async function toRequest(request, { headers, baseUrl } = {}) {
   }
   if (headers !== undefined && (headers === null || typeof headers !== "object")) fail(`headers must be an object, got ${kind(headers)}`);
   // The core says which header's value is not text, without showing it.
-  if (headers || baseUrl !== undefined) core.options = { headers, base_url: baseUrl && text("baseUrl", baseUrl) };
+  core.options = {
+    headers,
+    base_url: given(text, "baseUrl", options),
+    api_key: given(text, "apiKey", options),
+    bearer_token: typeof bearerToken === "function" ? undefined : given(text, "bearerToken", options),
+    timeout_ms: given(number, "timeoutMs", options),
+    reply_timeout_ms: given(number, "replyTimeoutMs", options),
+    deadline_ms: given(number, "deadlineMs", options),
+    retry: maxRetries === undefined ? undefined : { max_retries: whole("maxRetries", maxRetries) },
+  };
   if (!core.messages) fail("messages is missing from the request");
   try {
     return { json: JSON.stringify(core), output: request.output };
@@ -42,6 +52,8 @@ export async function toRequest(request, { headers, baseUrl } = {}) {
     fail(`the request cannot be written as JSON: ${error.message}`);
   }
 }
+
+const given = (check, name, options) => (options[name] === undefined ? undefined : check(name, options[name]));
 
 function text(name, value) {
   return typeof value === "string" ? value : fail(`${name} must be a string, got ${kind(value)}`);
@@ -192,12 +204,15 @@ const USAGE = {
   cache_write_tokens: "cacheWriteTokens",
   cache_write_1h_tokens: "cacheWrite1hTokens",
   reasoning_tokens: "reasoningTokens",
+  audio_input_tokens: "audioInputTokens",
+  audio_output_tokens: "audioOutputTokens",
+  web_search_requests: "webSearchRequests",
   input_includes_cache: "inputIncludesCache",
 };
 
 /** Converts the reply of the last event to the public type, and validates its output. */
 export async function toReply(event, output) {
-  const core = event.reply;
+  const { reply: core, attempts } = event;
   const parts = (type) => core.content.filter((part) => part.type === type);
   for (const call of parts("tool_use")) parseArguments(call);
   const usage = toUsage(core.usage);
@@ -216,18 +231,18 @@ export async function toReply(event, output) {
     usageReported: core.usage_reported,
     requestId: core.request_id ?? undefined,
     cost: event.cost_usd === null ? undefined : { usd: event.cost_usd, estimated: event.cost_estimated },
-    attempts: event.attempts,
+    attempts: toAttempts(event.attempts),
     timing: { timeToFirstTokenMs: event.time_to_first_token_us / 1000, totalMs: event.total_us / 1000 },
     raw: event.raw ?? undefined,
     message: { role: "assistant", content: core.content },
   };
   for (const name of ["attempts", "cost_usd", "cost_estimated", "time_to_first_token_us", "total_us", "raw"]) delete event[name];
-  if (output !== undefined && event.reply.toolCalls.length === 0) event.reply.output = await validate(event.reply, output);
+  if (output !== undefined && event.reply.toolCalls.length === 0) event.reply.output = await validate(event.reply, output, attempts);
 }
 
-async function validate(reply, output) {
+async function validate(reply, output, attempts) {
   const wrong = (message, cause) =>
-    new DecodeError({ kind: "decode", message: `${message} (stopReason ${reply.stopReason})`, request_id: reply.requestId, attempts: reply.attempts, body: reply.text }, cause);
+    new DecodeError({ kind: "decode", message: `${message} (stopReason ${reply.stopReason})`, request_id: reply.requestId, attempts, body: reply.text }, cause);
   let value;
   try {
     value = JSON.parse(reply.text);
@@ -245,7 +260,7 @@ async function validate(reply, output) {
 
 function toUsage(core) {
   const usage = {};
-  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core[theirs];
+  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core[theirs] ?? 0;
   return usage;
 }
 
