@@ -186,7 +186,7 @@ impl Variables {
         }
         let missing = self.missing_keys();
         Err(Failure::Config(format!(
-            "{missing}: set a key, or give --base-url"
+            "no provider is configured: {missing}; set a key, or give --base-url"
         )))
     }
 
