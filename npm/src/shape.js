@@ -227,6 +227,7 @@ export async function toReply(event, output) {
     stopReason: core.stop_reason ?? undefined,
     stopSequence: core.stop_sequence ?? undefined,
     logprobs: core.logprobs ?? [],
+    container: core.container,
     usage,
     usageReported: core.usage_reported,
     requestId: core.request_id ?? undefined,

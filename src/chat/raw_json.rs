@@ -42,34 +42,17 @@ impl RawJson {
     }
 
     /// Writes a value of this crate's own, which cannot fail.
-    fn written(value: &impl Serialize) -> Self {
+    pub(crate) fn written(value: &impl Serialize) -> Self {
         let raw = serde_json::value::to_raw_value(value);
         Self(raw.unwrap_or_else(|_| RawValue::NULL.to_owned()))
     }
 
-    /// An object with these fields.
-    #[cfg(feature = "anthropic")]
-    pub(crate) fn object(fields: &[(String, Self)]) -> Self {
-        Self::written(&Fields(fields))
-    }
-
-    /// A list with one item more.
-    pub(crate) fn appended(list: Option<&Self>, item: &RawValue) -> Self {
+    /// Returns a list with the items of another list, and these.
+    pub(crate) fn appended(list: Option<&Self>, more: &[Self]) -> Self {
         let items = list.map(|list| serde_json::from_str::<Vec<&RawValue>>(list.as_str()));
         let mut items = items.and_then(std::result::Result::ok).unwrap_or_default();
-        items.push(item);
+        items.extend(more.iter().map(|item| &*item.0));
         Self::written(&items)
-    }
-}
-
-/// Fields in their order, as an object.
-#[cfg(feature = "anthropic")]
-struct Fields<'a>(&'a [(String, RawJson)]);
-
-#[cfg(feature = "anthropic")]
-impl Serialize for Fields<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::wire::{Count, Word, object, request_id, text_of};
+use super::wire::{Pairs, list, request_id, text_of};
 use crate::error::Details;
 use crate::quote::quote;
 use crate::{Error, ErrorKind, headers, retry};
@@ -147,73 +147,20 @@ struct ErrorBody {
     retry_after: Option<Duration>,
 }
 
-/// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
-/// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
-/// servers), `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, or one of these in a list.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireError<'a> {
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow)]
-    choices: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Word<'a>,
-    #[serde(borrow)]
-    msg: Word<'a>,
-    #[serde(borrow, rename = "type")]
-    error_type: Word<'a>,
-    #[serde(borrow)]
-    code: Word<'a>,
-    #[serde(borrow)]
-    status: Word<'a>,
-    #[serde(borrow)]
-    request_id: Word<'a>,
-    #[serde(borrow)]
-    base_resp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    details: Option<&'a RawValue>,
+/// Returns MiniMax's report of a failure. `None` if it reports success.
+fn failure<'a>(base_resp: Option<&'a RawValue>) -> Option<Pairs<'a>> {
+    Pairs::read(base_resp).filter(|base| base.count("status_code").get() != 0)
 }
 
-/// One of the details of Google's errors (<https://cloud.google.com/apis/design/errors#error_details>), of which `RetryInfo`
-/// has a delay.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct GoogleDetail<'a> {
-    #[serde(borrow, rename = "@type")]
-    kind: Word<'a>,
-    #[serde(borrow, rename = "retryDelay")]
-    retry_delay: Word<'a>,
-}
-
-impl GoogleDetail<'_> {
-    fn retry_after(raw: Option<&RawValue>) -> Option<Duration> {
-        let details: Vec<&RawValue> = serde_json::from_str(raw?.get()).ok()?;
-        let mut details = details
-            .into_iter()
-            .filter_map(|detail| object(Some(detail)));
-        let info = details
-            .find(|d: &GoogleDetail<'_>| d.kind.as_str().ends_with("google.rpc.RetryInfo"))?;
-        retry::retry_delay(info.retry_delay.as_str())
-    }
-}
-
-/// MiniMax's report of success or failure.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BaseResp<'a> {
-    status_code: Count,
-    #[serde(borrow)]
-    status_msg: Word<'a>,
-}
-
-impl<'a> BaseResp<'a> {
-    /// `None` if it reports success.
-    fn failed(raw: Option<&'a RawValue>) -> Option<Self> {
-        object(raw).filter(|base: &Self| base.status_code.get() != 0)
-    }
+/// Returns the delay in one of the details of Google's errors (<https://cloud.google.com/apis/design/errors#error_details>).
+fn retry_after(details: Option<&RawValue>) -> Option<Duration> {
+    let details = list(details?.get())?.into_iter().map(Some);
+    let mut details = details.filter_map(Pairs::read);
+    let is_info = |detail: &Pairs<'_>| {
+        let kind = detail.text("@type").unwrap_or_default();
+        kind.ends_with("google.rpc.RetryInfo")
+    };
+    retry::retry_delay(&details.find(is_info)?.text("retryDelay")?)
 }
 
 /// Deserializes whether MiniMax's `base_resp` reports a failure.
@@ -221,7 +168,7 @@ pub(super) fn reports_failure<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<bool, D::Error> {
     let raw = <Option<&RawValue>>::deserialize(deserializer)?;
-    Ok(BaseResp::failed(raw).is_some())
+    Ok(failure(raw).is_some())
 }
 
 /// Returns the text of a string, or the JSON of another value. `None` for null and for empty values.
@@ -229,6 +176,27 @@ fn text_or_json(raw: &RawValue) -> Option<String> {
     let text = serde_json::from_str::<Cow<'_, str>>(raw.get());
     let text = text.map_or_else(|_| raw.get().to_owned(), Cow::into_owned);
     Some(text).filter(|text| !matches!(text.as_str(), "" | "null" | "false" | "{}" | "[]"))
+}
+
+/// Returns the text of FastAPI's `detail`: text, or a list of what is wrong with the request.
+fn detail(raw: &RawValue) -> Option<String> {
+    let wrong = list(raw.get()).unwrap_or_default();
+    let says = |wrong: &RawValue| {
+        let wrong = Pairs::read(Some(wrong))?;
+        let message = wrong.text("msg")?;
+        let path = wrong.raw("loc").and_then(|path| list(path.get()));
+        let path = path.unwrap_or_default().into_iter();
+        let path: Vec<&str> = path.map(|name| name.get().trim_matches('"')).collect();
+        Some(match path.is_empty() {
+            true => message,
+            false => [&path.join("."), ": ", &message].concat(),
+        })
+    };
+    let wrong: Option<Vec<String>> = wrong.into_iter().map(says).collect();
+    match wrong {
+        Some(wrong) if !wrong.is_empty() => Some(wrong.join("; ")),
+        _ => text_or_json(raw),
+    }
 }
 
 /// Whether a field named `error` contains an error.
@@ -243,8 +211,17 @@ pub(super) fn holds_error<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 impl ErrorBody {
+    /// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
+    /// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
+    /// servers), `{"errors":[{"message"}]}` (Cloudflare), `{"error_code","error_msg"}` (Baidu),
+    /// `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, one of these in a list, as the text of
+    /// `message`, or as the data of a server-sent event.
     fn read(body: &str) -> Self {
-        Self::of(body, 0).unwrap_or_default()
+        let events = || {
+            let data = |line: &str| Self::of(line.strip_prefix("data:")?.trim(), 0);
+            body.lines().find_map(data)
+        };
+        Self::of(body, 0).or_else(events).unwrap_or_default()
     }
 
     /// `None` if the text is neither an object nor a list of objects.
@@ -253,31 +230,32 @@ impl ErrorBody {
             return None;
         }
         if body.trim_start().starts_with('[') {
-            let list: Vec<&RawValue> = serde_json::from_str(body).ok()?;
-            return Self::of(list.first()?.get(), depth + 1);
+            return Self::of(list(body)?.first()?.get(), depth + 1);
         }
-        let wire: WireError<'_> = serde_json::from_str(body).ok()?;
-        let own = |word: Word<'_>| word.some().map(Cow::into_owned);
+        let wire: Pairs<'_> = serde_json::from_str(body).ok()?;
+        let any = |names: &[&str]| names.iter().find_map(|name| wire.text(name));
         let mut this = Self {
-            message: own(wire.message).or(own(wire.msg)),
-            error_type: own(wire.error_type).filter(|kind| kind != "error"),
-            code: own(wire.code),
+            message: any(&["message", "msg", "error_msg"]),
+            error_type: any(&["type"]).filter(|kind| kind != "error"),
+            code: any(&["code", "error_code"]),
             status: None,
-            request_id: own(wire.request_id),
-            retry_after: GoogleDetail::retry_after(wire.details),
+            request_id: any(&["request_id"]),
+            retry_after: retry_after(wire.raw("details")),
         };
-        let number = |word: &str| word.parse().ok().filter(|n| (400..600).contains(n));
-        let code = this.code.as_deref().and_then(number);
-        this.status = code.or_else(|| number(wire.status.as_str()));
-        if let Some(base) = BaseResp::failed(wire.base_resp) {
-            this.code = base.status_code.0.map(|code| code.to_string());
-            this.message = own(base.status_msg).or(this.message);
+        let number = |word: &String| word.parse().ok().filter(|n| (400..600).contains(n));
+        let code = this.code.as_ref().and_then(number);
+        this.status = code.or_else(|| any(&["status"]).as_ref().and_then(number));
+        if let Some(base) = failure(wire.raw("base_resp")) {
+            this.code = base.text("status_code");
+            this.message = base.text("status_msg").or(this.message);
         }
         let choice = || {
-            let choices: Vec<WireError<'_>> = serde_json::from_str(wire.choices?.get()).ok()?;
-            choices.into_iter().find_map(|choice| choice.error)
+            let choices = list(wire.raw("choices")?.get())?.into_iter().map(Some);
+            let mut choices = choices.filter_map(Pairs::read);
+            choices.find_map(|choice| choice.raw("error"))
         };
-        if let Some(error) = wire.error.filter(|raw| is_error(raw)).or_else(choice) {
+        let error = wire.raw("error").filter(|raw| is_error(raw));
+        if let Some(error) = error.or_else(choice).or(wire.raw("errors")) {
             match Self::of(error.get(), depth + 1) {
                 Some(inner) => {
                     this = Self {
@@ -291,7 +269,24 @@ impl ErrorBody {
                 None => this.message = this.message.or_else(|| text_or_json(error)),
             }
         }
-        this.message = this.message.or_else(|| wire.detail.and_then(text_or_json));
+        this.message = this.message.or_else(|| wire.raw("detail").and_then(detail));
+        // A proxy can quote the whole error of another server.
+        let quoted = this
+            .message
+            .as_deref()
+            .filter(|message| message.starts_with('{'));
+        if let Some(quoted) = quoted.and_then(|message| Self::of(message, depth + 1))
+            && quoted.message.is_some()
+        {
+            this = Self {
+                message: quoted.message,
+                error_type: this.error_type.or(quoted.error_type),
+                code: this.code.or(quoted.code),
+                status: this.status.or(quoted.status),
+                request_id: this.request_id.or(quoted.request_id),
+                retry_after: this.retry_after.or(quoted.retry_after),
+            };
+        }
         Some(this)
     }
 
@@ -378,6 +373,31 @@ mod tests {
             ),
             (r#"{"choices":[{"error":{"message":"m"}}]}"#, "400: m"),
             (r#"{"code":"c","msg":"m"}"#, "400 c: m"),
+            (
+                r#"{"detail":[{"loc":["body","messages",0],"msg":"field required"},{"loc":["x"],"msg":"m"}]}"#,
+                "400: body.messages.0: field required; x: m",
+            ),
+            (r#"{"error_code":17,"error_msg":"m"}"#, "400 17: m"),
+            (
+                r#"{"success":false,"errors":[{"code":7003,"message":"m"}]}"#,
+                "400 7003: m",
+            ),
+            (r#"{"errors":{"message":"m"}}"#, "400: m"),
+            (r#"{"errors":[]}"#, r#"400: {"errors":[]}"#),
+            (
+                r#"{"error":{"message":"{\"error\":{\"message\":\"m\",\"code\":\"c\"}}"}}"#,
+                "400 c: m",
+            ),
+            (r#"{"error":{"message":"{\"a\": 1}"}}"#, r#"400: {"a": 1}"#),
+            (r#"{"error":"{\"message\":\"m\"}"}"#, "400: m"),
+            (
+                "event: error\ndata: {\"error\":{\"message\":\"m\"}}\n\n",
+                "400: m",
+            ),
+            (
+                "id:1\nevent:error\ndata:{\"code\":\"c\",\"message\":\"m\"}\n\n",
+                "400 c: m",
+            ),
         ] {
             let error = decode(400, &HeaderMap::default(), body);
             assert_eq!(error.message(), says, "{body}");

@@ -1,6 +1,7 @@
 //! Anthropic's Messages API: <https://docs.claude.com/en/api/messages> and
 //! <https://docs.claude.com/en/docs/build-with-claude/streaming>.
 
+mod other;
 mod reply;
 mod request;
 mod stream;
@@ -53,10 +54,6 @@ impl Dialect for Anthropic {
 }
 
 impl Codec for Anthropic {
-    fn path(&self) -> &'static str {
-        "/v1/messages"
-    }
-
     fn fields(&self) -> Fields {
         facts::ANTHROPIC
     }

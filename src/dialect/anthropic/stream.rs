@@ -1,40 +1,42 @@
 //! Decodes streams.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::other::OtherBlock;
 use super::reply::{Block, Opened, WireReply, add_usage};
-use crate::chat::fields;
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
-use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
+use crate::dialect::error::{embedded_error, holds_error, instead_of_reply};
 use crate::dialect::wire::{Count, Text, Word, object, read};
-use crate::{Annotations, DialectName, Part, RawJson, Result};
+use crate::{DialectName, Part, RawJson, Result};
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Event<'a> {
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, rename = "type")]
     kind: Word<'a>,
+    #[serde(default)]
     index: Count,
+    /// In a box, because the struct is moved several times.
     #[serde(borrow)]
-    delta: Option<Block<'a>>,
+    delta: Option<Box<Block<'a>>>,
     #[serde(borrow)]
     content_block: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "holds_error")]
+    error: bool,
 }
 
 /// The open blocks by index. Blocks can be interleaved.
 #[derive(Default)]
 pub(super) struct State {
-    open: Vec<(u64, Open)>,
+    open: BTreeMap<u64, Open>,
 }
 
 enum Open {
@@ -43,12 +45,15 @@ enum Open {
         position: usize,
         begun: String,
     },
-    Call(usize),
-    /// A `Part::Other`: its fields, and the JSON text of its input.
+    /// A tool call, with the input of its start until the first delta.
+    Call {
+        call: usize,
+        begun: String,
+    },
+    /// A `Part::Other`.
     Other {
         position: usize,
-        json: Vec<(String, RawJson)>,
-        input: String,
+        block: OtherBlock,
     },
     Sealed,
 }
@@ -72,23 +77,34 @@ impl StreamState for State {
                 if let Some(block) = event.content_block {
                     self.close(reply, index)?;
                     let open = open(reply, Opened::read(block)?)?;
-                    self.open.push((index, open));
+                    self.open.insert(index, open);
                 }
             }
             "content_block_stop" => self.close(reply, index)?,
             "message_start" => {
                 let message: WireReply<'_> = object(event.message).unwrap_or_default();
                 reply.start(message.id.as_str(), message.model.as_str());
+                let output = reply.reply.usage.output_tokens;
                 add_usage(&mut reply.reply, message.usage);
+                // The output so far, unless the message is whole. `message_delta` reports all of it.
+                if message.stop_reason.as_str().is_empty() {
+                    reply.reply.usage.output_tokens = output;
+                }
                 for block in message.content.unwrap_or_default() {
                     let open = open(reply, Opened::read(block)?)?;
                     close(reply, open)?;
                 }
                 stop(reply, &message.stop_reason, message.stop_sequence);
+                reply.reply.container = message.container.map(RawJson::of);
             }
             "message_delta" => {
                 let delta = event.delta.unwrap_or_default();
                 stop(reply, &delta.stop_reason, delta.stop_sequence);
+                let message: Option<WireReply<'_>> = object(delta_of(data).ok());
+                let container = message.and_then(|message| message.container);
+                if let Some(container) = container {
+                    reply.reply.container = Some(RawJson::of(container));
+                }
             }
             "message_stop" => {
                 for (_, open) in std::mem::take(&mut self.open) {
@@ -96,7 +112,7 @@ impl StreamState for State {
                 }
                 reply.end();
             }
-            kind if failed || kind == "error" || event.error.is_some_and(is_error) => {
+            kind if failed || kind == "error" || event.error => {
                 return Err(fail(reply, data));
             }
             // Some servers report a failure in an event that this dialect does not have.
@@ -137,29 +153,23 @@ fn open(reply: &mut Accumulator, block: Opened<'_>) -> Result<Open> {
             let call = reply.open_call();
             reply.name_call(call, block.id.as_str(), &block.name.into_cow());
             // Usually empty, because the arguments follow as deltas.
-            if let Some(input) = block
-                .input
-                .map(RawValue::get)
-                .filter(|input| !is_empty(input))
-            {
-                reply.arguments(call, Cow::Borrowed(input).into());
-            }
-            Open::Call(call)
-        }
-        Opened::Part(part @ Part::Other { .. }) => {
-            let json = match &part {
-                Part::Other { json, .. } => fields(json.as_str()).unwrap_or_default(),
-                _ => Vec::new(),
-            };
-            Open::Other {
-                position: reply.push(part),
-                json,
-                input: String::new(),
+            let input = block.input.map(RawValue::get);
+            let begun = input.filter(|input| !is_empty(input)).unwrap_or_default();
+            Open::Call {
+                call,
+                begun: begun.to_owned(),
             }
         }
         Opened::Part(part) => {
-            reply.push(part);
-            Open::Sealed
+            let block = match &part {
+                Part::Other { json, .. } => Some(OtherBlock::new(json)),
+                _ => None,
+            };
+            let position = reply.push(part);
+            match block {
+                Some(block) => Open::Other { position, block },
+                None => Open::Sealed,
+            }
         }
     })
 }
@@ -171,45 +181,32 @@ fn is_empty(input: &str) -> bool {
 /// Completes a block.
 fn close(reply: &mut Accumulator, open: Open) -> Result<()> {
     match open {
-        Open::Call(call) => reply.end_call(call),
-        Open::Other {
-            position,
-            mut json,
-            input,
-        } => {
-            if !input.trim().is_empty() {
-                set(&mut json, "input", input.parse()?);
-            }
-            let dialect = DialectName::Anthropic;
-            reply.put_other(position, dialect, RawJson::object(&json));
+        Open::Call { call, begun } => {
+            reply.arguments(call, Cow::<str>::Owned(begun).into());
+            reply.end_call(call);
+        }
+        Open::Other { position, block } => {
+            reply.put_other(position, DialectName::Anthropic, block.finish()?);
         }
         Open::Text { .. } | Open::Sealed => {}
     }
     Ok(())
 }
 
-fn set(json: &mut Vec<(String, RawJson)>, name: &str, value: RawJson) {
-    match json.iter_mut().find(|(known, _)| known == name) {
-        Some((_, known)) => *known = value,
-        None => json.push((name.to_owned(), value)),
-    }
-}
-
 impl State {
     fn close(&mut self, reply: &mut Accumulator, index: u64) -> Result<()> {
-        let open = self.open.iter().position(|(known, _)| *known == index);
-        open.map_or(Ok(()), |at| close(reply, self.open.remove(at).1))
+        let open = self.open.remove(&index);
+        open.map_or(Ok(()), |open| close(reply, open))
     }
 
     fn add(
         &mut self,
         reply: &mut Accumulator,
         index: u64,
-        delta: Block<'_>,
+        delta: Box<Block<'_>>,
         data: &str,
     ) -> Result<()> {
-        let known = self.open.iter_mut().find(|(known, _)| *known == index);
-        match known.map(|(_, open)| open) {
+        match self.open.get_mut(&index) {
             Some(Open::Text { position, begun }) => {
                 let begun = std::mem::take(begun);
                 for piece in [delta.text, delta.thinking] {
@@ -217,18 +214,26 @@ impl State {
                         reply.append(*position, piece);
                     }
                 }
-                annotate(reply.part_mut(*position), &delta.signature, delta.citation);
+                if let Some(citation) = delta.citation {
+                    reply.annotate(*position, DialectName::Anthropic, citation);
+                }
+                sign(reply.part_mut(*position), &delta.signature);
             }
-            Some(Open::Call(call)) => reply.arguments(*call, delta.partial_json),
-            Some(Open::Other { json, input, .. }) => match delta.kind.as_str() {
-                "input_json_delta" => input.push_str(&delta.partial_json.into_cow()),
-                _ => extend(json, data)?,
+            Some(Open::Call { call, begun }) => {
+                if !delta.partial_json.is_empty() {
+                    begun.clear();
+                }
+                reply.arguments(*call, delta.partial_json);
+            }
+            Some(Open::Other { block, .. }) => match delta.kind.as_str() {
+                "input_json_delta" => block.push_input(&delta.partial_json.into_cow()),
+                _ => block.extend(delta_of(data)?),
             },
             Some(Open::Sealed) => {}
             // Some servers omit the start of a block.
             None if !delta.text.is_empty() => {
                 let open = open(reply, Opened::Text(Part::text(""), Text::default()))?;
-                self.open.push((index, open));
+                self.open.insert(index, open);
                 return self.add(reply, index, delta, data);
             }
             None => reply.reasoning(delta.thinking),
@@ -237,44 +242,20 @@ impl State {
     }
 }
 
-fn annotate(part: Option<&mut Part>, signed: &Word<'_>, citation: Option<&RawValue>) {
-    match part {
-        Some(Part::Reasoning { signature, .. }) if !signed.as_str().is_empty() => {
-            signature.get_or_insert_default().push_str(signed.as_str());
-        }
-        Some(Part::Text { annotations, .. }) => {
-            if let Some(citation) = citation {
-                let known = annotations.take().map(|a| a.json);
-                *annotations = Some(Annotations {
-                    dialect: DialectName::Anthropic,
-                    json: RawJson::appended(known.as_ref(), citation),
-                });
-            }
-        }
-        _ => {}
+fn sign(part: Option<&mut Part>, signed: &Word<'_>) {
+    if let Some(Part::Reasoning { signature, .. }) = part
+        && !signed.as_str().is_empty()
+    {
+        signature.get_or_insert_default().push_str(signed.as_str());
     }
 }
 
-/// Adds a delta of an unknown type to a `Part::Other`. A string is appended to the field of the same name; any other value
-/// replaces it.
-fn extend(json: &mut Vec<(String, RawJson)>, data: &str) -> Result<()> {
+/// Returns the delta of an event as JSON, for fields that are too rare to be read from every delta.
+fn delta_of(data: &str) -> Result<&RawValue> {
     #[derive(Deserialize)]
     struct Delta<'a> {
         #[serde(borrow)]
         delta: &'a RawValue,
     }
-    let Delta { delta } = read("an event of the stream", data)?;
-    for (name, value) in fields(delta.get()).unwrap_or_default() {
-        if name == "type" {
-            continue;
-        }
-        let text = |json: &RawJson| serde_json::from_str::<String>(json.as_str()).ok();
-        let known = json.iter().find(|(known, _)| *known == name);
-        let value = match (known.and_then(|(_, known)| text(known)), text(&value)) {
-            (Some(known), Some(more)) => RawJson::from(serde_json::Value::from(known + &more)),
-            _ => value,
-        };
-        set(json, &name, value);
-    }
-    Ok(())
+    read("an event of the stream", data).map(|Delta { delta }| delta)
 }
