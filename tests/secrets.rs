@@ -210,7 +210,7 @@ async fn a_key_that_a_server_echoes_is_seen_nowhere() {
                         writeln!(seen.0, "{:?}", response.request_id()).unwrap();
                         while let Some(chunk) = response.chunk().await {
                             match chunk {
-                                Ok(bytes) => seen.0 += &String::from_utf8(bytes.to_vec()).unwrap(),
+                                Ok(bytes) => seen.0 += str::from_utf8(&bytes).unwrap(),
                                 Err(error) => seen.error(&error),
                             }
                         }
