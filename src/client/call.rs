@@ -221,6 +221,8 @@ impl Call {
     fn content_has_come(&mut self) {
         self.timing.time_to_first_token = self.clock.start.elapsed();
         self.plan.client.retry_budget.succeeded();
+        // The rest of a stream may be read outside a runtime.
+        self.clock.timer();
         if let State::AwaitingContent(live) = std::mem::replace(&mut self.state, State::Ended) {
             self.state = State::Streaming(live);
         }
