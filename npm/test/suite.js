@@ -109,19 +109,19 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
   });
 
   await test("a budget is not overspent by parallel calls", async () => {
-    const llm = make({ budget: { usd: "0.003" }, prices: { m: { input: "1", output: "10" } } });
-    // Each can cost a little more than $0.001: the body's bytes and 2,000 tokens of input, 100 of output.
+    const llm = make({ budget: { usd: "0.0005" }, prices: { m: { input: "1", output: "10" } } });
+    // Each can cost more than $0.00025: the body's bytes and 200 tokens of input, one token of output. So two do not fit.
     const call = () => llm.chat({ model: "m", maxTokens: 1, messages: [{ role: "user", content: "Hi" }] });
     // They wait for each other, and all are answered.
     const replies = await Promise.all(Array.from({ length: 5 }, call));
     const error = await failure(llm.chat({ model: "m", maxTokens: 400, messages: [{ role: "user", content: "Hi" }] }));
     check(error instanceof BudgetExceededError && error.kind === "budget_exceeded", `${error}`);
-    equal([error.attempts.length, error.limit, error.reserved], [0, "0.003", "0"], `the error ${error}`);
-    check(Number(error.spent) + Number(error.needed) > 0.003, `${error.spent} + ${error.needed}`);
+    equal([error.attempts.length, error.limit, error.reserved], [0, "0.0005", "0"], `the error ${error}`);
+    check(Number(error.spent) + Number(error.needed) > 0.0005, `${error.spent} + ${error.needed}`);
     await llm.flush();
     const { total, models, unsettled, budgets: [budget] } = await llm.spend();
     equal([budget.name, unsettled], ["default", "0"], "the budget");
-    equal([total, budget.reserved, budget.limit], [budget.spent, "0", "0.003"], "the spend");
+    equal([total, budget.reserved, budget.limit], [budget.spent, "0", "0.0005"], "the spend");
     const costs = replies.reduce((sum, { cost }) => sum + Number(cost.usd), 0);
     check(Math.abs(Number(total) - costs) < 1e-9, `${total} is not ${costs}`);
     equal([models[0].calls, models[0].usage.outputTokens], [5, 5 * replies[0].usage.outputTokens], "the model's");
@@ -163,7 +163,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     const options = { name: "all", usd: "0.01", ledger, alerts: [1, 40], onAlert: (alert) => alerts.push(alert) };
     const prices = { m: { input: "1", output: "10" } };
     const llm = make({ budget: options, prices });
-    const team = llm.withBudget({ name: "team", usd: "0.004" });
+    const team = llm.withBudget({ name: "team", usd: "0.002" });
     const ask = { model: "m", maxTokens: 100, messages: [{ role: "user", content: "Hi" }] };
     const outcomes = await Promise.allSettled([team, team, llm].map((client) => client.chat(ask)));
     equal(outcomes.map(({ status }) => status), ["fulfilled", "fulfilled", "fulfilled"], "the outcomes");

@@ -17,6 +17,7 @@ use super::replay::replay;
 use crate::cost::Reservation;
 use crate::error::seconds;
 use crate::runtime::{self, BoxFuture, Instant};
+use crate::secret::Secret;
 use crate::{
     Attempt, CallOptions, Error, ErrorKind, Reply, Request, Result, StreamEvent, Timing, trace,
 };
@@ -32,9 +33,9 @@ pub(super) struct Call {
     attempt_start: Instant,
     timing: Timing,
     /// The key or token of the current attempt, which no error may show.
-    secret: Option<Arc<str>>,
+    secret: Option<Secret>,
     /// A token that the provider has not accepted.
-    refused: Option<Arc<str>>,
+    refused: Option<Secret>,
     /// The number of attempts that repeated one at once: with a new token, or without what the server refused.
     repeats: u32,
     /// The reservation of the attempt whose response is being read.
@@ -220,6 +221,8 @@ impl Call {
     fn content_has_come(&mut self) {
         self.timing.time_to_first_token = self.clock.start.elapsed();
         self.plan.client.retry_budget.succeeded();
+        // The rest of a stream may be read outside a runtime.
+        self.clock.timer();
         if let State::AwaitingContent(live) = std::mem::replace(&mut self.state, State::Ended) {
             self.state = State::Streaming(live);
         }

@@ -29,15 +29,18 @@ impl Clock {
         }
     }
 
+    /// Returns the timer, and creates it at the first call, which must be in a runtime. From then on it can be polled outside.
+    pub(super) fn timer(&mut self) -> &mut Timer {
+        self.timer
+            .get_or_insert_with(|| Timer::new(self.timeouts.timeout))
+    }
+
     /// Waits until `due`.
     fn poll_until(&mut self, due: Instant, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        if due <= now {
-            return Poll::Ready(());
+        match due <= now {
+            true => Poll::Ready(()),
+            false => self.timer().poll_until(cx, due),
         }
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Timer::new(self.timeouts.timeout));
-        timer.poll_until(cx, due)
     }
 
     /// Waits for a time that began at `since`.

@@ -13,6 +13,7 @@ use crate::cost::{Refusal, Reservation};
 use crate::credentials::secret_in;
 use crate::error::seconds;
 use crate::runtime::{self, Instant};
+use crate::secret::Secret;
 use crate::transport::{Body, HttpRequest, HttpResponse, Turn};
 use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing};
 
@@ -24,7 +25,7 @@ const MAX_HOLD: Duration = Duration::from_secs(1);
 /// How far an attempt got.
 pub(super) struct Opening {
     /// Its key or token, which no error may show.
-    pub(super) secret: Option<Arc<str>>,
+    pub(super) secret: Option<Secret>,
     pub(super) timing: Timing,
     /// Whether it counts as an attempt: it does not if the budget or the pool had no room for it.
     pub(super) is_attempt: bool,
@@ -52,7 +53,7 @@ pub(super) struct Start {
     /// Whether the usage in the frames that are forwarded is left out.
     pub(super) hide_usage: bool,
     /// A token that the provider has not accepted.
-    pub(super) refused: Option<Arc<str>>,
+    pub(super) refused: Option<Secret>,
 }
 
 impl Start {
@@ -86,7 +87,7 @@ impl Start {
             false => reservation.refused(),
         };
         let sending = transport.send(turn, request, &mut opening.timing, &sent);
-        let response = match sending.await {
+        let mut response = match sending.await {
             Ok(response) => response,
             Err(error) => {
                 reservation.settle_lost();
@@ -94,15 +95,18 @@ impl Start {
             }
         };
         opening.timing.time_to_first_token = self.at.elapsed();
+        // Servers and proxies echo keys, and whoever reads the reply need not know the key, such as a caller of a gateway.
+        let secret = opening.secret.clone().unwrap_or_default();
+        secret.redact_headers(&mut response.headers);
         if !(200..300).contains(&response.status) {
             reservation.refused();
-            return Err(self.read_error(response).await);
+            return Err(self.read_error(response, &secret).await);
         }
         // The time of a whole reply, or of a silence before a stream, began when the request was sent.
         let sent_at = reservation.sent_at();
         let elapsed = sent_at.map(|at| at.elapsed()).unwrap_or_default();
         let left = plan.timeouts.reply.saturating_sub(elapsed);
-        let answer = runtime::timeout(left, self.read(response, sent_at)).await;
+        let answer = runtime::timeout(left, self.read(response, sent_at, secret)).await;
         let answer = answer
             .unwrap_or_else(|| Err(Error::timeout(TimeoutKind::Reply, plan.timeouts.reply)))?;
         Ok(Opened {
@@ -168,7 +172,12 @@ impl Start {
     }
 
     /// Reads a whole reply, or finds out that it is a stream.
-    async fn read(&self, response: HttpResponse<Body>, sent_at: Option<Instant>) -> Result<Answer> {
+    async fn read(
+        &self,
+        response: HttpResponse<Body>,
+        sent_at: Option<Instant>,
+        secret: Secret,
+    ) -> Result<Answer> {
         let plan = &*self.plan;
         let dialect = &plan.client.dialect;
         let HttpResponse {
@@ -179,6 +188,7 @@ impl Start {
         let is_stream = whole.read_kind(&headers, &mut body).await?;
         if is_stream.unwrap_or(plan.stream) {
             let mut decoder = dialect.decode_stream(headers);
+            decoder.redact(secret);
             decoder.set_max_bytes(plan.client.max_reply_bytes);
             if plan.keep_raw {
                 decoder.keep_raw();
@@ -193,16 +203,19 @@ impl Start {
             return Ok(Answer::Stream(Box::new(live)));
         }
         whole.read(&mut body, plan.client.max_reply_bytes).await?;
-        let reply = dialect.decode(headers, whole.into_bytes())?;
+        let body = whole.into_bytes();
+        let body = secret.redacted(&body).unwrap_or(body);
+        let reply = dialect.decode(headers, body)?;
         Ok(Answer::Reply(Box::new(reply)))
     }
 
     /// Reads the body of an error response. The part of one that breaks off can still explain the error.
-    async fn read_error(&self, mut response: HttpResponse<Body>) -> Error {
+    async fn read_error(&self, mut response: HttpResponse<Body>, secret: &Secret) -> Error {
         let mut kept = Whole::default();
         let read = kept.read(&mut response.body, MAX_ERROR_BODY);
         let _ = runtime::timeout(self.plan.timeouts.timeout, read).await;
         let (kept, now) = (kept.into_bytes(), runtime::wall_clock());
+        let kept = secret.redacted(&kept).unwrap_or(kept);
         let dialect = &self.plan.client.dialect;
         dialect.decode_error(response.status, &response.headers, &kept, now)
     }
