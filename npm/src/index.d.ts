@@ -1,12 +1,17 @@
+/// <reference lib="esnext.disposable" />
 /** An LLM API client for edge functions, servers and browsers. */
 
+import type { DecodeError } from "./errors.js";
+import type { CallInfo, Hooks } from "./hooks.js";
 import type { AccessToken, Provider } from "./provider.js";
 import type { InferOutput, JsonSchema, Schema, StandardSchema } from "./schema.js";
+import type { DeepPartial, ReplyStream, ResponseOptions, StreamEvent } from "./stream.js";
 
-export type { AccessToken, InferOutput, JsonSchema, Provider, Schema, StandardSchema };
+export * from "./errors.js";
+export type { AccessToken, CallInfo, DeepPartial, Hooks, InferOutput, JsonSchema, Provider, ReplyStream, ResponseOptions, Schema, StandardSchema, StreamEvent };
 
 /** The options of a client. */
-export interface WarmlineOptions {
+export interface WarmlineOptions extends Hooks {
   /** The provider. */
   provider: Provider;
   /** The provider's API key. Not needed if `baseUrl` names a server that requires none. */
@@ -40,7 +45,7 @@ export interface WarmlineOptions {
   /** The timeout of a whole call with its retries, in milliseconds. Default: none. */
   deadlineMs?: number | undefined;
   /** Headers to add to every request. They replace headers of the same name. */
-  headers?: Record<string, string> | undefined;
+  headers?: Record<string, string> | Headers | undefined;
   /** A function to call instead of the global `fetch`. */
   fetch?: typeof fetch | undefined;
   /**
@@ -145,7 +150,7 @@ export interface Spend {
 /** How long Anthropic caches the prompt up to and including the part with this mark. */
 export type CacheTtl = "5m" | "1h";
 
-/** Bytes, a URL, or base64 in a `data:` URL. */
+/** Bytes, a URL, a `data:` URL, or base64. */
 export type Media = Uint8Array | ArrayBuffer | Blob | URL | string;
 
 export interface TextPart {
@@ -241,7 +246,7 @@ export interface Tool<Name extends string = string, Input extends Schema = Schem
 }
 
 /** A request to a model. Only the fields that are set are sent. */
-export interface ChatRequest<Output extends Schema = Schema, Tools extends readonly Tool[] = readonly Tool[]> {
+export interface ChatRequest<Output extends Schema | undefined = Schema | undefined, Tools extends readonly Tool[] = readonly Tool[]> {
   messages: readonly Message[];
   model?: string | undefined;
   system?: string | readonly TextPart[] | undefined;
@@ -266,11 +271,12 @@ export interface ChatRequest<Output extends Schema = Schema, Tools extends reado
   keepRaw?: boolean | undefined;
 }
 
-export interface CallOptions {
+/** The options of one call. */
+export interface CallOptions extends Hooks {
   /** Cancels the call and frees its connection when it is aborted. */
-  signal?: AbortSignal | undefined;
+  signal?: AbortSignal | null | undefined;
   /** Headers of this call, in place of the client's or the credentials' of the same name. */
-  headers?: Record<string, string> | undefined;
+  headers?: Record<string, string> | Headers | undefined;
   /** Another base URL for this call, on the client's own server. A URL on another server is an error: the client's key is not for it. */
   baseUrl?: string | undefined;
 }
@@ -298,11 +304,20 @@ export interface Usage {
 }
 
 /** A model's request to run one of the tools. */
-export type ToolCall<Tools extends readonly Tool[] = readonly Tool[]> = {
-  [K in keyof Tools]: Tools[K] extends Tool<infer Name, infer Input>
-    ? ToolUsePart & { name: Name; arguments: InferOutput<Input>; argumentsText: string }
-    : never;
-}[number];
+export type ToolCall<Tools extends readonly Tool[] = readonly Tool[]> = Tools extends readonly []
+  ? ToolCall
+  : {
+      [K in keyof Tools]: Tools[K] extends Tool<infer Name, infer Input>
+        ? ToolUsePart & { name: Name; arguments: InferOutput<Input>; argumentsText: string }
+        : never;
+    }[number];
+
+/** A tool call that must not be run. Answer it with a `tool_result` that has the error's message and `isError: true`. */
+export interface InvalidToolCall extends ToolUsePart {
+  argumentsText: string;
+  /** Why it is invalid: the arguments are not JSON or do not match the tool's schema, or the request has no tool of this name. */
+  error: DecodeError;
+}
 
 /** A complete reply. */
 export interface Reply<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> {
@@ -314,8 +329,10 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
   text: string;
   /** The reasoning parts, joined. */
   reasoning: string;
-  /** The tool calls. Their arguments are not validated: check them before use. */
+  /** The tool calls. Where a tool's `input` is a validator, their arguments are validated, and have its output type. */
   toolCalls: ToolCall<Tools>[];
+  /** The tool calls that are not valid. They must be answered too. */
+  invalidToolCalls: InvalidToolCall[];
   stopReason: StopReason | undefined;
   stopSequence: string | undefined;
   /** The log probabilities of the text's tokens, as the provider writes them, where they were asked for. */
@@ -331,34 +348,8 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
   raw: string | undefined;
   /** The reply as a message for the next request. */
   message: { role: "assistant"; content: Part[] };
-  /** The value that the request's `output` describes. Undefined if the model called tools instead. */
-  output: Output;
-}
-
-/** One event of a streamed reply. */
-export type StreamEvent<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> =
-  | { type: "start"; id: string; model: string }
-  | { type: "text"; text: string }
-  | { type: "reasoning"; text: string }
-  | { type: "tool_call_start"; index: number; id: string; name: string }
-  | { type: "tool_call_delta"; index: number; arguments: string }
-  | { type: "other"; dialect: DialectName; json: unknown }
-  | { type: "tool_call"; index: number; id: string; name: string; arguments: unknown; argumentsText: string }
-  | { type: "done"; reply: Reply<Output, Tools> };
-
-/** A streamed reply. Its events can be iterated over once. Leaving the loop cancels the call. */
-export interface ReplyStream<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]>
-  extends AsyncIterable<StreamEvent<Output, Tools>> {
-  /** Waits for the end of the stream and returns the complete reply. */
-  reply(): Promise<Reply<Output, Tools>>;
-  /** Returns only the text, as a stream of UTF-8 bytes. */
-  textStream(): ReadableStream<Uint8Array>;
-  /** Returns a `Response` for an edge function: each event as a server-sent event, or only the text with `format: "text"`. */
-  toResponse(options?: {
-    format?: "events" | "text";
-    status?: number;
-    headers?: ConstructorParameters<typeof Headers>[0];
-  }): Response;
+  /** The value that the request's `output` describes, validated. Undefined if the model called tools instead. */
+  output: Tools extends readonly [] ? Output : Output | undefined;
 }
 
 /** The number of calls in flight, now and at most. The runtime owns the connections, so nothing is known of them. */
@@ -381,108 +372,28 @@ export class Warmline {
   /** @throws {ConfigError} if an option is invalid. The message names the option. */
   constructor(options: WarmlineOptions);
   /** Sends a request and returns the complete reply. */
-  chat<const Output extends Schema = never, const Tools extends readonly Tool[] = readonly Tool[]>(
+  chat<const Output extends Schema | undefined = undefined, const Tools extends readonly Tool[] = readonly []>(
     request: string | ChatRequest<Output, Tools>,
     options?: CallOptions,
-  ): Promise<Reply<[Output] extends [never] ? undefined : InferOutput<Output>, Tools>>;
+  ): Promise<Reply<InferOutput<Output>, Tools>>;
   /** Sends a request and returns its reply as a stream of events. Nothing is sent until the stream is read. */
-  stream<const Output extends Schema = never, const Tools extends readonly Tool[] = readonly Tool[]>(
+  stream<const Output extends Schema | undefined = undefined, const Tools extends readonly Tool[] = readonly []>(
     request: string | ChatRequest<Output, Tools>,
     options?: CallOptions,
-  ): ReplyStream<[Output] extends [never] ? undefined : InferOutput<Output>, Tools>;
+  ): ReplyStream<InferOutput<Output>, Tools>;
   /** Returns the number of calls in flight. */
   stats(): PoolStats;
   /** Returns what was spent this month (UTC). */
   spend(): Promise<Spend>;
   /**
    * Waits until every call has ended and its cost is recorded in the ledger. In an edge function, `ctx.waitUntil(llm.flush())` does this after
-   * the response is sent.
+   * the response is sent. A stream that is not read on is read to its end, and kept for its readers.
    */
   flush(): Promise<void>;
   /** Returns a client with the same settings and ledger that also enforces this budget. Use it for a budget per customer, for example. */
   withBudget(budget: Budget): Warmline;
   /** Frees the client's memory. Later calls fail; calls in flight continue. */
   close(): void;
-}
-
-export type ErrorKind =
-  | "config"
-  | "connect"
-  | "timeout"
-  | "status"
-  | "rate_limited"
-  | "overloaded"
-  | "budget_exceeded"
-  | "ledger"
-  | "decode"
-  | "stream"
-  | "cancelled";
-
-/** Why a call failed. */
-export class WarmlineError extends Error {
-  readonly kind: ErrorKind;
-  /** The HTTP status, if the provider answered. */
-  readonly status: number | undefined;
-  /** The provider's error code, or the error's type if it has no code. */
-  readonly code: string | undefined;
-  readonly errorType: string | undefined;
-  /** The provider's request id of the last attempt. Quote it to the provider's support. */
-  readonly requestId: string | undefined;
-  /** How long the provider asks to wait before a retry, in milliseconds. */
-  readonly retryAfterMs: number | undefined;
-  /** The number of attempts. */
-  readonly attempts: number;
-  /** The provider's error body. */
-  readonly body: string | undefined;
-}
-/** The client's options or the request are invalid. Nothing was sent. */
-export class ConfigError extends WarmlineError {
-  readonly kind: "config";
-}
-/** The connection could not be opened, or it broke before a reply. */
-export class ConnectError extends WarmlineError {
-  readonly kind: "connect";
-}
-/** A phase of the call, named by `which`, took longer than its timeout. */
-export class TimeoutError extends WarmlineError {
-  readonly kind: "timeout";
-  readonly which: "response_headers" | "read" | "deadline";
-}
-/** The provider answered with an error status. */
-export class StatusError extends WarmlineError {
-  readonly kind: "status";
-  readonly status: number;
-}
-/** The provider answered 429. */
-export class RateLimitError extends WarmlineError {
-  readonly kind: "rate_limited";
-}
-/** The provider is overloaded. */
-export class OverloadedError extends WarmlineError {
-  readonly kind: "overloaded";
-}
-/** The call's maximum cost does not fit into what is left of the budget. Nothing was sent. Amounts are dollars, as exact decimal strings. */
-export class BudgetExceededError extends WarmlineError {
-  readonly kind: "budget_exceeded";
-  readonly limit: string;
-  readonly spent: string;
-  readonly reserved: string;
-  /** The call's maximum cost. */
-  readonly needed: string;
-}
-/** The ledger of the budgets cannot be used, for example because its server does not answer. Nothing was sent. */
-export class LedgerError extends WarmlineError {
-  readonly kind: "ledger";
-}
-/** The reply does not have the provider's format, or does not match the request's `output`. */
-export class DecodeError extends WarmlineError {
-  readonly kind: "decode";
-}
-/** A streamed reply broke off, or reported an error. */
-export class StreamError extends WarmlineError {
-  readonly kind: "stream";
-}
-/** The caller cancelled the call; `cause` is the signal's reason. */
-export class CancelledError extends WarmlineError {
-  readonly kind: "cancelled";
+  /** Does the same as `close()`, for `using llm = new Warmline(…)`. */
+  [Symbol.dispose](): void;
 }

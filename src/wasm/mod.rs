@@ -91,7 +91,6 @@ impl Core {
     #[wasm_bindgen(constructor)]
     pub fn new(
         config: &str,
-        fetch: Option<Function>,
         ledger: Option<Function>,
         on_alert: Option<Function>,
         token: Option<Function>,
@@ -106,7 +105,7 @@ impl Core {
                 let _ = tell.call1(&JsValue::NULL, &alerted(alert).into());
             });
         }
-        with_fetch(fetch, || build(config, tracker, token))
+        build(config, tracker, token)
             .map(Core)
             .map_err(|e| error(&e))
     }
@@ -122,8 +121,8 @@ impl Core {
         Ok(Core(self.0.with_cost_tracker(tracker)))
     }
 
-    /// Creates a call. It starts when its first events are requested.
-    pub fn call(&self, request: &str, stream: bool) -> Call {
+    /// Creates a call, which sends its requests by `fetch`. It starts when its first events are requested.
+    pub fn call(&self, request: &str, stream: bool, fetch: Function) -> Call {
         let work = match Request::from_json(request) {
             Err(error) => Work::Failed(Some(error)),
             Ok(request) if stream => Work::Stream(self.0.stream(request)),
@@ -132,23 +131,29 @@ impl Core {
                 Work::Unary(Box::pin(async move { client.chat(request).await }))
             }
         };
-        Call::new(work)
+        Call::new(work, Some(Rc::new(fetch)))
     }
 
     /// Returns the spend of this month.
     pub fn spend(&self) -> Call {
         let tracker = self.0.cost_tracker().clone();
-        Call::new(Work::Text(Box::pin(async move {
-            Ok(written(&tracker.spend().await?))
-        })))
+        Call::new(
+            Work::Text(Box::pin(
+                async move { Ok(written(&tracker.spend().await?)) },
+            )),
+            None,
+        )
     }
 
     /// Waits until the ledger has recorded all costs.
     pub fn flush(&self) -> Call {
         let tracker = self.0.cost_tracker().clone();
-        Call::new(Work::Text(Box::pin(async move {
-            tracker.flush().await.map(|()| String::new())
-        })))
+        Call::new(
+            Work::Text(Box::pin(async move {
+                tracker.flush().await.map(|()| String::new())
+            })),
+            None,
+        )
     }
 
     /// Returns the statistics that are known on WebAssembly.
@@ -175,6 +180,7 @@ struct Shared {
     /// The `resolve` and `reject` functions of the promise that waits for events.
     asked: RefCell<Option<[Function; 2]>>,
     cancelled: Cell<bool>,
+    fetch: Option<Rc<Function>>,
 }
 
 enum Work {
@@ -189,8 +195,11 @@ enum Work {
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 impl Call {
-    fn new(work: Work) -> Self {
-        let shared = Rc::new(Shared::default());
+    fn new(work: Work, fetch: Option<Rc<Function>>) -> Self {
+        let shared = Rc::new(Shared {
+            fetch,
+            ..Shared::default()
+        });
         shared.work.replace(Some(work));
         let polled = shared.clone();
         Self {
@@ -251,7 +260,7 @@ impl Shared {
             }
             return polled;
         }
-        let polled = work.poll_events(cx);
+        let polled = with_fetch(self.fetch.clone(), || work.poll_events(cx));
         let over = matches!(&polled, Poll::Ready(Ok(events)) if events.is_empty())
             || matches!(polled, Poll::Ready(Err(_)));
         // If the call was cancelled while it was polled, it is dropped here.
