@@ -124,10 +124,11 @@ export class Call {
   #finish() {
     if (this.#over) return;
     this.#over = true;
-    this.#signal?.removeEventListener("abort", this.#abort);
-    this.#core?.cancel();
-    this.#core?.free();
     this.#calls.delete(this);
+    if (!this.#core) return;
+    this.#signal?.removeEventListener("abort", this.#abort);
+    this.#core.cancel();
+    this.#core.free();
   }
 
   /** Reads to the end. What has not been read yet is kept for the readers. */

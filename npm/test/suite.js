@@ -1,6 +1,9 @@
 // What every runtime runs: the vectors through a fetch that answers as each case says, then calls to the simulator.
+import { scriptedFetch } from "warmline/testing";
+import { behaviour } from "./behaviour.js";
 import { runConnection } from "./connections.js";
-import { check, equal } from "./expect.js";
+import { check, equal, failure } from "./expect.js";
+import { streams } from "./streams.js";
 import { bytesOf, runVector } from "./vectors.js";
 
 /**
@@ -22,6 +25,8 @@ export async function run(warmline, { vectors, sim, browser = false, otherRealm 
       await test(`${file}: ${vector.name}`, () => (vector.replies ? runConnection(warmline, vector, sim) : runVector(warmline, vector)));
     }
   }
+  await streams(warmline, scriptedFetch, test);
+  await behaviour(warmline, scriptedFetch, test);
   await calls(warmline, { sim, browser, otherRealm, test });
   return results;
 }
@@ -40,15 +45,6 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     }
     throw new Error(`the simulator's counts never became as expected: ${JSON.stringify(await stats())}`);
   };
-  const failure = async (promise) => {
-    try {
-      await promise;
-    } catch (error) {
-      return error;
-    }
-    throw new Error("it did not fail");
-  };
-
   for (const [name, llm] of [["anthropic", make()], ["openai", openai()]]) {
     await test(`${name}: chat and stream give the same`, async () => {
       const whole = await llm.chat(ask("tokens=5"));
