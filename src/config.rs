@@ -22,6 +22,8 @@ impl ClientBuilder {
     /// | `LLM_PROVIDER` | the [`Provider`], such as `groq` | the first of [`Provider::all`] whose key or token is set, otherwise `anthropic` |
     /// | `LLM_MODEL` | [`ClientBuilder::model`] | [`Provider::default_model`] |
     /// | `LLM_TIMEOUT` | [`ClientBuilder::timeout`], in seconds | 30 |
+    /// | `LLM_REPLY_TIMEOUT` | [`ClientBuilder::reply_timeout`], in seconds | 600, or `LLM_TIMEOUT` if that is set |
+    /// | `LLM_DEADLINE` | [`ClientBuilder::deadline`], in seconds | none |
     /// | `LLM_MAX_RETRIES` | [`RetryPolicy::max_retries`] | 3 |
     /// | `LLM_MAX_CONNECTIONS` | [`Limits::max_connections`] | 10 |
     /// | `LLM_MAX_KEEPALIVE` | [`Limits::max_keepalive_connections`] | 5, or `LLM_MAX_CONNECTIONS` if that is less |
@@ -42,7 +44,7 @@ impl ClientBuilder {
     ///
     /// A price file is a JSON object of models, with prices in dollars per million tokens:
     /// `{"MODEL": {"input": "3", "output": "15", "cache_read": "0.3", "cache_write": "3.75", "cache_write_1h": "6"}}`. The last
-    /// three are optional.
+    /// three are optional, and so are `audio_input`, `audio_output` and `web_search`, in dollars per thousand searches.
     ///
     /// # Errors
     /// `Config` if a variable is invalid. The message names the variable, its value if that cannot be a secret, and what would
@@ -109,13 +111,17 @@ impl ClientBuilder {
             retry.max_retries = n;
         }
         let mut builder = Client::builder(provider).limits(limits).retry(retry);
-        if let Some(timeout) = seconds(get, "LLM_TIMEOUT")? {
-            if timeout.is_zero() {
-                return Err(Error::config(
-                    "LLM_TIMEOUT is 0: it must be a number of seconds, more than 0",
-                ));
+        for (name, timeout) in [
+            ("LLM_TIMEOUT", &mut builder.timeouts.timeout),
+            ("LLM_REPLY_TIMEOUT", &mut builder.timeouts.reply),
+            ("LLM_DEADLINE", &mut builder.timeouts.deadline),
+        ] {
+            *timeout = seconds(get, name)?;
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return Err(Error::config(format!(
+                    "{name} is 0: it must be a number of seconds, more than 0"
+                )));
             }
-            builder = builder.timeout(timeout);
         }
         if let Some(model) = get("LLM_MODEL")? {
             builder = builder.model(model.trim());
@@ -203,13 +209,15 @@ fn prices(text: &str) -> Result<Vec<(String, Price)>> {
         let fields = fields
             .as_object()
             .ok_or_else(|| wrong(format!("{model} must be an object")))?;
-        let mut price = Price::per_million(Usd::ZERO, Usd::ZERO);
         let accepted = [
             "input",
             "output",
             "cache_read",
             "cache_write",
             "cache_write_1h",
+            "audio_input",
+            "audio_output",
+            "web_search",
         ];
         if let Some(name) = fields
             .keys()
@@ -229,16 +237,22 @@ fn prices(text: &str) -> Result<Vec<(String, Price)>> {
                 .map_or_else(|| value.to_string(), str::to_owned);
             let usd = text.parse::<Usd>();
             let usd = usd.map_err(|e| wrong(format!("{model}.{name}: {e}")))?;
-            Ok(Some(usd.of_a_million()))
+            Ok(Some(usd))
         };
         let required =
             |name: &str| field(name)?.ok_or_else(|| wrong(format!("{model}.{name} is missing")));
-        price.input = required("input")?;
-        price.output = required("output")?;
-        price.reasoning = price.output;
-        price.cache_read = field("cache_read")?.unwrap_or(price.input);
-        price.cache_write = field("cache_write")?.unwrap_or(price.input);
-        price.cache_write_1h = field("cache_write_1h")?.unwrap_or(price.cache_write);
+        let (input, output) = (required("input")?, required("output")?);
+        let or_input = |name: &str| Ok::<_, Error>(field(name)?.unwrap_or(input));
+        let audio_output = field("audio_output")?.unwrap_or(output);
+        let mut price = Price::per_million(input, output)
+            .audio_per_million(or_input("audio_input")?, audio_output);
+        price.cache_read = or_input("cache_read")?.of_a_million();
+        price.cache_write = or_input("cache_write")?.of_a_million();
+        let hour = field("cache_write_1h")?.map(Usd::of_a_million);
+        price.cache_write_1h = hour.unwrap_or(price.cache_write);
+        if let Some(fee) = field("web_search")? {
+            price = price.web_search_per_thousand(fee);
+        }
         prices.push((model, price));
     }
     Ok(prices)
@@ -276,210 +290,4 @@ fn seconds(get: impl Fn(&str) -> Result<Option<String>>, name: &str) -> Result<O
 mod provider_tests;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub(super) fn build(vars: &[(&str, &str)]) -> Result<Client> {
-        let get = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
-        ClientBuilder::from_vars(get)?.build()
-    }
-
-    #[test]
-    fn variables_configure_the_client() {
-        let client = build(&[
-            ("OPENAI_API_KEY", "sk-1"),
-            ("LLM_MODEL", "gpt-x"),
-            ("LLM_MAX_CONNECTIONS", " 3 "),
-            ("LLM_KEEPALIVE_EXPIRY", "2.5"),
-            ("LLM_TIMEOUT", ""),
-        ])
-        .unwrap();
-        assert_eq!(
-            (client.provider(), client.model()),
-            (Provider::OpenAi, "gpt-x")
-        );
-        let limits = client.stats().limits.unwrap();
-        assert_eq!(
-            (limits.max_connections, limits.max_keepalive_connections),
-            (3, 3)
-        );
-        assert_eq!(limits.keepalive_expiry, Duration::from_millis(2500));
-    }
-
-    #[test]
-    fn the_scheme_of_its_address_selects_the_ledger() {
-        for (ledger, fails) in [
-            ("https://example.upstash.io", None),
-            ("https://", Some("has no host")),
-            #[cfg(feature = "redis")]
-            ("redis://:secret@127.0.0.1:1/0", None),
-            #[cfg(feature = "redis")]
-            (
-                "redis://:secret@:x",
-                Some("LLM_LEDGER: the ledger's URL is not a Redis URL"),
-            ),
-            #[cfg(not(feature = "redis"))]
-            (
-                "redis://:secret@127.0.0.1",
-                Some("the crate's feature `redis`"),
-            ),
-            (
-                "REDIS+TLS://:secret@127.0.0.1",
-                Some("LLM_LEDGER has the unknown scheme \"redis+tls\""),
-            ),
-            (
-                "https://host?token=secret",
-                Some("LLM_LEDGER: the ledger's URL \"https://host…\" has a query"),
-            ),
-            #[cfg(feature = "redis")]
-            (
-                "redis://127.0.0.1?protocol=secret",
-                Some("LLM_LEDGER: the ledger's URL is not a Redis URL"),
-            ),
-            ("/no/such/folder/spend.log", Some("/no/such/folder")),
-        ] {
-            let built = build(&[("OPENAI_API_KEY", "k"), ("LLM_LEDGER", ledger)]);
-            let error = built.err().map(|e| e.to_string()).unwrap_or_default();
-            assert!(
-                error.contains(fails.unwrap_or_default()),
-                "{ledger}: {error}"
-            );
-            assert_eq!(error.is_empty(), fails.is_none(), "{ledger}: {error}");
-            assert!(!error.contains("secret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_keys_that_are_set_select_the_provider() {
-        for (vars, expected) in [
-            (&[("OPENAI_API_KEY", "k")][..], Provider::OpenAi),
-            (&[("ANTHROPIC_API_KEY", "k")], Provider::Anthropic),
-            (
-                &[("ANTHROPIC_API_KEY", "k"), ("OPENAI_API_KEY", "k")],
-                Provider::Anthropic,
-            ),
-            // Then in the table's order.
-            (
-                &[("XAI_API_KEY", "k"), ("GROQ_API_KEY", "k")],
-                Provider::Groq,
-            ),
-            (
-                &[("XAI_API_KEY", "k"), ("OPENAI_API_KEY", "k")],
-                Provider::OpenAi,
-            ),
-            (
-                &[("GROQ_API_KEY", " "), ("XAI_API_KEY", "k")],
-                Provider::XAi,
-            ),
-            (&[("GOOGLE_API_KEY", "k")], Provider::GeminiOpenAi),
-            // A URL alone selects nobody.
-            (
-                &[("OLLAMA_HOST", "box"), ("ANTHROPIC_API_KEY", "k")],
-                Provider::Anthropic,
-            ),
-            (
-                &[
-                    ("LLM_PROVIDER", "OpenAI"),
-                    ("ANTHROPIC_API_KEY", "k"),
-                    ("OPENAI_API_KEY", "k"),
-                ],
-                Provider::OpenAi,
-            ),
-        ] {
-            assert_eq!(build(vars).unwrap().provider(), expected, "{vars:?}");
-        }
-    }
-
-    #[test]
-    fn each_invalid_value_is_named() {
-        for (name, value, shown) in [
-            (
-                "LLM_PROVIDER",
-                "mistrall",
-                "LLM_PROVIDER: unknown provider \"mistrall\"",
-            ),
-            ("LLM_TIMEOUT", "soon", "LLM_TIMEOUT is \"soon\""),
-            ("LLM_TIMEOUT", "-1", "LLM_TIMEOUT is -1"),
-            ("LLM_TIMEOUT", "0", "LLM_TIMEOUT is 0"),
-            ("LLM_TIMEOUT", "NaN", "LLM_TIMEOUT is NaN"),
-            ("LLM_TIMEOUT", "1e99", "LLM_TIMEOUT is 1"),
-            ("LLM_MAX_RETRIES", "-1", "LLM_MAX_RETRIES is \"-1\""),
-            ("LLM_MAX_CONNECTIONS", "0", "max_connections is 0"),
-            ("LLM_MAX_CONNECTIONS", "-3", "LLM_MAX_CONNECTIONS is \"-3\""),
-            ("LLM_MAX_CONNECTIONS", "99999", "max_connections is 99999"),
-            (
-                "LLM_MAX_KEEPALIVE",
-                "11",
-                "max_keepalive_connections is 11, more than max_connections, which is 10",
-            ),
-            (
-                "LLM_KEEPALIVE_EXPIRY",
-                "-0.5",
-                "LLM_KEEPALIVE_EXPIRY is -0.5",
-            ),
-            ("ANTHROPIC_BASE_URL", "localhost", "\"localhost\""),
-        ] {
-            let error = build(&[("ANTHROPIC_API_KEY", "k"), (name, value)]).unwrap_err();
-            assert_eq!(error.kind().name(), "config");
-            assert!(error.to_string().contains(shown), "{name}={value}: {error}");
-        }
-        #[cfg(unix)]
-        {
-            // The value is not shown, because a variable can hold a key.
-            let bytes = std::os::unix::ffi::OsStringExt::from_vec(vec![b'x', 0xff]);
-            let get = |name: &str| (name == "LLM_MODEL").then(|| OsString::clone(&bytes));
-            let error = ClientBuilder::from_vars(get).unwrap_err();
-            assert!(
-                error.to_string().contains("LLM_MODEL is not UTF-8 text"),
-                "{error}"
-            );
-        }
-        assert!(
-            build(&[])
-                .unwrap_err()
-                .to_string()
-                .contains("ANTHROPIC_API_KEY")
-        );
-    }
-
-    #[test]
-    fn a_budget_limit_is_a_decimal_or_none() {
-        let limit = |value: &'static str| {
-            let get = |name: &str| (name == "LLM_BUDGET_LIMIT").then_some(value);
-            ClientBuilder::from_vars(get).map(|builder| format!("{:?}", builder.cost))
-        };
-        assert!(limit("").unwrap().contains("Usd(50)"));
-        assert!(limit("0.25").unwrap().contains("Usd(0.25)"));
-        assert!(limit("None").unwrap().contains("budgets: []"));
-        let error = limit("lots").unwrap_err().to_string();
-        assert!(error.contains("LLM_BUDGET_LIMIT: \"lots\""), "{error}");
-    }
-
-    #[test]
-    fn errors_in_a_price_file_name_the_field() {
-        let good = prices(r#"{"m": {"input": 3, "output": "15.5", "cache_read": "0.3"}}"#).unwrap();
-        let (model, price) = &good[0];
-        assert_eq!(model, "m");
-        let picos = [
-            price.input,
-            price.output,
-            price.cache_read,
-            price.cache_write_1h,
-        ]
-        .map(Usd::pico);
-        assert_eq!(picos, [3_000_000, 15_500_000, 300_000, 3_000_000]);
-        for (text, expected) in [
-            ("[]", "must be a JSON object of models"),
-            (r#"{"m": 1}"#, "m must be an object"),
-            (r#"{"m": {"input": "3"}}"#, "m.output is missing"),
-            (
-                r#"{"m": {"input": "-3", "output": "1"}}"#,
-                "m.input: \"-3\"",
-            ),
-            (r#"{"m": {"inptu": "3"}}"#, "m.inptu is unknown"),
-        ] {
-            let error = prices(text).unwrap_err().to_string();
-            assert!(error.contains(expected), "{text}: {error}");
-        }
-    }
-}
+mod tests;

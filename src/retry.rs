@@ -4,23 +4,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::error::seconds;
-use crate::runtime;
-use crate::{Error, ErrorKind, TimeoutKind, headers};
+use crate::{Error, ErrorKind, TimeoutKind, headers, millis, runtime};
 use http::HeaderMap;
+use serde::{Deserialize, Serialize};
 
 /// The policy for retrying failed calls.
 ///
 /// These failures are retried, unless content has already been returned to the caller:
 ///
-/// - connect errors, and connections that close before a reply,
-/// - timeouts of connecting, of the response headers and of the first content,
+/// - connect errors, timeouts of connecting, and connections that close before a reply,
 /// - the statuses 408, 409, 429 and 5xx, except an exhausted quota,
 /// - a stream that breaks off or reports an error before its first content.
 ///
-/// The provider's `x-should-retry` header overrides this list.
+/// The provider's `x-should-retry` header overrides this list. A timeout after the request was sent is not retried, because
+/// the provider may bill the request; [`retry_timeouts`](Self::retry_timeouts) changes that.
 ///
-/// The delay is the provider's `retry-after-ms` or `retry-after`. Without one, it is random between 0 and
-/// min([`base`](Self::base)·2ⁿ, [`cap`](Self::cap)), the "full jitter" of
+/// The delay is the provider's: `retry-after-ms`, `retry-after`, or Google's `RetryInfo` in the error. Without one, it is
+/// random between 0 and min([`base`](Self::base)·2ⁿ, [`cap`](Self::cap)), the "full jitter" of
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
 ///
 /// Each client also has a retry budget, which stops retries while many calls fail: 500 tokens, of which a retry takes 5, or
@@ -33,16 +33,23 @@ use http::HeaderMap;
 /// assert_eq!(policy.backoff(0, 1.0).as_millis(), 500);
 /// assert_eq!(policy.backoff(9, 1.0).as_secs(), 8);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
     /// The maximum number of retries after the first attempt. The default is 3. Environment variable: `LLM_MAX_RETRIES`.
     pub max_retries: u32,
     /// The maximum of the first random delay, which doubles with each retry. The default is 0.5 s.
+    #[serde(rename = "base_ms", with = "millis")]
     pub base: Duration,
     /// The maximum random delay. The default is 8 s.
+    #[serde(rename = "cap_ms", with = "millis")]
     pub cap: Duration,
     /// The maximum `retry-after` that the call waits for. With a longer one, the call fails at once. The default is 60 s.
+    #[serde(rename = "max_retry_after_ms", with = "millis")]
     pub max_retry_after: Duration,
+    /// Whether a [`Reply`](crate::TimeoutKind::Reply) timeout, or a [`Read`](crate::TimeoutKind::Read) timeout of an error's
+    /// body, is retried although the provider may bill both requests. The default is `false`.
+    pub retry_timeouts: bool,
 }
 
 impl Default for RetryPolicy {
@@ -52,6 +59,7 @@ impl Default for RetryPolicy {
             base: Duration::from_millis(500),
             cap: Duration::from_secs(8),
             max_retry_after: Duration::from_secs(60),
+            retry_timeouts: false,
         }
     }
 }
@@ -90,7 +98,11 @@ impl RetryPolicy {
         budget: &RetryBudget,
         random: f64,
     ) -> Result<Duration, Option<String>> {
-        if !is_retryable(error) {
+        let retried = match error.kind() {
+            ErrorKind::Timeout { which } if self.retry_timeouts => *which != TimeoutKind::Deadline,
+            _ => error.is_retryable(),
+        };
+        if !retried {
             return Err(None);
         }
         if n >= self.max_retries {
@@ -113,21 +125,6 @@ impl RetryPolicy {
             ));
         }
         Ok(delay)
-    }
-}
-
-fn is_retryable(error: &Error) -> bool {
-    if let Some(should_retry) = error.details().should_retry {
-        return should_retry;
-    }
-    match error.kind() {
-        ErrorKind::Connect
-        | ErrorKind::RateLimited { .. }
-        | ErrorKind::Overloaded
-        | ErrorKind::Stream => true,
-        ErrorKind::Timeout { which } => *which != TimeoutKind::Deadline,
-        ErrorKind::Status { status, .. } => matches!(status, 408 | 409 | 500..),
-        _ => false,
     }
 }
 
@@ -183,6 +180,12 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
         let date = runtime::parse_http_date(after)?;
         Some(date.duration_since(now).unwrap_or_default())
     })
+}
+
+/// Returns the delay in Google's `RetryInfo`, such as `34s` or `1.5s`
+/// (<https://protobuf.dev/reference/protobuf/google.protobuf/#duration>).
+pub(crate) fn retry_delay(text: &str) -> Option<Duration> {
+    decimal(text.trim().strip_suffix('s')?)
 }
 
 /// Parses a decimal number of seconds, to the nanosecond. It does not use std's float parser, whose tables would be a large
@@ -308,8 +311,8 @@ mod tests {
         for (error, retried) in [
             (Error::new(ErrorKind::Connect, "refused"), true),
             (Error::timeout(TimeoutKind::Connect, second), true),
-            (Error::timeout(TimeoutKind::ResponseHeaders, second), true),
-            (Error::timeout(TimeoutKind::Read, second), true),
+            (Error::timeout(TimeoutKind::Reply, second), false),
+            (Error::timeout(TimeoutKind::Read, second), false),
             (Error::timeout(TimeoutKind::Deadline, second), false),
             (
                 Error::new(
@@ -327,6 +330,18 @@ mod tests {
             (Error::cancelled(), false),
         ] {
             assert_eq!(decide(0, &error).is_ok(), retried, "{error}");
+            assert_eq!(error.is_retryable(), retried, "{error}");
+            let policy = RetryPolicy {
+                retry_timeouts: true,
+                ..RetryPolicy::default()
+            };
+            let is_timeout = error.kind().name() == "timeout"
+                && *error.kind()
+                    != ErrorKind::Timeout {
+                        which: TimeoutKind::Deadline,
+                    };
+            let decided = policy.decide(0, &error, &RetryBudget::default(), 0.5);
+            assert_eq!(decided.is_ok(), retried || is_timeout, "{error}");
         }
     }
 
@@ -372,7 +387,7 @@ mod tests {
         let policy = RetryPolicy::default();
         let budget = RetryBudget::default();
         let busy = Error::new(ErrorKind::Overloaded, "busy");
-        let slow = Error::timeout(TimeoutKind::ResponseHeaders, Duration::from_secs(1));
+        let slow = Error::timeout(TimeoutKind::Connect, Duration::from_secs(1));
         for _ in 0..98 {
             assert!(policy.decide(0, &busy, &budget, 0.0).is_ok());
         }

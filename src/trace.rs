@@ -71,7 +71,7 @@ pub(crate) fn replied(span: &Span, reply: &Reply) {
             reply.usage.cache_write_tokens,
         );
     }
-    record_resends(span, reply.attempts);
+    record_resends(span, reply.attempts().len());
 }
 
 /// Records the error of a call.
@@ -81,10 +81,10 @@ pub(crate) fn failed(span: &Span, error: &Error) {
     }
     span.record("otel.status_code", "ERROR");
     span.record("error.type", error.kind().name());
-    record_resends(span, error.attempts());
+    record_resends(span, error.attempts().len());
 }
 
-fn record_resends(span: &Span, attempts: u32) {
+fn record_resends(span: &Span, attempts: usize) {
     if attempts > 1 {
         span.record("http.request.resend_count", attempts - 1);
     }

@@ -69,7 +69,7 @@ async fn parallel_calls_never_exceed_the_limit() {
                     panic!("{error}");
                 };
                 assert!(*spent + *reserved + *needed > *limit, "{error}");
-                assert_eq!(error.attempts(), 0);
+                assert_eq!(error.attempts().len(), 0);
                 refused += 1;
             }
         }

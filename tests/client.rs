@@ -301,7 +301,10 @@ fn invalid_settings_are_named() {
         let error = change(Client::builder(Provider::OpenAi).api_key("k"))
             .build()
             .unwrap_err();
-        assert_eq!((error.kind(), error.attempts()), (&ErrorKind::Config, 0));
+        assert_eq!(
+            (error.kind(), error.attempts().len()),
+            (&ErrorKind::Config, 0)
+        );
         error.to_string()
     };
     for (shown, message) in [

@@ -51,7 +51,7 @@ struct Expected {
     text: Option<String>,
     reply: Option<Value>,
     error: Option<Value>,
-    attempts: u32,
+    attempts: usize,
     /// Parts of the last request's body, to the byte.
     #[serde(default)]
     sent: Vec<String>,
@@ -159,8 +159,8 @@ fn check(
         }
     };
     let attempts = match outcome {
-        Ok(reply) => reply.attempts,
-        Err(error) => error.attempts(),
+        Ok(reply) => reply.attempts().len(),
+        Err(error) => error.attempts().len(),
     };
     let requests = server.requests();
     let last = requests.last().map(|request| request.body.as_str());
@@ -176,7 +176,7 @@ fn check(
             format!("there were {attempts} attempts: {outcome:?}"),
         ),
         (
-            requests.len() != attempts as usize + calls - 1,
+            requests.len() != attempts + calls - 1,
             format!("{} requests arrived", requests.len()),
         ),
     ];

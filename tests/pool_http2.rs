@@ -1,13 +1,16 @@
 //! The pool and an HTTP/2 server, whose frames the tests write themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
+use common::line;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use warmline::{Client, ErrorKind, HttpVersion, Provider, RetryPolicy};
 
 const REPLY: &[u8] = br#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
 
-/// The types of frames, their flags and an error code (RFC 9113, sections 6 and 7).
+/// The types of frames, their flags, a setting and error codes (RFC 9113, sections 6 and 7).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -17,6 +20,7 @@ const GOAWAY: u8 = 7;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const MAX_CONCURRENT_STREAMS: u16 = 3;
 const NO_ERROR: u32 = 0;
 const REFUSED_STREAM: u32 = 7;
 
@@ -37,8 +41,14 @@ struct Server(TcpStream);
 
 impl Server {
     async fn accept(listener: &TcpListener) -> Self {
-        let mut server = Self(listener.accept().await.unwrap().0);
+        let mut server = Self::accept_silently(listener).await;
         server.write(SETTINGS, 0, 0, &[]).await;
+        server
+    }
+
+    /// Accepts a connection, without the frame that a server has to send first.
+    async fn accept_silently(listener: &TcpListener) -> Self {
+        let mut server = Self(listener.accept().await.unwrap().0);
         let mut preface = [0; 24];
         server.0.read_exact(&mut preface).await.unwrap();
         server
@@ -77,6 +87,15 @@ impl Server {
         self.write(DATA, END_STREAM, stream, REPLY).await;
     }
 
+    async fn set_max_streams(&mut self, limit: u32) {
+        let setting = [
+            &MAX_CONCURRENT_STREAMS.to_be_bytes()[..],
+            &limit.to_be_bytes(),
+        ]
+        .concat();
+        self.write(SETTINGS, 0, 0, &setting).await;
+    }
+
     async fn reset(&mut self, stream: u32, code: u32) {
         self.write(RST_STREAM, 0, stream, &code.to_be_bytes()).await;
     }
@@ -106,7 +125,7 @@ async fn a_refused_stream_is_sent_again_once() {
         server.respond(last).await;
     });
     for _ in 0..2 {
-        assert_eq!(client.chat("Hello").await.unwrap().attempts, 1);
+        assert_eq!(client.chat("Hello").await.unwrap().attempts().len(), 1);
     }
     let error = client.chat("Hello").await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Connect);
@@ -133,7 +152,7 @@ async fn a_request_that_a_goaway_excludes_is_sent_again_on_another_connection() 
         other.respond(again).await;
     });
     for _ in 0..2 {
-        assert_eq!(client.chat("Hello").await.unwrap().attempts, 1);
+        assert_eq!(client.chat("Hello").await.unwrap().attempts().len(), 1);
     }
     server.await.unwrap();
     assert_eq!(client.stats().opened, Some(2));
@@ -157,4 +176,39 @@ async fn a_request_that_a_goaway_includes_is_not_sent_again() {
     let listener = server.await.unwrap().into_std().unwrap();
     let second = listener.accept().unwrap_err();
     assert_eq!(second.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn the_servers_limit_of_streams_holds_from_its_first_frame_on() {
+    let (listener, client) = listen().await;
+    let calls: Vec<_> = (0..4)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.chat("Hello").await })
+        })
+        .collect();
+    // Until the limit is known, one call goes out, and the others do not open connections of their own.
+    let mut server = Server::accept_silently(&listener).await;
+    let mut streams = vec![server.request().await];
+    assert_eq!(
+        line(&client),
+        "Requests: 1 active, 3 queued | Connections: 1 active, 0 idle, 0 connecting"
+    );
+    server.set_max_streams(2).await;
+    streams.push(server.request().await);
+    let mut other = Server::accept(&listener).await;
+    let others = [other.request().await, other.request().await];
+    assert_eq!(
+        line(&client),
+        "Requests: 4 active, 0 queued | Connections: 2 active, 0 idle, 0 connecting"
+    );
+    for stream in streams {
+        server.respond(stream).await;
+    }
+    for stream in others {
+        other.respond(stream).await;
+    }
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
 }

@@ -105,3 +105,124 @@ fn every_model_has_the_prices_of_the_list() {
     }
     assert!(compared > 4 * entries.len());
 }
+
+/// Dollars as pico-dollars, rounded up.
+fn pico(rate: f64) -> u64 {
+    u64::try_from(cost(rate, 1)).unwrap()
+}
+
+#[test]
+fn every_model_has_the_listed_prices_of_audio_and_searches() {
+    let (mut audio, mut searches) = (0, 0);
+    for (name, entry) in &source() {
+        let provider = entry["litellm_provider"].as_str().unwrap();
+        let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name);
+        let price = Price::lookup(provider, model).unwrap();
+        for (field, listed, text) in [
+            ("input_cost_per_audio_token", price.audio_input, price.input),
+            (
+                "output_cost_per_audio_token",
+                price.audio_output,
+                price.output,
+            ),
+        ] {
+            let expected = entry[field].as_f64().filter(|rate| *rate > 0.0).map(pico);
+            audio += usize::from(expected.is_some());
+            assert_eq!(
+                listed.pico(),
+                expected.unwrap_or(text.pico()),
+                "{name}.{field}"
+            );
+        }
+        let fees = entry["search_context_cost_per_query"].as_object();
+        let fees = fees
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, fee)| fee.as_f64());
+        if let Some(most) = fees.reduce(f64::max).filter(|fee| *fee > 0.0) {
+            searches += 1;
+            // The fee that most models of a list have is in the table once.
+            let fee = price.web_search.map_or(pico(most), |fee| fee.pico());
+            assert_eq!(fee, pico(most), "{name}");
+        }
+    }
+    assert!(audio > 40 && searches > 250, "{audio} {searches}");
+}
+
+#[test]
+fn every_model_has_the_listed_service_tiers() {
+    let (mut exact, mut all) = (0, 0);
+    for (name, entry) in &source() {
+        let provider = entry["litellm_provider"].as_str().unwrap();
+        let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name);
+        let price = Price::lookup(provider, model).unwrap();
+        let tiers = [
+            ("flex", price.flex),
+            ("priority", price.priority),
+            ("ultrafast", price.fast),
+        ];
+        for (tier, factor) in tiers {
+            let fields = [
+                "input_cost_per_token",
+                "output_cost_per_token",
+                "cache_read_input_token_cost",
+            ];
+            let above = entry.as_object().unwrap().keys().filter_map(|key| {
+                let name = key.strip_suffix(&format!("_{tier}"))?;
+                name.contains("_above_").then_some(name)
+            });
+            for field in fields.into_iter().chain(above) {
+                let listed = |name: &str| entry[name].as_f64().filter(|rate| *rate > 0.0).map(pico);
+                let (Some(standard), Some(expected)) =
+                    (listed(field), listed(&format!("{field}_{tier}")))
+                else {
+                    continue;
+                };
+                let factor = factor.unwrap_or_else(|| panic!("{name} has no {tier}"));
+                let rate = Usd::from_pico(standard);
+                let scaled = match field.starts_with("cache_read") {
+                    true => factor.of_cache_reads(rate),
+                    false => factor.of_tokens(rate),
+                };
+                // The list rounds some prices, and the largest factor of a model counts.
+                assert!(scaled.pico() >= expected, "{name}.{field}_{tier}");
+                assert!(scaled.pico() * 3 <= expected * 4, "{name}.{field}_{tier}");
+                all += 1;
+                exact += u32::from(scaled.pico() == expected);
+            }
+        }
+    }
+    assert!(
+        all > 900 && exact * 100 >= all * 95,
+        "{exact} of {all} are exact"
+    );
+}
+
+#[test]
+fn every_model_has_the_listed_multipliers_of_speed_and_region() {
+    let mut compared = 0;
+    for (name, entry) in &source() {
+        let provider = entry["litellm_provider"].as_str().unwrap();
+        let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name);
+        let price = Price::lookup(provider, model).unwrap();
+        for (multiplier, factor) in [
+            (&entry["provider_specific_entry"]["fast"], price.fast),
+            (&entry["provider_specific_entry"]["us"], price.regional),
+            (
+                &entry["regional_processing_uplift_multiplier_us"],
+                price.regional,
+            ),
+            (
+                &entry["regional_processing_uplift_multiplier_eu"],
+                price.regional,
+            ),
+        ] {
+            if let Some(multiplier) = multiplier.as_f64() {
+                let rate = factor.unwrap().of_tokens(Usd::from_pico(1_000_000));
+                assert_eq!(rate.pico(), (multiplier * 1e6).round() as u64, "{name}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 50, "{compared}");
+}

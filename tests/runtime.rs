@@ -29,7 +29,7 @@ fn runtime() -> (Runtime, Sim) {
 #[track_caller]
 fn assert_names_the_runtime(error: &Error) {
     assert_eq!(*error.kind(), ErrorKind::Config, "{error}");
-    assert_eq!(error.attempts(), 0);
+    assert_eq!(error.attempts().len(), 0);
     for what in ["Tokio runtime", "#[tokio::main]", "Runtime::block_on"] {
         assert!(error.to_string().contains(what), "{error}");
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use common::{ask, client, sim};
 use tracing_subscriber::fmt::format::FmtSpan;
+use warmline::{Client, Provider};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -23,16 +24,58 @@ impl Write for Log {
     }
 }
 
+impl Log {
+    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_span_events(FmtSpan::CLOSE)
+            .with_ansi(false)
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[test]
+fn a_key_that_goes_unencrypted_to_another_machine_is_warned_of() {
+    for (url, key, warned) in [
+        ("http://10.0.0.7:8000", "sk-secret", true),
+        ("http://llm.example", "sk-secret", true),
+        ("http://localhost.example", "sk-secret", true),
+        ("http://llm.example", "", false),
+        ("https://llm.example", "sk-secret", false),
+        ("http://localhost:8000", "sk-secret", false),
+        ("http://LLM.localhost", "sk-secret", false),
+        ("http://127.0.0.2", "sk-secret", false),
+        ("http://[::1]:8000", "sk-secret", false),
+        ("http://[::ffff:127.0.0.1]", "sk-secret", false),
+    ] {
+        let (log, _guard) = Log::start();
+        let builder = Client::builder(Provider::OpenAi).base_url(url);
+        let builder = match key {
+            "" => builder,
+            key => builder.api_key(key),
+        };
+        builder.build().unwrap();
+        let log = log.text();
+        let warning = "the API key is sent without encryption: use an https:// URL";
+        assert_eq!(
+            log.matches(warning).count(),
+            usize::from(warned),
+            "{url}: {log}"
+        );
+        assert!(!log.contains("sk-secret"));
+    }
+}
+
 #[tokio::test]
 async fn each_call_has_a_span_and_the_client_logs_its_settings() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_span_events(FmtSpan::CLOSE)
-        .with_ansi(false)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::start();
     let sim = sim().await;
     let client = client(&sim);
     client
@@ -40,7 +83,7 @@ async fn each_call_has_a_span_and_the_client_logs_its_settings() {
         .await
         .unwrap();
     client.stream(ask("tokens=3")).into_reply().await.unwrap();
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     for part in [
         "LLM service initialized provider=anthropic model=\"claude-sonnet-4-5\"",
         "HTTP client initialized with connection pool (max 10 connections)",

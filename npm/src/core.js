@@ -58,7 +58,9 @@ const OPTIONS = {
   baseUrl: "string",
   maxRetries: "number",
   timeoutMs: "number",
+  replyTimeoutMs: "number",
   deadlineMs: "number",
+  credentialsPerRequest: "boolean",
   headers: "object",
   fetch: "function",
   dangerouslyAllowBrowser: "boolean",
@@ -67,13 +69,41 @@ const OPTIONS = {
   ...HOOKS,
 };
 
-const CALL_OPTIONS = { signal: undefined, headers: "object", baseUrl: "string", ...HOOKS };
+const CALL_OPTIONS = {
+  signal: undefined,
+  headers: "object",
+  baseUrl: "string",
+  apiKey: "string",
+  bearerToken: undefined,
+  timeoutMs: "number",
+  replyTimeoutMs: "number",
+  deadlineMs: "number",
+  maxRetries: "number",
+  ...HOOKS,
+};
+
+function checkNumbers(options) {
+  for (const name of ["timeoutMs", "replyTimeoutMs", "deadlineMs"]) {
+    if (options[name] === 0) fail(`${name} must be more than 0`);
+  }
+  const { maxRetries } = options;
+  if (maxRetries !== undefined && !(Number.isInteger(maxRetries) && maxRetries <= 0xffffffff)) fail(`maxRetries must be a whole number, got ${maxRetries}`);
+}
+
+function checkCredentials({ apiKey, bearerToken }) {
+  if (!["undefined", "string", "function"].includes(typeof bearerToken)) {
+    fail(`bearerToken must be a string or a function that returns one, got ${bearerToken === null ? "null" : typeof bearerToken}`);
+  }
+  if (apiKey !== undefined && bearerToken !== undefined) fail("apiKey and bearerToken are both given: give one of them");
+}
 
 /** Checks the options of one call. */
 function checkCall(options) {
   if (options === undefined) return;
   if (options === null || typeof options !== "object") fail(`the options of a call must be an object: { signal, headers, … }, got ${show(options)}`);
   checkTypes(options, CALL_OPTIONS);
+  checkNumbers(options);
+  checkCredentials(options);
   const { signal } = options;
   if (signal !== undefined && signal !== null && typeof signal.addEventListener !== "function") fail(`signal must be an AbortSignal, got ${show(signal)}`);
 }
@@ -88,18 +118,11 @@ function checkBudget(budget) {
 function checkOptions(options) {
   if (options === null || typeof options !== "object") fail("the options must be an object: { provider, apiKey, … }");
   checkTypes(options, OPTIONS);
-  for (const name of ["timeoutMs", "deadlineMs"]) {
-    if (options[name] === 0) fail(`${name} must be more than 0`);
-  }
-  if (options.maxRetries !== undefined && !Number.isInteger(options.maxRetries)) fail("maxRetries must be a whole number");
+  checkNumbers(options);
   if (options.budget) checkBudget(options.budget);
   // The core knows the providers, and which of them need a key.
   if (options.provider === undefined) fail("provider is missing: it is the id of a provider, such as \"anthropic\" or \"openai\"");
-  const { apiKey, bearerToken } = options;
-  if (!["undefined", "string", "function"].includes(typeof bearerToken)) {
-    fail(`bearerToken must be a string or a function that returns one, got ${bearerToken === null ? "null" : typeof bearerToken}`);
-  }
-  if (apiKey !== undefined && bearerToken !== undefined) fail("apiKey and bearerToken are both given: give one of them");
+  checkCredentials(options);
 }
 
 const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean" };
@@ -140,9 +163,10 @@ function amount(value, name) {
   return String(value);
 }
 
-/** Converts a price to the core's field: dollars per million tokens of input, output, cache read and cache write. */
-function price(model, { input, output, cacheRead = input, cacheWrite = input }) {
-  const rates = Object.entries({ input, output, cacheRead, cacheWrite });
+/** Converts a price to the core's field: its amounts in the order that the core expects. */
+function price(model, { input, output, cacheRead = input, cacheWrite = input, cacheWrite1h = cacheWrite, audioInput = input, audioOutput = output, webSearch }) {
+  const rates = Object.entries({ input, output, cacheRead, cacheWrite, cacheWrite1h, audioInput, audioOutput });
+  if (webSearch !== undefined) rates.push(["webSearch", webSearch]);
   return [`price:${model}`, rates.map(([name, value]) => amount(value, `prices[${JSON.stringify(model)}].${name}`)).join(" ")];
 }
 
@@ -156,6 +180,16 @@ class Made {
     this.make = make;
     this.calls = calls;
     this.options = options;
+  }
+}
+
+/** Refuses a key in a web page. */
+function checkKeys({ apiKey, bearerToken }, allowed) {
+  if (!allowed && (apiKey || typeof bearerToken === "string") && inBrowser()) {
+    fail(
+      "every visitor can read an API key that is in a web page: call your own server instead, or set " +
+        "dangerouslyAllowBrowser: true if the key is the visitor's own",
+    );
   }
 }
 
@@ -190,15 +224,8 @@ export class Warmline {
     const { dangerouslyAllowBrowser, ...rest } = options;
     this.#options = options;
     const headers = toHeaders(rest.headers);
-    if (inBrowser()) {
-      if (!dangerouslyAllowBrowser && (rest.apiKey || typeof rest.bearerToken === "string")) {
-        fail(
-          "every visitor can read an API key that is in a web page: call your own server instead, or set " +
-            "dangerouslyAllowBrowser: true if the key is the visitor's own",
-        );
-      }
-      if (rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
-    }
+    checkKeys(rest, dangerouslyAllowBrowser);
+    if (inBrowser() && rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
     const tokens = typeof rest.bearerToken === "function" ? asTokens(rest.bearerToken) : undefined;
     const config = JSON.stringify({
       provider: rest.provider,
@@ -211,7 +238,9 @@ export class Warmline {
       api_version: rest.apiVersion,
       model: rest.model,
       base_url: rest.baseUrl,
+      credentials_per_request: rest.credentialsPerRequest || undefined,
       timeout_ms: rest.timeoutMs,
+      reply_timeout_ms: rest.replyTimeoutMs,
       deadline_ms: rest.deadlineMs,
       max_retries: rest.maxRetries,
       ...(rest.budget && budgetOf(rest.budget)),
@@ -251,11 +280,13 @@ export class Warmline {
   }
 
   #call(request, options, stream) {
-    const { fetch, provider, model } = this.#options;
+    const { fetch, provider, model, dangerouslyAllowBrowser } = this.#options;
+    const token = options?.bearerToken;
     const hooks = new Hooks([this.#options, options], { id: ++calls, provider, model: request?.model ?? model, stream, request });
     const open = async (call) => {
       checkCall(options);
       if (this.#closed) fail("this client has been closed");
+      checkKeys(options ?? {}, dangerouslyAllowBrowser);
       const { json, convert } = await toRequest(request, options);
       await ready();
       const core = this.#start();
@@ -267,7 +298,7 @@ export class Warmline {
           throw error;
         }
       };
-      return { make: () => core.call(json, stream, send), convert };
+      return { make: () => core.call(json, stream, send, typeof token === "function" ? asTokens(token) : undefined), convert };
     };
     return new Call(open, { signal: options?.signal, hooks, calls: this.#calls });
   }

@@ -1,6 +1,23 @@
 /** Why calls fail. */
 
+/** What tells the classes of errors apart. */
 export type ErrorKind = WarmlineError["kind"];
+
+/** One attempt of a call. */
+export interface Attempt {
+  /** The kind of its error. Undefined if it succeeded. */
+  kind: ErrorKind | undefined;
+  /** The HTTP status of its error, if the provider responded. */
+  status: number | undefined;
+  /** The start of its error's message. */
+  message: string | undefined;
+  /** The provider's id of the request. */
+  requestId: string | undefined;
+  /** The time from its start to its end, in milliseconds. */
+  durationMs: number;
+  /** The delay before the next attempt, in milliseconds. */
+  delayMs: number;
+}
 
 /** What all errors of this package have. */
 declare class CallError extends Error {
@@ -15,8 +32,12 @@ declare class CallError extends Error {
   readonly requestId: string | undefined;
   /** How long the provider asks to wait before a retry, in milliseconds. */
   readonly retryAfterMs: number | undefined;
-  /** The number of attempts. */
-  readonly attempts: number;
+  /** The attempts that the call made, in their order. Empty if none was started. */
+  readonly attempts: readonly Attempt[];
+  /** What can be done about it, such as which option to change. */
+  readonly hint: string | undefined;
+  /** Whether the failure is temporary, so that the same call may succeed later. */
+  readonly retryable: boolean;
   /** The provider's error body, or what the model wrote that cannot be read. */
   readonly body: string | undefined;
 }
@@ -68,7 +89,7 @@ export class TimeoutError extends CallError {
   readonly name: "TimeoutError";
   readonly kind: "timeout";
   /** The timeout that expired. */
-  readonly which: "response_headers" | "read" | "deadline";
+  readonly which: "reply" | "read" | "deadline";
 }
 
 /** The provider answered with an error status. */

@@ -3,6 +3,17 @@
 // Minifiers change the names of classes.
 const named = ({ prototype }, name) => Object.defineProperty(prototype, "name", { value: name, writable: true, configurable: true });
 
+/** Converts the core's attempts to the public type. */
+export const toAttempts = (attempts = []) =>
+  attempts.map(({ kind, status, message, request_id: requestId, duration_ms: durationMs, delay_ms: delayMs = 0 }) => ({
+    kind,
+    status,
+    message,
+    requestId,
+    durationMs,
+    delayMs,
+  }));
+
 /** Why a call failed. */
 export class WarmlineError extends Error {
   static {
@@ -17,15 +28,17 @@ export class WarmlineError extends Error {
     this.errorType = failure.error_type ?? undefined;
     this.requestId = failure.request_id ?? undefined;
     this.retryAfterMs = failure.retry_after_ms ?? undefined;
-    this.attempts = failure.attempts ?? 0;
+    this.attempts = toAttempts(failure.attempts);
+    this.hint = failure.hint ?? undefined;
+    this.retryable = failure.retryable ?? false;
     this.body = failure.body ?? undefined;
     if (failure.which) this.which = failure.which;
     if (failure.budget) Object.assign(this, failure.budget);
   }
 
   toJSON() {
-    const { kind, message, status, code, requestId, retryAfterMs, attempts } = this;
-    return { kind, message, status, code, requestId, retryAfterMs, attempts };
+    const { kind, message, hint, retryable, status, code, requestId, retryAfterMs, attempts } = this;
+    return { kind, message, hint, retryable, status, code, requestId, retryAfterMs, attempts };
   }
 }
 
@@ -135,5 +148,6 @@ export function fromCore(error, cause) {
   const failure = JSON.parse(error);
   // Other messages can contain text of the provider's.
   if (failure.kind === "config" || failure.kind === "budget_exceeded") failure.message = translated(failure.message);
+  failure.hint &&= translated(failure.hint);
   return new (KINDS[failure.kind] ?? WarmlineError)(failure, failure.kind === "connect" ? cause : undefined);
 }

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" />
 /** An LLM API client for edge functions, servers and browsers. */
 
-import type { DecodeError } from "./errors.js";
+import type { Attempt, DecodeError } from "./errors.js";
 import type { CallInfo, Hooks } from "./hooks.js";
 import type { AccessToken, Provider } from "./provider.js";
 import type { InferOutput, JsonSchema, Schema, StandardSchema } from "./schema.js";
@@ -40,10 +40,20 @@ export interface WarmlineOptions extends Hooks {
   baseUrl?: string | undefined;
   /** The maximum number of attempts after the first. Default: 3. */
   maxRetries?: number | undefined;
-  /** The timeout of each phase (the response headers, the next content), in milliseconds. Default: 30,000. */
+  /**
+   * The timeout of a silence while text is being written, in milliseconds. Pings are silence. Default: 30,000. If you set it, it is also the
+   * default of `replyTimeoutMs`.
+   */
   timeoutMs?: number | undefined;
+  /**
+   * The timeout of every other silence of the model, in milliseconds: until the first content, while it thinks, writes a tool's input or runs a
+   * tool, and of a whole reply that is not streamed. Default: 600,000.
+   */
+  replyTimeoutMs?: number | undefined;
   /** The timeout of a whole call with its retries, in milliseconds. Default: none. */
   deadlineMs?: number | undefined;
+  /** Lets the client have no key: each request brings its own `apiKey` or `bearerToken`. Default: false. */
+  credentialsPerRequest?: boolean | undefined;
   /** Headers to add to every request. They replace headers of the same name. */
   headers?: Record<string, string> | Headers | undefined;
   /** A function to call instead of the global `fetch`. */
@@ -115,12 +125,21 @@ export interface BudgetExceeded {
   reserved: bigint;
 }
 
-/** Dollars per million tokens. `cacheRead` and `cacheWrite` default to `input`. */
+/**
+ * Dollars per million tokens. `cacheRead`, `cacheWrite` and `audioInput` default to `input`, `audioOutput` to `output`, and
+ * `cacheWrite1h` to `cacheWrite`.
+ */
 export interface Price {
   input: string | number;
   output: string | number;
   cacheRead?: string | number | undefined;
   cacheWrite?: string | number | undefined;
+  /** The price of tokens that are written to a cache for an hour. */
+  cacheWrite1h?: string | number | undefined;
+  audioInput?: string | number | undefined;
+  audioOutput?: string | number | undefined;
+  /** The fee of web searches that the provider makes, in dollars per thousand searches. */
+  webSearch?: string | number | undefined;
 }
 
 /** What was spent in a calendar month (UTC). Amounts are dollars, as exact decimal strings. */
@@ -279,6 +298,18 @@ export interface CallOptions extends Hooks {
   headers?: Record<string, string> | Headers | undefined;
   /** Another base URL for this call, on the client's own server. A URL on another server is an error: the client's key is not for it. */
   baseUrl?: string | undefined;
+  /** The key of this call, in place of the client's. */
+  apiKey?: string | undefined;
+  /** The token of this call, in place of the client's, or a function that gives it. */
+  bearerToken?: string | (() => string | AccessToken | Promise<string | AccessToken>) | undefined;
+  /** The client's option of the same name, for this call. */
+  timeoutMs?: number | undefined;
+  /** The client's option of the same name, for this call. */
+  replyTimeoutMs?: number | undefined;
+  /** The client's option of the same name, for this call. */
+  deadlineMs?: number | undefined;
+  /** The client's option of the same name, for this call. */
+  maxRetries?: number | undefined;
 }
 
 /** Why the model stopped, in Anthropic's terms. A reason that Anthropic does not have is in the provider's own term. */
@@ -299,6 +330,12 @@ export interface Usage {
   cacheWriteTokens: number;
   cacheWrite1hTokens: number;
   reasoningTokens: number;
+  /** The part of the prompt tokens that was audio. */
+  audioInputTokens: number;
+  /** The part of `outputTokens` that was audio. */
+  audioOutputTokens: number;
+  /** The number of web searches that the provider made and charges for. */
+  webSearchRequests: number;
   /** Whether `inputTokens` includes the cached tokens (OpenAI) or not (Anthropic). */
   inputIncludesCache: boolean;
 }
@@ -342,7 +379,8 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
   requestId: string | undefined;
   /** The cost in dollars, as an exact decimal string. It is estimated if the model's price or the usage is not known. */
   cost: { usd: string; estimated: boolean } | undefined;
-  attempts: number;
+  /** The attempts that the call made, in their order. The last one succeeded. */
+  attempts: Attempt[];
   timing: { timeToFirstTokenMs: number; totalMs: number };
   /** The provider's body, unchanged. For a streamed reply only with `keepRaw`. */
   raw: string | undefined;

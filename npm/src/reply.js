@@ -1,6 +1,6 @@
 // Converts the core's events to the public types, and validates what the model wrote.
 
-import { DecodeError } from "./errors.js";
+import { DecodeError, toAttempts } from "./errors.js";
 
 /** Returns the function that converts an event of a request's reply. `core` is the request as the core knows it. */
 export function converter({ output, tools = [], extraBody }, core) {
@@ -25,12 +25,13 @@ export function converter({ output, tools = [], extraBody }, core) {
       if (event.error) event.type = "invalid_tool_call";
     }
     if (event.type !== "done") return;
+    const { attempts } = event;
     const calls = event.reply.content.filter(({ type }) => type === "tool_use").map((part) => ({ ...part }));
     for (const call of calls) await parseCall(call);
     const reply = (event.reply = toReply(event, calls));
     for (const name of Object.keys(event)) if (name !== "type" && name !== "reply") delete event[name];
     const called = tools.length > 0 && calls.length > 0;
-    if (output !== undefined && !called) reply.output = await toOutput(reply, { standard: standardOf(output), schema: core.response_format.schema });
+    if (output !== undefined && !called) reply.output = await toOutput(reply, attempts, { standard: standardOf(output), schema: core.response_format.schema });
   };
 }
 
@@ -67,6 +68,9 @@ const USAGE = {
   cache_write_tokens: "cacheWriteTokens",
   cache_write_1h_tokens: "cacheWrite1hTokens",
   reasoning_tokens: "reasoningTokens",
+  audio_input_tokens: "audioInputTokens",
+  audio_output_tokens: "audioOutputTokens",
+  web_search_requests: "webSearchRequests",
   input_includes_cache: "inputIncludesCache",
 };
 
@@ -92,7 +96,7 @@ function toReply(event, calls) {
     usageReported: core.usage_reported,
     requestId: core.request_id ?? undefined,
     cost: event.cost_usd === null ? undefined : { usd: event.cost_usd, estimated: event.cost_estimated },
-    attempts: event.attempts,
+    attempts: toAttempts(event.attempts),
     timing: { timeToFirstTokenMs: event.time_to_first_token_us / 1000, totalMs: event.total_us / 1000 },
     raw: event.raw ?? undefined,
     message: { role: "assistant", content: core.content },
@@ -100,8 +104,8 @@ function toReply(event, calls) {
 }
 
 /** Parses and validates the output of a reply. */
-async function toOutput(reply, output) {
-  const { stopReason, requestId: request_id, attempts, text: body } = reply;
+async function toOutput(reply, attempts, output) {
+  const { stopReason, requestId: request_id, text: body } = reply;
   const wrong = (message, cause) => new DecodeError({ kind: "decode", message: `${message} (stopReason ${stopReason})`, request_id, attempts, body }, cause);
   let parsed;
   try {
@@ -151,7 +155,7 @@ function allowsNull(schema, root, depth = 0) {
 
 function toUsage(core) {
   const usage = {};
-  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core[theirs];
+  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core[theirs] ?? 0;
   return usage;
 }
 

@@ -27,7 +27,8 @@ const REQUEST = {
  * Converts a request, and what of the call's options the core must know, to the core's JSON. Also returns the function that converts the events
  * of its reply.
  */
-export async function toRequest(request, { headers, baseUrl } = {}) {
+export async function toRequest(request, options = {}) {
+  const { headers, baseUrl, apiKey, bearerToken, timeoutMs, replyTimeoutMs, deadlineMs, maxRetries } = options;
   if (typeof request === "string") request = { messages: [{ role: "user", content: request }] };
   if (request === null || typeof request !== "object") fail("the request must be an object: { messages, … }");
   const core = {};
@@ -38,7 +39,16 @@ export async function toRequest(request, { headers, baseUrl } = {}) {
     core[theirs] = converted;
   }
   // The core says which header's value is not text, without showing it.
-  if (headers || baseUrl !== undefined) core.options = { headers: headers && toHeaders(headers), base_url: baseUrl };
+  core.options = {
+    headers: headers && toHeaders(headers),
+    base_url: baseUrl,
+    api_key: apiKey,
+    bearer_token: typeof bearerToken === "function" ? undefined : bearerToken,
+    timeout_ms: timeoutMs,
+    reply_timeout_ms: replyTimeoutMs,
+    deadline_ms: deadlineMs,
+    retry: maxRetries === undefined ? undefined : { max_retries: maxRetries },
+  };
   if (!core.messages) fail("messages is missing from the request");
   try {
     return { json: JSON.stringify(core), convert: converter(request, core) };

@@ -64,7 +64,7 @@ function compare(expected, { text, reply, error }, requests) {
     within(expected.reply, snakeReply(reply), "reply");
   }
   if (expected.text !== undefined) equal(text, expected.text, "the text");
-  equal((error ?? reply).attempts, expected.attempts, "attempts");
+  equal((error ?? reply).attempts.length, expected.attempts, "attempts");
   equal(requests.length, expected.attempts + (expected.continued ?? 0), "requests");
   const { body } = requests.at(-1);
   for (const part of expected.sent ?? []) check(body.includes(part), `not sent: ${part}\nbut ${body.slice(0, 2000)}`);

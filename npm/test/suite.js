@@ -57,7 +57,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
       equal(whole.text, "warm connections answer sooner than ", "the text");
       equal(texts.join(""), whole.text, "the streamed text");
       equal([last.reply.content, last.reply.usage], [whole.content, whole.usage], "the streamed reply");
-      equal([whole.stopReason, whole.usage.outputTokens, whole.attempts], ["end_turn", 5, 1], "the reply");
+      equal([whole.stopReason, whole.usage.outputTokens, whole.attempts.length], ["end_turn", 5, 1], "the reply");
       check(whole.requestId.startsWith("req_"), "the request id");
     });
     await test(`${name}: tools go round`, async () => {
@@ -113,7 +113,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal(refused.length, 19, "calls refused");
     for (const error of refused) {
       check(error instanceof BudgetExceededError && error.kind === "budget_exceeded", `${error}`);
-      equal([error.attempts, error.limit, error.spent], [0, "0.0005", "0"], `the error ${error}`);
+      equal([error.attempts.length, error.limit, error.spent], [0, "0.0005", "0"], `the error ${error}`);
       check(Number(error.reserved) + Number(error.needed) > 0.0005, `${error.reserved} + ${error.needed}`);
     }
     await llm.flush();
@@ -214,7 +214,9 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     const id = Math.random();
     const start = performance.now();
     const reply = await make().chat(ask(`status=429&retry-after-ms=60&times=2&tokens=1&id=${id}`));
-    equal(reply.attempts, 3, "attempts");
+    equal(reply.attempts.map((a) => a.status), [429, 429, undefined], "the statuses of the attempts");
+    equal(reply.attempts.map((a) => a.delayMs), [60, 60, 0], "the delays of the attempts");
+    equal(reply.attempts.map((a) => a.kind), ["rate_limited", "rate_limited", undefined], "the kinds of the attempts");
     const took = performance.now() - start;
     // In Workers the clock stands still between IO, and IO has come between.
     check(took >= 100, `it took ${took} ms`);
@@ -234,7 +236,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
       const llm = make({ maxRetries: 0 });
       const error = await failure(scenario.includes("after=2") ? llm.stream(ask(scenario)).reply() : llm.chat(ask(scenario)));
       check(error instanceof WarmlineError && error instanceof Error, `${error}`);
-      equal([error.kind, error.status, error.attempts], [kind, status, 1], `the error ${error}`);
+      equal([error.kind, error.status, error.attempts.length], [kind, status, 1], `the error ${error}`);
       check(!JSON.stringify(error).includes("secret") && !String(error.stack).includes("secret"), "the key shows");
       if (kind === "rate_limited") check(error instanceof RateLimitError && error.retryAfterMs === 120_000, "retryAfterMs");
     });
@@ -242,11 +244,16 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
 
   await test("waits are bounded", async () => {
     const head = await failure(make({ timeoutMs: 80, maxRetries: 0 }).chat(ask("delay=2000")));
-    equal([head.kind, head.which], ["timeout", "response_headers"], "the error");
+    equal([head.kind, head.which], ["timeout", "reply"], "the error");
     const content = await failure(make({ timeoutMs: 400, maxRetries: 0 }).stream(ask("tokens=9&stall&after=2&pings")).reply());
     equal([content.kind, content.which], ["timeout", "read"], "the error");
     const deadline = await failure(make({ deadlineMs: 80 }).chat(ask("delay=2000")));
     equal([deadline.kind, deadline.which], ["timeout", "deadline"], "the error");
+    check(head.hint.includes("reply_timeout") && !head.retryable, `${head.hint}`);
+    const own = await failure(make().chat(ask("delay=2000"), { timeoutMs: 80 }));
+    equal([own.which, own.attempts.length], ["reply", 1], "the error of a call with its own timeout");
+    const zero = await failure(make().chat(ask("tokens=1"), { deadlineMs: 0 }));
+    check(zero.kind === "config" && zero.message.includes("deadline is 0"), zero.message);
     await until((s) => s.active === 0);
   });
 

@@ -67,7 +67,7 @@ export async function compiles(signal: AbortSignal) {
     await llm.chat("Hello");
   } catch (error) {
     if (error instanceof RateLimitError) error.retryAfterMs?.toFixed();
-    if (error instanceof TimeoutError && error.which === "response_headers") error.attempts.toFixed();
+    if (error instanceof TimeoutError && error.which === "reply") error.attempts.length.toFixed();
     if (error instanceof WarmlineError && error.kind === "status") error.status.toFixed();
     // @ts-expect-error this kind has no such property
     if (error instanceof WarmlineError && error.kind === "status") error.which;

@@ -12,6 +12,7 @@ mod raw_json;
 mod reasoning;
 mod reply;
 mod request;
+mod request_options;
 #[cfg(test)]
 mod tests;
 mod tool;

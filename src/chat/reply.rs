@@ -10,7 +10,7 @@ use super::part::Part;
 use super::raw_json::RawJson;
 use super::tool::ToolCall;
 use super::usage::Usage;
-use crate::{Cost, Error, Provider, Result};
+use crate::{Attempt, Cost, Error, Provider, Result};
 
 /// A complete reply. A streamed reply and a unary one have the same form.
 ///
@@ -48,9 +48,8 @@ pub struct Reply {
     pub usage_reported: bool,
     /// The provider's id of the HTTP request. Quote it to the provider's support.
     pub request_id: Option<String>,
-    /// The number of attempts, including retries. Not part of the JSON form.
-    #[serde(skip, default = "one")]
-    pub attempts: u32,
+    #[serde(skip, default = "one_attempt")]
+    pub(crate) attempts: Vec<Attempt>,
     /// The time that each phase of the call took. Not part of the JSON form.
     #[serde(skip)]
     pub timing: Timing,
@@ -90,13 +89,24 @@ impl Reply {
             usage: Usage::default(),
             usage_reported: false,
             request_id: None,
-            attempts: 1,
+            attempts: one_attempt(),
             timing: Timing::default(),
             cost: None,
             headers: HeaderMap::new(),
             raw: None,
             billing: Billing::default(),
         }
+    }
+
+    /// Returns the attempts that the call made, in their order. The last one succeeded. They are not part of the JSON form.
+    ///
+    /// ```no_run
+    /// # fn demo(reply: warmline::Reply) {
+    /// println!("{} attempts", reply.attempts().len());
+    /// # }
+    /// ```
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
     }
 
     /// Returns the text parts, concatenated.
@@ -202,9 +212,9 @@ impl Reply {
     }
 }
 
-/// The default of [`Reply::attempts`] when a reply is deserialized.
-fn one() -> u32 {
-    1
+/// The attempts of a reply that was not made by a client, or was read from its JSON form.
+fn one_attempt() -> Vec<Attempt> {
+    vec![Attempt::default()]
 }
 
 /// The reason why a model stopped.

@@ -97,7 +97,7 @@ pub struct Request {
         deserialize_with = "form::or_default"
     )]
     pub keep_raw: bool,
-    /// The headers and the base URL of this call. They are not part of the body.
+    /// The settings of this call in place of the client's, such as its timeouts. They are not part of the body.
     #[serde(default, skip_serializing_if = "CallOptions::is_default")]
     pub options: CallOptions,
 }
@@ -311,34 +311,6 @@ impl Request {
         let name = name.into();
         self.extra_body.retain(|(known, _)| *known != name);
         self.extra_body.push((name, value.into().into()));
-        self
-    }
-
-    /// Sets a header of this request. It replaces the client's or the credentials' header of the same name.
-    ///
-    /// ```
-    /// # use warmline::Request;
-    /// let request = Request::new().user("Hi").header("anthropic-beta", "context-1m-2025-08-07");
-    /// assert_eq!(request.options.headers.len(), 1);
-    /// ```
-    #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.set_header(name.into(), value.into());
-        self
-    }
-
-    /// Sets the base URL of this request: another path or query on the client's server.
-    ///
-    /// A URL on another server is an error, because the client's key is not meant for it and the pool's connections do not lead
-    /// to it.
-    ///
-    /// ```
-    /// # use warmline::Request;
-    /// let request = Request::new().user("Hi").base_url("https://gateway.example/team-a/v1?region=eu");
-    /// ```
-    #[must_use]
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.options.base_url = Some(url.into());
         self
     }
 

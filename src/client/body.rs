@@ -1,14 +1,12 @@
 //! Reads the body of a response to its end, or until its format is known.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{HeaderMap, header};
 
 use crate::framing::sse;
 use crate::quote::quote;
 use crate::transport::Body;
-use crate::{Error, Result, TimeoutKind, headers, runtime};
+use crate::{Error, Result, headers};
 
 /// The body received so far.
 #[derive(Default)]
@@ -22,14 +20,9 @@ impl Whole {
     /// Reads to the end of the body.
     ///
     /// # Errors
-    /// `Timeout` if no chunk arrives in that time, `Decode` if the body is larger than `at_most`, and errors of the connection.
-    pub(super) async fn read(
-        &mut self,
-        body: &mut Body,
-        timeout: Duration,
-        at_most: usize,
-    ) -> Result<()> {
-        while self.read_chunk(body, timeout).await? {
+    /// `Decode` if the body is larger than `at_most`, and errors of the connection.
+    pub(super) async fn read(&mut self, body: &mut Body, at_most: usize) -> Result<()> {
+        while self.read_chunk(body).await? {
             if self.first.len().max(self.more.len()) > at_most {
                 self.more.truncate(at_most);
                 self.first.truncate(at_most);
@@ -49,7 +42,6 @@ impl Whole {
         &mut self,
         headers: &HeaderMap,
         body: &mut Body,
-        timeout: Duration,
     ) -> Result<Option<bool>> {
         /// The maximum number of blank bytes at the start.
         const MAX_BLANK: usize = 64 << 10;
@@ -64,18 +56,17 @@ impl Whole {
                 None if so_far.len() > MAX_BLANK => return Ok(Some(false)),
                 None => {}
             }
-            if !self.read_chunk(body, timeout).await? {
+            if !self.read_chunk(body).await? {
                 return Ok(None);
             }
         }
     }
 
-    async fn read_chunk(&mut self, body: &mut Body, timeout: Duration) -> Result<bool> {
-        let chunk = match runtime::timeout(timeout, body.chunk()).await {
-            None => return Err(Error::timeout(TimeoutKind::Read, timeout)),
-            Some(None) => return Ok(false),
-            Some(Some(chunk)) => chunk?,
+    async fn read_chunk(&mut self, body: &mut Body) -> Result<bool> {
+        let Some(chunk) = body.chunk().await else {
+            return Ok(false);
         };
+        let chunk = chunk?;
         if self.first.is_empty() {
             self.first = chunk;
         } else {

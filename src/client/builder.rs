@@ -4,11 +4,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::handle::{Client, Inner};
+use crate::credentials::Credentials;
 use crate::pool::Alerts;
-use crate::provider::{Credentials, Endpoint, Settings};
+use crate::provider::{Endpoint, Settings};
 use crate::retry::RetryBudget;
 use crate::runtime::{MaybeSend, MaybeSync};
-use crate::transport::{Options, Proxy, Timeouts, Transport};
+use crate::timeouts::{TimeoutSettings, Timeouts, at_most};
+use crate::transport::{Options, Proxy, Transport};
 use crate::url::shown;
 use crate::{
     AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy, headers,
@@ -36,9 +38,7 @@ pub struct ClientBuilder {
     pub(crate) base_url: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
-    pub(crate) timeout: Duration,
-    pub(crate) pool_timeout: Option<Duration>,
-    pub(crate) deadline: Option<Duration>,
+    pub(crate) timeouts: TimeoutSettings,
     pub(crate) retry: RetryPolicy,
     pub(crate) http_version: HttpVersion,
     pub(crate) http2_ping: Option<Duration>,
@@ -48,9 +48,6 @@ pub struct ClientBuilder {
     pub(crate) cost: CostTracker,
     pub(crate) alerts: Alerts,
 }
-
-/// The maximum of all timeouts. Longer ones are cut to it, so that adding one to the current time cannot overflow.
-const MAX_DURATION: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// The version of HTTP. On WebAssembly the runtime decides.
 ///
@@ -64,7 +61,8 @@ pub enum HttpVersion {
     /// own flow control.
     #[default]
     Http1,
-    /// HTTP/2 if the server supports it (by ALPN; without TLS, by prior knowledge). Up to 100 calls share a connection.
+    /// HTTP/2 if the server supports it (by ALPN; without TLS, by prior knowledge). As many calls share a connection as the
+    /// server allows.
     Http2,
 }
 
@@ -77,9 +75,7 @@ impl ClientBuilder {
             base_url: None,
             settings: Settings::default(),
             limits: Limits::default(),
-            timeout: Duration::from_secs(30),
-            pool_timeout: None,
-            deadline: None,
+            timeouts: TimeoutSettings::default(),
             retry: RetryPolicy::default(),
             http_version: HttpVersion::default(),
             http2_ping: None,
@@ -173,10 +169,13 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the timeout of each phase of an attempt. The default is 30 s.
+    /// Sets the timeout of connecting, and of a silence while text is being written. The default is 30 s.
     ///
-    /// It applies separately to connecting, to the response headers, and to each wait for the next content of a stream or the
-    /// next bytes of a body. A long reply that keeps arriving does not time out.
+    /// Pings and comments are silence. A long reply that keeps arriving does not time out, and neither does a model that thinks:
+    /// [`reply_timeout`](Self::reply_timeout) limits every other silence.
+    ///
+    /// If you set it, it is also the default of [`reply_timeout`](Self::reply_timeout) and
+    /// [`pool_timeout`](Self::pool_timeout).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -185,11 +184,30 @@ impl ClientBuilder {
     /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeouts.timeout = Some(timeout);
         self
     }
 
-    /// Sets the timeout for acquiring a connection from the pool. The default is that of [`timeout`](Self::timeout).
+    /// Sets the timeout of a silence while no text is being written. The default is 600 s, or
+    /// [`timeout`](Self::timeout) if you set that.
+    ///
+    /// It applies to the time from sending the request to the first content, to each silence while the model thinks, writes the
+    /// input of a tool or runs a tool of the provider's, and to the whole time of a reply that is not streamed. A dead network is
+    /// noticed sooner, within about a minute, by TCP.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use warmline::{Client, Provider};
+    /// let builder = Client::builder(Provider::OpenAi).reply_timeout(Duration::from_secs(3600));
+    /// ```
+    #[must_use]
+    pub fn reply_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.reply = Some(timeout);
+        self
+    }
+
+    /// Sets the timeout for acquiring a connection from the pool. The default is [`timeout`](Self::timeout) if you set that, or
+    /// else that of [`reply_timeout`](Self::reply_timeout).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -198,7 +216,7 @@ impl ClientBuilder {
     /// ```
     #[must_use]
     pub fn pool_timeout(mut self, timeout: Duration) -> Self {
-        self.pool_timeout = Some(timeout);
+        self.timeouts.pool = Some(timeout);
         self
     }
 
@@ -211,7 +229,7 @@ impl ClientBuilder {
     /// ```
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
+        self.timeouts.deadline = Some(deadline);
         self
     }
 
@@ -333,22 +351,8 @@ impl ClientBuilder {
     /// ```
     pub fn build(mut self) -> Result<Client> {
         let provider = self.provider;
-        for duration in [&mut self.timeout, &mut self.limits.keepalive_expiry] {
-            *duration = MAX_DURATION.min(*duration);
-        }
-        for duration in [&mut self.pool_timeout, &mut self.deadline] {
-            *duration = duration.map(|duration| MAX_DURATION.min(duration));
-        }
-        let durations = [
-            ("timeout", Some(self.timeout)),
-            ("pool_timeout", self.pool_timeout),
-            ("deadline", self.deadline),
-        ];
-        for (name, duration) in durations {
-            if duration.is_some_and(|duration| duration.is_zero()) {
-                return Err(Error::config(format!("{name} is 0: it must be longer")));
-            }
-        }
+        self.limits.keepalive_expiry = at_most(self.limits.keepalive_expiry);
+        let timeouts = Timeouts::default().with(&self.timeouts)?;
         let model = self.model.as_deref().map(str::trim);
         let model = model
             .filter(|model| !model.is_empty())
@@ -382,14 +386,13 @@ impl ClientBuilder {
                 provider.key_variable()
             )));
         }
+        if !credentials.is_none() {
+            endpoint.warn_if_unencrypted("the API key");
+        }
         let options = Options {
             limits: self.limits,
             alerts: self.alerts,
-            timeouts: Timeouts {
-                pool: self.pool_timeout.unwrap_or(self.timeout),
-                connect: self.timeout,
-                response_headers: self.timeout,
-            },
+            timeouts,
             http2: self.http_version == HttpVersion::Http2,
             http2_ping: self.http2_ping,
             root_certificates: self.root_certificates,
@@ -416,8 +419,7 @@ impl ClientBuilder {
             base_url: self.base_url,
             settings: self.settings,
             transport,
-            timeout: self.timeout,
-            deadline: self.deadline,
+            timeouts,
             retry: self.retry,
             retry_budget: RetryBudget::default(),
         });
@@ -466,7 +468,7 @@ impl fmt::Debug for ClientBuilder {
             .field("model", &self.model)
             .field("base_url", &self.base_url.as_deref().map(shown))
             .field("limits", &self.limits)
-            .field("timeout", &self.timeout)
+            .field("timeouts", &self.timeouts)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
     }

@@ -1,346 +1,387 @@
-//! A call and its attempts, from the encoded request to the reply or to the first content of a stream.
+//! The life of a call, as a state machine: see "A call" in `docs/architecture.md`. `chat`, `stream` and `passthrough` poll it.
 
-use std::ops::Range;
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tracing::Instrument;
 
-use super::active::ActiveStream;
-use super::body::Whole;
-use super::context::CallContext;
-use super::early::Early;
-use super::handle::{Client, Inner};
-use crate::cost::{CostEstimate, Reservation};
-use crate::dialect::{EncodeOptions, RequestFacts};
+use super::clock::Clock;
+use super::handle::Client;
+use super::live::Live;
+use super::opening::{Answer, Opened, Opening, Start};
+use super::plan::{CallBody, Plan};
+use super::replay::replay;
+use crate::cost::Reservation;
 use crate::error::seconds;
-use crate::provider::{Endpoint, secret_in};
 use crate::runtime::{self, BoxFuture, Instant};
-use crate::transport::HttpResponse;
-use crate::{CostTracker, Error, ErrorKind, Reply, Request, Result, TimeoutKind, headers, trace};
+use crate::{
+    Attempt, CallOptions, Error, ErrorKind, Reply, Request, Result, StreamEvent, Timing, trace,
+};
 
-/// The maximum number of bytes that are kept of an error response's body.
-const MAX_ERROR_BODY: usize = 64 << 10;
-/// The maximum size of the body of an unstreamed reply, in bytes.
-const MAX_BODY: usize = 64 << 20;
-
-/// A call that has not been sent yet, or is being retried.
+/// A call, from its first poll to its end. Dropping it cancels the call and releases its connection.
 pub(super) struct Call {
-    context: CallContext,
-    cost: CostTracker,
-    estimate: Arc<CostEstimate>,
-    body: Bytes,
-    /// The range of the body that requests the usage of a stream, and the bytes that it replaced.
-    asked_usage: Option<(Range<usize>, Bytes)>,
-    /// Additional headers of this call.
-    headers: Vec<(String, String)>,
-    /// The endpoint of this call, if it is not the client's.
-    endpoint: Option<Endpoint>,
-    stream: bool,
-    /// Whether several replies are requested.
-    several: bool,
-    keep_raw: bool,
+    plan: Arc<Plan>,
+    body: CallBody,
+    state: State,
+    clock: Clock,
+    attempts: Vec<Attempt>,
+    /// The start of the current attempt.
+    attempt_start: Instant,
+    timing: Timing,
+    /// The key or token of the current attempt, which no error may show.
+    secret: Option<Arc<str>>,
+    /// A token that the provider has not accepted.
+    refused: Option<Arc<str>>,
+    /// The number of attempts that repeated one at once: with a new token, or without what the server refused.
+    repeats: u32,
+    /// The reservation of the attempt whose response is being read.
+    reservation: Option<Reservation>,
+    forwarded: Forwarded,
 }
 
-/// The result of a successful attempt.
-pub(super) enum Outcome {
-    Reply(Box<Reply>),
-    /// A stream that has reached its first content, or its end.
-    Stream(Box<ActiveStream>),
+/// How far frames have been forwarded.
+#[derive(Default)]
+struct Forwarded {
+    /// Whether any have been handed out before the first content.
+    any: bool,
+    /// Whether they hold more than comments, so that another attempt would repeat something.
+    events: bool,
+    /// The last frames of a stream that has ended.
+    rest: Bytes,
+}
+
+enum State {
+    /// The next attempt has not begun.
+    Ready,
+    /// Reserving, authorizing, waiting for a connection, connecting, sending and awaiting the head; of a reply that is not
+    /// streamed, reading it.
+    Opening(BoxFuture<'static, Opening>),
+    /// The response is a stream and has no content yet, so it can still be retried.
+    AwaitingContent(Box<Live>),
+    /// Waiting before the next attempt.
+    Pausing {
+        since: Instant,
+        delay: Duration,
+    },
+    /// Content has arrived. From here on nothing is sent again.
+    Streaming(Box<Live>),
+    /// The remaining events of a reply that was not streamed.
+    Replaying(VecDeque<StreamEvent>),
+    Ended,
 }
 
 impl Call {
-    pub(super) fn new(client: &Client, request: &Request, stream: bool) -> Result<Self> {
-        let Inner {
-            provider, dialect, ..
-        } = &*client.inner;
-        let model = request.model.as_deref().unwrap_or(&client.inner.model);
-        if model.is_empty() {
-            let message = [
-                "the request names no model, and ",
-                provider.name(),
-                " has no default model: set one in the request or in the client (LLM_MODEL)",
-            ];
-            return Err(Error::config(message.concat()));
-        }
-        let base_url = request.options.base_url.as_deref();
-        let endpoint = client.inner.endpoint_of(base_url, model)?;
-        // `of` requests the usage, so that this can be undone.
-        let options = EncodeOptions::new(model).stream(stream).stream_usage(false);
-        request.validate()?;
-        let body = dialect.body(request, &options)?;
-        let facts = dialect.facts(body.as_bytes())?;
-        let mut call = Self::of(client, body.into(), &facts, model, request)?;
-        call.endpoint = endpoint;
-        call.headers = checked(request.options.headers.iter().cloned())?;
-        call.stream = stream;
-        call.keep_raw = request.keep_raw;
-        Ok(call)
+    /// Creates a call that sends a request.
+    pub(super) fn new(client: &Client, request: &Request, stream: bool) -> Result<Box<Self>> {
+        Plan::of_request(client, request, stream).map(Self::planned)
     }
 
-    /// Creates a call from a body in the provider's dialect.
-    pub(super) fn raw(
-        client: &Client,
-        body: Bytes,
-        headers: Vec<(String, String)>,
-    ) -> Result<Self> {
-        let headers = checked(headers)?;
-        let facts = client.inner.dialect.facts(&body)?;
-        let model = facts.model.as_deref().unwrap_or_default();
-        let mut call = Self::of(client, body, &facts, model, &Request::new())?;
-        call.endpoint = client.inner.endpoint_of(None, model)?;
-        call.headers = headers;
-        call.context.forward = Some(Early::default());
-        Ok(call)
+    /// Creates a call that sends a body in the provider's dialect and forwards the frames of the reply.
+    pub(super) fn raw(client: &Client, body: Bytes, options: &CallOptions) -> Result<Box<Self>> {
+        Plan::of_body(client, body, options).map(Self::planned)
     }
 
-    pub(super) fn forward(&self) -> Option<Early> {
-        self.context.forward.clone()
-    }
-
-    /// Creates a call that sends a body. The request only supplies attributes of the span.
-    fn of(
-        client: &Client,
-        mut body: Bytes,
-        facts: &RequestFacts,
-        model: &str,
-        request: &Request,
-    ) -> Result<Self> {
-        let Client {
-            inner: client,
-            cost,
-        } = client.clone();
-        let mut asked_usage = None;
-        let ask = facts.ask_usage.as_ref().filter(|_| facts.stream);
-        if let Some((place, usage)) = ask
-            && !client.refuses_usage.load(Relaxed)
-        {
-            let replaced = body.slice(place.clone());
-            let asked = place.start..place.start + usage.len();
-            body = [&body[..place.start], usage.as_bytes(), &body[place.end..]]
-                .concat()
-                .into();
-            asked_usage = Some((asked, replaced));
-        }
-        let span = trace::call(client.provider, model, request, &client.endpoint);
-        let host = client.endpoint.host();
-        let (provider, dialect) = (client.provider, client.dialect.as_ref());
-        let estimate = CostEstimate::new(&cost, provider, dialect, host, model, facts, body.len())?;
-        Ok(Self {
-            context: CallContext::new(client, span),
-            cost,
-            estimate: Arc::new(estimate),
+    fn planned((plan, body): (Plan, CallBody)) -> Box<Self> {
+        let clock = Clock::start(plan.timeouts);
+        Box::new(Self {
+            plan: Arc::new(plan),
             body,
-            asked_usage,
-            headers: Vec::new(),
-            endpoint: None,
-            stream: facts.stream,
-            several: facts.replies > 1,
-            keep_raw: false,
+            state: State::Ready,
+            attempts: Vec::new(),
+            attempt_start: clock.start,
+            clock,
+            timing: Timing::default(),
+            secret: None,
+            refused: None,
+            repeats: 0,
+            reservation: None,
+            forwarded: Forwarded::default(),
         })
     }
 
-    /// Makes attempts until one succeeds or the error is not to be retried. The future is large, and callers that spawn a call
-    /// move it, so it is in a box.
-    pub(super) fn run(self) -> BoxFuture<'static, Result<Outcome>> {
-        Box::pin(runtime::within(self.within_deadline()))
-    }
-
-    async fn within_deadline(mut self) -> Result<Outcome> {
-        self.context.start = Instant::now();
-        let span = self.context.span.clone();
-        let deadline = self.context.client.deadline;
-        async move {
-            match deadline {
-                None => self.attempts().await,
-                Some(deadline) => {
-                    let attempts = runtime::timeout(deadline, self.attempts()).await;
-                    attempts.unwrap_or_else(|| {
-                        let error = Error::timeout(TimeoutKind::Deadline, deadline);
-                        Err(self.context.fail(error))
-                    })
-                }
-            }
-        }
-        .instrument(span)
-        .await
-    }
-
-    async fn attempts(&mut self) -> Result<Outcome> {
-        let mut refused = None;
+    /// Waits for the next event; `None` after the last, which is `Done` or an error.
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<StreamEvent>>> {
         loop {
-            let reserved = Reservation::make(&self.cost, &self.estimate).await;
-            self.context.reservation = match reserved {
-                Ok(reservation) => Some(Arc::new(reservation)),
-                Err(error) => return Err(self.context.fail(error)),
-            };
-            self.context.attempts += 1;
-            let error = match self.attempt(refused.as_deref()).await {
-                Ok(answer) => {
-                    self.context.client.retry_budget.succeeded();
-                    return Ok(answer);
+            match &mut self.state {
+                State::Streaming(live) => {
+                    let event = match ready!(live.poll_event(&mut self.clock, cx)) {
+                        Ok(Some(event)) => Ok(event),
+                        Ok(None) => {
+                            let mut reply = live.decoder.take_reply();
+                            self.forwarded.rest = live.decoder.take_frames();
+                            self.state = State::Ended;
+                            self.complete(&mut reply);
+                            Ok(StreamEvent::Done {
+                                reply: Box::new(reply),
+                            })
+                        }
+                        Err(error) => {
+                            self.forwarded.rest = live.decoder.take_frames();
+                            let error = self.record(error);
+                            Err(self.end(error))
+                        }
+                    };
+                    return Poll::Ready(Some(event));
                 }
-                Err(error) => error,
-            };
-            self.context.reservation = None;
-            let forward = self.context.forward.as_ref();
-            if forward.is_some_and(|early| !early.reset()) {
-                return Err(self.context.fail(error));
+                State::Replaying(events) => match events.pop_front() {
+                    Some(event) => return Poll::Ready(Some(Ok(event))),
+                    None => self.state = State::Ended,
+                },
+                State::Ended => return Poll::Ready(None),
+                _ => {
+                    if let Err(error) = ready!(self.poll_start(cx)) {
+                        return Poll::Ready(Some(Err(self.end(error))));
+                    }
+                }
             }
-            if self.stop_asking_for_usage(&error) {
-                continue;
-            }
-            // A token can be revoked before it expires, so another one is tried once.
-            if error.status() == Some(401)
-                && refused.is_none()
-                && self.context.client.credentials.can_renew()
-            {
-                refused = Some(self.context.secret.clone());
-                continue;
-            }
-            let renewals = u32::from(refused.is_some());
-            let retries = self.context.attempts - 1 - renewals;
-            let decision = self.context.client.retry.decide(
-                retries,
-                &error,
-                &self.context.client.retry_budget,
-                runtime::random(),
-            );
-            let delay = match decision {
-                Ok(delay) => delay,
-                Err(None) => return Err(self.context.fail(error)),
-                Err(Some(reason)) => return Err(self.context.fail(error.with_reason(&reason))),
-            };
-            if let Some(deadline) = self.context.client.deadline
-                && self.context.start.elapsed().saturating_add(delay) >= deadline
-            {
-                let deadline = seconds(deadline);
-                let reason = [
-                    "the deadline of ",
-                    &deadline,
-                    " leaves no time to try again",
-                ]
-                .concat();
-                return Err(self.context.fail(error.with_reason(&reason)));
-            }
-            let error = error.redacted(&self.context.secret);
-            tracing::warn!(attempt = self.context.attempts, ?delay, %error, "trying again");
-            runtime::sleep(delay).await;
         }
     }
 
-    /// Makes one attempt. `refused` is a token that the provider has not accepted.
-    async fn attempt(&mut self, refused: Option<&str>) -> Result<Outcome> {
-        let client = self.context.client.clone();
-        let headers = self.authorize(refused).await?;
-        let HttpResponse {
-            status,
-            headers,
-            mut body,
-        } = {
-            let reservation = self.context.reservation.clone();
-            let sent = move |sent| match &reservation {
-                Some(reservation) if sent => reservation.sent(),
-                Some(reservation) => reservation.refused(),
-                None => {}
-            };
-            let timing = &mut self.context.timing;
-            timing.queued = Duration::ZERO;
-            let transport = &client.transport;
-            let turn = transport.acquire(transport.ticket(), timing).await?;
-            let to = self.endpoint.as_ref();
-            let sending = transport.send(turn, to, &self.body, &headers, timing, &sent);
-            sending.await?
+    /// Waits for the whole reply.
+    pub(super) async fn reply(&mut self) -> Result<Reply> {
+        while let Some(event) = poll_fn(|cx| self.poll_event(cx)).await {
+            if let StreamEvent::Done { reply } = event? {
+                return Ok(*reply);
+            }
+        }
+        Err(Error::stream("the stream had already ended"))
+    }
+
+    /// Makes attempts until one has content, or the error is not to be retried.
+    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        runtime::ensure()?;
+        let _entered = self.plan.span.clone().entered();
+        loop {
+            match &mut self.state {
+                State::Ready => self.begin_attempt(),
+                State::Opening(opening) => {
+                    let Poll::Ready(opening) = opening.as_mut().poll(cx) else {
+                        let error = ready!(self.clock.poll_deadline(cx));
+                        return Poll::Ready(self.retry_after(error));
+                    };
+                    self.opened(opening)?;
+                }
+                State::AwaitingContent(live) => {
+                    match ready!(live.poll_content(&mut self.clock, cx)) {
+                        Ok(()) => self.content_has_come(),
+                        Err(error) => self.retry_after(error)?,
+                    }
+                }
+                State::Pausing { since, delay } => {
+                    ready!(self.clock.poll_elapsed(*since, *delay, cx));
+                    self.state = State::Ready;
+                }
+                State::Streaming(_) | State::Replaying(_) | State::Ended => {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    fn begin_attempt(&mut self) {
+        self.attempt_start = Instant::now();
+        if self.attempts.is_empty() {
+            self.clock.start = self.attempt_start;
+        }
+        let start = Start {
+            plan: self.plan.clone(),
+            body: self.body.bytes.clone(),
+            at: self.clock.start,
+            hide_usage: self.body.asked_usage.is_some(),
+            refused: self.refused.clone(),
         };
-        if !(200..300).contains(&status) {
-            if let Some(reservation) = &self.context.reservation {
-                reservation.refused();
+        self.state = State::Opening(Box::pin(start.open()));
+    }
+
+    fn opened(&mut self, opening: Opening) -> Result<()> {
+        self.secret = opening.secret;
+        self.timing = opening.timing;
+        match opening.result {
+            Ok(Opened {
+                reservation,
+                answer,
+            }) => {
+                self.reservation = Some(reservation);
+                match answer {
+                    Answer::Stream(live) => self.state = State::AwaitingContent(live),
+                    Answer::Reply(reply) => self.whole_reply_has_come(reply)?,
+                }
+                Ok(())
             }
-            // The part of a body that breaks off can still explain the error.
-            let mut kept = Whole::default();
-            let _ = kept.read(&mut body, client.timeout, MAX_ERROR_BODY).await;
-            let (kept, now) = (kept.into_bytes(), runtime::wall_clock());
-            return Err(client.dialect.decode_error(status, &headers, &kept, now));
+            Err(error) if opening.is_attempt => self.retry_after(error),
+            Err(error) => Err(error),
         }
-        let mut whole = Whole::default();
-        // Some servers label a stream as JSON, or stream a reply that was not to be streamed, so the body decides.
-        let kind = whole.read_kind(&headers, &mut body, client.timeout);
-        let is_stream = match self.stream {
-            // Blank lines before a stream are silence. Before an unstreamed reply they say that it will be long in coming.
-            true => runtime::timeout(client.timeout, kind)
-                .await
-                .unwrap_or_else(|| Err(Error::timeout(TimeoutKind::Read, client.timeout)))?,
-            false => kind.await?,
+    }
+
+    fn content_has_come(&mut self) {
+        self.timing.time_to_first_token = self.clock.start.elapsed();
+        self.plan.client.retry_budget.succeeded();
+        if let State::AwaitingContent(live) = std::mem::replace(&mut self.state, State::Ended) {
+            self.state = State::Streaming(live);
+        }
+    }
+
+    fn whole_reply_has_come(&mut self, mut reply: Box<Reply>) -> Result<()> {
+        if self.forwarded.any {
+            let why = "the provider answered with a whole reply after it had begun a stream";
+            return Err(self.record(Error::stream(why)));
+        }
+        self.plan.client.retry_budget.succeeded();
+        self.complete(&mut reply);
+        self.state = State::Replaying(match self.plan.stream && !self.plan.forward {
+            true => replay(reply),
+            false => VecDeque::from([StreamEvent::Done { reply }]),
+        });
+        Ok(())
+    }
+
+    /// After the failure of an attempt, sets the state for the next one.
+    ///
+    /// # Errors
+    /// The error, if it is not to be retried.
+    fn retry_after(&mut self, error: Error) -> Result<()> {
+        if let State::AwaitingContent(live) = &mut self.state
+            && self.forwarded.any
+        {
+            self.forwarded.rest = live.decoder.take_frames();
+        }
+        // What the attempt holds is released before the next one.
+        self.state = State::Ready;
+        self.reservation = None;
+        let error = self.record(error);
+        if self.forwarded.events {
+            return Err(error);
+        }
+        let plan = &*self.plan;
+        // A token can be revoked before it expires, so another one is tried once.
+        let renew =
+            error.status() == Some(401) && self.refused.is_none() && plan.credentials.can_renew();
+        if renew {
+            self.refused = self.secret.clone();
+        }
+        if renew || self.body.stop_asking_for_usage(&error, &plan.client) {
+            self.repeats += 1;
+            return Ok(());
+        }
+        let retries = self.attempts.len() as u32 - 1 - self.repeats;
+        let budget = &plan.client.retry_budget;
+        let delay = match plan
+            .retry
+            .decide(retries, &error, budget, runtime::random())
+        {
+            Ok(delay) => delay,
+            Err(None) => return Err(error),
+            Err(Some(reason)) => return Err(error.with_reason(&reason)),
         };
-        if is_stream.unwrap_or(self.stream) {
-            let mut decoder = client.dialect.decode_stream(headers);
-            if self.keep_raw {
-                decoder.keep_raw();
-            }
-            if self.several {
-                decoder.expect_several();
-            }
-            if self.context.forward.is_some() {
-                decoder.keep_frames(self.asked_usage.is_some());
-            }
-            let mut live = ActiveStream::new(self.context.clone(), decoder, body);
-            live.feed(whole.into_bytes());
-            live.read_until_first_content().await?;
-            return Ok(Outcome::Stream(Box::new(live)));
+        if let Some(deadline) = plan.timeouts.deadline
+            && self.clock.start.elapsed().saturating_add(delay) >= deadline
+        {
+            let deadline = seconds(deadline);
+            let reason = [
+                "the deadline of ",
+                &deadline,
+                " leaves no time to try again",
+            ];
+            return Err(error.with_reason(&reason.concat()));
         }
-        self.context.timing.time_to_first_token = self.context.start.elapsed();
-        whole.read(&mut body, client.timeout, MAX_BODY).await?;
-        let mut reply = client.dialect.decode(headers, whole.into_bytes())?;
-        self.context.complete(&mut reply);
-        Ok(Outcome::Reply(Box::new(reply)))
-    }
-
-    /// Returns the headers of an attempt: those of the call, and the credentials unless the call has its own.
-    async fn authorize(&mut self, refused: Option<&str>) -> Result<Vec<(String, String)>> {
-        let client = &self.context.client;
-        let mut headers = self.headers.clone();
-        let is_own = |name: &str| client.credentials.yield_to(client.provider, name);
-        if let Some((_, own)) = headers.iter().find(|(name, _)| is_own(name)) {
-            self.context.secret = secret_in(own).into();
-            return Ok(headers);
+        tracing::warn!(attempt = self.attempts.len(), ?delay, %error, "trying again");
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.delay = delay;
         }
-        let secret = runtime::timeout(client.timeout, client.credentials.secret(refused)).await;
-        let secret = secret.unwrap_or_else(|| {
-            let timeout = seconds(client.timeout);
-            let message = ["the token source returned no token within ", &timeout].concat();
-            Err(Error::new(ErrorKind::Connect, message))
-        })?;
-        headers.extend(client.credentials.header(client.provider, &secret));
-        self.context.secret = secret;
-        Ok(headers)
-    }
-
-    /// If the server has refused `stream_options`, removes them from this call and from later ones.
-    fn stop_asking_for_usage(&mut self, error: &Error) -> bool {
-        let refused = matches!(error.status(), Some(400 | 422))
-            && error
-                .body()
-                .is_some_and(|body| body.contains("stream_options"));
-        let Some((place, replaced)) = self.asked_usage.take_if(|_| refused) else {
-            return false;
+        self.forwarded.rest = Bytes::new();
+        self.state = State::Pausing {
+            since: Instant::now(),
+            delay,
         };
-        self.context.client.refuses_usage.store(true, Relaxed);
-        let (before, after) = (&self.body[..place.start], &self.body[place.end..]);
-        self.body = [before, &replaced, after].concat().into();
-        tracing::info!("the server refuses stream_options; later requests leave them out");
-        true
+        Ok(())
     }
-}
 
-/// Returns valid headers with their names in lower case.
-fn checked(headers: impl IntoIterator<Item = (String, String)>) -> Result<Vec<(String, String)>> {
-    let mut checked = Vec::new();
-    for (name, value) in headers {
-        checked.push((headers::checked_name(&name, &value)?, value));
+    /// Adds the current attempt to the history, and removes the key from its error.
+    fn record(&mut self, error: Error) -> Error {
+        let error = match &self.secret {
+            Some(secret) => error.redacted(secret),
+            None => error,
+        };
+        let attempt = error.attempt(self.attempt_start.elapsed());
+        self.attempts.push(attempt);
+        error
     }
-    Ok(checked)
+
+    /// Ends the call with an error.
+    fn end(&mut self, error: Error) -> Error {
+        self.state = State::Ended;
+        self.reservation = None;
+        let error = error.with_attempts(std::mem::take(&mut self.attempts));
+        // The provider has no part in a ledger's error.
+        let error = match error.kind() {
+            ErrorKind::Ledger => error,
+            _ => error.with_provider(self.plan.client.provider),
+        };
+        trace::failed(&self.plan.span, &error);
+        error
+    }
+
+    /// Sets the attempts, timing and cost of a complete reply, and settles the reservation.
+    fn complete(&mut self, reply: &mut Reply) {
+        self.timing.total = self.clock.start.elapsed();
+        let attempt = Attempt::succeeded(reply.request_id.as_deref(), self.attempt_start.elapsed());
+        self.attempts.push(attempt);
+        reply.provider = self.plan.client.provider;
+        reply.attempts = std::mem::take(&mut self.attempts);
+        reply.timing = self.timing;
+        if let Some(reservation) = self.reservation.take() {
+            reservation.settle(reply);
+        }
+        trace::replied(&self.plan.span, reply);
+    }
+
+    /// Returns the frames that have arrived since the last call, if frames are forwarded. Before the first content they are
+    /// held back until this is called; another attempt is impossible once events were handed out.
+    pub(super) fn take_frames(&mut self) -> Bytes {
+        match &mut self.state {
+            State::AwaitingContent(live) => {
+                let frames = live.decoder.take_frames();
+                self.forwarded.any |= !frames.is_empty();
+                self.forwarded.events |= live.decoder.has_events();
+                frames
+            }
+            State::Streaming(live) => live.decoder.take_frames(),
+            _ => std::mem::take(&mut self.forwarded.rest),
+        }
+    }
+
+    /// Returns whether frames have arrived before the first content.
+    pub(super) fn has_frames(&self) -> bool {
+        matches!(&self.state, State::AwaitingContent(live) if live.decoder.has_frames())
+    }
+
+    /// Returns the provider's id of the request whose response is being read.
+    pub(super) fn request_id(&self) -> Option<&str> {
+        match &self.state {
+            State::AwaitingContent(live) | State::Streaming(live) => live.decoder.request_id(),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of attempts, with the current one.
+    pub(super) fn attempt_count(&self) -> usize {
+        self.attempts.len() + usize::from(self.reservation.is_some())
+    }
+
+    pub(super) fn state_name(&self) -> &'static str {
+        match self.state {
+            State::Ready => "ready",
+            State::Opening(_) => "opening",
+            State::AwaitingContent(_) => "awaiting content",
+            State::Pausing { .. } => "pausing before a retry",
+            State::Streaming(_) => "streaming",
+            State::Replaying(_) => "replaying",
+            State::Ended => "ended",
+        }
+    }
 }
 
 impl Client {
@@ -357,10 +398,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
-        let call = Call::new(self, &request.into(), false)?;
-        match call.run().await? {
-            Outcome::Reply(reply) => Ok(*reply),
-            Outcome::Stream(live) => live.into_reply().await,
-        }
+        let mut call = Call::new(self, &request.into(), false)?;
+        call.reply().await
     }
 }

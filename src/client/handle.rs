@@ -1,12 +1,13 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
+use crate::credentials::Credentials;
 use crate::dialect::Dialect;
-use crate::provider::{Credentials, Endpoint, Settings};
+use crate::provider::{Endpoint, Settings};
 use crate::quote::quote;
 use crate::retry::RetryBudget;
+use crate::timeouts::Timeouts;
 use crate::transport::Transport;
 use crate::url::shown;
 use crate::{CostTracker, Error, PoolStats, Provider, RateLimit, Result, RetryPolicy, runtime};
@@ -50,8 +51,7 @@ pub(super) struct Inner {
     pub(super) base_url: Option<String>,
     pub(super) settings: Settings,
     pub(super) transport: Transport,
-    pub(super) timeout: Duration,
-    pub(super) deadline: Option<Duration>,
+    pub(super) timeouts: Timeouts,
     pub(super) retry: RetryPolicy,
     pub(super) retry_budget: RetryBudget,
 }
@@ -159,7 +159,7 @@ impl Client {
     pub async fn warm_up(&self, n: usize) -> Result<usize> {
         let warming = async {
             let warmed = self.inner.transport.warm_up(n).await;
-            warmed.map_err(|e| e.with_provider(self.inner.provider).with_attempts(1))
+            warmed.map_err(|e| e.with_provider(self.inner.provider))
         };
         runtime::within(warming).await
     }

@@ -1,14 +1,16 @@
 //! Clients: their settings, their calls, and the streams of events that calls return.
 
 mod access;
-mod active;
 mod body;
 mod builder;
 mod call;
-mod context;
-mod early;
+mod clock;
 mod handle;
+mod live;
+mod opening;
 mod passthrough;
+mod plan;
+mod replay;
 mod stream;
 
 pub use self::builder::{ClientBuilder, HttpVersion};

@@ -1,19 +1,14 @@
 //! A provider's own request and reply, passed on as they are: what a gateway needs.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::active::ActiveStream;
-use super::call::{Call, Outcome};
-use super::early::Early;
+use super::call::Call;
 use super::handle::Client;
-use crate::runtime::{self, BoxFuture};
-use crate::{Error, Reply, Result, StreamEvent};
+use crate::{CallOptions, Error, Reply, Result, StreamEvent, runtime};
 
 /// How long a stream's head is held back for its first content, so that a failure before it can have a status of its own.
 const HOLD: Duration = Duration::from_secs(1);
@@ -30,28 +25,20 @@ const HOLD: Duration = Duration::from_secs(1);
 /// # Ok(()) }
 /// ```
 pub struct PassthroughResponse {
+    call: Box<Call>,
     is_stream: bool,
     request_id: Option<String>,
-    attempts: u32,
-    /// What is to be given before more is read.
-    ready: VecDeque<Bytes>,
-    source: Source,
+    attempts: usize,
+    /// Bytes and an error to return before more is read.
+    ready: Bytes,
     failed: Option<Error>,
     reply: Option<Reply>,
-}
-
-/// Where more comes from.
-enum Source {
-    /// The call has no content yet, but what came before it is passed on.
-    Starting(BoxFuture<'static, Result<Outcome>>, Early),
-    Live(Box<ActiveStream>),
-    Ended,
 }
 
 impl Client {
     /// Sends a request that is in the provider's own dialect already, with the pool, retries, timeouts, prices and budgets of every
     /// other call, and gives the reply as the provider writes it. A body that asks for a stream (`"stream": true`) is
-    /// answered by one. `headers` go with it, such as `anthropic-beta`.
+    /// answered by one. `options` are headers, such as `anthropic-beta`, or any [`CallOptions`].
     ///
     /// A stream of OpenAI's dialect is asked for its usage unless the body says itself whether it wants it
     /// (`stream_options.include_usage`). The event that only tells this usage is then left out, and so is the `"usage": null` that
@@ -78,65 +65,35 @@ impl Client {
     pub async fn passthrough(
         &self,
         body: impl Into<Bytes>,
-        headers: impl IntoIterator<Item = (String, String)>,
+        options: impl Into<CallOptions>,
     ) -> Result<PassthroughResponse> {
-        let call = Call::raw(self, body.into(), headers.into_iter().collect())?;
-        let early = call.forward().unwrap_or_default();
+        let mut call = Call::raw(self, body.into(), &options.into())?;
+        let first = runtime::timeout(HOLD, poll_fn(|cx| call.poll_event(cx))).await;
+        let first = match first {
+            Some(event) => event,
+            // Whoever waits for the head gives up sooner than the model does.
+            None => {
+                poll_fn(|cx| match call.poll_event(cx) {
+                    Poll::Pending if call.has_frames() => Poll::Ready(None),
+                    polled => polled,
+                })
+                .await
+            }
+        };
         let mut response = PassthroughResponse {
             is_stream: true,
-            request_id: None,
-            attempts: 0,
-            ready: VecDeque::new(),
-            source: Source::Ended,
+            request_id: call.request_id().map(str::to_owned),
+            attempts: call.attempt_count(),
+            ready: call.take_frames(),
             failed: None,
             reply: None,
+            call,
         };
-        let mut starting = call.run();
-        match started(&mut starting, &early).await {
-            Some(Ok(Outcome::Reply(reply))) => {
-                response.is_stream = false;
-                response.ready.extend(reply.raw_bytes());
-                response.request_id.clone_from(&reply.request_id);
-                response.attempts = reply.attempts;
-                response.reply = Some(*reply);
-            }
-            Some(Ok(Outcome::Stream(live))) => response.begin(live, &early),
-            Some(Err(error)) => return Err(error),
-            None => response.source = Source::Starting(starting, early),
+        if let Some(StreamEvent::Done { reply }) = first.transpose()? {
+            response.complete(*reply);
         }
         Ok(response)
     }
-}
-
-/// Waits for the first content. None where it takes long and the provider says meanwhile that it is at work, in comments or
-/// events without content: whoever waits for the head gives up sooner than the model does.
-async fn started(
-    starting: &mut BoxFuture<'static, Result<Outcome>>,
-    early: &Early,
-) -> Option<Result<Outcome>> {
-    let first = poll_fn(|cx| match starting.as_mut().poll(cx) {
-        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-        Poll::Pending => Poll::Ready(None),
-    });
-    if let Some(outcome) = first.await {
-        return Some(outcome);
-    }
-    let mut hold = pin!(runtime::sleep(HOLD));
-    let mut held = false;
-    poll_fn(|cx| {
-        if let Poll::Ready(outcome) = starting.as_mut().poll(cx) {
-            return Poll::Ready(Some(outcome));
-        }
-        if !held {
-            ready!(hold.as_mut().poll(cx));
-            held = true;
-        }
-        match early.is_empty() {
-            true => Poll::Pending,
-            false => Poll::Ready(None),
-        }
-    })
-    .await
 }
 
 impl PassthroughResponse {
@@ -169,7 +126,7 @@ impl PassthroughResponse {
     /// println!("{} attempts", reply.attempts());
     /// # }
     /// ```
-    pub fn attempts(&self) -> u32 {
+    pub fn attempts(&self) -> usize {
         self.attempts
     }
 
@@ -195,58 +152,32 @@ impl PassthroughResponse {
     /// [`PassthroughResponse::chunk`], for a body that is polled.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(bytes)));
+            if !self.ready.is_empty() {
+                return Poll::Ready(Some(Ok(std::mem::take(&mut self.ready))));
             }
             if let Some(error) = self.failed.take() {
                 return Poll::Ready(Some(Err(error)));
             }
-            match &mut self.source {
-                Source::Ended => return Poll::Ready(None),
-                Source::Starting(starting, early) => {
-                    let early = early.clone();
-                    let outcome = starting.as_mut().poll(cx);
-                    match outcome {
-                        Poll::Ready(Ok(Outcome::Stream(live))) => self.begin(live, &early),
-                        Poll::Ready(Ok(Outcome::Reply(_))) => {
-                            let why = "the provider answered with a whole reply after it had begun a stream";
-                            self.fail(Error::stream(why));
-                        }
-                        Poll::Ready(Err(error)) => self.fail(error),
-                        Poll::Pending if early.is_empty() => return Poll::Pending,
-                        Poll::Pending => self.ready.extend(early.take()),
-                    }
-                }
-                Source::Live(live) => {
-                    let event = live.poll_event(cx);
-                    let frames = live.take_frames();
-                    if !frames.is_empty() {
-                        self.ready.push_back(frames);
-                    }
-                    match event {
-                        Poll::Ready(Ok(StreamEvent::Done { reply })) => {
-                            self.reply = Some(*reply);
-                            self.source = Source::Ended;
-                        }
-                        Poll::Ready(Err(error)) => self.fail(error),
-                        Poll::Ready(Ok(_)) => {}
-                        Poll::Pending if self.ready.is_empty() => return Poll::Pending,
-                        Poll::Pending => {}
-                    }
-                }
+            let event = self.call.poll_event(cx);
+            self.ready = self.call.take_frames();
+            match event {
+                Poll::Ready(None) if self.ready.is_empty() => return Poll::Ready(None),
+                Poll::Ready(Some(Ok(StreamEvent::Done { reply }))) => self.complete(*reply),
+                Poll::Ready(Some(Err(error))) => self.failed = Some(error),
+                Poll::Pending if self.ready.is_empty() => return Poll::Pending,
+                Poll::Ready(_) | Poll::Pending => {}
             }
         }
     }
 
-    fn begin(&mut self, live: Box<ActiveStream>, early: &Early) {
-        self.ready.extend(early.take());
-        self.request_id = live.request_id().map(str::to_owned);
-        self.attempts = live.attempts();
-        self.source = Source::Live(live);
-    }
-
-    fn fail(&mut self, error: Error) {
-        self.failed = Some(error);
-        self.source = Source::Ended;
+    /// Takes the reply at the end. Only one that was not streamed holds its bytes.
+    fn complete(&mut self, reply: Reply) {
+        if let Some(whole) = reply.raw_bytes() {
+            self.is_stream = false;
+            self.ready = whole;
+        }
+        self.attempts = reply.attempts().len();
+        self.request_id.clone_from(&reply.request_id);
+        self.reply = Some(reply);
     }
 }

@@ -1,11 +1,15 @@
 //! What a call costs at most, computed before it is sent, and what it did cost.
 
+#[cfg(test)]
+mod tests;
+
 use super::price::MostTokens;
 use super::{Cost, CostTracker, Price, PriceFactor, Usd};
 use crate::chat::ServiceTier;
 use crate::dialect::{Dialect, RequestFacts};
 use crate::provider::{Prices, Regional};
 use crate::quote::quote;
+use crate::runtime::COMPACT;
 use crate::{Error, Provider, Reply, Result};
 
 /// The context of a model whose limits are not known. No model accepts more today.
@@ -64,7 +68,10 @@ impl CostEstimate {
             false => Ok(Usd::ZERO),
         };
         let price_of = |model: &str| {
-            let region = host.split('.').nth(1).filter(|_| row.priced_by_region);
+            let region = host
+                .split('.')
+                .nth(1)
+                .filter(|_| row.priced_by_region && !COMPACT);
             let in_region = region.and_then(|region| {
                 let name = [region, "/", model].concat();
                 tracker.price_of(list, &name)

@@ -330,11 +330,24 @@ impl PriceFactor {
         above_one(self.tokens) || above_one(self.cache_reads)
     }
 
-    fn of_tokens(self, rate: Usd) -> Usd {
+    /// Returns the price of a token in the tier, rounded up to a whole number of pico-dollars.
+    ///
+    /// ```
+    /// # use warmline::{PriceFactor, Usd};
+    /// assert_eq!(PriceFactor::new(1, 2).of_tokens(Usd::from_pico(5)), Usd::from_pico(3));
+    /// ```
+    pub fn of_tokens(self, rate: Usd) -> Usd {
         times(rate, self.tokens)
     }
 
-    fn of_cache_reads(self, rate: Usd) -> Usd {
+    /// Returns the price of a token that is read from a cache.
+    ///
+    /// ```
+    /// # use warmline::{PriceFactor, Usd};
+    /// let flex = PriceFactor::new(1, 2).cache_read(1, 1);
+    /// assert_eq!(flex.of_cache_reads(Usd::from_pico(5)), Usd::from_pico(5));
+    /// ```
+    pub fn of_cache_reads(self, rate: Usd) -> Usd {
         times(rate, self.cache_reads)
     }
 }

@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::tracker::ReservationState;
 use super::{Cost, CostEstimate, CostTracker, Usd};
+use crate::runtime::Instant;
 use crate::{ErrorKind, Reply, Result, runtime};
 
 /// The reservation of one attempt.
@@ -14,7 +16,9 @@ pub(crate) struct Reservation {
     estimate: Arc<CostEstimate>,
     id: u64,
     state: ReservationState,
-    sent: AtomicBool,
+    sent: OnceLock<Instant>,
+    /// Whether the provider has not processed the request that was sent, and so does not bill it.
+    refused: AtomicBool,
     settled: AtomicBool,
 }
 
@@ -29,7 +33,8 @@ impl Reservation {
             estimate: estimate.clone(),
             id: random_id(),
             state: ReservationState::Requested,
-            sent: AtomicBool::new(false),
+            sent: OnceLock::new(),
+            refused: AtomicBool::new(false),
             settled: AtomicBool::new(false),
         };
         let reserved = tracker.reserve(reservation.id, estimate.max_cost).await;
@@ -46,12 +51,18 @@ impl Reservation {
 
     /// Records that the request was sent: from here on the provider may bill it.
     pub(crate) fn sent(&self) {
-        self.sent.store(true, Ordering::Relaxed);
+        let _ = self.sent.set(Instant::now());
+        self.refused.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns when the request was sent.
+    pub(crate) fn sent_at(&self) -> Option<Instant> {
+        self.sent.get().copied()
     }
 
     /// Records that the provider refused the request and does not bill it.
     pub(crate) fn refused(&self) {
-        self.sent.store(false, Ordering::Relaxed);
+        self.refused.store(true, Ordering::Relaxed);
     }
 
     /// Settles at the cost of a complete reply, and sets `reply.cost`.
@@ -77,9 +88,9 @@ impl Drop for Reservation {
         if self.state == ReservationState::Requested {
             return self.tracker.release(self.id);
         }
-        let usd = match *self.sent.get_mut() {
-            true => self.estimate.max_cost,
-            false => Usd::ZERO,
+        let usd = match self.sent_at() {
+            Some(_) if !*self.refused.get_mut() => self.estimate.max_cost,
+            _ => Usd::ZERO,
         };
         let estimated = usd != Usd::ZERO;
         self.settle_at(Cost { usd, estimated }, None);

@@ -303,7 +303,6 @@ impl CostTracker {
             &reserved.to_string(),
             " reserved, and this call can cost $",
             &max_cost.to_string(),
-            "; lower max_tokens, wait for calls in flight, or raise the budget (LLM_BUDGET_LIMIT)",
         ];
         let kind = ErrorKind::BudgetExceeded {
             limit,
@@ -311,7 +310,9 @@ impl CostTracker {
             reserved,
             needed: max_cost,
         };
-        Err(Error::new(kind, message.concat()))
+        let hint =
+            "lower max_tokens, wait for calls in flight, or raise the budget (LLM_BUDGET_LIMIT)";
+        Err(Error::new(kind, message.concat()).with_hint(hint))
     }
 
     /// Releases a reservation that the ledger may have made.

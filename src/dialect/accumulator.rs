@@ -59,6 +59,17 @@ impl Accumulator {
         self.events.as_mut()?.pop_front()
     }
 
+    pub(super) fn has_events(&self) -> bool {
+        self.events
+            .as_ref()
+            .is_some_and(|events| !events.is_empty())
+    }
+
+    pub(super) fn has_content(&self) -> bool {
+        let mut events = self.events.iter().flatten();
+        events.any(StreamEvent::is_content)
+    }
+
     fn tell(&mut self, event: impl FnOnce() -> StreamEvent) {
         if let Some(events) = &mut self.events {
             events.push_back(event());

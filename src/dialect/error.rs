@@ -1,7 +1,7 @@
 //! Decodes errors of providers: responses with an error status, and errors in a response with status 200.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use serde::{Deserialize, Deserializer};
@@ -104,16 +104,17 @@ fn build(error_body: ErrorBody, message: String, mut details: Details) -> Error 
     // Some servers repeat the status as the code.
     let label = code.as_deref().filter(|code| *code != status.to_string());
     let label = label.map(|code| [" ", code].concat()).unwrap_or_default();
-    let advice = match status {
-        429 if !quota => "; slow down or raise the account's limits",
-        503 | 529 => "; the provider is overloaded: try later",
-        401 | 403 => "; check the API key and what it may do",
-        402 | 429 => "; the account's quota or credit is spent",
-        404 => "; check the model's name and the base URL",
-        413 => "; the request is too large",
+    let hint = match status {
+        429 if !quota => "slow down or raise the account's limits",
+        503 | 529 => "the provider is overloaded: try later",
+        401 | 403 => "check the API key and what it may do",
+        402 | 429 => "the account's quota or credit is spent",
+        404 => "check the model's name and the base URL",
+        413 => "the request is too large",
         _ => "",
     };
-    let text = format!("{status}{label}: {message}{advice}");
+    let text = format!("{status}{label}: {message}");
+    details.retry_after = details.retry_after.or(error_body.retry_after);
     let kind = match status {
         429 if !quota => ErrorKind::RateLimited {
             retry_after: details.retry_after,
@@ -131,7 +132,7 @@ fn build(error_body: ErrorBody, message: String, mut details: Details) -> Error 
     details.request_id = details.request_id.or(error_body.request_id);
     details.error_type = error_body.error_type;
     details.code = error_body.code;
-    Error::new(kind, text).with_details(details)
+    Error::new(kind, text).with_hint(hint).with_details(details)
 }
 
 /// The contents of an error body.
@@ -142,6 +143,8 @@ struct ErrorBody {
     code: Option<String>,
     status: Option<u16>,
     request_id: Option<String>,
+    /// The delay in Google's `RetryInfo`.
+    retry_after: Option<Duration>,
 }
 
 /// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
@@ -170,6 +173,31 @@ struct WireError<'a> {
     request_id: Word<'a>,
     #[serde(borrow)]
     base_resp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    details: Option<&'a RawValue>,
+}
+
+/// One of the details of Google's errors (<https://cloud.google.com/apis/design/errors#error_details>), of which `RetryInfo`
+/// has a delay.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct GoogleDetail<'a> {
+    #[serde(borrow, rename = "@type")]
+    kind: Word<'a>,
+    #[serde(borrow, rename = "retryDelay")]
+    retry_delay: Word<'a>,
+}
+
+impl GoogleDetail<'_> {
+    fn retry_after(raw: Option<&RawValue>) -> Option<Duration> {
+        let details: Vec<&RawValue> = serde_json::from_str(raw?.get()).ok()?;
+        let mut details = details
+            .into_iter()
+            .filter_map(|detail| object(Some(detail)));
+        let info = details
+            .find(|d: &GoogleDetail<'_>| d.kind.as_str().ends_with("google.rpc.RetryInfo"))?;
+        retry::retry_delay(info.retry_delay.as_str())
+    }
 }
 
 /// MiniMax's report of success or failure.
@@ -236,6 +264,7 @@ impl ErrorBody {
             code: own(wire.code),
             status: None,
             request_id: own(wire.request_id),
+            retry_after: GoogleDetail::retry_after(wire.details),
         };
         let number = |word: &str| word.parse().ok().filter(|n| (400..600).contains(n));
         let code = this.code.as_deref().and_then(number);
@@ -255,6 +284,7 @@ impl ErrorBody {
                         message: inner.message.or(this.message),
                         status: inner.status.or(this.status),
                         request_id: this.request_id.or(inner.request_id),
+                        retry_after: inner.retry_after.or(this.retry_after),
                         ..inner
                     };
                 }

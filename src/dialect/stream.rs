@@ -9,7 +9,7 @@ use super::accumulator::Accumulator;
 use super::codec::StreamState;
 use super::wire::{request_id, text_of};
 use crate::framing::sse::{Event, Framer};
-use crate::{DialectName, Error, ErrorKind, Provider, Reply, Result, StreamEvent};
+use crate::{DialectName, Error, ErrorKind, Part, Provider, Reply, Result, StreamEvent};
 
 /// Decodes the bytes of a streamed reply as events. [`Dialect::decode_stream`](super::Dialect::decode_stream) creates one.
 ///
@@ -219,6 +219,29 @@ impl StreamDecoder {
         let mut reply = std::mem::replace(&mut self.accumulator.reply, empty);
         reply.raw = self.raw.take().map(Into::into);
         reply
+    }
+
+    /// Returns whether an event with content, or the end of the reply, waits in [`StreamDecoder::next_event`].
+    pub(crate) fn has_content(&self) -> bool {
+        self.is_done() || self.accumulator.has_content()
+    }
+
+    /// Returns whether any event waits in [`StreamDecoder::next_event`].
+    pub(crate) fn has_events(&self) -> bool {
+        self.accumulator.has_events()
+    }
+
+    /// Returns whether the model was last writing text, rather than reasoning, calling a tool or running one.
+    pub(crate) fn is_writing_text(&self) -> bool {
+        match self.accumulator.reply.content.last() {
+            Some(Part::Text { text, .. }) => !text.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Returns whether frames wait in [`StreamDecoder::take_frames`].
+    pub(crate) fn has_frames(&self) -> bool {
+        self.forward.as_ref().is_some_and(|f| !f.frames.is_empty())
     }
 
     pub(crate) fn request_id(&self) -> Option<&str> {

@@ -2,12 +2,12 @@
 
 use serde_json::value::RawValue;
 
-use super::wire::{Count, Word, object};
+use super::wire::{Count, object};
 use crate::chat::{Billing, ServiceTier};
 use crate::{Usage, Usd};
 
-/// The usage in every known dialect.
-#[derive(Debug, Default, serde::Deserialize)]
+/// The usage in every known dialect. What is not a count is kept as raw JSON, because few replies have it.
+#[derive(Default, serde::Deserialize)]
 #[serde(default)]
 pub(super) struct WireUsage<'a> {
     // Anthropic's.
@@ -15,80 +15,86 @@ pub(super) struct WireUsage<'a> {
     pub(super) output_tokens: Count,
     pub(super) cache_read_input_tokens: Count,
     pub(super) cache_creation_input_tokens: Count,
-    pub(super) cache_creation: Option<Details>,
-    pub(super) output_tokens_details: Option<Details>,
+    #[serde(borrow)]
+    pub(super) cache_creation: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) output_tokens_details: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) server_tool_use: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) iterations: Raw<'a>,
+    /// The type of an iteration.
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Raw<'a>,
+    #[serde(borrow)]
+    service_tier: Raw<'a>,
+    #[serde(borrow)]
+    speed: Raw<'a>,
+    #[serde(borrow)]
+    inference_geo: Raw<'a>,
     // OpenAI's.
     pub(super) prompt_tokens: Count,
     pub(super) completion_tokens: Count,
     pub(super) total_tokens: Count,
-    pub(super) prompt_tokens_details: Option<Details>,
-    pub(super) completion_tokens_details: Option<Details>,
+    #[serde(borrow)]
+    pub(super) prompt_tokens_details: Raw<'a>,
+    #[serde(borrow)]
+    pub(super) completion_tokens_details: Raw<'a>,
     // DeepSeek's, and Moonshot's and Perplexity's.
     pub(super) prompt_cache_hit_tokens: Count,
     pub(super) cached_tokens: Count,
     pub(super) reasoning_tokens: Count,
-    // What is beside the tokens, which few replies have.
-    pub(super) server_tool_use: Option<Details>,
-    #[serde(borrow)]
-    pub(super) iterations: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) service_tier: Word<'a>,
-    #[serde(borrow)]
-    speed: Word<'a>,
-    #[serde(borrow)]
-    inference_geo: Word<'a>,
     // OpenRouter's and Perplexity's, and xAI's.
     #[serde(borrow)]
-    cost: Option<&'a RawValue>,
+    cost: Raw<'a>,
     #[serde(borrow)]
-    cost_details: Option<&'a RawValue>,
+    cost_details: Raw<'a>,
     #[serde(borrow)]
-    is_byok: Option<&'a RawValue>,
+    is_byok: Raw<'a>,
     #[serde(borrow)]
-    cost_in_usd_ticks: Option<&'a RawValue>,
+    cost_in_usd_ticks: Raw<'a>,
+}
+
+type Raw<'a> = Option<&'a RawValue>;
+
+/// Returns the text of a string without escapes, such as a name of a tier, or another value as it is written.
+pub(super) fn name<'a>(raw: Raw<'a>) -> &'a str {
+    raw.map_or("", |raw| raw.get().trim_matches('"'))
 }
 
 impl WireUsage<'_> {
-    /// Returns what the usage reports about the price.
-    pub(super) fn billing(&self) -> Billing {
-        let tier = match self.speed.as_str() {
+    /// Returns what the usage reports about the price. `served` is the service tier that the reply itself reports.
+    pub(super) fn billing(&self, served: Raw<'_>) -> Billing {
+        let tier = match name(self.speed) {
             "fast" => Some(ServiceTier::Fast),
-            _ => ServiceTier::named(self.service_tier.as_str()),
+            _ => ServiceTier::named(name(served.or(self.service_tier))),
         };
         Billing {
             tier,
-            regional: !matches!(self.inference_geo.as_str(), "" | "global" | "not_available"),
+            regional: !matches!(name(self.inference_geo), "" | "global" | "not_available"),
             cost: self.cost(),
         }
     }
 
     fn cost(&self) -> Option<Usd> {
-        #[derive(Default, serde::Deserialize)]
-        #[serde(default)]
-        struct Costs<'a> {
-            #[serde(borrow)]
-            total_cost: Option<&'a RawValue>,
-            #[serde(borrow)]
-            upstream_inference_cost: Option<&'a RawValue>,
-        }
         if let Some(ticks) = self.cost_in_usd_ticks {
             return Usd::from_json(ticks.get(), -10);
         }
-        let cost = self.cost?.get();
-        let total = object(self.cost).and_then(|costs: Costs<'_>| costs.total_cost);
-        let cost = Usd::from_json(total.map_or(cost, RawValue::get), 0)?;
+        let cost = self.cost?;
+        let total = Details::read(Some(cost)).total_cost.unwrap_or(cost);
+        let cost = Usd::from_json(total.get(), 0)?;
         // With a key of one's own, OpenRouter's cost is only its fee, and the vendor bills the rest.
-        let upstream = object(self.cost_details)
-            .and_then(|costs: Costs<'_>| costs.upstream_inference_cost)
-            .filter(|_| self.is_byok.is_some_and(|byok| byok.get() == "true"))
-            .and_then(|upstream| Usd::from_json(upstream.get(), 0));
+        let upstream = Details::read(self.cost_details).upstream_inference_cost;
+        let upstream = upstream.filter(|_| name(self.is_byok) == "true");
+        let upstream = upstream.and_then(|upstream| Usd::from_json(upstream.get(), 0));
         Some(cost + upstream.unwrap_or_default())
     }
 }
 
-#[derive(Debug, Default, serde::Deserialize)]
+/// The objects in a usage. The names of their fields are distinct.
+#[derive(Default, serde::Deserialize)]
 #[serde(default)]
-pub(super) struct Details {
+pub(super) struct Details<'a> {
     pub(super) cached_tokens: Count,
     pub(super) cache_write_tokens: Count,
     pub(super) reasoning_tokens: Count,
@@ -96,6 +102,17 @@ pub(super) struct Details {
     pub(super) ephemeral_1h_input_tokens: Count,
     pub(super) audio_tokens: Count,
     pub(super) web_search_requests: Count,
+    #[serde(borrow)]
+    total_cost: Raw<'a>,
+    #[serde(borrow)]
+    upstream_inference_cost: Raw<'a>,
+}
+
+impl<'a> Details<'a> {
+    /// Parses an object. The details of any other value are empty.
+    pub(super) fn read(raw: Raw<'a>) -> Self {
+        object(raw).unwrap_or_default()
+    }
 }
 
 /// Keeps the larger of each count. A stream reports its cumulative usage several times, and a later report can omit a count or

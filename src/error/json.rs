@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Details, Error, ErrorKind, TimeoutKind};
+use super::{Attempt, Details, Error, ErrorKind, TimeoutKind};
 use crate::Provider;
+use crate::millis::whole as ms;
 use crate::usd::Usd;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -16,8 +17,10 @@ struct Form<'a> {
     kind: Cow<'a, str>,
     message: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<Provider>,
-    attempts: u32,
+    attempts: Cow<'a, [Attempt]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,10 +53,6 @@ struct Form<'a> {
     needed: Option<Usd>,
 }
 
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn borrowed(text: Option<&str>) -> Option<Cow<'_, str>> {
     text.map(Cow::Borrowed)
 }
@@ -65,7 +64,8 @@ impl Serialize for Error {
             kind: self.kind().name().into(),
             message: self.message().into(),
             provider: self.0.provider,
-            attempts: self.attempts(),
+            hint: borrowed(self.hint()),
+            attempts: self.attempts().into(),
             status: self.status(),
             code: borrowed(details.code.as_deref()),
             error_type: borrowed(details.error_type.as_deref()),
@@ -144,7 +144,8 @@ impl<'de> Deserialize<'de> for Error {
             }
         };
         let mut error = Self::new(kind, form.message.into_owned())
-            .with_attempts(form.attempts)
+            .with_hint(own(form.hint).unwrap_or_default())
+            .with_attempts(form.attempts.into_owned())
             .with_details(Details {
                 status: form.status,
                 error_type,
@@ -197,7 +198,11 @@ mod tests {
         ] {
             let error = Error::new(kind, "what happened")
                 .with_source("the cause")
-                .with_attempts(2)
+                .with_hint("what to do")
+                .with_attempts(vec![
+                    Error::stream("cut").attempt(second),
+                    Attempt::succeeded(Some("req_1"), second),
+                ])
                 .with_provider(Provider::OpenAi)
                 .with_details(Details {
                     status: Some(400),

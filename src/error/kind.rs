@@ -93,23 +93,25 @@ impl ErrorKind {
     }
 }
 
-/// The timeouts of a call. Set them with [`ClientBuilder::timeout`](crate::ClientBuilder::timeout) and
+/// The timeouts of a call. Set them with [`ClientBuilder::timeout`](crate::ClientBuilder::timeout),
+/// [`ClientBuilder::reply_timeout`](crate::ClientBuilder::reply_timeout) and
 /// [`ClientBuilder::deadline`](crate::ClientBuilder::deadline).
 ///
 /// ```
-/// assert_eq!(warmline::TimeoutKind::ResponseHeaders.name(), "response_headers");
+/// assert_eq!(warmline::TimeoutKind::Reply.name(), "reply");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// The time to open a connection: name resolution, TCP, TLS and proxy together.
+    /// `timeout`: the time to open a connection, with name resolution, TCP, TLS and proxy together.
     Connect,
-    /// The time from sending the request to the response headers.
-    ResponseHeaders,
-    /// The time from one piece of content to the next. Pings and comments do not count.
+    /// `reply_timeout`: a silence of the model while it was not writing text, such as the time from sending the request to
+    /// the first content, or the time of a whole unstreamed reply.
+    Reply,
+    /// `timeout`: the time from one piece of text to the next content. Pings and comments do not count.
     Read,
-    /// The time of the whole call, including its retries.
+    /// `deadline`: the time of the whole call, including its retries.
     Deadline,
 }
 
@@ -122,7 +124,7 @@ impl TimeoutKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
-            Self::ResponseHeaders => "response_headers",
+            Self::Reply => "reply",
             Self::Read => "read",
             Self::Deadline => "deadline",
         }

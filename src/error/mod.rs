@@ -1,5 +1,6 @@
 //! The error type.
 
+mod attempt;
 mod json;
 mod kind;
 
@@ -7,9 +8,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+pub use self::attempt::Attempt;
 pub(crate) use self::kind::seconds;
 pub use self::kind::{ErrorKind, TimeoutKind};
 use crate::Provider;
+use crate::quote::shorten;
 use crate::usd::ParseUsdError;
 
 /// A [`Result`](std::result::Result) whose error type is [`Error`] by default.
@@ -34,8 +37,9 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
+    hint: Cow<'static, str>,
     provider: Option<Provider>,
-    attempts: u32,
+    attempts: Vec<Attempt>,
     details: Details,
     source: Option<Source>,
 }
@@ -66,8 +70,9 @@ impl Error {
         Self(Box::new(Inner {
             kind,
             message: message.into(),
+            hint: Cow::Borrowed(""),
             provider: None,
-            attempts: 0,
+            attempts: Vec::new(),
             details: Details::default(),
             source: None,
         }))
@@ -89,25 +94,26 @@ impl Error {
         let (summary, hint) = match which {
             TimeoutKind::Connect => (
                 "no connection",
-                "check that the address is right and reachable",
+                "check that the address is right and reachable, or raise `timeout` (LLM_TIMEOUT)",
             ),
-            TimeoutKind::ResponseHeaders => (
-                "no response headers",
-                "raise `timeout` (LLM_TIMEOUT) if the model is slow to start, or stream the reply",
+            TimeoutKind::Reply => (
+                "the model was silent, and wrote no text",
+                "raise `reply_timeout` (LLM_REPLY_TIMEOUT) if the model takes longer",
             ),
             TimeoutKind::Read => (
-                "no further content",
+                "the model had begun to write, and no further text came",
                 "raise `timeout` (LLM_TIMEOUT) if the model pauses longer",
             ),
             TimeoutKind::Deadline => (
                 "the call did not finish",
-                "raise `deadline` or lower `max_retries`",
+                "raise `deadline` (LLM_DEADLINE) or lower `max_retries`",
             ),
         };
         Self::new(
             ErrorKind::Timeout { which },
-            [summary, " within ", &seconds(after), "; ", hint].concat(),
+            [summary, " within ", &seconds(after)].concat(),
         )
+        .with_hint(hint)
     }
 
     /// Creates the error of a call that its caller cancelled, for programs that turn a signal into an error.
@@ -146,13 +152,30 @@ impl Error {
         self
     }
 
+    /// Sets [`Error::hint`].
+    ///
+    /// ```
+    /// use warmline::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Connect, "no connection").with_hint("start the server");
+    /// assert_eq!(error.to_string(), "no connection; start the server");
+    /// ```
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.0.hint = hint.into();
+        self
+    }
+
     /// Sets [`Error::attempts`].
     ///
     /// ```
-    /// assert_eq!(warmline::Error::cancelled().with_attempts(2).attempts(), 2);
+    /// use warmline::{Attempt, Error};
+    ///
+    /// let error = Error::cancelled().with_attempts(vec![Attempt::default()]);
+    /// assert_eq!(error.attempts().len(), 1);
     /// ```
     #[must_use]
-    pub fn with_attempts(mut self, attempts: u32) -> Self {
+    pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
         self.0.attempts = attempts;
         self
     }
@@ -167,6 +190,18 @@ impl Error {
             self.0.details.request_id = id.map(str::to_owned);
         }
         self
+    }
+
+    /// Returns the attempt that ended with this error.
+    pub(crate) fn attempt(&self, duration: Duration) -> Attempt {
+        Attempt {
+            kind: Some(self.kind().name().to_owned()),
+            status: self.status(),
+            message: Some(shorten(self.message()).to_owned()),
+            request_id: self.request_id().map(str::to_owned),
+            duration,
+            delay: Duration::ZERO,
+        }
     }
 
     /// Appends the reason why the call was not retried to the message.
@@ -236,7 +271,7 @@ impl Error {
         &self.0.kind
     }
 
-    /// Returns the message, without the provider, cause, attempts and request id that `Display` adds.
+    /// Returns the message, without the provider, cause, hint, attempts and request id that `Display` adds.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().message(), "cancelled by the caller");
@@ -300,13 +335,48 @@ impl Error {
         self.0.details.body.as_deref()
     }
 
-    /// Returns the number of attempts that the call made, including retries. It is 0 if nothing was sent.
+    /// Returns what can be done about it, such as which setting to change.
     ///
     /// ```
-    /// assert_eq!(warmline::Error::cancelled().attempts(), 0);
+    /// assert_eq!(warmline::Error::cancelled().hint(), None);
     /// ```
-    pub fn attempts(&self) -> u32 {
-        self.0.attempts
+    pub fn hint(&self) -> Option<&str> {
+        Some(&*self.0.hint).filter(|hint| !hint.is_empty())
+    }
+
+    /// Returns the attempts that the call made, including retries, in their order. The list is empty if no attempt was started.
+    ///
+    /// ```
+    /// assert!(warmline::Error::cancelled().attempts().is_empty());
+    /// ```
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.0.attempts
+    }
+
+    /// Returns whether the failure is temporary, so that the same call may succeed later. The default
+    /// [`RetryPolicy`](crate::RetryPolicy) retries these failures, unless content has already been returned to the caller.
+    ///
+    /// It is `false` for a timeout after the request was sent, because the provider may bill that request.
+    ///
+    /// ```
+    /// use warmline::{Error, ErrorKind};
+    ///
+    /// assert!(Error::new(ErrorKind::Overloaded, "try later").is_retryable());
+    /// assert!(!Error::cancelled().is_retryable());
+    /// ```
+    pub fn is_retryable(&self) -> bool {
+        if let Some(should_retry) = self.0.details.should_retry {
+            return should_retry;
+        }
+        match self.kind() {
+            ErrorKind::Connect
+            | ErrorKind::RateLimited { .. }
+            | ErrorKind::Overloaded
+            | ErrorKind::Stream => true,
+            ErrorKind::Timeout { which } => *which == TimeoutKind::Connect,
+            ErrorKind::Status { status, .. } => matches!(status, 408 | 409 | 500..),
+            _ => false,
+        }
     }
 }
 
@@ -319,8 +389,11 @@ impl fmt::Display for Error {
         if let Some(cause) = self.cause() {
             write!(f, ": {cause}")?;
         }
-        if self.0.attempts > 1 {
-            write!(f, " (after {} attempts)", self.0.attempts)?;
+        if let Some(hint) = self.hint() {
+            write!(f, "; {hint}")?;
+        }
+        if self.0.attempts.len() > 1 {
+            write!(f, " (after {} attempts)", self.0.attempts.len())?;
         }
         if let Some(id) = self.request_id() {
             write!(f, " [request {id}]")?;
@@ -334,6 +407,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("kind", &self.0.kind)
             .field("message", &self.0.message)
+            .field("hint", &self.0.hint)
             .field("attempts", &self.0.attempts)
             .field("details", &self.0.details)
             .field("source", &self.0.source)

@@ -20,6 +20,5 @@ crate::runtime::native_only! {
 
     pub(crate) use self::connection::Connection;
     pub(crate) use self::connections::{Checkout, ConnectionPermit, Pool, PooledConnection, WeakPool};
-    pub(crate) use self::state::MAX_STREAMS_PER_CONNECTION;
     pub(crate) use self::ticket::Ticket;
 }

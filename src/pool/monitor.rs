@@ -69,8 +69,7 @@ impl Window {
 }
 
 impl AlertMonitor {
-    pub(super) fn new(thresholds: AlertThresholds, limits: Limits) -> Self {
-        let now = Instant::now();
+    pub(super) fn new(thresholds: AlertThresholds, limits: Limits, now: Instant) -> Self {
         Self {
             thresholds,
             limits,
@@ -104,8 +103,12 @@ impl AlertMonitor {
     }
 
     /// Records the pool's state from now on, and returns the alerts that are due.
-    pub(super) fn on_change(&mut self, exhausted: bool, waiting: usize) -> Vec<PoolAlert> {
-        let now = Instant::now();
+    pub(super) fn on_change(
+        &mut self,
+        exhausted: bool,
+        waiting: usize,
+        now: Instant,
+    ) -> Vec<PoolAlert> {
         if self.exhausted {
             self.window.exhausted += now - self.since;
         }
@@ -189,9 +192,9 @@ impl AlertMonitor {
     }
 
     /// Returns the alert for a call that has waited for `waited` and is still waiting, if one is due.
-    pub(super) fn long_wait(&mut self, waited: Duration) -> Option<PoolAlert> {
+    pub(super) fn long_wait(&mut self, waited: Duration, now: Instant) -> Option<PoolAlert> {
         let kind = PoolAlertKind::LongWait;
-        self.should_notify(kind, Instant::now()).then(|| PoolAlert {
+        self.should_notify(kind, now).then(|| PoolAlert {
             kind,
             summary: format!(
                 "a call has waited {waited:.1?} for a connection; max_connections is {}, and {} calls are waiting",
@@ -227,23 +230,24 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(10);
 
-    fn monitor() -> AlertMonitor {
-        AlertMonitor::new(AlertThresholds::default(), Limits::default())
+    fn monitor(now: Instant) -> AlertMonitor {
+        AlertMonitor::new(AlertThresholds::default(), Limits::default(), now)
     }
 
     fn kinds(alerts: &[PoolAlert]) -> Vec<PoolAlertKind> {
         alerts.iter().map(|alert| alert.kind).collect()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn exhaustion_raises_an_alert_only_if_calls_wait() {
+    #[test]
+    fn exhaustion_raises_an_alert_only_if_calls_wait() {
         for (waiting, expected) in [(0, vec![]), (1, vec![PoolAlertKind::Exhausted])] {
-            let mut monitor = monitor();
-            assert!(monitor.on_change(true, waiting).is_empty());
-            tokio::time::advance(WINDOW * 85 / 100).await;
-            assert!(monitor.on_change(false, 0).is_empty());
-            tokio::time::advance(WINDOW * 15 / 100).await;
-            let alerts = monitor.on_change(false, 0);
+            let mut now = Instant::now();
+        let mut monitor = monitor(now);
+            assert!(monitor.on_change(true, waiting, now).is_empty());
+            now += WINDOW * 85 / 100;
+            assert!(monitor.on_change(false, 0, now).is_empty());
+            now += WINDOW * 15 / 100;
+            let alerts = monitor.on_change(false, 0, now);
             assert_eq!(kinds(&alerts), expected);
             if let Some(alert) = alerts.first() {
                 assert_eq!(
@@ -259,23 +263,24 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_queue_grows_if_its_minimum_rises_but_not_in_a_burst_that_drains() {
-        let mut monitor = monitor();
+    #[test]
+    fn the_queue_grows_if_its_minimum_rises_but_not_in_a_burst_that_drains() {
+        let mut now = Instant::now();
+        let mut monitor = monitor(now);
         // The queue drains within each window.
         for _ in 0..3 {
-            monitor.on_change(true, 50);
-            tokio::time::advance(WINDOW / 2).await;
-            assert!(monitor.on_change(false, 0).is_empty());
-            tokio::time::advance(WINDOW / 2).await;
+            monitor.on_change(true, 50, now);
+            now += WINDOW / 2;
+            assert!(monitor.on_change(false, 0, now).is_empty());
+            now += WINDOW / 2;
         }
         let mut queue = 0;
         let mut grown = Vec::new();
         for _ in 0..8 {
             queue += 4;
-            monitor.on_change(false, queue);
-            tokio::time::advance(WINDOW / 4).await;
-            grown.extend(monitor.on_change(false, queue - 1));
+            monitor.on_change(false, queue, now);
+            now += WINDOW / 4;
+            grown.extend(monitor.on_change(false, queue - 1, now));
         }
         assert_eq!(kinds(&grown), [PoolAlertKind::QueueGrowing]);
         assert!(
@@ -285,26 +290,27 @@ mod tests {
         );
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_handshake_alert_names_why_connections_were_closed() {
+    #[test]
+    fn a_handshake_alert_names_why_connections_were_closed() {
         for (reason, hint) in [
             (CloseReason::MaxIdle, "LLM_MAX_KEEPALIVE"),
             (CloseReason::Expired, "LLM_KEEPALIVE_EXPIRY"),
             (CloseReason::Server, "the server or a proxy"),
             (CloseReason::Broken, "read replies to their end"),
         ] {
-            let mut monitor = monitor();
+            let mut now = Instant::now();
+        let mut monitor = monitor(now);
             // Connections that grow the pool replace no closed one.
             (0..50).for_each(|_| monitor.on_connect());
-            tokio::time::advance(WINDOW).await;
-            assert!(monitor.on_change(false, 0).is_empty());
+            now += WINDOW;
+            assert!(monitor.on_change(false, 0, now).is_empty());
             for _ in 0..12 {
                 monitor.on_close(reason);
                 monitor.on_connect();
             }
             (0..12).for_each(|_| monitor.on_reuse());
-            tokio::time::advance(WINDOW).await;
-            let alerts = monitor.on_change(false, 0);
+            now += WINDOW;
+            let alerts = monitor.on_change(false, 0, now);
             assert_eq!(kinds(&alerts), [PoolAlertKind::HandshakesRising]);
             assert!(
                 alerts[0].summary.starts_with("12 of 24 calls"),
@@ -315,13 +321,14 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn each_kind_is_raised_at_most_once_a_minute() {
-        let mut monitor = monitor();
+    #[test]
+    fn each_kind_is_raised_at_most_once_a_minute() {
+        let mut now = Instant::now();
+        let mut monitor = monitor(now);
         let second = Duration::from_secs(1);
-        assert!(monitor.long_wait(second).is_some());
-        assert!(monitor.long_wait(second).is_none());
-        tokio::time::advance(COOLDOWN).await;
-        assert!(monitor.long_wait(second).is_some());
+        assert!(monitor.long_wait(second, now).is_some());
+        assert!(monitor.long_wait(second, now).is_none());
+        now += COOLDOWN;
+        assert!(monitor.long_wait(second, now).is_some());
     }
 }

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use super::settings::{Setting, Settings, fill, is_segment};
 use crate::quote::quote;
 use crate::url::{shown, split_port, split_scheme};
@@ -220,6 +222,22 @@ impl Endpoint {
 
     pub(crate) fn host(&self) -> &str {
         split_port(self.authority()).0
+    }
+
+    /// Warns if a secret would be sent without encryption to another machine.
+    pub(crate) fn warn_if_unencrypted(&self, secret: &str) {
+        let host = self.host().to_ascii_lowercase();
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        let is_loopback = host == "localhost"
+            || host.ends_with(".localhost")
+            || address.is_ok_and(|address| address.to_canonical().is_loopback());
+        if self.url.starts_with("http:") && !is_loopback {
+            let server = self.origin();
+            tracing::warn!(
+                server,
+                "{secret} is sent without encryption: use an https:// URL"
+            );
+        }
     }
 
     pub(crate) fn port(&self) -> Option<u16> {

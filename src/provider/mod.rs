@@ -1,13 +1,10 @@
-//! Providers: who is called, at which URL, in which dialect and with which credentials.
+//! Providers: who is called, at which URL and in which dialect.
 
-mod credentials;
 mod endpoint;
 mod preset;
 mod settings;
 mod table;
 
-pub(crate) use self::credentials::secret_in;
-pub use self::credentials::{AccessToken, Credentials, TokenSource};
 pub(crate) use self::endpoint::Endpoint;
 pub(crate) use self::settings::{Setting, Settings, ollama_url};
 pub use self::table::Provider;

@@ -48,14 +48,23 @@ pub(crate) fn print_float(number: f64) -> String {
 pub(crate) async fn within<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
     // Checked at each poll, because a future that was first polled in a runtime can later be polled outside it.
-    poll_fn(|cx| match Handle::try_current() {
-        Ok(_) => future.as_mut().poll(cx),
-        Err(_) => Poll::Ready(Err(Error::config(
-            "this needs a Tokio runtime: call it from a function with `#[tokio::main]` or `#[tokio::test]`, or in \
-             `Runtime::block_on`",
-        ))),
+    poll_fn(|cx| match ensure() {
+        Ok(()) => future.as_mut().poll(cx),
+        Err(error) => Poll::Ready(Err(error)),
     })
     .await
+}
+
+/// # Errors
+/// `Config` outside a Tokio runtime.
+pub(crate) fn ensure() -> Result<()> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::config(
+            "this needs a Tokio runtime: call it from a function with `#[tokio::main]` or `#[tokio::test]`, or in \
+             `Runtime::block_on`",
+        )),
+    }
 }
 
 /// Returns the future's output, or `None` if it takes longer than `limit`.

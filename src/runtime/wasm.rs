@@ -181,6 +181,11 @@ pub(crate) async fn within<T>(future: impl Future<Output = Result<T>>) -> Result
     future.await
 }
 
+/// Succeeds: sockets and timers are always available on WebAssembly.
+pub(crate) fn ensure() -> Result<()> {
+    Ok(())
+}
+
 /// Returns the future's output, or `None` if it takes longer than `limit`.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);

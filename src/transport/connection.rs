@@ -1,26 +1,28 @@
 //! A connection: its handshake, its driver task, and the exchange of a request and a response.
 
 use std::error::Error as _;
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 
 use super::connector::BoxIo;
 use super::options::Options;
-use crate::pool::{Connection, ConnectionPermit, MAX_STREAMS_PER_CONNECTION, Pool, WeakPool};
+use crate::pool::{Connection, ConnectionPermit, Pool, WeakPool};
 use crate::runtime::Instant;
 use crate::{Error, ErrorKind, Result};
 
@@ -121,6 +123,62 @@ impl Write for PermitIo {
     }
 }
 
+/// The number of streams that an HTTP/2 server allows at the same time.
+struct StreamLimit {
+    limit: AtomicUsize,
+    /// Wakes the driver of the connection, which can read the limit.
+    waker: AtomicWaker,
+}
+
+impl Default for StreamLimit {
+    fn default() -> Self {
+        Self {
+            limit: AtomicUsize::new(Self::UNKNOWN),
+            waker: AtomicWaker::new(),
+        }
+    }
+}
+
+impl StreamLimit {
+    /// What hyper reports until the server's first SETTINGS frame. No server sets it: limits have 32 bits, and none is `usize::MAX`.
+    const UNKNOWN: usize = usize::MAX - 1;
+
+    fn get(&self) -> Option<usize> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        (limit != Self::UNKNOWN).then_some(limit)
+    }
+
+    /// Returns whether the limit has changed.
+    fn set(&self, limit: usize) -> bool {
+        self.limit.swap(limit, Ordering::Relaxed) != limit
+    }
+}
+
+/// Spawns the tasks of an HTTP/2 connection. One of them reads the socket. Until the server's limit of streams is known, the
+/// driver is woken after each step of theirs; later it looks at the limit whenever it has something to do.
+#[derive(Clone)]
+struct Executor(Arc<StreamLimit>);
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let limit = self.0.clone();
+        tokio::spawn(async move {
+            tokio::pin!(task);
+            poll_fn(|cx| {
+                let polled = task.as_mut().poll(cx);
+                if limit.get().is_none() {
+                    limit.waker.wake();
+                }
+                polled
+            })
+            .await
+        });
+    }
+}
+
 /// Why a request got no response.
 pub(super) enum Failure {
     /// The server has not processed the request, and the connection is closed.
@@ -160,7 +218,7 @@ fn is_refusal(error: &h2::Error) -> bool {
 
 enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>, Arc<StreamLimit>),
 }
 
 /// A handle for sending requests over a connection.
@@ -173,18 +231,22 @@ pub(crate) struct Conn {
 }
 
 impl Connection for Conn {
-    fn capacity(&self) -> usize {
-        match self.sender {
-            Sender::Http1(_) => 1,
-            Sender::Http2(_) => MAX_STREAMS_PER_CONNECTION,
+    fn is_multiplexed(&self) -> bool {
+        matches!(self.sender, Sender::Http2(..))
+    }
+
+    fn capacity(&self) -> Option<usize> {
+        match &self.sender {
+            Sender::Http1(_) => Some(1),
+            Sender::Http2(_, limit) => limit.get(),
         }
     }
 
     fn share(&self) -> Option<Self> {
         match &self.sender {
             Sender::Http1(_) => None,
-            Sender::Http2(sender) => Some(Self {
-                sender: Sender::Http2(sender.clone()),
+            Sender::Http2(sender, limit) => Some(Self {
+                sender: Sender::Http2(sender.clone(), limit.clone()),
                 driver: self.driver.clone(),
                 writes: self.writes.clone(),
                 proxied: self.proxied,
@@ -197,7 +259,7 @@ impl Connection for Conn {
             Sender::Http1(sender) => {
                 !sender.is_closed() && !self.writes.failed.load(Ordering::Relaxed)
             }
-            Sender::Http2(sender) => !sender.is_closed(),
+            Sender::Http2(sender, _) => !sender.is_closed(),
         }
     }
 
@@ -233,18 +295,29 @@ impl Conn {
         };
         let expiry = (pool.downgrade(), id, options.limits.keepalive_expiry);
         let (sender, driver) = if http2 {
-            let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.timer(TokioTimer::new()).adaptive_window(true);
+            let limit = Arc::<StreamLimit>::default();
+            let mut builder = http2::Builder::new(Executor(limit.clone()));
+            builder
+                .timer(TokioTimer::new())
+                .adaptive_window(true)
+                .initial_max_send_streams(StreamLimit::UNKNOWN);
             if let Some(interval) = options.http2_ping {
                 builder
                     .keep_alive_interval(interval)
                     .keep_alive_while_idle(true);
             }
-            let (sender, connection) = builder.handshake(socket).await.map_err(failed)?;
-            (
-                Sender::Http2(sender),
-                tokio::spawn(drive(connection, expiry)),
-            )
+            let (sender, mut connection) = builder.handshake(socket).await.map_err(failed)?;
+            let weak = pool.downgrade();
+            let (sender, followed) = (Sender::Http2(sender, limit.clone()), limit);
+            let driver = poll_fn(move |cx| {
+                followed.waker.register(cx.waker());
+                let polled = Pin::new(&mut connection).poll(cx);
+                if followed.set(connection.current_max_send_streams()) {
+                    Pool::on_capacity_changed(&weak, id);
+                }
+                polled
+            });
+            (sender, tokio::spawn(drive(driver, expiry)))
         } else {
             let (sender, connection) = http1::handshake(socket).await.map_err(failed)?;
             (
@@ -282,7 +355,7 @@ impl Conn {
                     }
                 })
             }
-            Sender::Http2(sender) => {
+            Sender::Http2(sender, _) => {
                 sender.ready().await.map_err(unsent)?;
                 let result = sender.try_send_request(request).await;
                 result.map_err(|mut error| {

@@ -21,7 +21,7 @@ use super::options::Options;
 use super::proxy::{Proxy, ProxyVariables};
 use crate::provider::Endpoint;
 use crate::url::scheme;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, TimeoutKind};
 
 #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
 compile_error!("warmline needs one of its features `rustls` (the default) and `native-tls`");
@@ -34,6 +34,18 @@ impl<T: Read + Write + Connected + Send + Unpin> Io for T {}
 pub(crate) type BoxIo = Box<dyn Io>;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// The time without traffic after which the kernel probes a connection, and the time between two probes.
+///
+/// A model can be silent for minutes, so silence says nothing about the network. The kernel does: a connection fails once
+/// [`KEEPALIVE_PROBES`] have not been answered, which is a minute after the network has died.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// The time after which the kernel closes a connection whose data is not acknowledged (RFC 5482). Keepalive does not apply
+/// to such a connection.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 tokio::task_local! {
     /// The connection that the current task has dialed.
@@ -84,6 +96,8 @@ where
 pub(super) struct Connector {
     client: reqwest::Client,
     origin: String,
+    /// The proxy of the connections, and the setting that it comes from, as errors show them.
+    proxy: Option<String>,
     /// The `proxy-authorization` header for a plain-HTTP proxy, which needs it in every request because there is no tunnel.
     pub(super) proxy_authorization: Option<http::HeaderValue>,
 }
@@ -93,19 +107,40 @@ impl Connector {
         let mut builder = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
             .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(60))
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
+            .tcp_keepalive_retries(KEEPALIVE_PROBES)
             .connector_layer(CaptureLayer);
+        #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+        {
+            builder = builder.tcp_user_timeout(DEAD_AFTER);
+        }
         if !options.http2 {
             builder = builder.http1_only();
         }
-        let mut proxy_authorization = None;
+        let (mut shown_proxy, mut proxy_authorization) = (None, None);
         match Route::to(target, &options.proxy)? {
             Route::Direct => builder = builder.no_proxy(),
             Route::System => {
-                let proxy = Matcher::from_system().intercept(target);
-                proxy_authorization = proxy.and_then(|proxy| proxy.basic_auth().cloned());
+                if let Some(proxy) = Matcher::from_system().intercept(target) {
+                    let (scheme, host) = (proxy.uri().scheme_str(), proxy.uri().authority());
+                    let url = format!(
+                        "{}://{}",
+                        scheme.unwrap_or("http"),
+                        host.map_or("", http::uri::Authority::as_str)
+                    );
+                    shown_proxy = reqwest::Url::parse(&url)
+                        .ok()
+                        .map(|url| show(url, "the system's settings"));
+                    proxy_authorization = proxy.basic_auth().cloned();
+                }
             }
-            Route::Proxy { url, authorization } => {
+            Route::Proxy {
+                setting,
+                url,
+                authorization,
+            } => {
+                shown_proxy = Some(show(url.clone(), setting));
                 let wrong = |e| {
                     Error::config("the proxy's URL cannot be used")
                         .with_source(reqwest::Error::without_url(e))
@@ -135,8 +170,18 @@ impl Connector {
         Ok(Self {
             client,
             origin: endpoint.origin().to_owned(),
+            proxy: shown_proxy,
             proxy_authorization,
         })
+    }
+
+    /// Returns the error of a connection that was not opened within `limit`.
+    pub(super) fn timeout(&self, limit: Duration) -> Error {
+        let error = Error::timeout(TimeoutKind::Connect, limit);
+        match &self.proxy {
+            Some(proxy) => error.with_reason(&format!("the connection goes through {proxy}")),
+            None => error,
+        }
     }
 
     pub(super) async fn dial(&self) -> Result<BoxIo> {
@@ -155,7 +200,10 @@ impl Connector {
             .scope(Cell::new(None), dial)
             .await
             .map_err(|cause| {
-                let message = format!("no connection to {}", self.origin);
+                let message = match &self.proxy {
+                    Some(proxy) => format!("no connection to {} through {proxy}", self.origin),
+                    None => format!("no connection to {}", self.origin),
+                };
                 Error::new(ErrorKind::Connect, message).with_source(cause)
             })
     }
@@ -167,6 +215,8 @@ enum Route {
     /// By the system's proxy settings (macOS and Windows), otherwise direct.
     System,
     Proxy {
+        /// The setting that holds the URL.
+        setting: &'static str,
         url: reqwest::Url,
         authorization: Option<http::HeaderValue>,
     },
@@ -182,7 +232,9 @@ impl Route {
         let environment;
         let variables = match proxy {
             Proxy::None => return Ok(Self::Direct),
-            Proxy::Url(url) => return Self::through("the proxy", url, target),
+            Proxy::Url(url) => {
+                return Self::through("the proxy", "`ClientBuilder::proxy`", url, target);
+            }
             Proxy::Variables(variables) if variables.proxy_for(https).is_some() => variables,
             Proxy::Variables(_) | Proxy::Environment => {
                 environment = ProxyVariables::from_env()?;
@@ -195,14 +247,14 @@ impl Route {
         let any = Matcher::builder().all("http://proxy");
         let any = any.no(variables.no_proxy().to_owned()).build();
         match any.intercept(target) {
-            Some(_) => Self::through(name, url, target),
+            Some(_) => Self::through(name, name, url, target),
             None => Ok(Self::Direct),
         }
     }
 
-    /// Returns the route through the proxy at `url`, which the setting `name` holds. Errors do not show the URL, because it
-    /// can hold a password.
-    fn through(name: &str, url: &str, target: &http::Uri) -> Result<Self> {
+    /// Returns the route through the proxy at `url`, which `setting` holds and the errors call `name`. They do not show the URL,
+    /// because it can hold a password.
+    fn through(name: &str, setting: &'static str, url: &str, target: &http::Uri) -> Result<Self> {
         const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
         let wrong = |why: &str| {
             Error::config(format!(
@@ -240,12 +292,21 @@ impl Route {
         let matcher = Matcher::builder().all(url.as_str()).build();
         match matcher.intercept(target) {
             Some(proxy) => Ok(Self::Proxy {
+                setting,
                 url,
                 authorization: proxy.basic_auth().cloned(),
             }),
             None => Err(wrong("cannot be read")),
         }
     }
+}
+
+/// Returns a proxy without its credentials, and the setting that names it.
+fn show(mut url: reqwest::Url, setting: &str) -> String {
+    // They fail for URLs that cannot have credentials.
+    let _ = (url.set_username(""), url.set_password(None));
+    let url = url.as_str().trim_end_matches('/');
+    format!("the proxy {url} ({setting})")
 }
 
 /// Returns the innermost cause, such as "Connection refused" or "certificate has expired". The outer ones only say that

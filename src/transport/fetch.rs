@@ -14,6 +14,7 @@ use bytes::Bytes;
 use wasm_bindgen::prelude::*;
 
 use super::options::Options;
+use super::request::HttpRequest;
 use super::response::HttpResponse;
 use crate::provider::Endpoint;
 use crate::runtime::{MaybeSend, MaybeSync, background, timeout};
@@ -219,7 +220,6 @@ struct Inner {
     url: JsValue,
     init: RequestInit,
     headers: RequestInit,
-    options: Options,
     active: Cell<usize>,
     peak: Cell<usize>,
 }
@@ -231,7 +231,6 @@ impl Transport {
             url: endpoint.url.as_str().into(),
             init: common_init(&headers),
             headers,
-            options,
             active: Cell::new(0),
             peak: Cell::new(0),
         })))
@@ -261,31 +260,32 @@ impl Transport {
     }
 
     /// Takes a turn, without waiting, because the runtime owns the connections.
-    pub(crate) async fn acquire(&self, _ticket: Ticket, _timing: &mut Timing) -> Result<Turn> {
+    pub(crate) async fn acquire(
+        &self,
+        _ticket: Ticket,
+        _limit: Duration,
+        _timing: &mut Timing,
+    ) -> Result<Turn> {
         Ok(Turn)
     }
 
     /// Sends a request and waits for the response headers. Calls `sent(true)` just before the first byte may be sent.
-    ///
-    /// The request goes to the transport's endpoint, or `to` another one on the same server.
     pub(crate) async fn send(
         &self,
         _turn: Turn,
-        to: Option<&Endpoint>,
-        body: &Bytes,
-        extra_headers: &[(String, String)],
+        request: HttpRequest<'_>,
         _timing: &mut Timing,
         sent: &(impl Fn(bool) + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
         sent(true);
         let call = Call::new(&self.0);
         let mut future = JsFuture::new();
-        let fetched = self.fetch(to, body, extra_headers, &call);
+        let fetched = self.fetch(request, &call);
         future.start(&fetched.map_err(|e| connect_error(&e))?);
-        let limit = self.0.options.timeouts.response_headers;
+        let limit = request.timeouts.reply;
         let response = timeout(limit, poll_fn(|cx| future.poll(cx)))
             .await
-            .ok_or_else(|| Error::timeout(TimeoutKind::ResponseHeaders, limit))?
+            .ok_or_else(|| Error::timeout(TimeoutKind::Reply, limit))?
             .map_err(|e| connect_error(&e))?;
         let response: FetchResponse = response.unchecked_into();
         let response_headers = response.headers();
@@ -317,20 +317,17 @@ impl Transport {
         })
     }
 
-    fn fetch(
-        &self,
-        to: Option<&Endpoint>,
-        body: &Bytes,
-        extra_headers: &[(String, String)],
-        call: &Call,
-    ) -> Result<Thenable, JsValue> {
+    fn fetch(&self, request: HttpRequest<'_>, call: &Call) -> Result<Thenable, JsValue> {
+        let HttpRequest {
+            to, body, headers, ..
+        } = request;
         let init = assign(&RequestInit::new(), &self.0.init);
-        if !extra_headers.is_empty() {
-            let headers = assign(&RequestInit::new(), &self.0.headers);
-            for (name, value) in extra_headers {
-                set(&headers, name, &value.as_str().into());
+        if !headers.is_empty() {
+            let all = assign(&RequestInit::new(), &self.0.headers);
+            for (name, value) in headers {
+                set(&all, name, &value.as_str().into());
             }
-            set(&init, "headers", &headers);
+            set(&init, "headers", &all);
         }
         set(&init, "body", &Uint8Array::new(body));
         set(&init, "signal", &call.controller.signal());

@@ -7,11 +7,13 @@
 mod options;
 mod proxy;
 mod rate_limit;
+mod request;
 mod response;
 
-pub(crate) use self::options::{Options, Timeouts};
+pub(crate) use self::options::Options;
 pub(crate) use self::proxy::{Proxy, ProxyVariables, env_text};
 pub use self::rate_limit::RateLimit;
+pub(crate) use self::request::HttpRequest;
 pub(crate) use self::response::HttpResponse;
 
 cfg_if::cfg_if! {

@@ -17,6 +17,7 @@ use super::connection::{Conn, Failure};
 use super::connector::Connector;
 use super::options::Options;
 use super::rate_limit;
+use super::request::HttpRequest;
 use super::response::HttpResponse;
 
 use crate::pool::{Checkout, ConnectionPermit, Pool, PooledConnection, Ticket};
@@ -102,8 +103,11 @@ impl Transport {
         for permit in std::iter::from_fn(|| self.0.pool.reserve_for_warmup()).take(n) {
             let transport = self.clone();
             dials.spawn(async move {
-                let (connection, _) = transport.0.open(permit).await?;
-                connection.done();
+                let (connection, _) = transport
+                    .0
+                    .open(permit, transport.0.options.timeouts.timeout)
+                    .await?;
+                connection.unused();
                 Ok::<_, Error>(())
             });
         }
@@ -122,12 +126,17 @@ impl Transport {
         self.0.pool.ticket()
     }
 
-    /// Takes a turn: waits for an idle connection or for the right to open one, for at most the pool timeout. Adds the time
+    /// Takes a turn: waits for an idle connection or for the right to open one, for at most `limit`. Adds the time
     /// spent waiting to `timing.queued`.
     ///
     /// A turn that is dropped returns to the pool. Its ticket then still holds its place in the queue.
-    pub(crate) async fn acquire(&self, ticket: Ticket, timing: &mut Timing) -> Result<Turn> {
-        let checkout = self.0.acquire(ticket, timing).await?;
+    pub(crate) async fn acquire(
+        &self,
+        ticket: Ticket,
+        limit: Duration,
+        timing: &mut Timing,
+    ) -> Result<Turn> {
+        let checkout = self.0.acquire(ticket, limit, timing).await?;
         Ok(Turn { ticket, checkout })
     }
 
@@ -136,18 +145,15 @@ impl Transport {
     ///
     /// A request that was not processed because its connection was no longer usable goes out on another connection. A request
     /// that may have been processed is never repeated.
-    ///
-    /// The request goes to the transport's endpoint, or `to` another one on the same server.
     pub(crate) async fn send(
         &self,
         turn: Turn,
-        to: Option<&Endpoint>,
-        body: &Bytes,
-        extra_headers: &[(String, String)],
+        request: HttpRequest<'_>,
         timing: &mut Timing,
         sent: &(impl Fn(bool) + MaybeSend + MaybeSync),
     ) -> Result<HttpResponse<Body>> {
-        let target = match to {
+        let timeouts = request.timeouts;
+        let target = match request.to {
             Some(endpoint) => &Target::new(endpoint)?,
             None => &self.0.target,
         };
@@ -158,13 +164,14 @@ impl Transport {
         // All idle connections can turn out to be closed. After them comes a new one.
         let mut repetitions = self.0.options.limits.max_keepalive_connections.max(1);
         loop {
-            let (connection, reused) = self.0.connect(checkout, timing).await?;
-            if reused {
+            let connection = self.0.connect(checkout, timeouts.timeout, timing).await?;
+            let reused = connection.is_reused();
+            if connection.was_idle() {
                 // Lets the runtime poll its sockets, so that the connection's driver sees whether the server has closed it.
                 tokio::task::yield_now().await;
             }
             sent(true);
-            let exchange = self.0.exchange(connection, target, body, extra_headers);
+            let exchange = self.0.exchange(connection, target, request);
             let error = match exchange.await {
                 Err(Failure::Unsent(error)) => error,
                 Err(Failure::Refused(error)) => {
@@ -181,7 +188,7 @@ impl Transport {
             }
             repetitions -= 1;
             tracing::debug!(%error, "the request goes out again on another connection");
-            checkout = self.0.acquire(ticket, timing).await?;
+            checkout = self.0.acquire(ticket, timeouts.pool(), timing).await?;
         }
     }
 }
@@ -193,36 +200,42 @@ pub(crate) struct Turn {
 }
 
 impl Inner {
-    async fn acquire(&self, ticket: Ticket, timing: &mut Timing) -> Result<Checkout<Conn>> {
-        let limit = self.options.timeouts.pool;
+    async fn acquire(
+        &self,
+        ticket: Ticket,
+        limit: Duration,
+        timing: &mut Timing,
+    ) -> Result<Checkout<Conn>> {
         let (checkout, waited) = self.pool.acquire(ticket, limit).await.map_err(|waited| {
             let max_connections = self.options.limits.max_connections;
             let message = format!(
-                "no connection became free within {waited:.1?}: all {max_connections} are in use; raise max_connections \
-                 (LLM_MAX_CONNECTIONS) or make fewer concurrent calls"
+                "no connection became free within {waited:.1?}: all {max_connections} are in use"
             );
-            Error::new(ErrorKind::PoolTimeout { max_connections, waited }, message)
+            Error::new(ErrorKind::PoolTimeout { max_connections, waited }, message).with_hint(
+                "raise max_connections (LLM_MAX_CONNECTIONS) or make fewer concurrent calls; `pool_timeout` is how long a call waits",
+            )
         })?;
         timing.queued += waited;
         Ok(checkout)
     }
 
-    /// Returns the connection of a checkout, and whether it is a reused one.
+    /// Returns the connection of a checkout, which it opens if need be.
     async fn connect(
         &self,
         checkout: Checkout<Conn>,
+        limit: Duration,
         timing: &mut Timing,
-    ) -> Result<(PooledConnection<Conn>, bool)> {
+    ) -> Result<PooledConnection<Conn>> {
         match checkout {
             Checkout::Idle(connection) => {
                 timing.connect = None;
-                Ok((connection, true))
+                Ok(connection)
             }
             Checkout::Connect(permit) => {
                 // In a box, because its future is large and rarely needed.
-                let (connection, took) = Box::pin(self.open(permit)).await?;
+                let (connection, took) = Box::pin(self.open(permit, limit)).await?;
                 timing.connect = Some(took);
-                Ok((connection, false))
+                Ok(connection)
             }
         }
     }
@@ -230,6 +243,7 @@ impl Inner {
     async fn open(
         &self,
         permit: ConnectionPermit<Conn>,
+        limit: Duration,
     ) -> Result<(PooledConnection<Conn>, Duration)> {
         let start = Instant::now();
         let id = permit.id();
@@ -237,10 +251,9 @@ impl Inner {
             let io = self.connector.dial().await?;
             Conn::establish(io, permit, &self.pool, &self.options, self.https).await
         };
-        let limit = self.options.timeouts.connect;
         let conn = timeout(limit, opening)
             .await
-            .map_err(|_| Error::timeout(TimeoutKind::Connect, limit))??;
+            .map_err(|_| self.connector.timeout(limit))??;
         let took = start.elapsed();
         Ok((self.pool.on_connected(id, conn, took), took))
     }
@@ -255,15 +268,14 @@ impl Inner {
         &self,
         mut connection: PooledConnection<Conn>,
         target: &Target,
-        body: &Bytes,
-        extra_headers: &[(String, String)],
+        request: HttpRequest<'_>,
     ) -> Result<HttpResponse<Body>, Failure> {
         let Some(conn) = connection.conn() else {
             let error = Error::new(ErrorKind::Connect, "the connection is closed");
             return Err(Failure::Unsent(error));
         };
-        let request = self.request(conn, target, body, extra_headers);
-        let limit = self.options.timeouts.response_headers;
+        let limit = request.timeouts.reply;
+        let request = self.request(conn, target, request);
         let response = match timeout(limit, conn.exchange(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(failure)) => {
@@ -273,7 +285,7 @@ impl Inner {
                 return Err(failure);
             }
             Err(_) => {
-                let error = Error::timeout(TimeoutKind::ResponseHeaders, limit);
+                let error = Error::timeout(TimeoutKind::Reply, limit);
                 return Err(Failure::Broken(error));
             }
         };
@@ -297,13 +309,12 @@ impl Inner {
         &self,
         conn: &Conn,
         target: &Target,
-        body: &Bytes,
-        extra_headers: &[(String, String)],
+        HttpRequest { body, headers, .. }: HttpRequest<'_>,
     ) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = http::Method::POST;
         *request.headers_mut() = self.headers.clone();
-        for (name, value) in extra_headers {
+        for (name, value) in headers {
             // The request has been validated, so both are valid.
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))

@@ -3,22 +3,15 @@ use std::time::Duration;
 use super::proxy::Proxy;
 use crate::Limits;
 use crate::pool::Alerts;
+use crate::timeouts::Timeouts;
 
-/// The timeout of each phase of an attempt. On WebAssembly only `response_headers` applies.
-#[cfg_attr(target_family = "wasm", allow(dead_code))]
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Timeouts {
-    pub(crate) pool: Duration,
-    pub(crate) connect: Duration,
-    pub(crate) response_headers: Duration,
-}
-
-/// The settings of a transport. On WebAssembly only `timeouts` and `headers` apply.
+/// The settings of a transport. On WebAssembly only `headers` applies.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) alerts: Alerts,
+    /// The timeouts of connections that no call waits for.
     pub(crate) timeouts: Timeouts,
     pub(crate) http2: bool,
     pub(crate) http2_ping: Option<Duration>,

@@ -5,7 +5,6 @@
 #![allow(missing_docs, unreachable_pub)]
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -26,8 +25,8 @@ use crate::provider::Setting;
 use crate::runtime::{BoxFuture, Task};
 use crate::transport::{Function, with_fetch};
 use crate::{
-    Budget, BudgetAlert, Client, CostTracker, Credentials, Error, ErrorKind, EventStream, Price,
-    Provider, Reply, Request, Result, StreamEvent, Usd,
+    Attempt, Budget, BudgetAlert, Client, CostTracker, Credentials, Error, ErrorKind, EventStream,
+    Price, Provider, Reply, Request, Result, StreamEvent, Usd,
 };
 
 /// The options of a client: an object of strings, numbers and booleans. `core.js` has checked the types. A missing or null option is
@@ -51,10 +50,12 @@ fn build(config: &str, mut tracker: CostTracker, token: Option<Function>) -> Res
             "provider" => builder.provider = value.parse()?,
             "api_key" => builder.credentials = Credentials::api_key(&*value),
             "bearer_token" => builder.credentials = Credentials::bearer_token(&*value),
+            "credentials_per_request" => builder.credentials = Credentials::per_request(),
             "model" => builder.model = Some(text()),
             "base_url" => builder.base_url = Some(text()),
-            "timeout_ms" => builder.timeout = ms(),
-            "deadline_ms" => builder.deadline = Some(ms()),
+            "timeout_ms" => builder.timeouts.timeout = Some(ms()),
+            "reply_timeout_ms" => builder.timeouts.reply = Some(ms()),
+            "deadline_ms" => builder.timeouts.deadline = Some(ms()),
             "max_retries" => builder.retry.max_retries = value.parse().unwrap_or_default(),
             "header" => builder.headers.push((name.to_owned(), text())),
             "budget" => tracker = tracker.budget(Budget::monthly(name, value.parse()?)?),
@@ -71,15 +72,20 @@ fn build(config: &str, mut tracker: CostTracker, token: Option<Function>) -> Res
     builder.cost_tracker(tracker).build()
 }
 
-/// Dollars per million tokens of input, output, cache read and cache write.
+/// Dollars per million tokens of input, output, cache read, cache write (for five minutes and for an hour), and audio as input
+/// and as output; then, if it is known, dollars per thousand web searches.
 fn price(rates: &str) -> Result<Price> {
     let mut rates = rates.split(' ').map(str::parse);
     let mut rate = || rates.next().unwrap_or(Ok(Usd::ZERO));
     let mut price = Price::per_million(rate()?, rate()?);
     price.cache_read = rate()?.of_a_million();
     price.cache_write = rate()?.of_a_million();
-    price.cache_write_1h = price.cache_write;
-    Ok(price)
+    price.cache_write_1h = rate()?.of_a_million();
+    let price = price.audio_per_million(rate()?, rate()?);
+    Ok(match rates.next() {
+        Some(fee) => price.web_search_per_thousand(fee?),
+        None => price,
+    })
 }
 
 /// A client.
@@ -121,15 +127,24 @@ impl Core {
         Ok(Core(self.0.with_cost_tracker(tracker)))
     }
 
-    /// Creates a call, which sends its requests by `fetch`. It starts when its first events are requested.
-    pub fn call(&self, request: &str, stream: bool, fetch: Function) -> Call {
-        let work = match Request::from_json(request) {
-            Err(error) => Work::Failed(Some(error)),
-            Ok(request) if stream => Work::Stream(self.0.stream(request)),
-            Ok(request) => {
-                let client = self.0.clone();
-                Work::Unary(Box::pin(async move { client.chat(request).await }))
+    /// Creates a call, which sends its requests by `fetch`. It starts when its first events are requested. One that is not streamed
+    /// has only the last event.
+    pub fn call(
+        &self,
+        request: &str,
+        stream: bool,
+        fetch: Function,
+        token: Option<Function>,
+    ) -> Call {
+        let events = Request::from_json(request).map(|mut request| {
+            if let Some(token) = token {
+                request.options.credentials = Some(Credentials::token_source(JsTokenSource(token)));
             }
+            self.0.events(&request, stream)
+        });
+        let work = match events {
+            Ok(events) => Work::Events(events),
+            Err(error) => Work::Failed(error),
         };
         Call::new(work, Some(Rc::new(fetch)))
     }
@@ -183,11 +198,11 @@ struct Shared {
     fetch: Option<Rc<Function>>,
 }
 
+/// What a promise waits for.
 enum Work {
-    Failed(Option<Error>),
-    Unary(BoxFuture<'static, Result<Reply>>),
-    Stream(EventStream),
-    /// Done once its text is given.
+    Events(EventStream),
+    /// An error that follows the events that were returned before it.
+    Failed(Error),
     Text(BoxFuture<'static, Result<String>>),
 }
 
@@ -250,60 +265,71 @@ impl Shared {
         if self.cancelled.get() {
             return Poll::Ready(Err(Error::cancelled()));
         }
-        let Some(mut work) = work else {
+        let Some(work) = work else {
             return Poll::Ready(Ok(None));
         };
-        if let Work::Text(text) = &mut work {
-            let polled = text.as_mut().poll(cx).map_ok(Some);
-            if polled.is_pending() {
-                self.work.replace(Some(work));
-            }
-            return polled;
-        }
-        let polled = with_fetch(self.fetch.clone(), || work.poll_events(cx));
-        let over = matches!(&polled, Poll::Ready(Ok(events)) if events.is_empty())
-            || matches!(polled, Poll::Ready(Err(_)));
+        let (polled, rest) = with_fetch(self.fetch.clone(), || work.poll(cx));
         // If the call was cancelled while it was polled, it is dropped here.
-        if !over && !self.cancelled.get() {
-            self.work.replace(Some(work));
+        if !self.cancelled.get() {
+            self.work.replace(rest);
         }
-        polled.map_ok(|events| (!events.is_empty()).then(|| list(events)))
+        polled
     }
 }
 
 impl Work {
-    /// Returns all available events, at least one. `None` after the end. A failure after some events is returned by the next call.
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Result<VecDeque<StreamEvent>>> {
-        let mut events = VecDeque::new();
-        loop {
-            let next = match self {
-                Self::Failed(error) => Poll::Ready(error.take().map(Err)),
-                Self::Unary(reply) => reply.as_mut().poll(cx).map(|reply| {
-                    Some(reply.map(|reply| StreamEvent::Done {
-                        reply: Box::new(reply),
-                    }))
-                }),
-                Self::Stream(stream) => Pin::new(stream).poll_next(cx),
-                Self::Text(_) => Poll::Ready(None),
-            };
-            match next {
-                Poll::Pending if events.is_empty() => return Poll::Pending,
-                Poll::Pending | Poll::Ready(None) => return Poll::Ready(Ok(events)),
-                Poll::Ready(Some(Err(error))) if events.is_empty() => {
-                    return Poll::Ready(Err(error));
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    *self = Self::Failed(Some(error));
-                    return Poll::Ready(Ok(events));
-                }
-                Poll::Ready(Some(Ok(event))) => {
-                    if let Self::Unary(_) = self {
-                        *self = Self::Failed(None);
+    /// Returns what has arrived, and what remains to be done. `None` is the end.
+    fn poll(self, cx: &mut Context<'_>) -> (Poll<Result<Option<String>>>, Option<Self>) {
+        match self {
+            Self::Failed(error) => (Poll::Ready(Err(error)), None),
+            Self::Text(mut text) => match text.as_mut().poll(cx) {
+                Poll::Pending => (Poll::Pending, Some(Self::Text(text))),
+                Poll::Ready(text) => (Poll::Ready(text.map(Some)), None),
+            },
+            Self::Events(mut events) => {
+                let mut arrived = EventList::default();
+                loop {
+                    match Pin::new(&mut events).poll_next(cx) {
+                        Poll::Ready(Some(Ok(event))) => arrived.push(&event),
+                        Poll::Ready(Some(Err(error))) if arrived.is_empty() => {
+                            return (Poll::Ready(Err(error)), None);
+                        }
+                        Poll::Ready(Some(Err(error))) => {
+                            return (arrived.finish(), Some(Self::Failed(error)));
+                        }
+                        Poll::Ready(None) if arrived.is_empty() => {
+                            return (Poll::Ready(Ok(None)), None);
+                        }
+                        Poll::Pending if arrived.is_empty() => {
+                            return (Poll::Pending, Some(Self::Events(events)));
+                        }
+                        Poll::Ready(None) | Poll::Pending => {
+                            return (arrived.finish(), Some(Self::Events(events)));
+                        }
                     }
-                    events.push_back(event);
                 }
             }
         }
+    }
+}
+
+/// Events as a JSON list.
+#[derive(Default)]
+struct EventList(String);
+
+impl EventList {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn push(&mut self, event: &StreamEvent) {
+        self.0.push(if self.0.is_empty() { '[' } else { ',' });
+        self.0.push_str(&written(&Event::of(event)));
+    }
+
+    fn finish(mut self) -> Poll<Result<Option<String>>> {
+        self.0.push(']');
+        Poll::Ready(Ok(Some(self.0)))
     }
 }
 
@@ -319,11 +345,6 @@ struct Stats {
     peak: usize,
 }
 
-fn list(events: VecDeque<StreamEvent>) -> String {
-    let events: Vec<_> = events.iter().map(Event::of).collect();
-    written(&events)
-}
-
 /// An event as JSON. The last one has the fields that the JSON form of a reply omits.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -331,7 +352,7 @@ enum Event<'a> {
     Done {
         r#type: &'static str,
         reply: &'a Reply,
-        attempts: u32,
+        attempts: &'a [Attempt],
         time_to_first_token_us: u64,
         total_us: u64,
         cost_usd: Option<Usd>,
@@ -350,7 +371,7 @@ impl<'a> Event<'a> {
         Self::Done {
             r#type: "done",
             reply,
-            attempts: reply.attempts,
+            attempts: reply.attempts(),
             time_to_first_token_us: us(reply.timing.time_to_first_token),
             total_us: us(reply.timing.total),
             cost_usd: reply.cost.map(|cost| cost.usd),
@@ -384,7 +405,9 @@ struct ErrorForm<'a> {
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
-    attempts: u32,
+    attempts: &'a [Attempt],
+    hint: Option<&'a str>,
+    retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<BudgetForm>,
     body: Option<&'a str>,
@@ -427,6 +450,8 @@ fn error(error: &Error) -> JsValue {
         request_id: error.request_id(),
         retry_after_ms: error.retry_after().map(|after| after.as_millis() as u64),
         attempts: error.attempts(),
+        hint: error.hint(),
+        retryable: error.is_retryable(),
         budget,
         body: error.body(),
     };

@@ -53,6 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             json!({
                 "model": name, "input": price.input, "output": price.output, "cache_read": price.cache_read,
                 "cache_write": price.cache_write, "cache_write_1h": price.cache_write_1h,
+                "audio_input": price.audio_input, "audio_output": price.audio_output, "web_search": price.web_search,
                 "max_input_tokens": price.max_input_tokens, "max_output_tokens": price.max_output_tokens,
             })
             .to_string()

@@ -66,7 +66,7 @@ pub(crate) fn error_object(kind: &str, message: &str, error: Option<&Error>) -> 
         "status": error.and_then(Error::status),
         "code": error.and_then(Error::code),
         "request_id": error.and_then(Error::request_id),
-        "attempts": error.map_or(0, Error::attempts),
+        "attempts": error.map_or(0, |error| error.attempts().len()),
     }})
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn reply(reply: &Reply, pool: &PoolStats) -> Value {
         },
         "cost_usd": reply.cost.map(|cost| cost.usd),
         "cost_estimated": reply.cost.is_some_and(|cost| cost.estimated),
-        "attempts": reply.attempts,
+        "attempts": reply.attempts().len(),
         "timing_ms": {
             "queued": ms(reply.timing.queued),
             "connect": reply.timing.connect.map(ms),

@@ -73,7 +73,7 @@ impl ApiError {
         if let Some(error) = error {
             // The call has been retried here as often as is useful.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
-            headers.insert("x-warmline-attempts", error.attempts().into());
+            headers.insert("x-warmline-attempts", error.attempts().len().into());
             if let Some(after) = error.retry_after() {
                 headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
             }
@@ -96,18 +96,19 @@ impl From<Error> for ApiError {
             ErrorKind::Overloaded => error.status().unwrap_or(529),
             _ => error.status().unwrap_or(502),
         };
-        let message = match error.kind() {
+        let message = match (error.kind(), error.hint()) {
             // Its message names files and servers of the operator's.
-            ErrorKind::Ledger => {
+            (ErrorKind::Ledger, _) => {
                 tracing::error!(%error, "the ledger of the budgets cannot be used");
-                LEDGER_UNAVAILABLE
+                LEDGER_UNAVAILABLE.to_owned()
             }
-            _ => error.message(),
+            (_, Some(hint)) => format!("{}; {hint}", error.message()),
+            (_, None) => error.message().to_owned(),
         };
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             code: error.kind().name(),
-            message: message.to_owned(),
+            message,
             error: Some(error),
         }
     }

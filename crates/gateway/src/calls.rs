@@ -54,20 +54,20 @@ impl InFlight {
     pub(crate) fn succeeded(mut self, reply: &Reply) {
         self.ended = true;
         self.update(|stats| stats.succeeded(self.started, reply));
-        self.record_retries(reply.attempts);
+        self.record_retries(reply.attempts().len());
         self.calls.prometheus.record_reply(self.provider, reply);
     }
 
     pub(crate) fn failed(mut self, error: &Error) {
         self.ended = true;
         self.update(|stats| stats.failed(self.started, error));
-        self.record_retries(error.attempts());
+        self.record_retries(error.attempts().len());
         let prometheus = &self.calls.prometheus;
         prometheus.record_failure(self.provider, error.kind().name());
     }
 
-    fn record_retries(&self, attempts: u32) {
-        let retries = u64::from(attempts.saturating_sub(1));
+    fn record_retries(&self, attempts: usize) {
+        let retries = attempts.saturating_sub(1) as u64;
         self.calls.prometheus.record_retries(self.provider, retries);
     }
 

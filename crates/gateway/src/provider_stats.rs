@@ -39,7 +39,7 @@ impl ProviderStats {
     }
 
     pub(crate) fn succeeded(&mut self, started: SystemTime, reply: &Reply) {
-        self.ended(started, reply.attempts, None, Some(reply));
+        self.ended(started, reply.attempts().len(), None, Some(reply));
         self.queued.record(reply.timing.queued);
         self.time_to_first_token
             .record(reply.timing.time_to_first_token);
@@ -49,7 +49,7 @@ impl ProviderStats {
     pub(crate) fn failed(&mut self, started: SystemTime, error: &Error) {
         self.failures += 1;
         let kind = error.kind().name();
-        self.ended(started, error.attempts(), Some(kind), None);
+        self.ended(started, error.attempts().len(), Some(kind), None);
     }
 
     pub(crate) fn abandoned(&mut self, started: SystemTime) {
@@ -60,14 +60,14 @@ impl ProviderStats {
     fn ended(
         &mut self,
         started: SystemTime,
-        attempts: u32,
+        attempts: usize,
         failed: Option<&str>,
         reply: Option<&Reply>,
     ) {
         let timing = reply.map(|reply| &reply.timing);
         let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         self.in_flight -= 1;
-        self.retries += u64::from(attempts.saturating_sub(1));
+        self.retries += attempts.saturating_sub(1) as u64;
         let call = json!({
             "at": since_epoch(started).as_secs_f64(),
             "id": reply.and_then(|reply| reply.request_id.as_deref()).map(shorten),

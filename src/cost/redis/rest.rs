@@ -8,7 +8,8 @@ use crate::pool::Alerts;
 use crate::provider::Endpoint;
 use crate::quote::quote;
 use crate::runtime::{self, BoxFuture};
-use crate::transport::{Options, Proxy, Timeouts, Transport};
+use crate::timeouts::Timeouts;
+use crate::transport::{HttpRequest, Options, Proxy, Transport};
 use crate::{Error, ErrorKind, Limits, Result, Timing};
 
 /// The timeout of each phase of a request.
@@ -59,14 +60,11 @@ impl RestLedger {
                 "the ledger's token contains characters that are not allowed in an HTTP header";
             return Err(Error::config(message));
         }
+        endpoint.warn_if_unencrypted("the ledger's token");
         let options = Options {
             limits: Limits::default(),
             alerts: Alerts::default(),
-            timeouts: Timeouts {
-                pool: TIMEOUT,
-                connect: TIMEOUT,
-                response_headers: TIMEOUT,
-            },
+            timeouts: Timeouts::all(TIMEOUT),
             http2: false,
             http2_ping: None,
             root_certificates: Vec::new(),
@@ -104,13 +102,17 @@ async fn send(transport: &Transport, command: String) -> std::result::Result<Vec
     let message = |e: Error| e.message().to_owned();
     let body = Bytes::from(command);
     let mut timing = Timing::default();
-    let turn = transport.acquire(transport.ticket(), &mut timing).await;
+    let ticket = transport.ticket();
+    let turn = transport.acquire(ticket, TIMEOUT, &mut timing).await;
     let response = transport
         .send(
             turn.map_err(message)?,
-            None,
-            &body,
-            &[],
+            HttpRequest {
+                to: None,
+                body: &body,
+                headers: &[],
+                timeouts: &Timeouts::all(TIMEOUT),
+            },
             &mut timing,
             &|_| (),
         )

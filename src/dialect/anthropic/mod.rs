@@ -33,8 +33,12 @@ impl Dialect for Anthropic {
         // The API requires the limit, and has no other name for it. A limit that only some servers know can raise the maximum,
         // never lower it.
         let default = model_max.unwrap_or(request::DEFAULT_MAX_TOKENS.into());
-        let most = facts.max_tokens.unwrap_or(default).max(facts.other_limit);
-        facts.with_reasoning(most)
+        let others = facts
+            .max_completion_tokens
+            .unwrap_or(0)
+            .max(facts.other_limit);
+        let own = facts.max_tokens.unwrap_or(default);
+        facts.with_reasoning(own, own.max(others))
     }
 
     /// <https://docs.claude.com/en/docs/build-with-claude/vision>: at most 4,784 at high resolution.

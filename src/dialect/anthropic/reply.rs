@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
-use crate::dialect::usage::{WireUsage, merge_usage};
+use crate::dialect::usage::{Details, WireUsage, merge_usage, name};
 use crate::dialect::wire::{Text, Word, object, read};
 use crate::{
     Annotations, DialectName, Error, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall,
@@ -154,47 +154,40 @@ fn usage(wire: &WireUsage<'_>) -> Usage {
         output_tokens: wire.output_tokens.get(),
         cache_read_tokens: wire.cache_read_input_tokens.get(),
         cache_write_tokens: wire.cache_creation_input_tokens.get(),
-        cache_write_1h_tokens: wire
-            .cache_creation
-            .as_ref()
-            .map_or(0, |d| d.ephemeral_1h_input_tokens.get()),
-        reasoning_tokens: wire
-            .output_tokens_details
-            .as_ref()
-            .map_or(0, |d| d.thinking_tokens.get()),
-        web_search_requests: wire
-            .server_tool_use
-            .as_ref()
-            .map_or(0, |d| d.web_search_requests.get()),
+        cache_write_1h_tokens: Details::read(wire.cache_creation)
+            .ephemeral_1h_input_tokens
+            .get(),
+        reasoning_tokens: Details::read(wire.output_tokens_details)
+            .thinking_tokens
+            .get(),
+        web_search_requests: Details::read(wire.server_tool_use)
+            .web_search_requests
+            .get(),
         ..Usage::default()
     }
 }
 
-/// Returns the usage of the model runs that the usage of the reply does not contain: the summary of a long conversation, and
-/// another model's advice.
-fn other_runs(iterations: Option<&RawValue>) -> Usage {
-    let mut sum = Usage::default();
-    let raw = iterations.map(RawValue::get).unwrap_or_default();
-    let runs: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
+/// Adds the model runs that the usage of a reply does not contain: the summary of a long conversation, and another model's
+/// advice.
+fn add_other_runs(sum: &mut Usage, iterations: &RawValue) {
+    let runs: Vec<&RawValue> = serde_json::from_str(iterations.get()).unwrap_or_default();
     for run in runs {
-        let kind: Kind<'_> = object(Some(run)).unwrap_or_default();
-        if let "compaction" | "advisor_message" = kind.kind.as_str()
-            && let Some(wire) = object(Some(run))
+        if let Some(wire) = object::<WireUsage<'_>>(Some(run))
+            && matches!(name(wire.kind), "compaction" | "advisor_message")
         {
             sum.add(&usage(&wire));
         }
     }
-    sum
 }
 
 pub(super) fn add_usage(reply: &mut Reply, raw: Option<&RawValue>) {
     if let Some(wire) = object::<WireUsage<'_>>(raw) {
         let mut usage = usage(&wire);
-        if wire.iterations.is_some() {
-            usage.add(&other_runs(wire.iterations));
+        if let Some(iterations) = wire.iterations {
+            add_other_runs(&mut usage, iterations);
         }
         merge_usage(&mut reply.usage, &usage);
-        reply.billing.merge(wire.billing());
+        reply.billing.merge(wire.billing(None));
         let counts = [wire.input_tokens, wire.output_tokens];
         reply.usage_reported |= counts.iter().any(|count| count.0.is_some());
     }

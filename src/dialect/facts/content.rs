@@ -16,6 +16,13 @@ pub(super) enum Place {
     Other,
 }
 
+const TYPE: &str = "type";
+const SOURCE: &str = "source";
+const DATA: &str = "data";
+const CONTENT: &str = "content";
+/// The names that tell what the content of a message or a block is. They may not be repeated, nor in another case.
+const READ: [&str; 6] = [TYPE, SOURCE, DATA, "image_url", "url", CONTENT];
+
 /// Reads a field that can contain content blocks.
 pub(super) fn field<'de, A: MapAccess<'de>>(
     key: &str,
@@ -90,72 +97,73 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     /// Of two types, which only opaque values may have, the more expensive one counts.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
         let Self(reading, place) = self;
-        let (mut types, mut texts, mut sources, mut text_sources) = (0, 0, 0, 0);
-        let (mut known, mut image, mut by_url, mut document) = (false, false, false, false);
-        let (mut base64, mut data, mut images) = (false, Vec::new(), Vec::new());
+        let mut counts = [0u32; READ.len()];
+        let (mut texts, mut text_sources, mut document) = (0, 0, false);
+        let (mut known, mut image, mut by_url) = (false, false, false);
+        let (mut base64, mut data, mut encoded) = (false, None, None);
+        // Whether a server that distinguishes upper case from lower case reads the same.
+        let mut exact = true;
         while let Some(Word(key)) = map.next_key()? {
             let name = folded(&key);
-            let count = match &*name {
-                "type" => &mut types,
-                "source" => &mut sources,
-                _ => {
-                    match (&*key, field(&key, &mut map, reading, place)?) {
-                        ("data", Kind::String(length)) => data.push(length),
-                        ("url" | "image_url", Kind::Encoded(length)) => images.push(length),
-                        _ => {}
-                    }
-                    continue;
-                }
+            let Some(at) = READ.iter().position(|read| *read == name) else {
+                field(&key, &mut map, reading, place)?;
+                continue;
             };
-            *count += 1;
-            if *count > 1 && place != Place::Opaque {
+            counts[at] += 1;
+            exact &= key == name;
+            if counts[at] > 1 && place != Place::Opaque {
                 let name = quote(&name);
-                let why = ["a content block has ", &name, " twice: give it once"];
+                let why = [
+                    "a message or a content block has ",
+                    &name,
+                    " twice: give it once",
+                ];
                 return refuse(reading, why.concat());
             }
-            if name == "source" {
-                let inner = match place {
-                    Place::Opaque => place,
-                    _ => Place::Other,
-                };
-                let source = map.next_value_seed(Value(reading, inner))?;
-                match source {
-                    Kind::TextBlock => text_sources += 1,
-                    Kind::Encoded(length) => images.push(length),
-                    _ => {}
-                }
-                continue;
-            }
-            match field(&name, &mut map, reading, place)? {
-                Kind::Text => texts += 1,
-                Kind::Image => image = true,
-                Kind::ImageUrl => by_url = true,
-                Kind::Document => document = true,
-                Kind::OfText => known = true,
-                Kind::Base64 => base64 = true,
+            let place = match place {
+                Place::Opaque => Place::Opaque,
+                _ if READ[at] == CONTENT => Place::Content,
+                Place::Content if READ[at] != TYPE => Place::Other,
+                place => place,
+            };
+            let value = map.next_value_seed(Value(reading, place))?;
+            match (READ[at], value) {
+                (TYPE, Kind::Text) => texts += 1,
+                (TYPE, Kind::Image) => image = true,
+                (TYPE, Kind::ImageUrl) => by_url = true,
+                (TYPE, Kind::Document) => document = true,
+                (TYPE, Kind::OfText) => known = true,
+                (TYPE, Kind::Base64) => base64 = true,
+                (SOURCE, Kind::TextBlock) => text_sources += 1,
+                (DATA, Kind::String(length)) => data = Some(length),
+                (SOURCE | "image_url" | "url", Kind::Encoded(length)) => encoded = Some(length),
                 _ => {}
             }
         }
+        let [types, sources, datas, image_urls, urls, _] = counts;
+        let encoded = encoded.filter(|_| exact && sources + image_urls + urls == 1);
         known |= texts > 0 || image || by_url || document;
-        // Its bytes are no text only if no server can read the block in another way.
-        match (types, images.as_slice()) {
-            (1, [length]) if place == Place::Content && (image || by_url) => {
-                reading.facts.image_bytes += length;
-                image = true;
-            }
-            (_, [_]) if by_url => image = true,
-            // Some servers take videos and documents by such a URL.
-            _ => document |= by_url,
-        }
+        // Some servers take videos and documents by such a URL.
+        document |= by_url && encoded.is_none();
+        image |= by_url && encoded.is_some();
         // A block of an unknown type can have any number of tokens.
         document |= place == Place::Content && !known;
         let of_text = sources > 0 && sources == text_sources;
         reading.facts.images += u64::from(image);
         reading.facts.documents += u64::from(document && !of_text);
-        Ok(match (data.as_slice(), images.as_slice()) {
-            _ if texts > 0 && texts == types => Kind::TextBlock,
-            ([length], []) if base64 && types == 1 => Kind::Encoded(*length),
-            ([], [length]) if types == 0 => Kind::Encoded(*length),
+        if let Some(length) = encoded
+            && image
+            && types == 1
+            && place == Place::Content
+        {
+            reading.facts.image_bytes += length;
+        }
+        Ok(match (texts > 0 && texts == types, data, encoded) {
+            (true, ..) => Kind::TextBlock,
+            (_, Some(length), None) if exact && base64 && (types, datas) == (1, 1) => {
+                Kind::Encoded(length)
+            }
+            (_, None, Some(length)) if types == 0 => Kind::Encoded(length),
             _ => Kind::Other,
         })
     }

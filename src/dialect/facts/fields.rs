@@ -44,6 +44,9 @@ pub enum Field {
     Options(&'static [(&'static str, Field)]),
     /// An object with any fields of the request. LiteLLM passes them on.
     ExtraBody,
+    /// Of a tool: its type, and how often the provider may use it.
+    ToolType,
+    ToolUses,
     /// Only its spelling matters.
     Other,
 }
@@ -56,8 +59,6 @@ pub(crate) type Fields = [&'static [(&'static str, Field)]; 2];
 #[cfg(feature = "anthropic")]
 pub(in crate::dialect) const ANTHROPIC: Fields = [
     &[
-        ("speed", Field::Speed),
-        ("inference_geo", Field::Region),
         ("mcp_servers", Field::MoreInput),
         ("container", Field::Container),
         ("context_management", Field::AnotherRun),
@@ -77,10 +78,6 @@ pub(in crate::dialect) const OPENAI_CHAT: Fields = [
         ("audio", Field::Audio),
         ("prompt_cache_retention", Field::CacheTime),
         ("prompt_cache_options", Field::Options(CACHE)),
-        ("web_search_options", Field::Search),
-        // OpenRouter's, and xAI's.
-        ("plugins", Field::Searches),
-        ("search_parameters", Field::Searches),
     ],
     COMMON,
 ];
@@ -98,6 +95,13 @@ const COMMON: &[(&str, Field)] = &[
     ("best_of", Field::Replies),
     ("prediction", Field::Prediction),
     ("service_tier", Field::ServiceTier),
+    // Anthropic's, which gateways for several vendors pass on.
+    ("speed", Field::Speed),
+    ("inference_geo", Field::Region),
+    // OpenAI's, OpenRouter's and xAI's.
+    ("web_search_options", Field::Search),
+    ("plugins", Field::Searches),
+    ("search_parameters", Field::Searches),
     // OpenRouter's, and Anthropic's and LiteLLM's.
     ("models", Field::Models),
     ("fallbacks", Field::Fallbacks),
@@ -147,6 +151,13 @@ const REASONING: &[(&str, Field)] = &[
 
 #[cfg(feature = "openai-chat")]
 const CACHE: &[(&str, Field)] = &[("ttl", Field::CacheTime)];
+
+/// The fields of a tool.
+pub(super) const TOOL: &[(&str, Field)] = &[
+    ("type", Field::ToolType),
+    ("max_uses", Field::ToolUses),
+    ("model", Field::Models),
+];
 
 /// The fields of an entry of `fallbacks`.
 pub(super) const FALLBACK: &[(&str, Field)] = &[

@@ -27,7 +27,7 @@ pub(super) use self::fields::Fields;
 #[cfg(feature = "openai-chat")]
 pub(super) use self::fields::OPENAI_CHAT;
 use self::options::stream_options;
-use self::tools::{Alternatives, Tools};
+use self::tools::{read_models, read_tools};
 use self::values::{count, flag, is_null, model, only_text, text};
 use super::wire::Word;
 use crate::quote::quote;
@@ -119,16 +119,19 @@ struct Reading<'b> {
     body: &'b str,
     /// The number of objects around the one that is read.
     depth: usize,
+    /// The type of the tool that is read, and its `max_uses`.
+    tool: String,
+    tool_uses: Option<u64>,
     refusal: Option<String>,
 }
 
 impl RequestFacts {
-    /// Returns the maximum of the output with its reasoning. A limit of reasoning that is not below that of the output may come
-    /// on top of it.
-    pub(super) fn with_reasoning(&self, output: u64) -> u64 {
-        match self.reasoning_limit >= output {
-            true => output.saturating_add(self.reasoning_limit),
-            false => output,
+    /// Returns the maximum of the output with its reasoning. `least` is the smallest limit that a server may use. A limit of
+    /// reasoning that is not below that may come on top.
+    pub(super) fn with_reasoning(&self, least: u64, most: u64) -> u64 {
+        match self.reasoning_limit >= least {
+            true => most.saturating_add(self.reasoning_limit),
+            false => most,
         }
     }
 
@@ -142,6 +145,8 @@ impl RequestFacts {
             fields,
             body,
             depth: 0,
+            tool: String::new(),
+            tool_uses: None,
             refusal: None,
         };
         // A body that requests a stream has at least one field, so a comma can follow.
@@ -220,16 +225,10 @@ fn read_field<'de, A: MapAccess<'de>>(
     meant: Field,
     is_top: bool,
 ) -> Result<(), A::Error> {
-    // These are objects or lists that are read as they come.
     match meant {
         Field::Content => {
             map.next_value_seed(Value(reading, Place::Content))?;
             return Ok(());
-        }
-        Field::Tools => return map.next_value_seed(Tools(reading)),
-        Field::Models | Field::Fallbacks => {
-            let is_run = matches!(meant, Field::Fallbacks);
-            return map.next_value_seed(Alternatives { reading, is_run });
         }
         Field::Other => {
             field(key, map, reading, Place::Other)?;
@@ -241,50 +240,62 @@ fn read_field<'de, A: MapAccess<'de>>(
     if is_null(value) && !matches!(meant, Field::StreamOptions) {
         return Ok(());
     }
-    let object = |reading: &mut Reading<'de>, fields| match value.get().starts_with('{') {
-        true if reading.depth == MAX_DEPTH => {
-            refuse(reading, [key, " is nested too deeply"].concat())
+    let read = match meant {
+        Field::Tools => read_tools(reading, value),
+        Field::Models | Field::Fallbacks => {
+            read_models(reading, value, matches!(meant, Field::Fallbacks))
         }
-        true => {
-            reading.depth += 1;
-            let object = Object {
-                reading,
-                name: key,
-                fields,
-                is_top: false,
-            };
-            let mut json = serde_json::Deserializer::from_str(value.get());
-            json.deserialize_map(object).map_err(A::Error::custom)?;
-            reading.depth -= 1;
-            Ok(())
-        }
-        false => Ok(()),
+        Field::Options(options) => read_object(reading, key, [options, &[]], value).map(drop),
+        Field::ExtraBody => read_object(reading, key, reading.fields, value).map(drop),
+        _ => set_fact(reading, value, key, meant, is_top),
     };
-    match meant {
-        Field::Options(options) => return object(reading, [options, &[]]),
-        Field::ExtraBody => return object(reading, reading.fields),
-        Field::Prediction => {
-            reading.facts.predicted += value.get().len() as u64;
-            let mut json = serde_json::Deserializer::from_str(value.get());
-            let value = Value(reading, Place::Other).deserialize(&mut json);
-            return value.map(drop).map_err(A::Error::custom);
-        }
-        _ => {}
+    checked(reading, read)?;
+    if let Field::Prediction = meant {
+        let mut json = serde_json::Deserializer::from_str(value.get());
+        let value = Value(reading, Place::Other).deserialize(&mut json);
+        value.map_err(A::Error::custom)?;
     }
-    let body = reading.body;
-    let set = set_fact(&mut reading.facts, body, value, key, meant, is_top);
-    checked(reading, set)
+    Ok(())
+}
+
+/// Reads an object with options. Returns false if the value is none.
+fn read_object<'b>(
+    reading: &mut Reading<'b>,
+    name: &str,
+    fields: Fields,
+    value: &'b RawValue,
+) -> Result<bool, String> {
+    if !value.get().starts_with('{') {
+        return Ok(false);
+    }
+    if reading.depth == MAX_DEPTH {
+        return Err([name, " is nested too deeply"].concat());
+    }
+    reading.depth += 1;
+    let object = Object {
+        reading: &mut *reading,
+        name,
+        fields,
+        is_top: false,
+    };
+    let mut json = serde_json::Deserializer::from_str(value.get());
+    let read = json.deserialize_map(object);
+    reading.depth -= 1;
+    match read {
+        Ok(()) => Ok(true),
+        Err(error) => Err(reading.refusal.take().unwrap_or_else(|| error.to_string())),
+    }
 }
 
 /// Records the fact that a value states.
 fn set_fact(
-    facts: &mut RequestFacts,
-    body: &str,
+    reading: &mut Reading<'_>,
     value: &RawValue,
     key: &str,
     meant: Field,
     is_top: bool,
 ) -> Result<(), String> {
+    let facts = &mut reading.facts;
     match meant {
         Field::Model if is_top => facts.model = model(value)?,
         Field::Model => {
@@ -292,7 +303,7 @@ fn set_fact(
             facts.add_model(model.as_deref().unwrap_or_default());
         }
         Field::Stream if is_top => facts.stream = flag(value, key)?.unwrap_or_default(),
-        Field::StreamOptions if is_top => facts.ask_usage = stream_options(body, value)?,
+        Field::StreamOptions if is_top => facts.ask_usage = stream_options(reading.body, value)?,
         Field::MaxTokens if is_top => facts.max_tokens = count(value, key)?,
         Field::MaxCompletionTokens if is_top => facts.max_completion_tokens = count(value, key)?,
         Field::MaxTokens | Field::MaxCompletionTokens | Field::OtherLimit => {
@@ -328,6 +339,10 @@ fn set_fact(
             facts.containers += 1;
         }
         Field::AnotherRun => facts.more_runs = facts.more_runs.saturating_add(1),
+        Field::Prediction => facts.predicted += value.get().len() as u64,
+        // What is no string is a type that is not known.
+        Field::ToolType => reading.tool = text(value, key).unwrap_or_else(|_| "?".to_owned()),
+        Field::ToolUses => reading.tool_uses = count(value, key)?,
         Field::Modalities => facts.audio_output |= !only_text(value),
         Field::Audio => facts.audio_output = true,
         _ => {}

@@ -136,15 +136,15 @@ fn what_is_no_request_is_refused_with_what_would_be_accepted() {
         ),
         (
             r#"{"messages": [{"content": [{"type": "text", "type": "image"}]}]}"#,
-            "a content block has \"type\" twice: give it once",
+            "a message or a content block has \"type\" twice: give it once",
         ),
         (
             r#"{"messages": [{"content": [{"type": "text", "\u0074ype": "image"}]}]}"#,
-            "a content block has \"type\" twice: give it once",
+            "a message or a content block has \"type\" twice: give it once",
         ),
         (
             r#"{"messages": [{"content": [{"type": "document", "source": {"type": "text"}, "source": {}}]}]}"#,
-            "a content block has \"source\" twice: give it once",
+            "a message or a content block has \"source\" twice: give it once",
         ),
         (
             r#"{"stream_options": {"include_usage": false, "include_usage": true}}"#,

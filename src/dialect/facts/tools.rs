@@ -1,16 +1,10 @@
 //! Tools, of which the provider runs some itself, and other models that may answer.
 
-use std::borrow::Cow;
-
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::content::{Place, field};
-use super::fields::FALLBACK;
-use super::values::{count, is_null, model};
-use super::{MAX_MODELS, Object, Reading, RequestFacts, checked, fmt, folded, refuse};
-use crate::dialect::wire::Word;
-use crate::quote::quote;
+use super::fields::{FALLBACK, TOOL};
+use super::values::model;
+use super::{MAX_MODELS, Reading, RequestFacts, read_object};
 
 /// The assumed maximum of searches in a call that does not set one. Anthropic's loop has ten rounds
 /// (<https://docs.claude.com/en/docs/build-with-claude/handling-stop-reasons>), and each can have several searches.
@@ -60,141 +54,44 @@ impl RequestFacts {
 }
 
 /// Reads a list of tools.
-pub(super) struct Tools<'r, 'b>(pub(super) &'r mut Reading<'b>);
-
-impl<'de> DeserializeSeed<'de> for Tools<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+pub(super) fn read_tools<'b>(reading: &mut Reading<'b>, tools: &'b RawValue) -> Result<(), String> {
+    for tool in items(tools) {
+        if !read_object(reading, "a tool", [TOOL, &[]], tool)? {
+            reading.tool = "?".to_owned();
+        }
+        let kind = std::mem::take(&mut reading.tool);
+        let uses = reading.tool_uses.take();
+        reading.facts.add_tool(&kind, uses);
     }
+    Ok(())
 }
 
-impl<'de> Visitor<'de> for Tools<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of tools or null")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<(), E> {
-        self.0.facts.add_tool(name, None);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Tools(self.0))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self(reading) = self;
-        let (mut kind, mut uses) = (Cow::Borrowed(""), None);
-        let mut seen = [false; 3];
-        while let Some(Word(key)) = map.next_key::<Word<'de>>()? {
-            let names = ["type", "max_uses", "model"];
-            let folded = folded(&key);
-            let Some(at) = names.iter().position(|name| *name == folded) else {
-                field(&key, &mut map, reading, Place::Other)?;
-                continue;
-            };
-            if std::mem::replace(&mut seen[at], true) {
-                let name = quote(names[at]);
-                return refuse(
-                    reading,
-                    ["a tool has ", &name, " twice: give it once"].concat(),
-                );
-            }
-            let value: &'de RawValue = map.next_value()?;
-            match names[at] {
-                _ if is_null(value) => {}
-                // What is no string is a type that is not known.
-                "type" => kind = serde_json::from_str(value.get()).unwrap_or("?".into()),
-                "max_uses" => uses = checked(reading, count(value, "max_uses"))?,
-                _ => {
-                    let model = checked(reading, model(value))?;
-                    reading
-                        .facts
-                        .add_model(model.as_deref().unwrap_or_default());
-                }
+/// Reads other models that may answer: names, or objects with a name. `is_run` is whether each can be billed in addition to the
+/// requested model.
+pub(super) fn read_models<'b>(
+    reading: &mut Reading<'b>,
+    models: &'b RawValue,
+    is_run: bool,
+) -> Result<(), String> {
+    for item in items(models) {
+        let facts = &mut reading.facts;
+        facts.more_runs = facts.more_runs.saturating_add(is_run.into());
+        let known = facts.models.len();
+        match model(item) {
+            // Anthropic's `default` lets the provider choose.
+            Ok(Some(name)) if !(is_run && name == "default") => facts.add_model(&name),
+            Ok(_) => facts.any_model = true,
+            Err(_) => {
+                let is_object = read_object(reading, "a fallback", [FALLBACK, &[]], item)?;
+                // LiteLLM's form has the names as keys.
+                reading.facts.any_model |= !is_object || reading.facts.models.len() == known;
             }
         }
-        reading.facts.add_tool(&kind, uses);
-        Ok(())
     }
+    Ok(())
 }
 
-/// Reads other models that may answer: names, or objects with a name.
-pub(super) struct Alternatives<'r, 'b> {
-    pub(super) reading: &'r mut Reading<'b>,
-    /// Whether each can be billed in addition to the requested model.
-    pub(super) is_run: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Alternatives<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Alternatives<'_, '_> {
-    fn count(&mut self) {
-        let runs = &mut self.reading.facts.more_runs;
-        *runs = runs.saturating_add(self.is_run.into());
-    }
-}
-
-impl<'de> Visitor<'de> for Alternatives<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of models or null")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(mut self, name: &str) -> Result<(), E> {
-        self.count();
-        // Anthropic's `default` lets the provider choose.
-        let name = if self.is_run && name == "default" {
-            ""
-        } else {
-            name
-        };
-        self.reading.facts.add_model(name);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { reading, is_run } = self;
-        while seq
-            .next_element_seed(Alternatives { reading, is_run })?
-            .is_some()
-        {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
-        self.count();
-        let reading = self.reading;
-        let models = reading.facts.models.len();
-        let object = Object {
-            reading: &mut *reading,
-            name: "a fallback",
-            fields: [FALLBACK, &[]],
-            is_top: false,
-        };
-        object.visit_map(map)?;
-        // LiteLLM's form has the names as keys.
-        reading.facts.any_model |= reading.facts.models.len() == models;
-        Ok(())
-    }
+/// Returns the items of a list, or the value itself.
+fn items(value: &RawValue) -> Vec<&RawValue> {
+    serde_json::from_str(value.get()).unwrap_or_else(|_| vec![value])
 }

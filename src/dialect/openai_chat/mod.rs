@@ -67,11 +67,13 @@ impl Dialect for OpenAiChat {
     fn max_output_tokens(&self, facts: &RequestFacts, model_max: Option<u64>) -> u64 {
         // A server may know only one of the two names. A limit that only some servers know can raise the maximum, never lower
         // it.
-        let asked = facts.max_tokens.max(facts.max_completion_tokens);
         // Some servers read 0 as no limit.
-        let asked = asked.filter(|tokens| *tokens > 0);
-        let most = asked.or(model_max).unwrap_or(UNKNOWN_MAX_OUTPUT);
-        facts.with_reasoning(most.max(facts.other_limit))
+        let asked = [facts.max_tokens, facts.max_completion_tokens];
+        let asked = asked.into_iter().flatten().filter(|tokens| *tokens > 0);
+        let none = model_max.unwrap_or(UNKNOWN_MAX_OUTPUT);
+        let least = asked.clone().min().unwrap_or(none);
+        let most = asked.max().unwrap_or(none).max(facts.other_limit);
+        facts.with_reasoning(least, most)
     }
 
     /// <https://platform.openai.com/docs/guides/images-vision>: gpt-4o-mini's 2,833 and 5,667 for each of at most 8 tiles.

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::chat::{Billing, ServiceTier};
+use crate::chat::Billing;
 use crate::dialect::error::{holds_error, reports_failure};
-use crate::dialect::usage::WireUsage;
+use crate::dialect::usage::{Details, WireUsage};
 use crate::dialect::wire::{Count, Text, Word, object, read};
 use crate::{Result, Usage};
 
@@ -223,28 +223,26 @@ impl<'a> Completion<'a> {
         let places = [self.usage, in_groq, self.choices.usage];
         let read = |place| {
             let wire = object(place)?;
-            Some((usage(&wire)?, wire.billing()))
+            Some((usage(&wire)?, wire.billing(self.service_tier)))
         };
-        let (usage, mut billing) = places.into_iter().find_map(read)?;
-        let tier = self.service_tier.map(RawValue::get).unwrap_or_default();
-        billing.tier = ServiceTier::named(tier.trim_matches('"')).or(billing.tier);
-        Some((usage, billing))
+        places.into_iter().find_map(read)
     }
 }
 
 /// None where nothing is reported.
 fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
     wire.prompt_tokens.0.or(wire.completion_tokens.0)?;
-    let details = |details: &Option<_>, count: fn(&_) -> Count| {
-        details.as_ref().map_or(0, |details| count(details).get())
-    };
+    let of_prompt = Details::read(wire.prompt_tokens_details);
+    let of_completion = Details::read(wire.completion_tokens_details);
     let prompt = wire.prompt_tokens.get();
     let cached = [
-        details(&wire.prompt_tokens_details, |d| d.cached_tokens),
+        of_prompt.cached_tokens.get(),
         wire.prompt_cache_hit_tokens.get(),
         wire.cached_tokens.get(),
     ];
-    let reasoning = details(&wire.completion_tokens_details, |d| d.reasoning_tokens)
+    let reasoning = of_completion
+        .reasoning_tokens
+        .get()
         .max(wire.reasoning_tokens.get());
     let completion = wire.completion_tokens.get();
     // Most servers count thoughts within the completion, some beside it. The total tells which.
@@ -261,10 +259,10 @@ fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
         output_tokens: output,
         cache_read_tokens: cached.into_iter().max().unwrap_or_default(),
         // OpenRouter's, for models that charge for it.
-        cache_write_tokens: details(&wire.prompt_tokens_details, |d| d.cache_write_tokens),
+        cache_write_tokens: of_prompt.cache_write_tokens.get(),
         reasoning_tokens: reasoning,
-        audio_input_tokens: details(&wire.prompt_tokens_details, |d| d.audio_tokens),
-        audio_output_tokens: details(&wire.completion_tokens_details, |d| d.audio_tokens),
+        audio_input_tokens: of_prompt.audio_tokens.get(),
+        audio_output_tokens: of_completion.audio_tokens.get(),
         input_includes_cache: true,
         ..Usage::default()
     })

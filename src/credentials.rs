@@ -38,6 +38,7 @@ enum Kind {
     Source(Arc<TokenCache>),
     /// The value of a header that the caller has set. It is known here only so that no error shows it.
     Own(Arc<str>),
+    PerRequest,
 }
 
 /// A token and how long it is valid.
@@ -155,6 +156,20 @@ impl Credentials {
         })))
     }
 
+    /// Returns the credentials of a client that has none of its own, such as a gateway's for many tenants: each request brings
+    /// [its own](crate::Request::credentials), and one without them fails before it is sent.
+    ///
+    /// ```
+    /// use warmline::{Client, Credentials, Provider, Request};
+    ///
+    /// let client = Client::builder(Provider::OpenAi).credentials(Credentials::per_request()).build()?;
+    /// let request = Request::new().user("Hi").credentials(Credentials::api_key("sk-of-a-tenant"));
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    pub fn per_request() -> Self {
+        Self(Kind::PerRequest)
+    }
+
     /// The credentials that a header of the caller's own is.
     pub(crate) fn own(value: &str) -> Self {
         Self(Kind::Own(secret_in(value).into()))
@@ -174,7 +189,7 @@ impl Credentials {
         match self.0 {
             Kind::Key(_) => header == key_header(provider),
             Kind::Bearer(_) | Kind::Source(_) => header == "authorization",
-            Kind::None | Kind::Own(_) => {
+            Kind::None | Kind::Own(_) | Kind::PerRequest => {
                 header == "authorization" || header == key_header(provider)
             }
         }
@@ -185,7 +200,7 @@ impl Credentials {
     pub(crate) fn check(&self) -> Result<()> {
         match &self.0 {
             Kind::Key(secret) | Kind::Bearer(secret) => check(secret),
-            Kind::None | Kind::Source(_) | Kind::Own(_) => Ok(()),
+            Kind::None | Kind::Source(_) | Kind::Own(_) | Kind::PerRequest => Ok(()),
         }
     }
 
@@ -195,13 +210,16 @@ impl Credentials {
             Kind::None => Ok("".into()),
             Kind::Key(secret) | Kind::Bearer(secret) | Kind::Own(secret) => Ok(secret.clone()),
             Kind::Source(cache) => cache.token(refused).await,
+            Kind::PerRequest => Err(Error::config(
+                "this client has no credentials of its own, and the request brings none",
+            )),
         }
     }
 
     /// The header of a request with such a secret.
     pub(crate) fn header(&self, provider: Provider, secret: &str) -> Option<(String, String)> {
         let name = match self.0 {
-            Kind::None | Kind::Own(_) => return None,
+            Kind::None | Kind::Own(_) | Kind::PerRequest => return None,
             Kind::Key(_) => key_header(provider),
             Kind::Bearer(_) | Kind::Source(_) => "authorization",
         };
@@ -238,9 +256,26 @@ impl fmt::Debug for Credentials {
             Kind::Key(_) => "Credentials::ApiKey(…)",
             Kind::Bearer(_) => "Credentials::BearerToken(…)",
             Kind::Source(_) => "Credentials::TokenSource(…)",
+            Kind::PerRequest => "Credentials::PerRequest",
         })
     }
 }
+
+/// The same key or token, or the same source of tokens.
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::None, Kind::None) | (Kind::PerRequest, Kind::PerRequest) => true,
+            (Kind::Key(a), Kind::Key(b))
+            | (Kind::Bearer(a), Kind::Bearer(b))
+            | (Kind::Own(a), Kind::Own(b)) => a == b,
+            (Kind::Source(a), Kind::Source(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Credentials {}
 
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

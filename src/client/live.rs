@@ -1,0 +1,130 @@
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::clock::Clock;
+use crate::dialect::StreamDecoder;
+use crate::runtime::Instant;
+use crate::transport::Body;
+use crate::{Error, Result, StreamEvent};
+
+/// A streamed response that is being read. Its decoder holds the events that have arrived.
+pub(super) struct Live {
+    pub(super) decoder: StreamDecoder,
+    body: Option<Body>,
+    /// The error that ends the stream, after the events that came before it.
+    error: Option<Error>,
+    /// The start of the current wait for content. It is `None` between waits: pauses of the caller do not count.
+    silent_since: Option<Instant>,
+    /// When the reply was complete, while the end of the body is awaited.
+    complete_since: Option<Instant>,
+}
+
+impl Live {
+    /// Starts with the bytes that have been read. The request was sent at `sent_at`, when the silence began.
+    pub(super) fn new(
+        decoder: StreamDecoder,
+        body: Body,
+        first: Bytes,
+        sent_at: Option<Instant>,
+    ) -> Self {
+        let mut live = Self {
+            decoder,
+            body: Some(body),
+            error: None,
+            silent_since: sent_at,
+            complete_since: None,
+        };
+        let decoded = live.decoder.feed(first);
+        live.keep_error(decoded);
+        live
+    }
+
+    /// Waits for the first content. The events before it, and it, stay in the decoder.
+    pub(super) fn poll_content(
+        &mut self,
+        clock: &mut Clock,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
+        while !self.decoder.has_content() {
+            if let Some(error) = self.error.take() {
+                return Poll::Ready(Err(error));
+            }
+            ready!(self.poll_read(clock, cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for the next event, or `None` at the end of the reply.
+    pub(super) fn poll_event(
+        &mut self,
+        clock: &mut Clock,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<StreamEvent>>> {
+        loop {
+            if let Some(event) = self.decoder.next_event() {
+                if event.is_content() {
+                    self.silent_since = None;
+                }
+                return Poll::Ready(Ok(Some(event)));
+            }
+            if self.decoder.is_done() {
+                ready!(self.poll_end(clock, cx));
+                return Poll::Ready(Ok(None));
+            }
+            if let Some(error) = self.error.take() {
+                return Poll::Ready(Err(error));
+            }
+            ready!(self.poll_read(clock, cx));
+        }
+    }
+
+    /// Reads the next chunk into the decoder.
+    fn poll_read(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Poll<()> {
+        let decoded = match &mut self.body {
+            None => Err(Error::stream("the stream had already ended")),
+            Some(body) => match body.poll_chunk(cx) {
+                Poll::Ready(Some(chunk)) => chunk.and_then(|chunk| self.decoder.feed(chunk)),
+                Poll::Ready(None) => self.decoder.finish(),
+                Poll::Pending => {
+                    let is_writing_text = self.decoder.is_writing_text();
+                    let since = &mut self.silent_since;
+                    Err(ready!(clock.poll_silence(since, is_writing_text, cx)))
+                }
+            },
+        };
+        self.keep_error(decoded);
+        Poll::Ready(())
+    }
+
+    fn keep_error(&mut self, decoded: Result<()>) {
+        if let Err(error) = decoded {
+            self.body = None;
+            self.error = Some(error.with_request_id(self.decoder.request_id()));
+        }
+    }
+
+    /// Waits a short time for the end of the body after the reply is complete, so that the connection is idle before the caller
+    /// makes the next call. Some servers never end the body.
+    fn poll_end(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Poll<()> {
+        const END_TIMEOUT: Duration = Duration::from_millis(100);
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(());
+        };
+        while let Poll::Ready(rest) = body.poll_chunk(cx) {
+            let Some(Ok(rest)) = rest else {
+                self.body = None;
+                return Poll::Ready(());
+            };
+            // The decoder only keeps these bytes.
+            let _ = self.decoder.feed(rest);
+        }
+        let since = *self.complete_since.get_or_insert_with(Instant::now);
+        ready!(clock.poll_elapsed(since, END_TIMEOUT, cx));
+        if let Some(body) = self.body.take() {
+            body.finish();
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,183 @@
+//! The first part of an attempt, from its reservation to the head of a stream or to a whole reply.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::body::Whole;
+use super::live::Live;
+use super::plan::Plan;
+use crate::cost::Reservation;
+use crate::credentials::secret_in;
+use crate::error::seconds;
+use crate::runtime::{self, Instant};
+use crate::transport::{Body, HttpRequest, HttpResponse};
+use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing};
+
+/// The maximum number of bytes that are kept of an error response's body.
+const MAX_ERROR_BODY: usize = 64 << 10;
+/// The maximum size of the body of an unstreamed reply, in bytes.
+const MAX_BODY: usize = 64 << 20;
+
+/// How far an attempt got.
+pub(super) struct Opening {
+    /// Its key or token, which no error may show.
+    pub(super) secret: Option<Arc<str>>,
+    pub(super) timing: Timing,
+    /// Whether it counts as an attempt: it does not if the budget or the pool had no room for it.
+    pub(super) is_attempt: bool,
+    pub(super) result: Result<Opened>,
+}
+
+pub(super) struct Opened {
+    pub(super) reservation: Reservation,
+    pub(super) answer: Answer,
+}
+
+pub(super) enum Answer {
+    Reply(Box<Reply>),
+    Stream(Box<Live>),
+}
+
+/// What an attempt starts from.
+pub(super) struct Start {
+    pub(super) plan: Arc<Plan>,
+    pub(super) body: Bytes,
+    /// The start of the call.
+    pub(super) at: Instant,
+    /// Whether the usage in the frames that are forwarded is left out.
+    pub(super) hide_usage: bool,
+    /// A token that the provider has not accepted.
+    pub(super) refused: Option<Arc<str>>,
+}
+
+impl Start {
+    pub(super) async fn open(self) -> Opening {
+        let mut opening = Opening {
+            secret: None,
+            timing: Timing::default(),
+            is_attempt: false,
+            result: Err(Error::cancelled()),
+        };
+        opening.result = self.run(&mut opening).await;
+        opening
+    }
+
+    async fn run(&self, opening: &mut Opening) -> Result<Opened> {
+        let plan = &*self.plan;
+        let reservation = Reservation::make(&plan.cost, &plan.estimate).await?;
+        opening.is_attempt = true;
+        let headers = self.authorize(opening).await?;
+        let transport = &plan.client.transport;
+        let limit = plan.timeouts.pool();
+        let turn = transport
+            .acquire(transport.ticket(), limit, &mut opening.timing)
+            .await?;
+        let HttpResponse {
+            status,
+            headers,
+            body,
+        } = transport
+            .send(
+                turn,
+                HttpRequest {
+                    to: plan.endpoint.as_ref(),
+                    body: &self.body,
+                    headers: &headers,
+                    timeouts: &plan.timeouts,
+                },
+                &mut opening.timing,
+                &|sent| match sent {
+                    true => reservation.sent(),
+                    false => reservation.refused(),
+                },
+            )
+            .await?;
+        opening.timing.time_to_first_token = self.at.elapsed();
+        let response = HttpResponse {
+            status,
+            headers,
+            body,
+        };
+        if !(200..300).contains(&status) {
+            reservation.refused();
+            return Err(self.read_error(response).await);
+        }
+        // The time of a whole reply, or of a silence before a stream, began when the request was sent.
+        let sent_at = reservation.sent_at();
+        let elapsed = sent_at.map(|at| at.elapsed()).unwrap_or_default();
+        let left = plan.timeouts.reply.saturating_sub(elapsed);
+        let answer = runtime::timeout(left, self.read(response, sent_at)).await;
+        let answer = answer
+            .unwrap_or_else(|| Err(Error::timeout(TimeoutKind::Reply, plan.timeouts.reply)))?;
+        Ok(Opened {
+            reservation,
+            answer,
+        })
+    }
+
+    /// Reads a whole reply, or finds out that it is a stream.
+    async fn read(&self, response: HttpResponse<Body>, sent_at: Option<Instant>) -> Result<Answer> {
+        let plan = &*self.plan;
+        let dialect = &plan.client.dialect;
+        let HttpResponse {
+            headers, mut body, ..
+        } = response;
+        let mut whole = Whole::default();
+        // Some servers label a stream as JSON, or stream a reply that was not to be streamed, so the body decides.
+        let is_stream = whole.read_kind(&headers, &mut body).await?;
+        if is_stream.unwrap_or(plan.stream) {
+            let mut decoder = dialect.decode_stream(headers);
+            if plan.keep_raw {
+                decoder.keep_raw();
+            }
+            if plan.several {
+                decoder.expect_several();
+            }
+            if plan.forward {
+                decoder.keep_frames(self.hide_usage);
+            }
+            let live = Live::new(decoder, body, whole.into_bytes(), sent_at);
+            return Ok(Answer::Stream(Box::new(live)));
+        }
+        whole.read(&mut body, MAX_BODY).await?;
+        let reply = dialect.decode(headers, whole.into_bytes())?;
+        Ok(Answer::Reply(Box::new(reply)))
+    }
+
+    /// Reads the body of an error response. The part of one that breaks off can still explain the error.
+    async fn read_error(&self, mut response: HttpResponse<Body>) -> Error {
+        let mut kept = Whole::default();
+        let read = kept.read(&mut response.body, MAX_ERROR_BODY);
+        let _ = runtime::timeout(self.plan.timeouts.timeout, read).await;
+        let (kept, now) = (kept.into_bytes(), runtime::wall_clock());
+        let dialect = &self.plan.client.dialect;
+        dialect.decode_error(response.status, &response.headers, &kept, now)
+    }
+
+    /// Returns the headers of an attempt: those of the call, and the credentials unless the call has its own.
+    async fn authorize(&self, opening: &mut Opening) -> Result<Vec<(String, String)>> {
+        let plan = &*self.plan;
+        let provider = plan.client.provider;
+        let mut headers = plan.headers.clone();
+        let is_own = |name: &str| plan.credentials.yield_to(provider, name);
+        if let Some((_, own)) = headers.iter().find(|(name, _)| is_own(name)) {
+            opening.secret = Some(secret_in(own).into());
+            return Ok(headers);
+        }
+        let limit = plan.timeouts.timeout;
+        let secret = plan.credentials.secret(self.refused.as_deref());
+        let secret = runtime::timeout(limit, secret).await;
+        let secret = secret.unwrap_or_else(|| {
+            let message = [
+                "the token source returned no token within ",
+                &seconds(limit),
+            ]
+            .concat();
+            Err(Error::new(ErrorKind::Connect, message))
+        })?;
+        headers.extend(plan.credentials.header(provider, &secret));
+        opening.secret = Some(secret);
+        Ok(headers)
+    }
+}

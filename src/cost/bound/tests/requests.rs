@@ -1,0 +1,646 @@
+//! Random requests, of which each reading of a lenient server must cost at most what is reserved for it.
+
+use fastrand::Rng;
+
+use super::lenient::{Loose, Manner};
+use super::*;
+
+/// The names of limits of the output, with the objects in which they are.
+const LIMITS: [&[&str]; 12] = [
+    &["max_tokens"],
+    &["max_completion_tokens"],
+    &["max_new_tokens"],
+    &["max_output_tokens"],
+    &["max_gen_len"],
+    &["max_tokens_to_sample"],
+    &["n_predict"],
+    &["options", "num_predict"],
+    &["generationConfig", "maxOutputTokens"],
+    &["generation_config", "max_output_tokens"],
+    &["inferenceConfig", "maxTokens"],
+    &["extra_body", "max_tokens"],
+];
+const REASONING: [&[&str]; 3] = [
+    &["thinking", "budget_tokens"],
+    &["reasoning", "max_tokens"],
+    &["extra_body", "thinking", "budget_tokens"],
+];
+/// Providers with models that have different prices, one of which the list does not have.
+const MODELS: [(Provider, &[&str]); 8] = [
+    (
+        Provider::Anthropic,
+        &[
+            "claude-opus-4-8",
+            "claude-haiku-5-5",
+            "claude-haiku-4-5",
+            "claude-x",
+        ],
+    ),
+    (
+        Provider::OpenAi,
+        &[
+            "gpt-5.4",
+            "gpt-6-astra",
+            "gpt-4.1",
+            "gpt-audio",
+            "gpt-4o-search-preview",
+            "gpt-x",
+        ],
+    ),
+    (Provider::Azure, &["gpt-5.5", "gpt-6-sol", "o1", "mine"]),
+    (
+        Provider::GeminiOpenAi,
+        &["gemini-2.5-pro", "gemini-2.5-flash", "gemini-x"],
+    ),
+    (
+        Provider::OpenRouter,
+        &["openai/gpt-5.4", "gpt-4.1-nano", "a/b:online"],
+    ),
+    (Provider::Groq, &["openai/gpt-oss-20b", "x"]),
+    (
+        Provider::BedrockAnthropic,
+        &["anthropic.claude-haiku-5-5", "x"],
+    ),
+    (Provider::XAi, &["grok-4.7", "grok-x"]),
+];
+
+/// Writes JSON with what servers read in different ways.
+struct Writer {
+    random: Rng,
+    /// How often something unusual is written, in percent.
+    noise: u32,
+}
+
+impl Writer {
+    fn one<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
+        of[self.random.usize(..of.len())]
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        self.random.u32(..100) < percent
+    }
+
+    fn is_odd(&mut self) -> bool {
+        let noise = self.noise;
+        self.chance(noise)
+    }
+
+    /// A string, some of whose characters are escaped.
+    fn string(&mut self, text: &str) -> String {
+        let escape = self.chance(10);
+        let mut json = String::from("\"");
+        for c in text.chars() {
+            match c {
+                c if escape && self.chance(30) => json += &format!("\\u{:04x}", c as u32),
+                '"' | '\\' => json.extend(['\\', c]),
+                c => json.push(c),
+            }
+        }
+        json + "\""
+    }
+
+    fn number(&mut self, below: u64) -> String {
+        let number = self.random.u64(..below);
+        if self.is_odd() {
+            let odd = self.random.usize(..8);
+            return [
+                format!("\"{number}\""),
+                format!("\"{number}.0\""),
+                "-1".to_owned(),
+                format!("{number}.5"),
+                "true".to_owned(),
+                "1e400".to_owned(),
+                "1e999999999999".to_owned(),
+                "[1]".to_owned(),
+            ][odd]
+                .clone();
+        }
+        match self.random.u32(..8) {
+            0 => format!("{number}.0"),
+            1 => format!("{number}e0"),
+            2 => format!("{}e1", number / 10),
+            3 => format!("{number}00E-2"),
+            4 => "null".to_owned(),
+            _ => number.to_string(),
+        }
+    }
+
+    /// An object with these fields in some order. Names may be repeated, escaped and in another case.
+    fn object(&mut self, mut fields: Vec<(String, String)>) -> String {
+        if self.is_odd() && !fields.is_empty() {
+            let again = self.random.usize(..fields.len());
+            let (name, _) = fields[again].clone();
+            let value = self.number(100_000);
+            fields.push((name, value));
+        }
+        self.random.shuffle(&mut fields);
+        let fields: Vec<String> = fields
+            .into_iter()
+            .map(|(mut name, value)| {
+                if self.noise > 0 && self.chance(self.noise / 4) {
+                    name = name.to_uppercase();
+                }
+                format!("{}:{value}", self.string(&name))
+            })
+            .collect();
+        format!("{{{}}}", fields.join(","))
+    }
+
+    fn typed(&mut self, kind: &str, rest: &[(&str, String)]) -> String {
+        let mut fields = vec![("type".to_owned(), self.string(kind))];
+        fields.extend(
+            rest.iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        self.object(fields)
+    }
+
+    fn text(&mut self) -> String {
+        let length = self.random.usize(..200);
+        let text: String = (0..length)
+            .map(|_| self.one(&["a", " ", "é", "\"", "{", "😀"]))
+            .collect();
+        serde_json::to_string(&text).unwrap()
+    }
+
+    fn block(&mut self, depth: u32) -> String {
+        let data = "A".repeat(self.random.usize(..9_000));
+        match self.random.u32(..16) {
+            0 => {
+                let source = [
+                    ("media_type", "\"image/png\"".to_owned()),
+                    ("data", format!("\"{data}\"")),
+                ];
+                let source = self.typed("base64", &source);
+                self.typed("image", &[("source", source)])
+            }
+            1 => {
+                let url = format!("\"data:image/png;base64,{data}\"");
+                let url = if self.chance(50) {
+                    format!("{{\"url\":{url}}}")
+                } else {
+                    url
+                };
+                self.typed("image_url", &[("image_url", url)])
+            }
+            2 => self.typed(
+                "image_url",
+                &[("image_url", "{\"url\":\"https://a/b\"}".to_owned())],
+            ),
+            3 => {
+                let kind = self.one(&["document", "file", "input_audio", "video_url", "hologram"]);
+                self.typed(
+                    kind,
+                    &[("source", "{\"type\":\"url\",\"url\":\"u\"}".to_owned())],
+                )
+            }
+            4 if depth < 3 => {
+                let content = self.content(depth + 1);
+                self.typed("tool_result", &[("content", content)])
+            }
+            5 => {
+                let input = "{\"type\":\"image\",\"type\":\"x\",\"source\":1}".to_owned();
+                self.typed("tool_use", &[("input", input)])
+            }
+            _ => {
+                let text = self.text();
+                self.typed("text", &[("text", text)])
+            }
+        }
+    }
+
+    fn content(&mut self, depth: u32) -> String {
+        if self.chance(30) {
+            return self.text();
+        }
+        let blocks: Vec<String> = (0..self.random.u32(..4))
+            .map(|_| self.block(depth))
+            .collect();
+        format!("[{}]", blocks.join(","))
+    }
+
+    fn tool(&mut self) -> String {
+        let schema = "{\"type\":\"object\",\"properties\":{\"type\":{},\"type\":{}}}".to_owned();
+        let uses = self.number(6);
+        match self.random.u32(..8) {
+            0 => self.typed("web_search_20250305", &[("max_uses", uses)]),
+            1 => self.typed("web_fetch_20260318", &[("max_uses", uses)]),
+            2 => self.typed("code_execution_20260521", &[]),
+            3 => {
+                let kind = self.one(&["computer_20251124", "bash_20250124"]);
+                self.typed(kind, &[])
+            }
+            4 => self.typed(
+                "function",
+                &[("function", format!("{{\"parameters\":{schema}}}"))],
+            ),
+            _ => self.object(vec![
+                ("name".into(), "\"t\"".into()),
+                ("input_schema".into(), schema),
+            ]),
+        }
+    }
+
+    fn request(&mut self, models: &[&str]) -> String {
+        let model = self.one(models);
+        let mut fields = vec![("model".to_owned(), self.string(model))];
+        let messages: Vec<String> = (0..self.random.u32(..3))
+            .map(|_| {
+                let content = self.content(0);
+                self.object(vec![
+                    ("role".into(), "\"user\"".into()),
+                    ("content".into(), content),
+                ])
+            })
+            .collect();
+        fields.push(("messages".to_owned(), format!("[{}]", messages.join(","))));
+        for (paths, percent) in [(&LIMITS[..2], 50), (&LIMITS[2..], 5), (&REASONING[..], 8)] {
+            for path in paths {
+                // Two objects of one name would be refused.
+                let (last, objects) = path.split_last().unwrap();
+                let is_new = objects
+                    .first()
+                    .is_none_or(|name| fields.iter().all(|(known, _)| known != name));
+                if !is_new || !self.chance(percent) {
+                    continue;
+                }
+                let number = self.number(80_000);
+                let mut field = ((*last).to_owned(), number);
+                for name in objects.iter().rev() {
+                    field = ((*name).to_owned(), self.object(vec![field]));
+                }
+                fields.push(field);
+            }
+        }
+        for (name, percent, below) in [("n", 20, 4), ("best_of", 5, 4)] {
+            if self.chance(percent) {
+                let number = self.number(below);
+                fields.push((name.to_owned(), number));
+            }
+        }
+        if self.chance(30) {
+            let tools: Vec<String> = (0..self.random.u32(..3)).map(|_| self.tool()).collect();
+            fields.push(("tools".to_owned(), format!("[{}]", tools.join(","))));
+        }
+        if self.chance(30) {
+            let tier = self.one(&[
+                "auto",
+                "default",
+                "flex",
+                "priority",
+                "ultrafast",
+                "Priority",
+                "x",
+            ]);
+            fields.push(("service_tier".to_owned(), self.string(tier)));
+        }
+        for (name, values, percent) in [
+            ("speed", &["\"fast\"", "\"standard\"", "null"][..], 10),
+            ("inference_geo", &["\"us\"", "\"global\"", "null"], 20),
+            ("web_search_options", &["{}", "null"], 10),
+            ("modalities", &["[\"text\",\"audio\"]", "[\"text\"]"], 10),
+            ("prompt_cache_retention", &["\"24h\"", "\"in_memory\""], 10),
+            (
+                "metadata",
+                &[
+                    "{\"max_tokens\":1,\"max_tokens\":2}",
+                    "{\"type\":\"image\"}",
+                ],
+                10,
+            ),
+            ("response_format", &["{\"type\":\"json_object\"}"], 10),
+            ("cache_control", &["{\"type\":\"ephemeral\"}"], 10),
+            ("stream", &["true", "false"], 50),
+            ("stop", &["[[[{\"a\":[null,1e400]}]]]", "\"}\""], 10),
+        ] {
+            if self.chance(percent) {
+                fields.push((name.to_owned(), self.one(values).to_owned()));
+            }
+        }
+        if self.chance(10) {
+            let other = self.one(models);
+            fields.push(("models".to_owned(), format!("[{}]", self.string(other))));
+        }
+        self.object(fields)
+    }
+}
+
+/// What a server makes of a request, at most.
+struct Served<'a> {
+    body: &'a Loose,
+    manner: Manner,
+    dialect: &'a dyn Dialect,
+}
+
+impl Served<'_> {
+    fn get(&self, path: &[&str]) -> Option<&Loose> {
+        let mut value = self.body;
+        for name in path {
+            value = value.get(name, self.manner)?;
+        }
+        Some(value)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.get(&[name])?.text()
+    }
+
+    fn largest(&self, paths: &[&[&str]]) -> u64 {
+        let numbers = paths.iter().filter_map(|path| self.get(path)?.number());
+        numbers.max().unwrap_or(0)
+    }
+
+    /// Returns the maximum number of output tokens. A server may know any one of the limits.
+    fn output(&self, model_max: u64) -> u64 {
+        let own = self.largest(&LIMITS[..2]);
+        let has_none = match self.dialect.name() {
+            crate::DialectName::Anthropic => self.get(LIMITS[0]).is_none(),
+            crate::DialectName::OpenAiChat => own == 0,
+        };
+        let own = if has_none { model_max } else { own };
+        let limit = own.max(self.largest(&LIMITS[2..]));
+        let reasoning = self.largest(&REASONING);
+        let limit = if reasoning > limit {
+            limit + reasoning
+        } else {
+            limit
+        };
+        limit * self.largest(&[&["n"], &["best_of"]]).max(1)
+    }
+
+    fn tools(&self) -> Vec<(&str, u64)> {
+        let tools = self.get(&["tools"]).map_or(&[][..], Loose::items);
+        let mut kinds = Vec::new();
+        for tool in tools {
+            let uses = tool.get("max_uses", self.manner).and_then(Loose::number);
+            if let Some(kind) = tool.get("type", self.manner).and_then(Loose::text) {
+                kinds.push((kind, uses.unwrap_or(12)));
+            }
+        }
+        kinds
+    }
+
+    /// Returns the maximum number of searches that the reply reports.
+    fn searches(&self) -> u64 {
+        let tools = self.tools().into_iter();
+        let searches = tools.filter(|(kind, _)| kind.starts_with("web_search_"));
+        searches.map(|(_, uses)| uses).sum()
+    }
+
+    /// Returns the maximum number of input tokens.
+    fn input(&self, bytes: usize, context: u64) -> u64 {
+        let tools = self.tools();
+        let server = ["web_search_", "web_fetch_", "code_execution_"];
+        let is_server = |(kind, _): &(&str, u64)| server.iter().any(|name| kind.starts_with(name));
+        if tools.iter().any(is_server) || self.get(&["web_search_options"]).is_some() {
+            return context;
+        }
+        let messages = self.get(&["messages"]).map_or(&[][..], Loose::items);
+        let mut tokens = bytes as u64 + 70;
+        for message in messages {
+            if let Some(content) = message.get("content", self.manner) {
+                self.count(content, context, &mut tokens);
+            }
+        }
+        // The prompt for tools, and the schemas of those that the provider defines.
+        let is_known =
+            |(kind, _): &&(&str, u64)| kind.starts_with("computer_") || kind.starts_with("bash_");
+        let known = tools.iter().filter(is_known).count() as u64;
+        if self
+            .get(&["tools"])
+            .is_some_and(|tools| !tools.items().is_empty())
+        {
+            tokens += 1_000 + 1_000 * known;
+        }
+        tokens.min(context)
+    }
+
+    /// Counts the media in content.
+    fn count(&self, content: &Loose, context: u64, tokens: &mut u64) {
+        for block in content.items() {
+            let get = |name| block.get(name, self.manner);
+            match get("type").and_then(Loose::text) {
+                Some("image") => {
+                    let data = get("source").and_then(|source| source.get("data", self.manner));
+                    let bytes = data.and_then(Loose::text).map_or(0, str::len);
+                    *tokens += self.dialect.max_image_tokens();
+                    *tokens = tokens.saturating_sub(bytes as u64);
+                }
+                Some("image_url") => {
+                    let url = get("image_url");
+                    let url = url.and_then(|url| url.get("url", self.manner)).or(url);
+                    match url.and_then(Loose::text) {
+                        Some(url) if url.starts_with("data:image/") => {
+                            *tokens += self.dialect.max_image_tokens();
+                            *tokens -= url.len() as u64;
+                        }
+                        _ => *tokens += context,
+                    }
+                }
+                Some("text" | "tool_use") | None => {}
+                Some("tool_result") => {
+                    if let Some(content) = get("content") {
+                        self.count(content, context, tokens);
+                    }
+                }
+                Some(_) => *tokens += context,
+            }
+        }
+    }
+}
+
+/// The most that a server can bill for a request, of some random uses of it.
+fn most_billed(
+    random: &mut Rng,
+    tracker: &CostTracker,
+    estimate: &CostEstimate,
+    served: &Served<'_>,
+    bytes: usize,
+) -> Usd {
+    let named = served.get(&["models"]).map_or(&[][..], Loose::items);
+    let named = named.iter().filter_map(Loose::text);
+    let model = served.text("model").unwrap_or_default();
+    let models = named.chain([model]);
+    let mut most = Usd::ZERO;
+    for model in models {
+        let price = tracker
+            .price_of(estimate.list, model)
+            .unwrap_or(estimate.price);
+        let context = price.max_input_tokens.unwrap_or(1_000_000);
+        let input = served.input(bytes, context);
+        let output = served.output(price.max_output_tokens.unwrap_or(4_096));
+        let tier = served.text("service_tier").map(str::to_lowercase);
+        let tiers = match tier.as_deref() {
+            None | Some("auto") => match estimate.provider.row().tier_by_account {
+                true => [ServiceTier::Standard, ServiceTier::Priority],
+                false => [ServiceTier::Standard; 2],
+            },
+            Some("flex") => [ServiceTier::Flex, ServiceTier::Standard],
+            Some("priority" | "x") => [ServiceTier::Standard, ServiceTier::Priority],
+            Some("ultrafast") => [ServiceTier::Standard, ServiceTier::Fast],
+            Some(_) => [ServiceTier::Standard; 2],
+        };
+        let tier = match served.text("speed") {
+            Some("fast") => ServiceTier::Fast,
+            _ => tiers[random.usize(..2)],
+        };
+        let is_unknown_media = input == context;
+        let has_audio = served
+            .get(&["modalities"])
+            .is_some_and(|list| list.items().len() > 1);
+        for uses_all in [true, false] {
+            let mut part = |of: u64| if uses_all { of } else { random.u64(..=of) };
+            let write = if served.dialect.name() == crate::DialectName::OpenAiChat
+                || served.get(&["cache_control"]).is_some()
+            {
+                part(input)
+            } else {
+                0
+            };
+            let mut reply = Reply::new(estimate.provider);
+            reply.model = model.to_owned();
+            reply.usage_reported = true;
+            reply.usage = crate::Usage {
+                input_tokens: input,
+                cache_write_tokens: write,
+                cache_write_1h_tokens: part(write),
+                cache_read_tokens: part(input - write),
+                output_tokens: part(output),
+                audio_input_tokens: if is_unknown_media {
+                    part(input - write)
+                } else {
+                    0
+                },
+                audio_output_tokens: if has_audio { part(output) } else { 0 },
+                web_search_requests: served.searches(),
+                input_includes_cache: true,
+                ..crate::Usage::default()
+            };
+            reply.billing = Billing {
+                tier: Some(tier),
+                regional: served.text("inference_geo") != Some("global"),
+                cost: None,
+            };
+            most = most.max(estimate.cost(tracker, &reply).usd);
+        }
+    }
+    most
+}
+
+#[test]
+fn no_reading_of_a_request_costs_more_than_its_bound() {
+    let tracker = with_budget();
+    let (mut accepted, mut all, mut near) = (0, 0, 0);
+    for seed in 0..4_000 {
+        let random = Rng::with_seed(seed);
+        let noise = if seed % 2 == 0 { 0 } else { 4 };
+        let mut writer = Writer { random, noise };
+        let (provider, models) = MODELS[writer.random.usize(..MODELS.len())];
+        let body = writer.request(models);
+        all += 1;
+        let host = "eu.api.openai.com"
+            .split_at(if seed % 3 == 0 { 0 } else { 17 })
+            .1;
+        let Ok(estimate) = estimate_at(&tracker, provider, host, &body) else {
+            continue;
+        };
+        accepted += 1;
+        let loose = Loose::parse(&body);
+        for manner in Manner::ALL {
+            let dialect = dialect_of(provider);
+            let served = Served {
+                body: &loose,
+                manner,
+                dialect: dialect.as_ref(),
+            };
+            let billed = most_billed(&mut writer.random, &tracker, &estimate, &served, body.len());
+            let reserved = estimate.max_cost;
+            assert!(
+                billed <= reserved,
+                "seed {seed}, {provider}, {manner:?}: {billed} > {reserved} for {}",
+                body.replace("AAAA", "")
+            );
+            near += u32::from(billed * 2 >= reserved);
+        }
+    }
+    assert!(
+        accepted * 100 >= all * 60,
+        "{accepted} of {all} are accepted"
+    );
+    // The bound is not a formality: many bills come near it.
+    assert!(near > accepted, "{near}");
+}
+
+#[test]
+fn what_the_official_sdks_send_is_accepted() {
+    #[derive(serde::Deserialize)]
+    struct Sent {
+        name: String,
+        dialect: String,
+        body: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct File {
+        bodies: Vec<Sent>,
+    }
+    let file: File =
+        serde_json::from_str(include_str!("../../../../tests/data/sdk-requests.json")).unwrap();
+    assert!(file.bodies.len() >= 24);
+    for Sent {
+        name,
+        dialect,
+        body,
+    } in file.bodies
+    {
+        let provider = match dialect.as_str() {
+            "anthropic" => Provider::Anthropic,
+            _ => Provider::OpenAi,
+        };
+        let estimate = estimate_at(&with_budget(), provider, "localhost", &body);
+        let max_cost = estimate
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+            .max_cost;
+        assert!(max_cost > Usd::ZERO, "{name}");
+    }
+}
+
+/// A vector.
+#[derive(serde::Deserialize)]
+struct Vector {
+    name: String,
+    provider: Provider,
+    sent: Option<SentBody>,
+}
+
+#[derive(serde::Deserialize)]
+struct SentBody {
+    body: serde_json::Value,
+}
+
+#[test]
+fn what_every_vector_sends_is_accepted() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
+    let mut read = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let vectors: Vec<Vector> = serde_json::from_str(&text).unwrap();
+        for Vector {
+            name,
+            provider,
+            sent,
+        } in vectors
+        {
+            if let Some(sent) = sent {
+                let body = sent.body.to_string();
+                let estimate = estimate_at(&with_budget(), provider, "localhost", &body);
+                assert!(estimate.is_ok(), "{name}: {:?}", estimate.err());
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 50, "{read}");
+}
