@@ -42,13 +42,12 @@ impl RawJson {
     }
 
     /// Writes a value of this crate's own, which cannot fail.
-    fn written(value: &impl Serialize) -> Self {
+    pub(crate) fn written(value: &(impl Serialize + ?Sized)) -> Self {
         let raw = serde_json::value::to_raw_value(value);
         Self(raw.unwrap_or_else(|_| RawValue::NULL.to_owned()))
     }
 
     /// An object with these fields.
-    #[cfg(feature = "anthropic")]
     pub(crate) fn object(fields: &[(String, Self)]) -> Self {
         Self::written(&Fields(fields))
     }
@@ -63,10 +62,8 @@ impl RawJson {
 }
 
 /// Fields in their order, as an object.
-#[cfg(feature = "anthropic")]
 struct Fields<'a>(&'a [(String, RawJson)]);
 
-#[cfg(feature = "anthropic")]
 impl Serialize for Fields<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))

@@ -2,7 +2,7 @@
 //! <https://docs.claude.com/en/docs/build-with-claude/streaming>.
 
 mod reply;
-mod request;
+pub(super) mod request;
 mod stream;
 
 use super::codec::{Codec, StreamState};
