@@ -136,7 +136,20 @@ function budgetOf({ name = "default", usd, alerts, failOpen }) {
  * Adapts a `Ledger` to the core, which passes the name of an operation and its arguments as text. Amounts are whole pico-dollars, which the
  * ledger's methods take as `bigint`.
  */
-const asked = (ledger) => async (what, text) => {
+const asked = (ledger) => (what, text) => inTime(ask(ledger, what, text));
+
+/** How long a ledger may take, in milliseconds. */
+const LEDGER_TIMEOUT = 10_000;
+
+/** Rejects if a ledger does not answer, so that neither a call nor `flush()` waits for ever. */
+function inTime(answer) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`it has not answered within ${LEDGER_TIMEOUT / 1000} s`)), LEDGER_TIMEOUT);
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+async function ask(ledger, what, text) {
   const [id, amount, ...rest] = text.split(" ");
   if (what === "reserve") {
     const budgets = [];
@@ -147,7 +160,7 @@ const asked = (ledger) => async (what, text) => {
   if (what === "settle") return (await ledger.settle(id, BigInt(amount))).join(" ");
   const { spent, reserved } = await ledger.state(id);
   return `${spent} ${reserved}`;
-};
+}
 
 /** Adapts a function that gives tokens to the core, which expects its lifetime in milliseconds, if it has one, a space and the token. */
 const asTokens = (give) => async () => {

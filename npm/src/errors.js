@@ -133,6 +133,7 @@ const NAMES = [
   [/ \((?:[A-Z]+_)+[A-Z]+\)/g, ""],
   [/\b(?:base_url|extra_body|tool_choice|stop_sequences|response_format|budget_tokens|top_p|api_key|bearer_token|api_version)\b/g, camel],
   [/\bresponseFormat\b/g, "output"],
+  [/`(timeout|deadline|reply_timeout|max_retries)`/g, (_, name) => camel(name) + (name === "max_retries" ? "" : "Ms")],
 ];
 
 function camel(name) {
@@ -147,7 +148,11 @@ export function fromCore(error, cause) {
   if (typeof error !== "string") return error;
   const failure = JSON.parse(error);
   // Other messages can contain text of the provider's.
-  if (failure.kind === "config" || failure.kind === "budget_exceeded") failure.message = translated(failure.message);
-  failure.hint &&= translated(failure.hint);
+  if (failure.kind === "config") failure.message = translated(failure.message);
+  if (failure.hint) {
+    const hint = translated(failure.hint);
+    failure.message = failure.message.replace(failure.hint, () => hint);
+    failure.hint = hint;
+  }
   return new (KINDS[failure.kind] ?? WarmlineError)(failure, failure.kind === "connect" ? cause : undefined);
 }

@@ -21,18 +21,34 @@ export class ReplyStream {
   }
 
   /** Returns the output as it grows. */
-  async *partialOutput() {
+  partialOutput() {
+    const reader = this.#call.reader();
     let text = "";
     let before;
-    for await (const event of this.#call.reader()) {
-      if (event.type === "done" && event.reply.output !== undefined) yield event.reply.output;
-      if (event.type !== "text") continue;
+    const parsed = (event) => {
+      if (event.type === "done") return event.reply.output;
+      if (event.type !== "text") return undefined;
       text += event.text;
       const value = partialJson(text);
       const now = JSON.stringify(value);
-      if (value !== undefined && now !== before) yield value;
+      if (now === before) return undefined;
       before = now;
-    }
+      return value;
+    };
+    // Not a generator: that would only leave once its `next()` has ended.
+    return {
+      async next() {
+        for (;;) {
+          const step = await reader.next();
+          const value = step.done ? undefined : parsed(step.value);
+          if (step.done || value !== undefined) return { done: step.done, value };
+        }
+      },
+      return: (value) => reader.return(value),
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
   /** Returns only the text, as a stream of UTF-8 bytes. */

@@ -1,13 +1,16 @@
-// Responses as UI message streams, read by the AI SDK's own reader: `node ai-sdk.mjs TOOLS SIM`.
+// Responses as UI message streams, read by the AI SDK's own reader and by `useChat` in a page: `node ai-sdk.mjs TOOLS SIM CHROMIUM`.
+import { createServer } from "node:http";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Warmline } from "warmline";
 import { scriptedFetch } from "warmline/testing";
+import { visitPage } from "./chromium.mjs";
 import { equal } from "./expect.js";
 import { check, results, test } from "./outcomes.mjs";
 
-const [tools, sim] = process.argv.slice(2);
+const [tools, sim, executablePath] = process.argv.slice(2);
 const require = createRequire(resolve(tools, "package.json"));
 const { DefaultChatTransport, readUIMessageStream } = await import(pathToFileURL(require.resolve("ai")).href);
 
@@ -64,4 +67,83 @@ await test("an error before the first event is the transport's", async () => {
   equal(error?.message, "There are too many requests at the moment. Try again later.", "the error");
 });
 
+// A page that uses `useChat`, and a route that answers it.
+async function* silent() {
+  yield "Hello";
+  await new Promise(() => {});
+}
+const script = scriptedFetch([{ text: ["Hel", "lo you"] }, { status: 401, message: "account 7" }, { text: silent() }]);
+const llm = new Warmline({ provider: "anthropic", apiKey: "k", model: "m", fetch: script });
+const server = createServer(async (request, response) => {
+  const headers = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
+  if (request.method === "OPTIONS") return response.writeHead(204, headers).end();
+  let body = "";
+  for await (const piece of request.setEncoding("utf8")) body += piece;
+  const messages = JSON.parse(body).messages.map(({ role, parts }) => ({ role, content: parts.filter(({ type }) => type === "text").map(({ text }) => ({ type: "text", text })) }));
+  const answer = await llm.stream({ messages: messages.filter(({ content }) => content.length > 0) }).toResponse({ format: "ui-message-stream", headers });
+  response.writeHead(answer.status, Object.fromEntries(answer.headers));
+  const reader = answer.body.getReader();
+  response.on("close", () => reader.cancel());
+  for (let chunk; !(chunk = await reader.read()).done; ) response.write(chunk.value);
+  return response.end();
+}).listen(0, "127.0.0.1");
+await new Promise((listening) => server.once("listening", listening));
+
+const folder = "use-chat";
+mkdirSync(folder, { recursive: true });
+writeFileSync(`${folder}/index.html`, '<!doctype html><main></main><script src="./page.js"></script>');
+await require("esbuild").build({
+  stdin: {
+    resolveDir: resolve(tools),
+    contents: `
+      import { createElement as h } from "react";
+      import { createRoot } from "react-dom/client";
+      import { useChat } from "@ai-sdk/react";
+      import { DefaultChatTransport } from "ai";
+      const transport = new DefaultChatTransport({ api: new URLSearchParams(location.search).get("api") });
+      function Page() {
+        const { messages, sendMessage, stop, status, error } = useChat({ transport });
+        globalThis.chat = { sendMessage, stop };
+        const texts = messages.map(({ role, parts }) => role + ": " + parts.filter(({ type }) => type === "text").map(({ text }) => text).join(""));
+        return h("pre", null, JSON.stringify({ texts, status, error: error?.message }));
+      }
+      createRoot(document.querySelector("main")).render(h(Page));`,
+  },
+  bundle: true,
+  define: { "process.env.NODE_ENV": '"production"' },
+  outfile: `${folder}/page.js`,
+  logLevel: "error",
+});
+const { chromium } = require("playwright-core");
+const query = `?api=${encodeURIComponent(`http://127.0.0.1:${server.address().port}/`)}`;
+await visitPage({ chromium, executablePath, folder, query }, async (page) => {
+  const state = async (condition) => {
+    await page.waitForFunction(`(${condition})(JSON.parse(document.querySelector("pre")?.textContent ?? "{}"))`, undefined, { timeout: 10_000 });
+    return JSON.parse(await page.textContent("pre"));
+  };
+  const send = async (text) => {
+    await state(({ texts }) => texts !== undefined);
+    await page.evaluate((text) => void globalThis.chat.sendMessage({ text }), text);
+  };
+  await test("useChat shows a reply", async () => {
+    await send("Hi");
+    const { texts } = await state(({ status, texts }) => status === "ready" && texts.length === 2);
+    equal(texts, ["user: Hi", "assistant: Hello you"], "the messages");
+  });
+  await test("useChat shows a failure", async () => {
+    await send("Again");
+    const { error } = await state(({ status }) => status === "error");
+    equal(error, "The model's reply failed.", "the error");
+  });
+  await test("useChat's stop() ends the call at the provider", async () => {
+    await send("Once more");
+    await state(({ texts }) => texts.at(-1) === "assistant: Hello");
+    const aborted = new Promise((done) => script.requests.at(-1).signal.addEventListener("abort", done));
+    await page.evaluate(() => globalThis.chat.stop());
+    await aborted;
+    await state(({ status }) => status === "ready");
+  });
+});
+server.closeAllConnections();
+server.close();
 console.log(JSON.stringify(results));

@@ -207,6 +207,31 @@ export async function behaviour({ Warmline, ConfigError, DecodeError }, scripted
     check(error.message.includes("fetch must return a Response, got undefined"), `${error}`);
   });
 
+  await test("a ledger that does not answer makes neither a call nor flush() wait for ever", async () => {
+    const never = () => new Promise(() => {});
+    const prices = { m: { input: 1, output: 1 } };
+    const { setTimeout } = globalThis;
+    // Ten seconds pass at once.
+    globalThis.setTimeout = (callback, delay) => setTimeout(callback, delay === 10_000 ? 0 : delay);
+    try {
+      for (const [ledger, fails] of [
+        [{ reserve: never, settle: never, state: never }, true],
+        [{ reserve: async () => {}, settle: never, state: never }, false],
+      ]) {
+        const { llm } = client(["Hello"], { budget: { usd: 1, ledger }, prices });
+        const called = llm.chat("Hi");
+        if (fails) equal((await failure(called)).kind, "ledger", "the error");
+        else {
+          await called;
+          const error = await failure(llm.flush());
+          check(error.kind === "ledger" && error.message.includes("not answered within 10 s"), `${error}`);
+        }
+      }
+    } finally {
+      globalThis.setTimeout = setTimeout;
+    }
+  });
+
   for (const provider of ["anthropic", "openai"]) {
     await test(`a scripted fetch: ${provider}`, async () => {
       const script = ["Hello", { text: ["Hel", "lo"], usage: { outputTokens: 2 } }, call({ city: "Bern" }), call({ city: "Bern" }), { status: 404, message: "no such model" }];

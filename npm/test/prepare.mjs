@@ -13,8 +13,8 @@ const packed = JSON.parse(npm("pack", join(root, "pkg"), "--json", "--silent"))[
 writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
 renameSync(join(folder, packed.filename), join(folder, "warmline.tgz"));
 npm("install", "--no-audit", "--no-fund", "--silent", "./warmline.tgz");
-// The validators are the tools', so that nothing is fetched twice.
-for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex"]) {
+// What the tests and examples import is the tools', so that nothing is fetched twice.
+for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex", "@opentelemetry"]) {
   const from = join(root, "npm/node_modules", name);
   if (existsSync(from)) cpSync(from, join(folder, "node_modules", name), { recursive: true });
 }

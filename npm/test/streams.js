@@ -29,16 +29,21 @@ export async function streams({ Warmline, CancelledError, ConfigError }, scripte
     return text;
   };
 
-  await test("return() ends a silent stream at once", async () => {
-    const { llm, fetch } = client([held(["Hello"])]);
-    const events = llm.stream("Hi")[Symbol.asyncIterator]();
-    for (let event; event?.type !== "text"; ) event = (await events.next()).value;
-    const next = events.next();
-    equal(await events.return("x"), { done: true, value: "x" }, "what return() gives");
-    check(fetch.requests[0].signal.aborted, "the request goes on");
-    equal(await next, { done: true }, "the event that was waited for");
-    await llm.flush();
-  });
+  for (const [name, iterate] of [
+    ["events", (stream) => stream[Symbol.asyncIterator]()],
+    ["partial output", (stream) => stream.partialOutput()],
+  ]) {
+    await test(`return() ends a silent stream at once: ${name}`, async () => {
+      const { llm, fetch } = client([held(['{"a":1'])]);
+      const events = iterate(llm.stream("Hi"));
+      for (let value; value?.type === "start" || value === undefined; ) value = (await events.next()).value;
+      const next = events.next();
+      equal(await events.return("x"), { done: true, value: "x" }, "what return() gives");
+      check(fetch.requests[0].signal.aborted, "the request goes on");
+      equal(await next, { done: true }, "the event that was waited for");
+      await llm.flush();
+    });
+  }
 
   await test("break ends a stream that is silent", async () => {
     const { llm, fetch } = client([held(["Hello"])]);

@@ -234,9 +234,9 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "ai-sdk",
         group: Group::Ecosystem,
-        about: "The npm package's UI message streams, read by the AI SDK",
-        needs: &Need::FOR_NPM_TESTS,
-        run: |fixtures| runtimes::script(fixtures, "ai-sdk.mjs"),
+        about: "The npm package's UI message streams, read by the AI SDK and by useChat in Chromium",
+        needs: &Need::FOR_BROWSER_TESTS,
+        run: |fixtures| runtimes::in_browser(fixtures, "ai-sdk.mjs"),
     },
     Suite {
         name: "ledgers",
