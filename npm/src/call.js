@@ -25,7 +25,6 @@ export class Call {
   #asking = false;
   #cancelled;
   #over = false;
-  #end;
   #abort = () => this.cancel(this.#aborted());
   /** What the runtime's `fetch` threw last, which is the cause of the core's error. */
   fetchError;
@@ -80,28 +79,28 @@ export class Call {
     this.#tail = last;
   }
 
-  async #append(last, events) {
-    const { next } = last;
+  async #append(link, events) {
+    // A reader that follows `link` now must not see a part of the list.
+    const start = {};
+    let last = start;
     for (const event of events ?? []) {
       try {
         if (event.type === "tool_call" || event.type === "done") await this.#convert(event);
+        this.check();
       } catch (error) {
-        if (last.next === next) throw error;
-        // The events before it are still read.
-        return this.#break(last, error);
-      }
-      if (event.type === "done") {
-        this.#reply = event.reply;
-        this.#finish();
-        this.#hooks.finish(event.reply);
+        this.#break(last, error);
+        break;
       }
       last = last.next = { event };
+      if (event.type === "done") this.#reply = event.reply;
     }
     if (!events || this.#reply) {
       last.next = END;
       this.#finish();
+      if (this.#reply) this.#hooks.finish(this.#reply);
     }
-    this.#tail = last;
+    link.next = start.next;
+    this.#tail = last === start ? link : last;
   }
 
   #failed(error) {

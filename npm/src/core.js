@@ -235,7 +235,7 @@ export class Warmline {
     }
     checkOptions(options);
     const { dangerouslyAllowBrowser, ...rest } = options;
-    this.#options = options;
+    this.#options = { ...options };
     const headers = toHeaders(rest.headers);
     checkKeys(rest, dangerouslyAllowBrowser);
     if (inBrowser() && rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
