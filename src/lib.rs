@@ -38,6 +38,7 @@ mod client;
 mod config;
 mod cost;
 mod credentials;
+mod decimal;
 pub mod dialect;
 mod error;
 mod framing;

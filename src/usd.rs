@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::decimal::scaled;
 use crate::quote::quote;
 
 /// The number of decimal places of an amount.
@@ -86,32 +87,8 @@ impl Usd {
     /// Parses a JSON number times a power of ten. It is rounded up to a whole number of pico-dollars. `None` for a negative
     /// number, one that is too large, and any other value.
     pub(crate) fn from_json(number: &str, power: i64) -> Option<Self> {
-        let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits = [whole, fraction].concat();
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        let exponent: i64 = exponent.parse().ok()?;
-        let zeros = exponent
-            .checked_add(power + PLACES as i64)?
-            .checked_sub(fraction.len() as i64)?;
-        let digits = digits.trim_start_matches('0');
-        // What does not fit into whole pico-dollars.
-        let excess = usize::try_from(zeros.min(0).unsigned_abs()).ok()?;
-        let (kept, rest) = digits.split_at(digits.len().saturating_sub(excess));
-        let more = rest.bytes().any(|digit| digit != b'0');
-        let kept: u64 = if kept.is_empty() {
-            0
-        } else {
-            kept.parse().ok()?
-        };
-        let zeros = u32::try_from(zeros.max(0)).ok()?;
-        let scaled = match kept {
-            0 => 0,
-            kept => kept.checked_mul(10u64.checked_pow(zeros)?)?,
-        };
-        scaled.checked_add(more.into()).map(Self)
+        let (pico, is_cut) = scaled(number, power + PLACES as i64)?;
+        pico.checked_add(is_cut.into()).map(Self)
     }
 
     pub(crate) fn saturating_sub(self, other: Self) -> Self {
@@ -171,12 +148,8 @@ impl FromStr for Usd {
             if !digits(whole) || !digits(fraction) {
                 return None;
             }
-            let fraction = fraction.trim_end_matches('0');
-            let zeros = PLACES.checked_sub(fraction.len())?;
-            let fraction = [fraction, &"0".repeat(zeros)].concat();
-            let dollars: u64 = whole.parse().ok()?;
-            let whole = dollars.checked_mul(10u64.pow(PLACES as u32))?;
-            whole.checked_add(fraction.parse().ok()?)
+            let (pico, is_cut) = scaled(text, PLACES as i64)?;
+            (!is_cut).then_some(pico)
         };
         pico().map(Self).ok_or_else(|| ParseUsdError(quote(text)))
     }

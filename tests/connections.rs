@@ -31,11 +31,15 @@ struct Case {
     #[serde(default)]
     continued: usize,
     replies: Vec<Vec<Step>>,
-    #[serde(flatten)]
-    expected: Expected,
-    /// What some JavaScript runtimes give instead.
+    text: Option<String>,
+    reply: Option<Value>,
+    error: Option<Value>,
+    attempts: usize,
+    /// Parts of the last request's body, to the byte.
     #[serde(default)]
-    #[expect(dead_code)]
+    sent: Vec<String>,
+    /// What some JavaScript runtimes give instead, and why.
+    #[serde(default)]
     elsewhere: BTreeMap<String, Value>,
 }
 
@@ -44,17 +48,6 @@ struct Case {
 struct Options {
     max_retries: u32,
     timeout_ms: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Expected {
-    text: Option<String>,
-    reply: Option<Value>,
-    error: Option<Value>,
-    attempts: usize,
-    /// Parts of the last request's body, to the byte.
-    #[serde(default)]
-    sent: Vec<String>,
 }
 
 impl Case {
@@ -149,12 +142,11 @@ fn check(
     outcome: &Result<Reply, Error>,
     server: &ScriptedServer,
 ) -> Option<String> {
-    let expected = &case.expected;
-    let different = match (&expected.error, outcome) {
+    let different = match (&case.error, outcome) {
         (Some(error), outcome) => error_difference(error, outcome.as_ref().err()),
         (None, Err(error)) => Some(format!("failed: {error}")),
         (None, Ok(reply)) => {
-            let wanted = expected.reply.as_ref().unwrap_or(&Value::Null);
+            let wanted = case.reply.as_ref().unwrap_or(&Value::Null);
             difference(wanted, &json!(reply), "reply")
         }
     };
@@ -168,11 +160,11 @@ fn check(
     let calls = 1 + case.continued;
     let checks = [
         (
-            expected.text.as_ref().is_some_and(|t| t != text),
+            case.text.as_ref().is_some_and(|t| t != text),
             format!("the text is {text:?}"),
         ),
         (
-            attempts != expected.attempts,
+            attempts != case.attempts,
             format!("there were {attempts} attempts: {outcome:?}"),
         ),
         (
@@ -187,8 +179,7 @@ fn check(
                 .find_map(|(failed, says)| failed.then_some(says))
         })
         .or_else(|| {
-            expected
-                .sent
+            case.sent
                 .iter()
                 .find(unsent)
                 .map(|part| format!("not sent: {part}\nbut {last:?}"))
@@ -208,6 +199,9 @@ async fn every_reply_on_a_connection_is_handled() {
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
         let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         for case in cases {
+            for (runtime, instead) in &case.elsewhere {
+                assert!(instead["because"].is_string(), "{}: {runtime}", case.name);
+            }
             let whole = run(&case, case.replies.clone()).await;
             match whole.or(run(&case, byte_by_byte(&case.replies)).await) {
                 Some(difference) => failures.push(format!("{file}: {}: {difference}", case.name)),

@@ -243,7 +243,7 @@ const STREAM: &str =
 const REFUSED: &str = "HTTP/1.1 400 X\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
     {\"error\":{\"message\":\"Unrecognized request argument supplied: stream_options\"}}";
 const CONTENT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n";
-const END: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\ndata: [DONE]\n\n";
+const END: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n";
 const NOW: Duration = Duration::ZERO;
 
 fn plain(base: &str) -> Client {

@@ -17,6 +17,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -64,6 +65,11 @@ impl Server {
 
     /// Reads a whole request, and returns its stream.
     async fn request(&mut self) -> u32 {
+        self.read_until(END_STREAM).await
+    }
+
+    /// Reads until a frame of a request has a flag, and returns its stream.
+    async fn read_until(&mut self, flag: u8) -> u32 {
         loop {
             let mut head = [0; 9];
             self.0.read_exact(&mut head).await.unwrap();
@@ -75,7 +81,7 @@ impl Server {
             match kind {
                 SETTINGS if flags & ACK == 0 => self.write(SETTINGS, ACK, 0, &[]).await,
                 PING if flags & ACK == 0 => self.write(PING, ACK, 0, &payload).await,
-                HEADERS | DATA if flags & END_STREAM != 0 => return stream,
+                HEADERS | DATA if flags & flag != 0 => return stream,
                 _ => {}
             }
         }
@@ -211,4 +217,38 @@ async fn the_servers_limit_of_streams_holds_from_its_first_frame_on() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_response_that_precedes_the_end_of_the_request_is_delivered() {
+    let (listener, client) = listen().await;
+    let server = tokio::spawn(async move {
+        let mut server = Server::accept(&listener).await;
+        let stream = server.read_until(END_HEADERS).await;
+        // `:status: 413`, with an indexed name and a literal value (RFC 7541, section 6.2.2).
+        server
+            .write(HEADERS, END_HEADERS, stream, b"\x08\x03413")
+            .await;
+        server
+            .write(DATA, END_STREAM, stream, b"{\"error\":\"too large\"}")
+            .await;
+        server.reset(stream, NO_ERROR).await;
+        // The connection goes on, once the window that the first request has used up is open again.
+        server
+            .write(WINDOW_UPDATE, 0, 0, &65_535_u32.to_be_bytes())
+            .await;
+        let next = loop {
+            let next = server.request().await;
+            if next != stream {
+                break next;
+            }
+        };
+        server.respond(next).await;
+    });
+    let error = client.chat("x".repeat(1 << 20)).await.unwrap_err();
+    assert_eq!(error.status(), Some(413), "{error}");
+    assert!(error.to_string().contains("too large"), "{error}");
+    client.chat("Hello").await.unwrap();
+    server.await.unwrap();
+    assert_eq!(client.stats().opened, Some(1));
 }

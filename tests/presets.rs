@@ -6,26 +6,57 @@ use std::path::Path;
 use warmline::{Budget, Client, CostTracker, Provider, Usd};
 use warmline_sim::{Config, Sim};
 
-fn read(file: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+/// Checks the part of a file that is made from the table of providers: the text between two others. With `UPDATE=1`, writes it.
+fn is_up_to_date(file: &str, (before, after): (&str, &str), expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once(before).unwrap();
+    let (made, tail) = rest.split_once(after).unwrap();
+    if made == expected {
+        return;
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, [head, before, expected, after, tail].concat()).unwrap();
+        return;
+    }
+    panic!("{file} is out of date: run `UPDATE=1 cargo test --test presets`\n{expected}");
 }
 
 #[test]
 fn the_types_of_the_npm_package_name_every_provider() {
-    let types = read("npm/src/provider.d.ts");
-    let (_, union) = types.split_once("export type Provider =").unwrap();
-    let (union, _) = union.split_once(';').unwrap();
-    let named: Vec<_> = union.split('"').skip(1).step_by(2).collect();
-    let ids: Vec<_> = Provider::all().map(Provider::name).collect();
-    assert_eq!(named, ids);
+    let union: String = Provider::all()
+        .map(|provider| format!("\n  | \"{provider}\""))
+        .collect();
+    is_up_to_date(
+        "npm/src/provider.d.ts",
+        ("export type Provider =", ";"),
+        &union,
+    );
+}
+
+#[test]
+fn the_types_of_the_npm_package_name_every_dialect() {
+    let mut names: Vec<_> = Provider::all()
+        .map(|provider| format!("\"{}\"", provider.dialect_name()))
+        .collect();
+    names.sort();
+    names.dedup();
+    is_up_to_date(
+        "npm/src/index.d.ts",
+        ("export type DialectName = ", ";"),
+        &names.join(" | "),
+    );
 }
 
 #[test]
 fn the_book_describes_every_provider() {
-    let page = read("docs/providers.md");
-    let rows: Vec<_> = page.lines().filter(|l| l.starts_with("| [`")).collect();
-    let expected: Vec<_> = Provider::all().map(row).collect();
-    assert_eq!(rows.join("\n"), expected.join("\n"));
+    let rows: String = Provider::all().map(row).collect();
+    let end = "\nA base URL in which";
+    is_up_to_date(
+        "docs/providers.md",
+        ("| --- | --- | --- | --- | --- |\n", end),
+        &rows,
+    );
 }
 
 /// A line of the table in docs/providers.md.
@@ -34,7 +65,7 @@ fn row(provider: Provider) -> String {
     let variables: Vec<_> = provider.variables().map(code).collect();
     let model = provider.default_model().map_or("none".to_owned(), code);
     format!(
-        "| [`{}`]({}) | {} | `{}` | {} | {model} |",
+        "| [`{}`]({}) | {} | `{}` | {} | {model} |\n",
         provider.name(),
         provider.docs_url(),
         provider.dialect_name(),

@@ -374,6 +374,11 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
   stopSequence: string | undefined;
   /** The log probabilities of the text's tokens, as the provider writes them, where they were asked for. */
   logprobs: unknown[];
+  /**
+   * Anthropic's `container`, as the provider writes it: the id and the expiry of the container in which a server tool ran code.
+   * To use it in the next request, set `extraBody.container` to the id.
+   */
+  container: unknown;
   usage: Usage;
   usageReported: boolean;
   requestId: string | undefined;

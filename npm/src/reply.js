@@ -92,6 +92,7 @@ function toReply(event, calls) {
     stopReason: core.stop_reason ?? undefined,
     stopSequence: core.stop_sequence ?? undefined,
     logprobs: core.logprobs ?? [],
+    container: core.container,
     usage: toUsage(core.usage),
     usageReported: core.usage_reported,
     requestId: core.request_id ?? undefined,

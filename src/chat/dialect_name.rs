@@ -2,45 +2,50 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a wire format: how requests and replies are written.
-///
-/// ```
-/// use warmline::{DialectName, Provider};
-///
-/// assert_eq!(Provider::Groq.dialect_name(), DialectName::OpenAiChat);
-/// assert_eq!(DialectName::OpenAiChat.to_string(), "openai-chat");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum DialectName {
-    /// Anthropic's Messages API (<https://docs.claude.com/en/api/messages>).
-    #[serde(rename = "anthropic")]
-    Anthropic,
-    /// OpenAI's Chat Completions API (<https://platform.openai.com/docs/api-reference/chat>).
-    #[serde(rename = "openai-chat")]
-    OpenAiChat,
+macro_rules! dialects {
+    ($($(#[$docs:meta])* $variant:ident $name:literal $path:literal)*) => {
+        /// The name of a wire format: how requests and replies are written.
+        ///
+        /// ```
+        /// use warmline::{DialectName, Provider};
+        ///
+        /// assert_eq!(Provider::Groq.dialect_name(), DialectName::OpenAiChat);
+        /// assert_eq!(DialectName::OpenAiChat.to_string(), "openai-chat");
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum DialectName {
+            $($(#[$docs])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl DialectName {
+            /// Returns the name, such as `openai-chat`.
+            ///
+            /// ```
+            /// assert_eq!(warmline::DialectName::Anthropic.name(), "anthropic");
+            /// ```
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The path below the base URL to which a chat is sent.
+            pub(crate) fn path(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $path,)*
+                }
+            }
+        }
+    };
 }
 
-impl DialectName {
-    /// Returns the name, such as `openai-chat`.
-    ///
-    /// ```
-    /// assert_eq!(warmline::DialectName::Anthropic.name(), "anthropic");
-    /// ```
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Anthropic => "anthropic",
-            Self::OpenAiChat => "openai-chat",
-        }
-    }
-
-    /// The path below the base URL to which a chat is sent.
-    pub(crate) fn path(self) -> &'static str {
-        match self {
-            Self::Anthropic => "/v1/messages",
-            Self::OpenAiChat => "/chat/completions",
-        }
-    }
+// The name of each dialect, which is also that of its cargo feature, and its path.
+dialects! {
+    /// Anthropic's Messages API (<https://docs.claude.com/en/api/messages>).
+    Anthropic "anthropic" "/v1/messages"
+    /// OpenAI's Chat Completions API (<https://platform.openai.com/docs/api-reference/chat>).
+    OpenAiChat "openai-chat" "/chat/completions"
 }
 
 impl fmt::Display for DialectName {

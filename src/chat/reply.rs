@@ -42,7 +42,12 @@ pub struct Reply {
     /// [`Request::extra_body`](crate::Request::extra_body) requested them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logprobs: Vec<RawJson>,
-    /// The tokens used. All counts are 0 if [`Reply::usage_reported`] is `false`.
+    /// Anthropic's `container` as the provider writes it: the id and the expiry of the container in which a server tool ran
+    /// code. To use it in the next request, set its `container` to the id with
+    /// [`Request::extra_body`](crate::Request::extra_body).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<RawJson>,
+    /// The tokens used. If [`Reply::usage_reported`] is `false`, these are only the counts that are known, or 0.
     pub usage: Usage,
     /// Whether the provider reported the usage.
     pub usage_reported: bool,
@@ -86,6 +91,7 @@ impl Reply {
             stop_reason: None,
             stop_sequence: None,
             logprobs: Vec::new(),
+            container: None,
             usage: Usage::default(),
             usage_reported: false,
             request_id: None,
@@ -266,7 +272,8 @@ impl StopReason {
 
 impl From<String> for StopReason {
     fn from(name: String) -> Self {
-        match name.as_str() {
+        // Some servers write Gemini's names, such as `STOP`.
+        match name.to_ascii_lowercase().as_str() {
             "end_turn" | "stop" => Self::EndTurn,
             "max_tokens" | "length" => Self::MaxTokens,
             "stop_sequence" => Self::StopSequence,

@@ -61,40 +61,14 @@ impl CostEstimate {
             Prices::List(list) => (list, false),
             Prices::Free => ("", true),
         };
-        let most_expensive = Price::most_expensive(list);
-        // With a budget, an unknown price refuses the request; without one, it counts as zero.
-        let missing = |what: String| match tracker.has_budget() && !is_free {
-            true => Err(Error::config(what)),
-            false => Ok(Usd::ZERO),
-        };
-        let price_of = |model: &str| {
-            let region = host
-                .split('.')
-                .nth(1)
-                .filter(|_| row.priced_by_region && !COMPACT);
-            let in_region = region.and_then(|region| {
-                let name = [region, "/", model].concat();
-                tracker.price_of(list, &name)
-            });
-            let known = in_region.or_else(|| tracker.price_of(list, model));
-            let price = match known.or(most_expensive) {
-                Some(price) => price,
-                None => {
-                    let zero = missing(format!(
-                        "there is a budget, and no price is known for the model {} or any of {list}: give one (CostTracker::price, LLM_PRICES)",
-                        quote(model)
-                    ))?;
-                    Price::per_million(zero, zero)
-                }
-            };
-            Ok((price, known.is_some() || is_free))
-        };
-        let (price, is_known) = price_of(model)?;
         let most = Most {
             dialect,
             facts,
             bytes: bytes as u64,
             estimate: tracker.is_estimating(),
+            // With a budget, an unknown price refuses the request; without one, it counts as zero.
+            must_be_known: tracker.has_budget() && !is_free,
+            list,
             tier_by_account: row.tier_by_account,
             may_be_regional: match row.regional {
                 Regional::No => false,
@@ -102,25 +76,24 @@ impl CostEstimate {
                 Regional::ByRequest => facts.region.as_deref() != Some("global"),
                 Regional::Unknown => true,
             },
-            most_expensive,
+            most_expensive: Price::most_expensive(list),
         };
-        let any = most_expensive.filter(|_| facts.any_model);
-        let others: Result<Vec<_>> = facts.models.iter().map(|model| price_of(model)).collect();
-        let others = others?.into_iter().map(|(price, _)| price);
-        let candidates = [Some(price), any].into_iter().flatten().chain(others);
-        let common_fee = most_expensive.and_then(|price| price.web_search);
-        let mut max_cost = Usd::ZERO;
-        for candidate in candidates {
-            let searches = most.searches(&candidate);
-            let fee = match candidate.web_search.or(common_fee) {
-                Some(fee) => fee,
-                None if searches == 0 => Usd::ZERO,
-                None => missing(format!(
-                    "there is a budget, and no price is known for the web searches of the model {}: give one (Price::web_search_per_thousand, LLM_PRICES)",
-                    quote(model)
-                ))?,
-            };
-            max_cost = max_cost.max(most.tokens(candidate) + fee * searches);
+        let known = |model: &str| {
+            let region = host.split('.').nth(1);
+            let region = region.filter(|_| row.priced_by_region && !COMPACT);
+            region
+                .and_then(|region| tracker.price_of(list, &[region, "/", model].concat()))
+                .or_else(|| tracker.price_of(list, model))
+        };
+        let own = known(model);
+        let price = most.known(model, own)?;
+        let mut max_cost = most.cost(model, &price)?;
+        for model in &facts.models {
+            let price = most.known(model, known(model))?;
+            max_cost = max_cost.max(most.cost(model, &price)?);
+        }
+        if let Some(any) = most.most_expensive.filter(|_| facts.any_model) {
+            max_cost = max_cost.max(most.cost(model, &any)?);
         }
         if !is_free {
             max_cost = max_cost + CONTAINER * facts.containers;
@@ -131,7 +104,7 @@ impl CostEstimate {
             others: facts.models.clone(),
             list,
             price,
-            estimated: !is_known,
+            estimated: own.is_none() && !is_free,
             own: tracker.own_price(model).is_some(),
             regional: row.regional,
             at_regional_host: is_regional(host),
@@ -171,9 +144,6 @@ impl CostEstimate {
             Regional::No | Regional::Unknown => false,
         };
         let regional = price.regional.filter(|_| is_regional);
-        for factor in [tier, regional].into_iter().flatten() {
-            price = price.times(factor);
-        }
         let star = Price::most_expensive(self.list);
         price.web_search = price.web_search.or(star.and_then(|star| star.web_search));
         let mut usage = reply.usage;
@@ -183,7 +153,7 @@ impl CostEstimate {
             usage.cache_write_1h_tokens = usage.cache_write_tokens;
         }
         Cost {
-            usd: price.cost(&usage),
+            usd: price.cost_at(&usage, [tier, regional]),
             estimated,
         }
     }
@@ -215,20 +185,53 @@ struct Most<'a> {
     facts: &'a RequestFacts,
     bytes: u64,
     estimate: bool,
+    must_be_known: bool,
+    list: &'static str,
     tier_by_account: bool,
     may_be_regional: bool,
     most_expensive: Option<Price>,
 }
 
 impl Most<'_> {
-    /// Returns the maximum number of web searches.
-    fn searches(&self, price: &Price) -> u64 {
+    /// Returns the price of a model, or else the highest of the list.
+    fn known(&self, model: &str, known: Option<Price>) -> Result<Price> {
+        match known.or(self.most_expensive) {
+            Some(price) => Ok(price),
+            None if self.must_be_known => Err(Error::config(
+                [
+                    "there is a budget, and no price is known for the model ",
+                    &quote(model),
+                    " or any of ",
+                    self.list,
+                    ": give one (CostTracker::price, LLM_PRICES)",
+                ]
+                .concat(),
+            )),
+            None => Ok(Price::per_million(Usd::ZERO, Usd::ZERO)),
+        }
+    }
+
+    /// Returns the maximum cost if a model of this price answers.
+    fn cost(&self, model: &str, price: &Price) -> Result<Usd> {
         let searches = self.facts.searches.max(price.always_searches.into());
-        searches.saturating_mul(self.facts.replies.max(1))
+        let searches = searches.saturating_mul(self.facts.replies.max(1));
+        let common = self.most_expensive.and_then(|price| price.web_search);
+        let fee = price.web_search.or(common);
+        if fee.is_none() && searches > 0 && self.must_be_known {
+            return Err(Error::config(
+                [
+                    "there is a budget, and no price is known for the web searches of the model ",
+                    &quote(model),
+                    ": give one (Price::web_search_per_thousand, LLM_PRICES)",
+                ]
+                .concat(),
+            ));
+        }
+        Ok(self.tokens(price) + fee.unwrap_or_default() * searches)
     }
 
     /// Returns the maximum cost of the tokens.
-    fn tokens(&self, price: Price) -> Usd {
+    fn tokens(&self, price: &Price) -> Usd {
         let Self { dialect, facts, .. } = self;
         // The maximum is per reply, and includes reasoning.
         let output = dialect.max_output_tokens(facts, price.max_output_tokens);
@@ -236,36 +239,40 @@ impl Most<'_> {
             .saturating_add(facts.predicted)
             .saturating_mul(facts.replies.max(1));
         let most = MostTokens {
-            input: self.input(&price),
+            input: self.input(price),
             output,
             cache_write: dialect.may_write_cache(facts),
             // What is no text can be audio.
             audio_input: facts.documents > 0 || facts.more_input,
             audio_output: facts.audio_output,
         };
-        let star = self.most_expensive;
-        let priority = || price.priority.or(star?.priority);
-        let fast = || price.fast.or(star?.fast);
-        let tier = facts.service_tier.as_deref().map(ServiceTier::named);
-        let tiers = match tier.flatten() {
-            None => [price.priority.filter(|_| self.tier_by_account), None],
-            Some(ServiceTier::Standard | ServiceTier::Flex) => [None, None],
-            Some(ServiceTier::Priority) => [priority(), None],
-            Some(ServiceTier::Fast) => [None, fast()],
-            Some(ServiceTier::Unknown) => [priority(), fast()],
+        let standard = price.max_cost(&most);
+        let mut max_cost = standard;
+        for factor in self.factors(price).into_iter().flatten() {
+            max_cost = max_cost.max(factor.at_most(standard));
+        }
+        if let Some(regional) = price.regional.filter(|_| self.may_be_regional) {
+            max_cost = regional.at_most(max_cost);
+        }
+        max_cost * facts.more_runs.saturating_add(1)
+    }
+
+    /// Returns the factors of the tiers that can serve the request, beside that of the standard one.
+    fn factors(&self, price: &Price) -> [Option<PriceFactor>; 2] {
+        let most_expensive = self.most_expensive.as_ref();
+        let fast = price.fast.or(most_expensive.and_then(|most| most.fast));
+        let priority = most_expensive.and_then(|most| most.priority);
+        let priority = price.priority.or(priority);
+        let tier = self.facts.service_tier.as_deref();
+        let (priority, ultrafast) = match tier.and_then(ServiceTier::named) {
+            None if self.tier_by_account => (price.priority, None),
+            None | Some(ServiceTier::Standard | ServiceTier::Flex) => (None, None),
+            Some(ServiceTier::Priority) => (priority, None),
+            Some(ServiceTier::Fast) => (None, fast),
+            Some(ServiceTier::Unknown) => (priority, fast),
         };
-        let speed = if facts.fast { fast() } else { None };
-        let one = PriceFactor::new(1, 1);
-        let raises = |factor: &PriceFactor| factor.raises();
-        let factors = tiers.into_iter().chain([speed]).flatten().filter(raises);
-        let regional = price
-            .regional
-            .filter(|_| self.may_be_regional)
-            .unwrap_or(one);
-        let costs = factors
-            .chain([one])
-            .map(|factor| price.times(factor).times(regional).max_cost(&most));
-        costs.max().unwrap_or_default() * facts.more_runs.saturating_add(1)
+        let fast = if self.facts.fast { fast } else { ultrafast };
+        [priority, fast]
     }
 
     /// Returns the maximum number of input tokens. A token of text has at least one byte, because the providers' tokenizers work

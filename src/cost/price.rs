@@ -153,7 +153,14 @@ impl Price {
     /// assert_eq!(price.cost(&usage).to_string(), "0.0008"); // 200 at $2 and 800 at $0.50 a million
     /// ```
     pub fn cost(&self, usage: &Usage) -> Usd {
-        let rates = self.rates(usage.total_input_tokens());
+        self.cost_at(usage, [None; 2])
+    }
+
+    /// Returns the cost of a call at these factors.
+    pub(super) fn cost_at(&self, usage: &Usage, factors: [Option<PriceFactor>; 2]) -> Usd {
+        let size = usage.total_input_tokens();
+        let mut tiers = self.tiers.iter().flatten();
+        let rates = self.rates(tiers.rfind(|tier| size > tier.above));
         let hour = usage.cache_write_1h_tokens.min(usage.cache_write_tokens);
         let reasoning = usage.reasoning_tokens.min(usage.output_tokens);
         let (input, output) = (
@@ -163,24 +170,32 @@ impl Price {
         // Providers do not report how many of the cached tokens are audio.
         let audio_input = usage.audio_input_tokens.min(input);
         let audio_output = usage.audio_output_tokens.min(output);
-        rates.input * (input - audio_input)
+        let mut tokens = rates.input * (input - audio_input)
             + rates.audio_input * audio_input
-            + rates.cache_read * usage.cache_read_tokens
             + rates.cache_write * (usage.cache_write_tokens - hour)
             + rates.cache_write_1h * hour
             + rates.output * (output - audio_output)
             + rates.audio_output * audio_output
-            + rates.reasoning * reasoning
-            + self.web_search.unwrap_or_default() * usage.web_search_requests
+            + rates.reasoning * reasoning;
+        let mut cache_reads = rates.cache_read * usage.cache_read_tokens;
+        for factor in factors.into_iter().flatten() {
+            tokens = factor.of_tokens(tokens);
+            cache_reads = factor.of_cache_reads(cache_reads);
+        }
+        tokens + cache_reads + self.web_search.unwrap_or_default() * usage.web_search_requests
     }
 
     /// Returns the maximum cost of the tokens of a call.
     pub(super) fn max_cost(&self, most: &MostTokens) -> Usd {
-        let MostTokens { input, output, .. } = *most;
-        let tiers = self.tiers.iter().flatten().map(|tier| tier.above + 1);
-        let sizes = tiers.filter(|size| *size <= input).chain([0, input]);
-        let costs = sizes.map(|size| {
-            let rates = self.rates(size);
+        let mut max_cost = Usd::ZERO;
+        for tier in [None]
+            .into_iter()
+            .chain(self.tiers.iter().map(Option::as_ref))
+        {
+            if tier.is_some_and(|tier| tier.above >= most.input) {
+                continue;
+            }
+            let rates = self.rates(tier);
             let mut each = rates.input.max(rates.cache_read);
             if most.cache_write {
                 each = each.max(rates.cache_write).max(rates.cache_write_1h);
@@ -192,23 +207,18 @@ impl Price {
             if most.audio_output {
                 each_output = each_output.max(rates.audio_output);
             }
-            each * input + each_output * output
-        });
-        costs.max().unwrap_or_default()
+            max_cost = max_cost.max(each * most.input + each_output * most.output);
+        }
+        max_cost
     }
 
-    /// Returns the prices that apply to a call with this many input tokens.
-    fn rates(&self, input: u64) -> Self {
-        let mut tiers = self.tiers.iter().flatten();
-        let Some(tier) = tiers.rfind(|tier| input > tier.above) else {
+    /// Returns the prices that apply in a tier.
+    fn rates(&self, tier: Option<&PriceTier>) -> Self {
+        let Some(tier) = tier else {
             return *self;
         };
         // A price that the list leaves out rises in proportion to that of input.
-        let scaled = |base: Usd| {
-            PriceFactor::of(tier.input.pico(), self.input.pico())
-                .of_tokens(base)
-                .max(base)
-        };
+        let scaled = |base: Usd| times(base, tier.input.pico(), self.input.pico()).max(base);
         let listed_or_scaled = |listed: Usd, base: Usd| match listed {
             Usd::ZERO => scaled(base),
             listed => listed,
@@ -224,29 +234,6 @@ impl Price {
             audio_output: tier.output.max(self.audio_output),
             ..*self
         }
-    }
-
-    /// Returns the prices of tokens multiplied by a factor. Fees stay as they are.
-    pub(super) fn times(mut self, factor: PriceFactor) -> Self {
-        for rate in [
-            &mut self.input,
-            &mut self.output,
-            &mut self.cache_write,
-            &mut self.cache_write_1h,
-            &mut self.reasoning,
-            &mut self.audio_input,
-            &mut self.audio_output,
-        ] {
-            *rate = factor.of_tokens(*rate);
-        }
-        self.cache_read = factor.of_cache_reads(self.cache_read);
-        for tier in self.tiers.iter_mut().flatten() {
-            for rate in [&mut tier.input, &mut tier.output, &mut tier.cache_write] {
-                *rate = factor.of_tokens(*rate);
-            }
-            tier.cache_read = factor.of_cache_reads(tier.cache_read);
-        }
-        self
     }
 }
 
@@ -274,8 +261,8 @@ pub(super) struct MostTokens {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceFactor {
-    tokens: (u64, u64),
-    cache_reads: (u64, u64),
+    tokens: (u32, u32),
+    cache_reads: (u32, u32),
 }
 
 impl PriceFactor {
@@ -285,10 +272,6 @@ impl PriceFactor {
     /// let tenth_more = warmline::PriceFactor::new(11, 10);
     /// ```
     pub fn new(numerator: u32, denominator: u32) -> Self {
-        Self::of(numerator.into(), denominator.into())
-    }
-
-    fn of(numerator: u64, denominator: u64) -> Self {
         let factor = (numerator, denominator.max(1));
         Self {
             tokens: factor,
@@ -307,27 +290,10 @@ impl PriceFactor {
         self
     }
 
-    /// Parses `1/2`, or `1/2,1/1` with the factor of cache reads.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut factors = text.split(',').map(|factor| {
-            let (numerator, denominator) = factor.split_once('/')?;
-            Some((numerator.parse().ok()?, denominator.parse().ok()?))
-        });
-        let (numerator, denominator) = factors.next()??;
-        let factor = Self::of(numerator, denominator);
-        Some(match factors.next() {
-            Some(reads) => Self {
-                cache_reads: reads?,
-                ..factor
-            },
-            None => factor,
-        })
-    }
-
-    /// Returns whether the factor raises a price.
-    pub(super) fn raises(self) -> bool {
-        let above_one = |(numerator, denominator)| numerator > denominator;
-        above_one(self.tokens) || above_one(self.cache_reads)
+    /// Returns the maximum of a cost. The parts of a bill are rounded up on their own.
+    pub(super) fn at_most(self, cost: Usd) -> Usd {
+        let higher = self.of_tokens(cost).max(self.of_cache_reads(cost));
+        higher.max(cost) + Usd::from_pico(1)
     }
 
     /// Returns the price of a token in the tier, rounded up to a whole number of pico-dollars.
@@ -337,7 +303,7 @@ impl PriceFactor {
     /// assert_eq!(PriceFactor::new(1, 2).of_tokens(Usd::from_pico(5)), Usd::from_pico(3));
     /// ```
     pub fn of_tokens(self, rate: Usd) -> Usd {
-        times(rate, self.tokens)
+        times(rate, self.tokens.0.into(), self.tokens.1.into())
     }
 
     /// Returns the price of a token that is read from a cache.
@@ -348,12 +314,12 @@ impl PriceFactor {
     /// assert_eq!(flex.of_cache_reads(Usd::from_pico(5)), Usd::from_pico(5));
     /// ```
     pub fn of_cache_reads(self, rate: Usd) -> Usd {
-        times(rate, self.cache_reads)
+        times(rate, self.cache_reads.0.into(), self.cache_reads.1.into())
     }
 }
 
 /// Multiplies a price by a fraction, rounded up to a whole number of pico-dollars.
-fn times(rate: Usd, (numerator, denominator): (u64, u64)) -> Usd {
+fn times(rate: Usd, numerator: u64, denominator: u64) -> Usd {
     let product = rate * numerator;
     Usd::from_pico(product.pico().div_ceil(denominator.max(1)))
 }

@@ -15,7 +15,7 @@ use super::{Price, PriceFactor, PriceTier, Usd};
 /// - `x`, `y`: the maximum number of input tokens and of output tokens.
 /// - `b`: the prices of input and output in a batch.
 /// - `f`, `p`, `u`, `g`: what the service tiers `flex` and `priority`, the fastest tier, and processing in one region cost, as a
-///   fraction of the other prices. A second fraction is that of cache reads.
+///   fraction of the other prices: `1,2` is a half. A second fraction is that of cache reads.
 /// - `s`: the fee of a web search, in millionths of a dollar. Without it, the fee is that of the list's line `*`. With a capital
 ///   letter, every call is charged for one search.
 /// - `>`: a long-context tier: its threshold in input tokens, and the prices of input, output, cache reads and cache writes
@@ -66,35 +66,35 @@ impl Price {
         fields.next()?;
         let mut usd = || Some(Usd::from_pico(fields.next()?.parse().ok()?));
         let mut price = Self::flat(usd()?, usd()?);
-        let mut hour = None;
+        price.cache_write_1h = Usd::ZERO;
         for field in fields {
             let (letter, numbers) = field.split_at_checked(1)?;
-            if let "f" | "p" | "u" | "g" = letter {
-                let factor = Some(PriceFactor::parse(numbers)?);
-                match letter {
-                    "f" => price.flex = factor,
-                    "p" => price.priority = factor,
-                    "u" => price.fast = factor,
-                    _ => price.regional = factor,
-                }
-                continue;
-            }
             let mut numbers = numbers.split(',').map_while(|n| n.parse::<u64>().ok());
             let first = numbers.next()?;
             let mut usd = || numbers.next().map(Usd::from_pico);
-            match letter {
-                "r" => price.cache_read = Usd::from_pico(first),
-                "w" => price.cache_write = Usd::from_pico(first),
-                "h" => hour = Some(Usd::from_pico(first)),
-                "t" => price.reasoning = Usd::from_pico(first),
-                "a" => price.audio_input = Usd::from_pico(first),
-                "o" => price.audio_output = Usd::from_pico(first),
-                "x" => price.max_input_tokens = Some(first),
-                "y" => price.max_output_tokens = Some(first),
-                "b" => price.batch = Some((Usd::from_pico(first), usd()?)),
+            let rate = match letter {
+                "r" => &mut price.cache_read,
+                "w" => &mut price.cache_write,
+                "h" => &mut price.cache_write_1h,
+                "t" => &mut price.reasoning,
+                "a" => &mut price.audio_input,
+                "o" => &mut price.audio_output,
+                "x" => {
+                    price.max_input_tokens = Some(first);
+                    continue;
+                }
+                "y" => {
+                    price.max_output_tokens = Some(first);
+                    continue;
+                }
+                "b" => {
+                    price.batch = Some((Usd::from_pico(first), usd()?));
+                    continue;
+                }
                 "s" | "S" => {
                     price.web_search = Some(Usd::from_pico(first) * 1_000_000);
                     price.always_searches = letter == "S";
+                    continue;
                 }
                 ">" => {
                     let tier = PriceTier {
@@ -106,11 +106,30 @@ impl Price {
                     };
                     let unused = price.tiers.iter_mut().find(|tier| tier.is_none());
                     *unused? = Some(tier);
+                    continue;
                 }
-                _ => return None,
-            }
+                _ => {
+                    let factor = match letter {
+                        "f" => &mut price.flex,
+                        "p" => &mut price.priority,
+                        "u" => &mut price.fast,
+                        "g" => &mut price.regional,
+                        _ => return None,
+                    };
+                    let mut next = || numbers.next().map(|number| number as u32);
+                    let of_tokens = PriceFactor::new(first as u32, next()?);
+                    *factor = Some(match (next(), next()) {
+                        (Some(reads), Some(of)) => of_tokens.cache_read(reads, of),
+                        _ => of_tokens,
+                    });
+                    continue;
+                }
+            };
+            *rate = Usd::from_pico(first);
         }
-        price.cache_write_1h = hour.unwrap_or(price.cache_write);
+        if price.cache_write_1h == Usd::ZERO {
+            price.cache_write_1h = price.cache_write;
+        }
         price
             .tiers
             .sort_by_key(|tier| tier.map_or(u64::MAX, |tier| tier.above));

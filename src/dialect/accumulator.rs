@@ -35,6 +35,15 @@ enum Target {
     Call(usize),
 }
 
+/// Whether a piece of arguments adds nothing. Some servers begin them with an empty object, or repeat them whole.
+fn repeats(known: &str, piece: &str) -> bool {
+    match known {
+        "" => piece == "{}",
+        _ if known != piece || !known.starts_with('{') => false,
+        _ => serde_json::from_str::<serde::de::IgnoredAny>(known).is_ok(),
+    }
+}
+
 impl Accumulator {
     pub(super) fn new(provider: Provider) -> Self {
         Self {
@@ -264,7 +273,8 @@ impl Accumulator {
     }
 
     pub(super) fn arguments(&mut self, index: usize, piece: Text<'_>) {
-        if !piece.is_empty() {
+        let known = self.call(index).map_or("", |call| &call.arguments);
+        if !piece.is_empty() && !repeats(known, &piece.text) {
             let piece = self.joined(Target::Call(index), piece);
             self.write_arguments(index, piece);
         }
@@ -302,13 +312,19 @@ impl Accumulator {
             _ => return,
         }
         self.announce(index);
-        if let Some(call) = self.call_mut(index) {
-            if call.arguments.trim().is_empty() {
-                "{}".clone_into(&mut call.arguments);
-            }
-            let call = Box::new(call.clone());
-            self.tell(|| StreamEvent::ToolCall { index, call });
+        let Some(call) = self.call_mut(index) else {
+            return;
+        };
+        let empty = call.arguments.trim().is_empty();
+        if empty {
+            "{}".clone_into(&mut call.arguments);
         }
+        let call = Box::new(call.clone());
+        if empty {
+            let arguments = call.arguments.clone();
+            self.tell(|| StreamEvent::ToolCallDelta { index, arguments });
+        }
+        self.tell(|| StreamEvent::ToolCall { index, call });
     }
 
     pub(super) fn stop(&mut self, reason: &str) {

@@ -10,9 +10,6 @@ use crate::{Reply, Request, Result};
 
 /// Implemented by each dialect.
 pub trait Codec {
-    /// The path below the base URL.
-    fn path(&self) -> &'static str;
-
     /// The fields of requests on which the cost depends.
     fn fields(&self) -> Fields;
 

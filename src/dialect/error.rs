@@ -149,12 +149,16 @@ struct ErrorBody {
 
 /// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
 /// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
-/// servers), `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, or one of these in a list.
+/// servers), `{"errors":[{"message"}]}` (Cloudflare), `{"error_code","error_msg"}` (Baidu),
+/// `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, one of these in a list, as the text of
+/// `message`, or as the data of a server-sent event.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct WireError<'a> {
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    errors: Option<&'a RawValue>,
     #[serde(borrow)]
     detail: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -163,6 +167,10 @@ struct WireError<'a> {
     message: Word<'a>,
     #[serde(borrow)]
     msg: Word<'a>,
+    #[serde(borrow)]
+    error_msg: Word<'a>,
+    #[serde(borrow)]
+    error_code: Word<'a>,
     #[serde(borrow, rename = "type")]
     error_type: Word<'a>,
     #[serde(borrow)]
@@ -231,6 +239,29 @@ fn text_or_json(raw: &RawValue) -> Option<String> {
     Some(text).filter(|text| !matches!(text.as_str(), "" | "null" | "false" | "{}" | "[]"))
 }
 
+/// Returns the text of FastAPI's `detail`: text, or a list of what is wrong with the request.
+fn detail(raw: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Wrong<'a> {
+        #[serde(borrow, default)]
+        loc: Vec<Word<'a>>,
+        #[serde(borrow)]
+        msg: Cow<'a, str>,
+    }
+    let list: Vec<Wrong<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
+    if list.is_empty() {
+        return text_or_json(raw);
+    }
+    let says = |wrong: &Wrong<'_>| {
+        let path: Vec<&str> = wrong.loc.iter().map(Word::as_str).collect();
+        match path.is_empty() {
+            true => wrong.msg.to_string(),
+            false => [&path.join("."), ": ", &wrong.msg].concat(),
+        }
+    };
+    Some(list.iter().map(says).collect::<Vec<_>>().join("; "))
+}
+
 /// Whether a field named `error` contains an error.
 pub(super) fn is_error(raw: &RawValue) -> bool {
     !matches!(raw.get(), "null" | "false" | "\"\"")
@@ -244,7 +275,11 @@ pub(super) fn holds_error<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 
 impl ErrorBody {
     fn read(body: &str) -> Self {
-        Self::of(body, 0).unwrap_or_default()
+        let events = || {
+            let data = |line: &str| Self::of(line.strip_prefix("data:")?.trim(), 0);
+            body.lines().find_map(data)
+        };
+        Self::of(body, 0).or_else(events).unwrap_or_default()
     }
 
     /// `None` if the text is neither an object nor a list of objects.
@@ -259,9 +294,9 @@ impl ErrorBody {
         let wire: WireError<'_> = serde_json::from_str(body).ok()?;
         let own = |word: Word<'_>| word.some().map(Cow::into_owned);
         let mut this = Self {
-            message: own(wire.message).or(own(wire.msg)),
+            message: own(wire.message).or(own(wire.msg)).or(own(wire.error_msg)),
             error_type: own(wire.error_type).filter(|kind| kind != "error"),
-            code: own(wire.code),
+            code: own(wire.code).or(own(wire.error_code)),
             status: None,
             request_id: own(wire.request_id),
             retry_after: GoogleDetail::retry_after(wire.details),
@@ -277,7 +312,8 @@ impl ErrorBody {
             let choices: Vec<WireError<'_>> = serde_json::from_str(wire.choices?.get()).ok()?;
             choices.into_iter().find_map(|choice| choice.error)
         };
-        if let Some(error) = wire.error.filter(|raw| is_error(raw)).or_else(choice) {
+        let error = wire.error.filter(|raw| is_error(raw));
+        if let Some(error) = error.or_else(choice).or(wire.errors) {
             match Self::of(error.get(), depth + 1) {
                 Some(inner) => {
                     this = Self {
@@ -291,7 +327,24 @@ impl ErrorBody {
                 None => this.message = this.message.or_else(|| text_or_json(error)),
             }
         }
-        this.message = this.message.or_else(|| wire.detail.and_then(text_or_json));
+        this.message = this.message.or_else(|| wire.detail.and_then(detail));
+        // A proxy can quote the whole error of another server.
+        let quoted = this
+            .message
+            .as_deref()
+            .filter(|message| message.starts_with('{'));
+        if let Some(quoted) = quoted.and_then(|message| Self::of(message, depth + 1))
+            && quoted.message.is_some()
+        {
+            this = Self {
+                message: quoted.message,
+                error_type: this.error_type.or(quoted.error_type),
+                code: this.code.or(quoted.code),
+                status: this.status.or(quoted.status),
+                request_id: this.request_id.or(quoted.request_id),
+                retry_after: this.retry_after.or(quoted.retry_after),
+            };
+        }
         Some(this)
     }
 
@@ -378,6 +431,31 @@ mod tests {
             ),
             (r#"{"choices":[{"error":{"message":"m"}}]}"#, "400: m"),
             (r#"{"code":"c","msg":"m"}"#, "400 c: m"),
+            (
+                r#"{"detail":[{"loc":["body","messages",0],"msg":"field required"},{"loc":["x"],"msg":"m"}]}"#,
+                "400: body.messages.0: field required; x: m",
+            ),
+            (r#"{"error_code":17,"error_msg":"m"}"#, "400 17: m"),
+            (
+                r#"{"success":false,"errors":[{"code":7003,"message":"m"}]}"#,
+                "400 7003: m",
+            ),
+            (r#"{"errors":{"message":"m"}}"#, "400: m"),
+            (r#"{"errors":[]}"#, r#"400: {"errors":[]}"#),
+            (
+                r#"{"error":{"message":"{\"error\":{\"message\":\"m\",\"code\":\"c\"}}"}}"#,
+                "400 c: m",
+            ),
+            (r#"{"error":{"message":"{\"a\": 1}"}}"#, r#"400: {"a": 1}"#),
+            (r#"{"error":"{\"message\":\"m\"}"}"#, "400: m"),
+            (
+                "event: error\ndata: {\"error\":{\"message\":\"m\"}}\n\n",
+                "400: m",
+            ),
+            (
+                "id:1\nevent:error\ndata:{\"code\":\"c\",\"message\":\"m\"}\n\n",
+                "400 c: m",
+            ),
         ] {
             let error = decode(400, &HeaderMap::default(), body);
             assert_eq!(error.message(), says, "{body}");

@@ -97,7 +97,7 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
         }
         Ok(Encoded {
             method: Method::POST,
-            path: self.path(),
+            path: self.name().path(),
             headers,
             body: self.body(request, options)?.into(),
         })

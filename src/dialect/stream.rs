@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use super::accumulator::Accumulator;
 use super::codec::StreamState;
+use super::usage::doubt_usage;
 use super::wire::{request_id, text_of};
 use crate::framing::sse::{Event, Framer};
 use crate::{DialectName, Error, ErrorKind, Part, Provider, Reply, Result, StreamEvent};
@@ -51,12 +52,11 @@ struct Forward {
     frames: Vec<Bytes>,
 }
 
-/// Returns the provider that a dialect is named after.
+/// Returns the first provider with a dialect.
 fn provider_of(dialect: DialectName) -> Provider {
-    match dialect {
-        DialectName::Anthropic => Provider::Anthropic,
-        DialectName::OpenAiChat => Provider::OpenAi,
-    }
+    let mut providers = Provider::all();
+    let first = providers.find(|provider| provider.dialect_name() == dialect);
+    first.unwrap_or(Provider::OpenAi)
 }
 
 impl StreamDecoder {
@@ -218,6 +218,9 @@ impl StreamDecoder {
         let empty = Reply::new(self.accumulator.reply.provider);
         let mut reply = std::mem::replace(&mut self.accumulator.reply, empty);
         reply.raw = self.raw.take().map(Into::into);
+        if self.is_done() {
+            doubt_usage(&mut reply);
+        }
         reply
     }
 

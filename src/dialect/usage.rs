@@ -2,117 +2,80 @@
 
 use serde_json::value::RawValue;
 
-use super::wire::{Count, object};
+use super::wire::{Count, Pairs};
 use crate::chat::{Billing, ServiceTier};
-use crate::{Usage, Usd};
+use crate::{Reply, Usage, Usd};
 
-/// The usage in every known dialect. What is not a count is kept as raw JSON, because few replies have it.
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct WireUsage<'a> {
-    // Anthropic's.
-    pub(super) input_tokens: Count,
-    pub(super) output_tokens: Count,
-    pub(super) cache_read_input_tokens: Count,
-    pub(super) cache_creation_input_tokens: Count,
-    #[serde(borrow)]
-    pub(super) cache_creation: Raw<'a>,
-    #[serde(borrow)]
-    pub(super) output_tokens_details: Raw<'a>,
-    #[serde(borrow)]
-    pub(super) server_tool_use: Raw<'a>,
-    #[serde(borrow)]
-    pub(super) iterations: Raw<'a>,
-    /// The type of an iteration.
-    #[serde(borrow, rename = "type")]
-    pub(super) kind: Raw<'a>,
-    #[serde(borrow)]
-    service_tier: Raw<'a>,
-    #[serde(borrow)]
-    speed: Raw<'a>,
-    #[serde(borrow)]
-    inference_geo: Raw<'a>,
-    // OpenAI's.
-    pub(super) prompt_tokens: Count,
-    pub(super) completion_tokens: Count,
-    pub(super) total_tokens: Count,
-    #[serde(borrow)]
-    pub(super) prompt_tokens_details: Raw<'a>,
-    #[serde(borrow)]
-    pub(super) completion_tokens_details: Raw<'a>,
-    // DeepSeek's, and Moonshot's and Perplexity's.
-    pub(super) prompt_cache_hit_tokens: Count,
-    pub(super) cached_tokens: Count,
-    pub(super) reasoning_tokens: Count,
-    // OpenRouter's and Perplexity's, and xAI's.
-    #[serde(borrow)]
-    cost: Raw<'a>,
-    #[serde(borrow)]
-    cost_details: Raw<'a>,
-    #[serde(borrow)]
-    is_byok: Raw<'a>,
-    #[serde(borrow)]
-    cost_in_usd_ticks: Raw<'a>,
-}
+/// The usage that a reply reports, or an object in it.
+///
+/// Each dialect has names of its own, and servers mix them, so that the fields are found by their names.
+pub(super) struct WireUsage<'a>(Pairs<'a>);
 
-type Raw<'a> = Option<&'a RawValue>;
+impl<'a> WireUsage<'a> {
+    /// Parses an object. `None` for any other value.
+    pub(super) fn read(raw: Option<&'a RawValue>) -> Option<Self> {
+        let raw = raw?.get();
+        let pairs = serde_json::from_str(raw).ok()?;
+        Some(Self(pairs))
+    }
 
-/// Returns the text of a string without escapes, such as a name of a tier, or another value as it is written.
-pub(super) fn name<'a>(raw: Raw<'a>) -> &'a str {
-    raw.map_or("", |raw| raw.get().trim_matches('"'))
-}
+    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        let Pairs(pairs) = &self.0;
+        let found = pairs.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| *value)
+    }
 
-impl WireUsage<'_> {
+    pub(super) fn count(&self, name: &str) -> Count {
+        let count = |raw: &RawValue| serde_json::from_str(raw.get()).ok();
+        self.raw(name).and_then(count).unwrap_or_default()
+    }
+
+    /// Returns the count in an object, such as `prompt_tokens_details`.
+    pub(super) fn detail(&self, object: &str, name: &str) -> u64 {
+        let details = Self::read(self.raw(object));
+        details.map_or(0, |details| details.count(name).get())
+    }
+
+    /// Returns the text of a string without escapes, such as the name of a tier.
+    pub(super) fn word(&self, name: &str) -> &'a str {
+        word(self.raw(name))
+    }
+
     /// Returns what the usage reports about the price. `served` is the service tier that the reply itself reports.
-    pub(super) fn billing(&self, served: Raw<'_>) -> Billing {
-        let tier = match name(self.speed) {
+    pub(super) fn billing(&self, served: Option<&'a RawValue>) -> Billing {
+        let tier = match self.word("speed") {
             "fast" => Some(ServiceTier::Fast),
-            _ => ServiceTier::named(name(served.or(self.service_tier))),
+            _ => ServiceTier::named(word(served.or(self.raw("service_tier")))),
         };
+        let region = self.word("inference_geo");
         Billing {
             tier,
-            regional: !matches!(name(self.inference_geo), "" | "global" | "not_available"),
+            regional: !matches!(region, "" | "global" | "not_available" | "null"),
             cost: self.cost(),
         }
     }
 
+    /// Returns the cost that xAI, OpenRouter and Perplexity report.
     fn cost(&self) -> Option<Usd> {
-        if let Some(ticks) = self.cost_in_usd_ticks {
-            return Usd::from_json(ticks.get(), -10);
+        let usd = |raw: Option<&RawValue>, power| Usd::from_json(raw?.get(), power);
+        let ticks = usd(self.raw("cost_in_usd_ticks"), -10);
+        if ticks.is_some() {
+            return ticks;
         }
-        let cost = self.cost?;
-        let total = Details::read(Some(cost)).total_cost.unwrap_or(cost);
-        let cost = Usd::from_json(total.get(), 0)?;
+        let in_details = |object, name| Self::read(self.raw(object))?.raw(name);
+        let cost = in_details("cost", "total_cost").or(self.raw("cost"));
+        let cost = usd(cost, 0)?;
         // With a key of one's own, OpenRouter's cost is only its fee, and the vendor bills the rest.
-        let upstream = Details::read(self.cost_details).upstream_inference_cost;
-        let upstream = upstream.filter(|_| name(self.is_byok) == "true");
-        let upstream = upstream.and_then(|upstream| Usd::from_json(upstream.get(), 0));
+        let upstream = match self.word("is_byok") {
+            "true" => usd(in_details("cost_details", "upstream_inference_cost"), 0),
+            _ => None,
+        };
         Some(cost + upstream.unwrap_or_default())
     }
 }
 
-/// The objects in a usage. The names of their fields are distinct.
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct Details<'a> {
-    pub(super) cached_tokens: Count,
-    pub(super) cache_write_tokens: Count,
-    pub(super) reasoning_tokens: Count,
-    pub(super) thinking_tokens: Count,
-    pub(super) ephemeral_1h_input_tokens: Count,
-    pub(super) audio_tokens: Count,
-    pub(super) web_search_requests: Count,
-    #[serde(borrow)]
-    total_cost: Raw<'a>,
-    #[serde(borrow)]
-    upstream_inference_cost: Raw<'a>,
-}
-
-impl<'a> Details<'a> {
-    /// Parses an object. The details of any other value are empty.
-    pub(super) fn read(raw: Raw<'a>) -> Self {
-        object(raw).unwrap_or_default()
-    }
+fn word(raw: Option<&RawValue>) -> &str {
+    raw.map_or("", |raw| raw.get().trim_matches('"'))
 }
 
 /// Keeps the larger of each count. A stream reports its cumulative usage several times, and a later report can omit a count or
@@ -135,4 +98,17 @@ pub(super) fn merge_usage(usage: &mut Usage, other: &Usage) {
         *count = other.max(*count);
     }
     usage.input_includes_cache = other.input_includes_cache;
+}
+
+/// Takes back a report of usage that cannot be right: every prompt has tokens, and so has every reply that is not empty. Some
+/// servers report zeros, or only what they know at the start.
+pub(super) fn doubt_usage(reply: &mut Reply) {
+    let usage = &reply.usage;
+    let read = [
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+    ];
+    let wrote = usage.output_tokens > 0 || reply.content.is_empty();
+    reply.usage_reported &= wrote && read.iter().any(|tokens| *tokens > 0);
 }

@@ -334,6 +334,34 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
+/// The fields of an object in their order, with their values as raw JSON.
+#[derive(Default)]
+pub(super) struct Pairs<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Pairs<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(Word(name)) = map.next_key()? {
+            pairs.push((name, map.next_value()?));
+        }
+        Ok(Pairs(pairs))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
 /// Parses an optional object. Any other value is `None`.
 ///
 /// The types of a chunk contain such fields as raw JSON. They are rare, and a large struct would be moved for each delta.

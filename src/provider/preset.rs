@@ -67,7 +67,8 @@ impl Provider {
                     false => dialect::OpenAiChat::compatible(),
                 }))
             }
-            #[allow(unreachable_patterns)]
+            // Without this arm where all are built, the compiler shows that a new dialect is missing here.
+            #[cfg(not(all(feature = "anthropic", feature = "openai-chat")))]
             name => {
                 let _ = is_first_party;
                 Err(Error::config(format!(

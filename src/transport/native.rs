@@ -207,6 +207,7 @@ impl Inner {
         timing: &mut Timing,
     ) -> Result<Checkout<Conn>> {
         let (checkout, waited) = self.pool.acquire(ticket, limit).await.map_err(|waited| {
+            tracing::debug!(pool = ?self.pool, "no connection became free");
             let max_connections = self.options.limits.max_connections;
             let message = format!(
                 "no connection became free within {waited:.1?}: all {max_connections} are in use"

@@ -78,10 +78,15 @@ fn price(rates: &str) -> Result<Price> {
     let mut rates = rates.split(' ').map(str::parse);
     let mut rate = || rates.next().unwrap_or(Ok(Usd::ZERO));
     let mut price = Price::per_million(rate()?, rate()?);
-    price.cache_read = rate()?.of_a_million();
-    price.cache_write = rate()?.of_a_million();
-    price.cache_write_1h = rate()?.of_a_million();
-    let price = price.audio_per_million(rate()?, rate()?);
+    for field in [
+        &mut price.cache_read,
+        &mut price.cache_write,
+        &mut price.cache_write_1h,
+        &mut price.audio_input,
+        &mut price.audio_output,
+    ] {
+        *field = rate()?.of_a_million();
+    }
     Ok(match rates.next() {
         Some(fee) => price.web_search_per_thousand(fee?),
         None => price,

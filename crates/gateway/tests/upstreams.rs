@@ -23,6 +23,7 @@ const DONE: &str = "data: [DONE]";
 
 /// What 20 tokens of input and 10 of output cost.
 const COST: &str = "0.00012";
+const COST_OF_THREE: &str = "0.00036";
 
 fn write(text: impl Into<String>) -> Step {
     Step::Write(text.into())
@@ -192,13 +193,13 @@ async fn a_stream_is_forwarded_without_the_usage_that_its_caller_did_not_request
             if let Some(hidden) = *hidden {
                 kept.remove(hidden);
             }
-            for pieces in cuts(&pieces) {
-                let fixture = Fixture::openai(vec![streamed(pieces)]).await;
+            let fixture = Fixture::openai(cuts(&pieces).map(streamed).to_vec()).await;
+            for _ in cuts(&pieces) {
                 let response = fixture.ask(json!({})).await;
                 assert_eq!(response.headers()["content-type"], "text/event-stream");
                 assert_eq!(text(response).await, kept.concat(), "{name}, with {end:?}");
-                assert_eq!(fixture.spend().await, COST, "{name}, with {end:?}");
             }
+            assert_eq!(fixture.spend().await, COST_OF_THREE, "{name}, with {end:?}");
         }
     }
 }
@@ -208,12 +209,12 @@ async fn a_stream_with_the_usage_that_its_caller_requested_is_forwarded_whole() 
     let null = TEXT.replace("]}", "],\"usage\":null}");
     for end in ["\n", "\r\n"] {
         let pieces = events(&[ROLE, &null, STOP, USAGE, DONE], end);
-        for cut in cuts(&pieces) {
-            let fixture = Fixture::openai(vec![streamed(cut)]).await;
+        let fixture = Fixture::openai(cuts(&pieces).map(streamed).to_vec()).await;
+        for _ in cuts(&pieces) {
             let asked = json!({"stream_options": {"include_usage": true}});
             assert_eq!(text(fixture.ask(asked).await).await, pieces.concat());
-            assert_eq!(fixture.spend().await, COST);
         }
+        assert_eq!(fixture.spend().await, COST_OF_THREE);
     }
 }
 
@@ -231,12 +232,13 @@ async fn a_stream_of_anthropics_is_forwarded_whole() {
     ];
     for end in ["\n", "\r\n", "\r"] {
         let pieces = events(&sent, end);
-        for cut in cuts(&pieces) {
-            let fixture = Fixture::new(Provider::Anthropic, vec![streamed(cut)]).await;
+        let replies = cuts(&pieces).map(streamed).to_vec();
+        let fixture = Fixture::new(Provider::Anthropic, replies).await;
+        for _ in cuts(&pieces) {
             assert_eq!(text(fixture.ask_anthropic().await).await, pieces.concat());
-            // 20 tokens at $3, and 10 at $15, for each million.
-            assert_eq!(fixture.spend().await, "0.00021");
         }
+        // Three times 20 tokens at $3, and 10 at $15, for each million.
+        assert_eq!(fixture.spend().await, "0.00063");
     }
 }
 

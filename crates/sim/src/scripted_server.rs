@@ -173,8 +173,8 @@ async fn serve(mut socket: TcpStream, script: &Script) -> Result<()> {
     let mut bytes = Vec::new();
     while let Some(head) = read_head(&mut socket, &mut bytes).await? {
         if head.starts_with("OPTIONS ") {
-            socket.write_all(PREFLIGHT).await?;
-            continue;
+            // The request itself comes on another connection. Browsers repeat a request if one that was used before breaks.
+            return socket.write_all(PREFLIGHT).await;
         }
         let request = script.count(&head);
         let reply = script.reply(request);
@@ -227,7 +227,7 @@ async fn play(step: &Step, socket: &mut TcpStream, script: &Script) -> Result<bo
 
 const PREFLIGHT: &[u8] = b"HTTP/1.1 204 No Content\r\naccess-control-allow-origin: *\r\n\
     access-control-allow-methods: POST\r\naccess-control-allow-headers: content-type, authorization, x-api-key, \
-    anthropic-version, anthropic-dangerous-direct-browser-access\r\naccess-control-max-age: 600\r\n\r\n";
+    anthropic-version, anthropic-dangerous-direct-browser-access\r\naccess-control-max-age: 600\r\nconnection: close\r\n\r\n";
 
 /// Reads a request up to its body. `bytes` has what was read beyond. Returns `None` if the client has closed the connection.
 async fn read_head(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<Option<String>> {

@@ -237,7 +237,7 @@ fn search_fee(entry: &Value) -> Result<Option<u64>> {
     Ok(most.map(|pico| pico.div_ceil(1_000_000)))
 }
 
-/// The prices of a service tier as a fraction of the standard ones, such as `1/2`, with a second one if that of cache reads
+/// The prices of a service tier as a fraction of the standard ones, such as `1,2` for a half, with a second one if that of cache reads
 /// differs. Where the list has several fractions, the largest counts.
 fn tier_factor(entry: &Value, tier: &str) -> Result<Option<String>> {
     let (mut tokens, mut cache_reads): (Option<(u64, u64)>, Option<(u64, u64)>) = (None, None);
@@ -285,7 +285,7 @@ fn reduced((numerator, denominator): (u64, u64)) -> String {
     while rest > 0 {
         (divisor, rest) = (rest, divisor % rest);
     }
-    format!("{}/{}", numerator / divisor, denominator / divisor)
+    format!("{},{}", numerator / divisor, denominator / divisor)
 }
 
 /// Adds to Azure's models by how much the dearest data zone costs more: a deployment's name does not tell its zone.
@@ -355,12 +355,14 @@ fn most_expensive<'a>(rows: impl Iterator<Item = &'a str>) -> Result<String> {
             let numbers = field.get(1..).unwrap_or_default();
             match letter {
                 'f' | 'p' | 'u' | 'g' => {
-                    for factor in numbers.split(',') {
-                        let (numerator, denominator) = factor.split_once('/').unwrap_or_default();
-                        let factor = (numerator.parse::<u64>()?, denominator.parse::<u64>()?);
+                    let numbers: Vec<u64> = numbers
+                        .split(',')
+                        .map(str::parse)
+                        .collect::<std::result::Result<_, _>>()?;
+                    for factor in numbers.chunks_exact(2) {
                         let known = factors.entry(letter).or_insert((0, 1));
-                        if factor.0 * known.1 > known.0 * factor.1 {
-                            *known = factor;
+                        if factor[0] * known.1 > known.0 * factor[1] {
+                            *known = (factor[0], factor[1]);
                         }
                     }
                 }

@@ -53,10 +53,6 @@ impl Dialect for Anthropic {
 }
 
 impl Codec for Anthropic {
-    fn path(&self) -> &'static str {
-        "/v1/messages"
-    }
-
     fn fields(&self) -> Fields {
         facts::ANTHROPIC
     }

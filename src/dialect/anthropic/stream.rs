@@ -43,7 +43,11 @@ enum Open {
         position: usize,
         begun: String,
     },
-    Call(usize),
+    /// A tool call, with the input of its start until the first delta.
+    Call {
+        call: usize,
+        begun: String,
+    },
     /// A `Part::Other`: its fields, and the JSON text of its input.
     Other {
         position: usize,
@@ -79,16 +83,27 @@ impl StreamState for State {
             "message_start" => {
                 let message: WireReply<'_> = object(event.message).unwrap_or_default();
                 reply.start(message.id.as_str(), message.model.as_str());
+                let output = reply.reply.usage.output_tokens;
                 add_usage(&mut reply.reply, message.usage);
+                // The output so far, unless the message is whole. `message_delta` reports all of it.
+                if message.stop_reason.as_str().is_empty() {
+                    reply.reply.usage.output_tokens = output;
+                }
                 for block in message.content.unwrap_or_default() {
                     let open = open(reply, Opened::read(block)?)?;
                     close(reply, open)?;
                 }
                 stop(reply, &message.stop_reason, message.stop_sequence);
+                reply.reply.container = message.container.map(RawJson::of);
             }
             "message_delta" => {
                 let delta = event.delta.unwrap_or_default();
                 stop(reply, &delta.stop_reason, delta.stop_sequence);
+                let message: Option<WireReply<'_>> = object(delta_of(data).ok());
+                let container = message.and_then(|message| message.container);
+                if let Some(container) = container {
+                    reply.reply.container = Some(RawJson::of(container));
+                }
             }
             "message_stop" => {
                 for (_, open) in std::mem::take(&mut self.open) {
@@ -137,14 +152,12 @@ fn open(reply: &mut Accumulator, block: Opened<'_>) -> Result<Open> {
             let call = reply.open_call();
             reply.name_call(call, block.id.as_str(), &block.name.into_cow());
             // Usually empty, because the arguments follow as deltas.
-            if let Some(input) = block
-                .input
-                .map(RawValue::get)
-                .filter(|input| !is_empty(input))
-            {
-                reply.arguments(call, Cow::Borrowed(input).into());
+            let input = block.input.map(RawValue::get);
+            let begun = input.filter(|input| !is_empty(input)).unwrap_or_default();
+            Open::Call {
+                call,
+                begun: begun.to_owned(),
             }
-            Open::Call(call)
         }
         Opened::Part(part @ Part::Other { .. }) => {
             let json = match &part {
@@ -171,7 +184,10 @@ fn is_empty(input: &str) -> bool {
 /// Completes a block.
 fn close(reply: &mut Accumulator, open: Open) -> Result<()> {
     match open {
-        Open::Call(call) => reply.end_call(call),
+        Open::Call { call, begun } => {
+            reply.arguments(call, Cow::<str>::Owned(begun).into());
+            reply.end_call(call);
+        }
         Open::Other {
             position,
             mut json,
@@ -219,7 +235,12 @@ impl State {
                 }
                 annotate(reply.part_mut(*position), &delta.signature, delta.citation);
             }
-            Some(Open::Call(call)) => reply.arguments(*call, delta.partial_json),
+            Some(Open::Call { call, begun }) => {
+                if !delta.partial_json.is_empty() {
+                    begun.clear();
+                }
+                reply.arguments(*call, delta.partial_json);
+            }
             Some(Open::Other { json, input, .. }) => match delta.kind.as_str() {
                 "input_json_delta" => input.push_str(&delta.partial_json.into_cow()),
                 _ => extend(json, data)?,
@@ -255,16 +276,20 @@ fn annotate(part: Option<&mut Part>, signed: &Word<'_>, citation: Option<&RawVal
     }
 }
 
-/// Adds a delta of an unknown type to a `Part::Other`. A string is appended to the field of the same name; any other value
-/// replaces it.
-fn extend(json: &mut Vec<(String, RawJson)>, data: &str) -> Result<()> {
+/// Returns the delta of an event as JSON, for fields that are too rare to be read from every delta.
+fn delta_of(data: &str) -> Result<&RawValue> {
     #[derive(Deserialize)]
     struct Delta<'a> {
         #[serde(borrow)]
         delta: &'a RawValue,
     }
-    let Delta { delta } = read("an event of the stream", data)?;
-    for (name, value) in fields(delta.get()).unwrap_or_default() {
+    read("an event of the stream", data).map(|Delta { delta }| delta)
+}
+
+/// Adds a delta of an unknown type to a `Part::Other`. A string is appended to the field of the same name; any other value
+/// replaces it.
+fn extend(json: &mut Vec<(String, RawJson)>, data: &str) -> Result<()> {
+    for (name, value) in fields(delta_of(data)?.get()).unwrap_or_default() {
         if name == "type" {
             continue;
         }

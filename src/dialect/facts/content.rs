@@ -1,14 +1,17 @@
 //! Counts the content of a request: images, documents and what else is no text.
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::fmt;
 
-use super::{Reading, fmt, folded, refuse};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Reading, folded, not_json};
 use crate::dialect::wire::Word;
 use crate::quote::quote;
 
 /// The place of a value in a request.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Place {
+enum Place {
     /// Schemas, inputs of tools and metadata. Nothing in them is refused.
     Opaque,
     /// The content of a message or a tool result.
@@ -20,36 +23,44 @@ const TYPE: &str = "type";
 const SOURCE: &str = "source";
 const DATA: &str = "data";
 const CONTENT: &str = "content";
+const CACHE_CONTROL: &str = "cache_control";
 /// The names that tell what the content of a message or a block is. They may not be repeated, nor in another case.
 const READ: [&str; 6] = [TYPE, SOURCE, DATA, "image_url", "url", CONTENT];
 
-/// Reads a field that can contain content blocks.
-pub(super) fn field<'de, A: MapAccess<'de>>(
-    key: &str,
-    map: &mut A,
-    reading: &mut Reading<'_>,
-    within: Place,
-) -> Result<Kind, A::Error> {
-    let place = match key {
+/// Returns the place of a field's value.
+fn place_in(within: Place, key: &str) -> Place {
+    match key {
         _ if within == Place::Opaque => Place::Opaque,
         "input" | "input_schema" | "parameters" | "schema" | "arguments" | "metadata" => {
             Place::Opaque
         }
-        "content" => Place::Content,
+        CONTENT => Place::Content,
         _ => Place::Other,
-    };
-    reading.facts.cached |= key == "cache_control";
-    let kind = map.next_value_seed(Value(reading, place))?;
-    // An earlier reply's audio, by its id.
-    if key == "audio" && within == Place::Other && kind != Kind::Null {
-        reading.facts.documents += 1;
     }
-    Ok(kind)
+}
+
+/// Counts the content of a field of the request, or of an object with options.
+pub(super) fn read_content<'b>(
+    reading: &mut Reading<'b>,
+    key: &str,
+    value: &'b RawValue,
+) -> Result<(), String> {
+    reading.facts.cached |= key == CACHE_CONTROL;
+    let place = match key {
+        "system" => Place::Content,
+        key => place_in(Place::Other, key),
+    };
+    let mut json = serde_json::Deserializer::from_str(value.get());
+    let read = Value(reading, place).deserialize(&mut json);
+    match read {
+        Ok(_) => Ok(()),
+        Err(error) => Err(reading.refusal.take().unwrap_or_else(|| not_json(&error))),
+    }
 }
 
 /// The kind of a value.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Kind {
+enum Kind {
     /// A string that names the type of a content block.
     Text,
     Image,
@@ -71,7 +82,7 @@ pub(super) enum Kind {
 }
 
 /// Counts the content of a value.
-pub(super) struct Value<'r, 'b>(pub(super) &'r mut Reading<'b>, pub(super) Place);
+struct Value<'r, 'b>(&'r mut Reading<'b>, Place);
 
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     type Value = Kind;
@@ -106,7 +117,13 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         while let Some(Word(key)) = map.next_key()? {
             let name = folded(&key);
             let Some(at) = READ.iter().position(|read| *read == name) else {
-                field(&key, &mut map, reading, place)?;
+                reading.facts.cached |= key == CACHE_CONTROL;
+                let inner = place_in(place, &key);
+                let kind = map.next_value_seed(Value(reading, inner))?;
+                // An earlier reply's audio, by its id.
+                if key == "audio" && place == Place::Other && kind != Kind::Null {
+                    reading.facts.documents += 1;
+                }
                 continue;
             };
             counts[at] += 1;
@@ -118,7 +135,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                     &name,
                     " twice: give it once",
                 ];
-                return refuse(reading, why.concat());
+                reading.refusal = Some(why.concat());
+                return Err(A::Error::custom("refused"));
             }
             let place = match place {
                 Place::Opaque => Place::Opaque,

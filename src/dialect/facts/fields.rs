@@ -14,8 +14,6 @@ pub enum Field {
     ReasoningLimit,
     Replies,
     Prediction,
-    /// Content blocks.
-    Content,
     Tools,
     /// A schema of the reply. Providers describe it to the model in words of their own.
     Schema,
@@ -41,7 +39,7 @@ pub enum Field {
     /// The reply can be audio.
     Audio,
     /// An object with such fields.
-    Options(&'static [(&'static str, Field)]),
+    Options(Names),
     /// An object with any fields of the request. LiteLLM passes them on.
     ExtraBody,
     /// Of a tool: its type, and how often the provider may use it.
@@ -51,19 +49,21 @@ pub enum Field {
     Other,
 }
 
-/// The fields that a dialect reads: its own, and those that are read in every dialect.
+/// The fields that a dialect reads: its own, and those that are read in every dialect. Names with one meaning are separated by a
+/// space.
 ///
 /// A name that differs from one of these only in case is refused, because some servers accept it.
-pub(crate) type Fields = [&'static [(&'static str, Field)]; 2];
+pub(crate) type Fields = [Names; 2];
+
+type Names = &'static [(Field, &'static str)];
 
 #[cfg(feature = "anthropic")]
 pub(in crate::dialect) const ANTHROPIC: Fields = [
     &[
-        ("mcp_servers", Field::MoreInput),
-        ("container", Field::Container),
-        ("context_management", Field::AnotherRun),
-        ("output_config", Field::Schema),
-        ("output_format", Field::Schema),
+        (Field::MoreInput, "mcp_servers"),
+        (Field::Container, "container"),
+        (Field::AnotherRun, "context_management"),
+        (Field::Schema, "output_config output_format"),
     ],
     COMMON,
 ];
@@ -71,98 +71,83 @@ pub(in crate::dialect) const ANTHROPIC: Fields = [
 #[cfg(feature = "openai-chat")]
 pub(in crate::dialect) const OPENAI_CHAT: Fields = [
     &[
-        ("stream_options", Field::StreamOptions),
-        ("functions", Field::Tools),
-        ("response_format", Field::Schema),
-        ("modalities", Field::Modalities),
-        ("audio", Field::Audio),
-        ("prompt_cache_retention", Field::CacheTime),
-        ("prompt_cache_options", Field::Options(CACHE)),
+        (Field::StreamOptions, "stream_options"),
+        (Field::Tools, "functions"),
+        (Field::Schema, "response_format"),
+        (Field::Modalities, "modalities"),
+        (Field::Audio, "audio"),
+        (Field::CacheTime, "prompt_cache_retention"),
+        (Field::Options(CACHE), "prompt_cache_options"),
     ],
     COMMON,
 ];
 
-const COMMON: &[(&str, Field)] = &[
-    ("model", Field::Model),
-    ("messages", Field::Other),
-    ("system", Field::Content),
-    ("tools", Field::Tools),
-    ("stream", Field::Stream),
-    ("cache_control", Field::Other),
-    ("max_tokens", Field::MaxTokens),
-    ("max_completion_tokens", Field::MaxCompletionTokens),
-    ("n", Field::Replies),
-    ("best_of", Field::Replies),
-    ("prediction", Field::Prediction),
-    ("service_tier", Field::ServiceTier),
+const COMMON: Names = &[
+    (Field::Other, "messages system cache_control"),
+    (Field::Model, "model"),
+    (Field::Tools, "tools"),
+    (Field::Stream, "stream"),
+    (Field::MaxTokens, "max_tokens"),
+    (Field::MaxCompletionTokens, "max_completion_tokens"),
+    (Field::Replies, "n best_of"),
+    (Field::Prediction, "prediction"),
+    (Field::ServiceTier, "service_tier"),
     // Anthropic's, which gateways for several vendors pass on.
-    ("speed", Field::Speed),
-    ("inference_geo", Field::Region),
-    // OpenAI's, OpenRouter's and xAI's.
-    ("web_search_options", Field::Search),
-    ("plugins", Field::Searches),
-    ("search_parameters", Field::Searches),
+    (Field::Speed, "speed"),
+    (Field::Region, "inference_geo"),
+    // OpenAI's, and OpenRouter's and xAI's.
+    (Field::Search, "web_search_options"),
+    (Field::Searches, "plugins search_parameters"),
     // OpenRouter's, and Anthropic's and LiteLLM's.
-    ("models", Field::Models),
-    ("fallbacks", Field::Fallbacks),
-    ("thinking", Field::Options(REASONING)),
-    ("reasoning", Field::Options(REASONING)),
-    ("thinking_budget", Field::ReasoningLimit),
+    (Field::Models, "models"),
+    (Field::Fallbacks, "fallbacks"),
+    (Field::Options(REASONING), "thinking reasoning"),
+    (Field::ReasoningLimit, "thinking_budget"),
     // The limit's names on other servers: Hugging Face's TGI, the Responses API, Llama's API, Anthropic's old API, Ollama
     // and llama.cpp.
-    ("max_new_tokens", Field::OtherLimit),
-    ("max_output_tokens", Field::OtherLimit),
-    ("max_gen_len", Field::OtherLimit),
-    ("max_length", Field::OtherLimit),
-    ("max_tokens_to_sample", Field::OtherLimit),
-    ("num_predict", Field::OtherLimit),
-    ("n_predict", Field::OtherLimit),
+    (
+        Field::OtherLimit,
+        "max_new_tokens max_output_tokens max_gen_len max_length max_tokens_to_sample num_predict n_predict",
+    ),
     // Objects with limits: Ollama's, Gemini's and Bedrock's.
-    ("options", Field::Options(LIMITS)),
-    ("generationConfig", Field::Options(LIMITS)),
-    ("generation_config", Field::Options(LIMITS)),
-    ("inferenceConfig", Field::Options(LIMITS)),
-    ("extra_body", Field::ExtraBody),
+    (
+        Field::Options(LIMITS),
+        "options generationConfig generation_config inferenceConfig",
+    ),
+    (Field::ExtraBody, "extra_body"),
 ];
 
-const LIMITS: &[(&str, Field)] = &[
-    ("max_tokens", Field::OtherLimit),
-    ("maxTokens", Field::OtherLimit),
-    ("max_completion_tokens", Field::OtherLimit),
-    ("max_output_tokens", Field::OtherLimit),
-    ("maxOutputTokens", Field::OtherLimit),
-    ("max_new_tokens", Field::OtherLimit),
-    ("num_predict", Field::OtherLimit),
-    ("n_predict", Field::OtherLimit),
-    ("n", Field::Replies),
-    ("candidateCount", Field::Replies),
-    ("candidate_count", Field::Replies),
-    ("thinking", Field::Options(REASONING)),
-    ("thinkingConfig", Field::Options(REASONING)),
-    ("thinking_config", Field::Options(REASONING)),
+const LIMITS: Names = &[
+    (
+        Field::OtherLimit,
+        "max_tokens maxTokens max_completion_tokens max_output_tokens maxOutputTokens max_new_tokens num_predict n_predict",
+    ),
+    (Field::Replies, "n candidateCount candidate_count"),
+    (
+        Field::Options(REASONING),
+        "thinking thinkingConfig thinking_config",
+    ),
 ];
 
-const REASONING: &[(&str, Field)] = &[
-    ("budget_tokens", Field::ReasoningLimit),
-    ("max_tokens", Field::ReasoningLimit),
-    ("thinkingBudget", Field::ReasoningLimit),
-    ("thinking_budget", Field::ReasoningLimit),
-];
+const REASONING: Names = &[(
+    Field::ReasoningLimit,
+    "budget_tokens max_tokens thinkingBudget thinking_budget",
+)];
 
 #[cfg(feature = "openai-chat")]
-const CACHE: &[(&str, Field)] = &[("ttl", Field::CacheTime)];
+const CACHE: Names = &[(Field::CacheTime, "ttl")];
 
 /// The fields of a tool.
-pub(super) const TOOL: &[(&str, Field)] = &[
-    ("type", Field::ToolType),
-    ("max_uses", Field::ToolUses),
-    ("model", Field::Models),
+pub(super) const TOOL: Names = &[
+    (Field::ToolType, "type"),
+    (Field::ToolUses, "max_uses"),
+    (Field::Models, "model"),
 ];
 
 /// The fields of an entry of `fallbacks`.
-pub(super) const FALLBACK: &[(&str, Field)] = &[
-    ("model", Field::Models),
-    ("max_tokens", Field::OtherLimit),
-    ("speed", Field::Speed),
-    ("thinking", Field::Options(REASONING)),
+pub(super) const FALLBACK: Names = &[
+    (Field::Models, "model"),
+    (Field::OtherLimit, "max_tokens"),
+    (Field::Speed, "speed"),
+    (Field::Options(REASONING), "thinking"),
 ];

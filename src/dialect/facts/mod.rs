@@ -16,10 +16,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use self::content::{Place, Value, field};
+use self::content::read_content;
 #[cfg(feature = "anthropic")]
 pub(super) use self::fields::ANTHROPIC;
 use self::fields::Field;
@@ -28,8 +27,8 @@ pub(super) use self::fields::Fields;
 pub(super) use self::fields::OPENAI_CHAT;
 use self::options::stream_options;
 use self::tools::{read_models, read_tools};
-use self::values::{count, flag, is_null, model, only_text, text};
-use super::wire::Word;
+use self::values::{count, flag, is_null, items, model, text};
+use super::wire::Pairs;
 use crate::quote::quote;
 use crate::{Error, Result};
 
@@ -136,10 +135,8 @@ impl RequestFacts {
     }
 
     pub(super) fn read(fields: Fields, body: &[u8]) -> Result<Self> {
-        let not_json = |why: &dyn fmt::Display| {
-            Error::config(["the request is not JSON: ", &why.to_string()].concat())
-        };
-        let body = std::str::from_utf8(body).map_err(|e| not_json(&e))?;
+        let read = std::str::from_utf8(body).map_err(|e| not_json(&e));
+        let body = read.map_err(Error::config)?;
         let mut reading = Reading {
             facts: Self::default(),
             fields,
@@ -153,107 +150,53 @@ impl RequestFacts {
         let start = body.find('{').map_or(0, |brace| brace + 1);
         let usage = r#""stream_options":{"include_usage":true},"#;
         reading.facts.ask_usage = Some((start..start, usage));
-        let top = Object {
-            reading: &mut reading,
-            name: "the request",
-            fields,
-            is_top: true,
-        };
-        let mut json = serde_json::Deserializer::from_str(body);
-        let read = json.deserialize_map(top);
-        match read.and_then(|()| json.end()) {
+        let Pairs(pairs) = serde_json::from_str(body).map_err(|e| Error::config(not_json(&e)))?;
+        match read_fields(&mut reading, "the request", fields, &pairs, true) {
             Ok(()) => Ok(reading.facts),
-            Err(error) => Err(match reading.refusal {
-                Some(refusal) => Error::config(refusal),
-                None => not_json(&error),
-            }),
+            Err(refusal) => Err(Error::config(refusal)),
         }
     }
 }
 
-/// Stops reading and records the reason.
-fn refuse<T, E: serde::de::Error>(reading: &mut Reading<'_>, why: String) -> Result<T, E> {
-    reading.refusal = Some(why);
-    Err(E::custom("refused"))
+fn not_json(why: &dyn fmt::Display) -> String {
+    ["the request is not JSON: ", &why.to_string()].concat()
 }
 
-/// Refuses the request if the value is an error.
-fn checked<T, E: serde::de::Error>(
-    reading: &mut Reading<'_>,
-    value: Result<T, String>,
-) -> Result<T, E> {
-    value.or_else(|why| refuse(reading, why))
-}
-
-/// The request, or an object in it whose fields are read.
-struct Object<'r, 'b, 'n> {
-    reading: &'r mut Reading<'b>,
-    name: &'n str,
+/// Reads the fields of the request, or of an object in it.
+fn read_fields<'b>(
+    reading: &mut Reading<'b>,
+    object: &str,
     fields: Fields,
+    pairs: &[(Cow<'b, str>, &'b RawValue)],
     is_top: bool,
-}
-
-impl<'de> Visitor<'de> for Object<'_, 'de, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+) -> Result<(), String> {
+    if pairs.len() > MAX_FIELDS {
+        return Err(format!("{object} has more than {MAX_FIELDS} fields"));
     }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self {
-            reading,
-            name,
-            fields,
-            is_top,
-        } = self;
-        let mut seen: Vec<Cow<'de, str>> = Vec::new();
-        while let Some(Word(key)) = map.next_key()? {
-            let meant = checked(reading, meaning(fields, name, &seen, &key))?;
-            read_field(reading, &mut map, &key, meant, is_top)?;
-            seen.push(key);
+    for (i, (key, value)) in pairs.iter().enumerate() {
+        if pairs[..i].iter().any(|(known, _)| known == key) {
+            return Err([object, " has ", &quote(key), " twice: give it once"].concat());
         }
-        Ok(())
-    }
-}
-
-/// Reads the value of a field.
-fn read_field<'de, A: MapAccess<'de>>(
-    reading: &mut Reading<'de>,
-    map: &mut A,
-    key: &str,
-    meant: Field,
-    is_top: bool,
-) -> Result<(), A::Error> {
-    match meant {
-        Field::Content => {
-            map.next_value_seed(Value(reading, Place::Content))?;
-            return Ok(());
+        let meant = meaning(fields, key)?;
+        if is_null(value) && !matches!(meant, Field::StreamOptions) {
+            continue;
         }
-        Field::Other => {
-            field(key, map, reading, Place::Other)?;
-            return Ok(());
+        if let Field::Other | Field::Prediction = meant {
+            read_content(reading, key, value)?;
         }
-        _ => {}
-    }
-    let value: &'de RawValue = map.next_value()?;
-    if is_null(value) && !matches!(meant, Field::StreamOptions) {
-        return Ok(());
-    }
-    let read = match meant {
-        Field::Tools => read_tools(reading, value),
-        Field::Models | Field::Fallbacks => {
-            read_models(reading, value, matches!(meant, Field::Fallbacks))
+        match meant {
+            Field::Other => {}
+            Field::Tools => read_tools(reading, value)?,
+            Field::Models => read_models(reading, value, false)?,
+            Field::Fallbacks => read_models(reading, value, true)?,
+            Field::Options(options) => {
+                read_object(reading, key, [options, &[]], value)?;
+            }
+            Field::ExtraBody => {
+                read_object(reading, key, reading.fields, value)?;
+            }
+            _ => set_fact(reading, value, key, meant, is_top)?,
         }
-        Field::Options(options) => read_object(reading, key, [options, &[]], value).map(drop),
-        Field::ExtraBody => read_object(reading, key, reading.fields, value).map(drop),
-        _ => set_fact(reading, value, key, meant, is_top),
-    };
-    checked(reading, read)?;
-    if let Field::Prediction = meant {
-        let mut json = serde_json::Deserializer::from_str(value.get());
-        let value = Value(reading, Place::Other).deserialize(&mut json);
-        value.map_err(A::Error::custom)?;
     }
     Ok(())
 }
@@ -271,20 +214,11 @@ fn read_object<'b>(
     if reading.depth == MAX_DEPTH {
         return Err([name, " is nested too deeply"].concat());
     }
+    let Pairs(pairs) = serde_json::from_str(value.get()).map_err(|e| not_json(&e))?;
     reading.depth += 1;
-    let object = Object {
-        reading: &mut *reading,
-        name,
-        fields,
-        is_top: false,
-    };
-    let mut json = serde_json::Deserializer::from_str(value.get());
-    let read = json.deserialize_map(object);
+    let read = read_fields(reading, name, fields, &pairs, false);
     reading.depth -= 1;
-    match read {
-        Ok(()) => Ok(true),
-        Err(error) => Err(reading.refusal.take().unwrap_or_else(|| error.to_string())),
-    }
+    read.map(|()| true)
 }
 
 /// Records the fact that a value states.
@@ -297,10 +231,9 @@ fn set_fact(
 ) -> Result<(), String> {
     let facts = &mut reading.facts;
     match meant {
-        Field::Model if is_top => facts.model = model(value)?,
+        Field::Model if is_top => facts.model = Some(model(value)?),
         Field::Model => {
-            let model = model(value)?;
-            facts.add_model(model.as_deref().unwrap_or_default());
+            facts.add_model(&model(value)?);
         }
         Field::Stream if is_top => facts.stream = flag(value, key)?.unwrap_or_default(),
         Field::StreamOptions if is_top => facts.ask_usage = stream_options(reading.body, value)?,
@@ -343,35 +276,28 @@ fn set_fact(
         // What is no string is a type that is not known.
         Field::ToolType => reading.tool = text(value, key).unwrap_or_else(|_| "?".to_owned()),
         Field::ToolUses => reading.tool_uses = count(value, key)?,
-        Field::Modalities => facts.audio_output |= !only_text(value),
+        Field::Modalities => {
+            let is_text = |item: &RawValue| item.get() == r#""text""#;
+            facts.audio_output |= !items(value).into_iter().all(is_text);
+        }
         Field::Audio => facts.audio_output = true,
         _ => {}
     }
     Ok(())
 }
 
-/// Returns what a field means. Refuses a name that is repeated, or that differs only in case from one that is read.
-fn meaning(
-    fields: Fields,
-    object: &str,
-    seen: &[Cow<'_, str>],
-    key: &str,
-) -> Result<Field, String> {
-    if seen.len() == MAX_FIELDS {
-        return Err(format!("{object} has more than {MAX_FIELDS} fields"));
-    }
-    if seen.iter().any(|known| known == key) {
-        return Err([object, " has ", &quote(key), " twice: give it once"].concat());
-    }
-    let mut known = fields.into_iter().flatten();
-    if let Some((_, meant)) = known.clone().find(|(name, _)| *name == key) {
-        return Ok(*meant);
-    }
+/// Returns what a field means. Refuses a name that differs only in case from one that is read.
+fn meaning(fields: Fields, key: &str) -> Result<Field, String> {
     let folded_key = folded(key);
-    match known.find(|(name, _)| folded(name) == folded_key) {
-        Some((meant, _)) => Err([&quote(key), " is not a field: it is spelled ", meant].concat()),
-        None => Ok(Field::Other),
+    for (meant, names) in fields.into_iter().flatten() {
+        for name in names.split(' ').filter(|name| folded(name) == folded_key) {
+            return match name == key {
+                true => Ok(*meant),
+                false => Err([&quote(key), " is not a field: it is spelled ", name].concat()),
+            };
+        }
     }
+    Ok(Field::Other)
 }
 
 /// Folds a name as Go's JSON decoder does. It ignores case, and two characters outside ASCII fold to ASCII letters.

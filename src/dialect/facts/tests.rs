@@ -191,7 +191,10 @@ fn numbers_equal_to_whole_ones_are_those_and_null_is_absence() {
 
 #[test]
 fn other_names_of_limits_and_of_replies_count_by_the_most() {
-    let names = OPENAI_CHAT.into_iter().flatten().map(|(name, _)| name);
+    let names = OPENAI_CHAT
+        .into_iter()
+        .flatten()
+        .flat_map(|(_, names)| names.split(' '));
     for name in names.filter(|n| n.contains("max_") || n.ends_with("predict")) {
         let facts = read(&format!(r#"{{"{name}": 9, "max_tokens ": 1}}"#));
         let limits = [

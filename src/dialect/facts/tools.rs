@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::fields::{FALLBACK, TOOL};
-use super::values::model;
+use super::values::{items, model};
 use super::{MAX_MODELS, Reading, RequestFacts, read_object};
 
 /// The assumed maximum of searches in a call that does not set one. Anthropic's loop has ten rounds
@@ -79,7 +79,7 @@ pub(super) fn read_models<'b>(
         let known = facts.models.len();
         match model(item) {
             // Anthropic's `default` lets the provider choose.
-            Ok(Some(name)) if !(is_run && name == "default") => facts.add_model(&name),
+            Ok(name) if !(is_run && name == "default") => facts.add_model(&name),
             Ok(_) => facts.any_model = true,
             Err(_) => {
                 let is_object = read_object(reading, "a fallback", [FALLBACK, &[]], item)?;
@@ -89,9 +89,4 @@ pub(super) fn read_models<'b>(
         }
     }
     Ok(())
-}
-
-/// Returns the items of a list, or the value itself.
-fn items(value: &RawValue) -> Vec<&RawValue> {
-    serde_json::from_str(value.get()).unwrap_or_else(|_| vec![value])
 }

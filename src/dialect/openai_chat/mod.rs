@@ -68,12 +68,16 @@ impl Dialect for OpenAiChat {
         // A server may know only one of the two names. A limit that only some servers know can raise the maximum, never lower
         // it.
         // Some servers read 0 as no limit.
-        let asked = [facts.max_tokens, facts.max_completion_tokens];
-        let asked = asked.into_iter().flatten().filter(|tokens| *tokens > 0);
-        let none = model_max.unwrap_or(UNKNOWN_MAX_OUTPUT);
-        let least = asked.clone().min().unwrap_or(none);
-        let most = asked.max().unwrap_or(none).max(facts.other_limit);
-        facts.with_reasoning(least, most)
+        let one = facts.max_tokens.unwrap_or(0);
+        let other = facts.max_completion_tokens.unwrap_or(0);
+        let (mut least, mut most) = (one.min(other), one.max(other));
+        if most == 0 {
+            most = model_max.unwrap_or(UNKNOWN_MAX_OUTPUT);
+        }
+        if least == 0 {
+            least = most;
+        }
+        facts.with_reasoning(least, most.max(facts.other_limit))
     }
 
     /// <https://platform.openai.com/docs/guides/images-vision>: gpt-4o-mini's 2,833 and 5,667 for each of at most 8 tiles.
@@ -88,10 +92,6 @@ impl Dialect for OpenAiChat {
 }
 
 impl Codec for OpenAiChat {
-    fn path(&self) -> &'static str {
-        "/chat/completions"
-    }
-
     fn fields(&self) -> Fields {
         facts::OPENAI_CHAT
     }

@@ -3,14 +3,21 @@
 use super::pieces::{completion, logprobs};
 use super::stream::State;
 use crate::dialect::accumulator::Accumulator;
+use crate::dialect::error::instead_of_reply;
+use crate::dialect::usage::doubt_usage;
+use crate::dialect::wire::unreadable;
 use crate::{Error, Provider, Reply, Result};
+
+fn no_message(body: &str) -> Error {
+    unreadable("the reply has no choice with a message, and", body)
+}
 
 pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     let mut wire = completion("the reply", body, request_id)?;
     let usage = wire.usage();
     let mut choice = wire
         .take_choice()
-        .ok_or_else(|| Error::decode("the reply has no choice with a message"))?;
+        .ok_or_else(|| instead_of_reply(body, request_id).unwrap_or_else(|| no_message(body)))?;
     let message = choice.message()?;
     let delta = choice.delta.take();
     let said = match message {
@@ -20,7 +27,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
             Some(said) => said,
             // A content filter can remove the message.
             None if !choice.finish_reason.as_str().is_empty() => Box::default(),
-            None => return Err(Error::decode("the reply has no choice with a message")),
+            None => return Err(no_message(body)),
         },
     };
     // The reply is treated as a stream of one piece.
@@ -39,5 +46,6 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     reply.logprobs = logprobs(choice.logprobs);
     reply.usage_reported = usage.is_some();
     (reply.usage, reply.billing) = usage.unwrap_or_default();
+    doubt_usage(&mut reply);
     Ok(reply)
 }

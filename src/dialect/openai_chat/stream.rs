@@ -11,7 +11,7 @@ use super::pieces::{annotate, completion, logprobs};
 use super::wire::{Piece, Said, ToolCallDelta};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
-use crate::dialect::error::embedded_error;
+use crate::dialect::error::{embedded_error, instead_of_reply};
 use crate::dialect::usage::merge_usage;
 use crate::dialect::wire::Text;
 use crate::{DialectName, Part, RawJson, Result};
@@ -50,7 +50,8 @@ impl StreamState for State {
         }
         // A chunk that contains only the usage has no choice.
         let Some(mut choice) = chunk.take_choice() else {
-            return Ok(());
+            let failed = instead_of_reply(data, reply.reply.request_id.as_deref());
+            return failed.map_or(Ok(()), Err);
         };
         if self.several && !choice.is_first() {
             return Ok(());
@@ -66,7 +67,11 @@ impl StreamState for State {
             reply.reply.logprobs.extend(logprobs(choice.logprobs));
         }
         if let Some(reason) = choice.finish_reason.some() {
-            reply.stop(if self.refused { "refusal" } else { &reason });
+            // Some proxies end every stream with `stop`, after the real reason.
+            let repeated = reason == "stop" && reply.reply.stop_reason.is_some();
+            if !repeated {
+                reply.stop(if self.refused { "refusal" } else { &reason });
+            }
         }
         Ok(())
     }

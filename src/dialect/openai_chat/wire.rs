@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::Billing;
 use crate::dialect::error::{holds_error, reports_failure};
-use crate::dialect::usage::{Details, WireUsage};
+use crate::dialect::usage::WireUsage;
 use crate::dialect::wire::{Count, Text, Word, object, read};
 use crate::{Result, Usage};
 
@@ -222,7 +222,7 @@ impl<'a> Completion<'a> {
         let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
         let places = [self.usage, in_groq, self.choices.usage];
         let read = |place| {
-            let wire = object(place)?;
+            let wire = WireUsage::read(place)?;
             Some((usage(&wire)?, wire.billing(self.service_tier)))
         };
         places.into_iter().find_map(read)
@@ -231,22 +231,20 @@ impl<'a> Completion<'a> {
 
 /// None where nothing is reported.
 fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
-    wire.prompt_tokens.0.or(wire.completion_tokens.0)?;
-    let of_prompt = Details::read(wire.prompt_tokens_details);
-    let of_completion = Details::read(wire.completion_tokens_details);
-    let prompt = wire.prompt_tokens.get();
-    let cached = [
-        of_prompt.cached_tokens.get(),
-        wire.prompt_cache_hit_tokens.get(),
-        wire.cached_tokens.get(),
-    ];
-    let reasoning = of_completion
-        .reasoning_tokens
-        .get()
-        .max(wire.reasoning_tokens.get());
-    let completion = wire.completion_tokens.get();
+    // Some servers use Anthropic's names.
+    let either = |name, other| wire.count(name).0.or(wire.count(other).0);
+    let prompt = either("prompt_tokens", "input_tokens");
+    let completion = either("completion_tokens", "output_tokens");
+    prompt.or(completion)?;
+    let (prompt, completion) = (prompt.unwrap_or_default(), completion.unwrap_or_default());
+    let of_prompt = |name| wire.detail("prompt_tokens_details", name);
+    let of_completion = |name| wire.detail("completion_tokens_details", name);
+    // DeepSeek's name, and Moonshot's and Perplexity's.
+    let cached = ["prompt_cache_hit_tokens", "cached_tokens"].map(|name| wire.count(name).get());
+    let reasoning = wire.count("reasoning_tokens").get();
+    let reasoning = of_completion("reasoning_tokens").max(reasoning);
     // Most servers count thoughts within the completion, some beside it. The total tells which.
-    let output = match wire.total_tokens.get() {
+    let output = match wire.count("total_tokens").get() {
         0 if reasoning > completion => completion.saturating_add(reasoning),
         0 => completion,
         total => total
@@ -257,12 +255,12 @@ fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
     Some(Usage {
         input_tokens: prompt,
         output_tokens: output,
-        cache_read_tokens: cached.into_iter().max().unwrap_or_default(),
+        cache_read_tokens: of_prompt("cached_tokens").max(cached[0]).max(cached[1]),
         // OpenRouter's, for models that charge for it.
-        cache_write_tokens: of_prompt.cache_write_tokens.get(),
+        cache_write_tokens: of_prompt("cache_write_tokens"),
         reasoning_tokens: reasoning,
-        audio_input_tokens: of_prompt.audio_tokens.get(),
-        audio_output_tokens: of_completion.audio_tokens.get(),
+        audio_input_tokens: of_prompt("audio_tokens"),
+        audio_output_tokens: of_completion("audio_tokens"),
         input_includes_cache: true,
         ..Usage::default()
     })
