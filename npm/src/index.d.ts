@@ -260,6 +260,7 @@ export interface Tool<Name extends string = string, Input extends Schema = Schem
   description?: string | undefined;
   /** The schema of its arguments. */
   input: Input;
+  /** Whether the provider, if it can, enforces the schema. It is made fit for that as `output` is. Default: false. */
   strict?: boolean | undefined;
   cacheControl?: CacheTtl | undefined;
 }
@@ -276,7 +277,10 @@ export interface ChatRequest<Output extends Schema | undefined = Schema | undefi
   tools?: Tools | undefined;
   toolChoice?: "auto" | "any" | "none" | { tool: string } | undefined;
   parallelToolCalls?: boolean | undefined;
-  /** The schema of the reply's text. `reply.output` is then the parsed and validated value. */
+  /**
+   * The schema of the reply's text. `reply.output` is then the parsed and validated value. The schema is made fit for the provider's strict mode where that
+   * keeps its meaning; otherwise OpenAI's dialect sends it without `strict`.
+   */
   output?: Output | undefined;
   reasoning?:
     | {
