@@ -4,6 +4,7 @@ import { fail } from "./errors.js";
 
 // What other libraries call an option.
 const OTHER_NAMES = {
+  __proto__: null,
   timeout: "timeoutMs",
   deadline: "deadlineMs",
   key: "apiKey",

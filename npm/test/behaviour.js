@@ -91,6 +91,7 @@ export async function behaviour({ Warmline, ConfigError, DecodeError }, scripted
 
   await test("the options of a call are checked", async () => {
     for (const [options, says] of [
+      [{ constructor: 5 }, 'unknown option "constructor": it must be one of signal'],
       [{ heders: {} }, 'unknown option "heders": it must be one of signal, headers'],
       [{ abortSignal: undefined }, 'unknown option "abortSignal": did you mean "signal"?'],
       [{ base_url: "x" }, 'unknown option "base_url": did you mean "baseUrl"?'],
@@ -176,14 +177,18 @@ export async function behaviour({ Warmline, ConfigError, DecodeError }, scripted
 
   await test("base64 is an image, and other text is an error", async () => {
     const png = "iVBORw0KGgoAAAANSUhEUgAA";
-    const { llm, fetch } = client(["a", "b"]);
+    const { llm, fetch } = client(["a", "b", "c"]);
     const ask = (image) => llm.chat({ messages: [{ role: "user", content: [{ type: "image", image }] }] });
     await ask(png);
     equal(fetch.requests[0].body.messages[0].content[0].image_url.url, `data:image/png;base64,${png}`, "the image");
     await ask("https://example.com/a.png");
     equal(fetch.requests[1].body.messages[0].content[0].image_url.url, "https://example.com/a.png", "the address");
-    const error = await failure(ask("cat picture"));
-    check(error instanceof ConfigError && error.message.includes("must be a URL, a data: URL or base64"), `${error}`);
+    await ask(`${png.repeat(200_000)}\n`);
+    equal(fetch.requests[2].body.messages[0].content[0].image_url.url.length, 22 + 24 * 200_000, "the length of a large image");
+    for (const text of ["cat picture", "abc"]) {
+      const error = await failure(ask(text));
+      check(error instanceof ConfigError && error.message.includes("must be a URL, a data: URL or base64"), `${error}`);
+    }
   });
 
   await test("mocks of fetch may be plain objects", async () => {

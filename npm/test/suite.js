@@ -313,7 +313,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["unknown provider \"mistrall\": it must be one of anthropic, openai, azure", { provider: "mistrall", apiKey: "k", dangerouslyAllowBrowser: true }],
     ["provider is missing", { apiKey: "k" }],
     ["no API key for openai", { provider: "openai" }],
-    ["no API key for groq", { provider: "groq" }],
+    ["no API key for groq: pass it to the client as apiKey", { provider: "groq" }],
     ["azure needs a resource", { provider: "azure", apiKey: "k", dangerouslyAllowBrowser: true }],
     ["the resource \"a/b\" must be", { provider: "azure", apiKey: "k", dangerouslyAllowBrowser: true, resource: "a/b" }],
     ["apiKey and bearerToken are both given", { provider: "openai", apiKey: "k", bearerToken: "t" }],
