@@ -1,4 +1,5 @@
 //! The size of the futures that callers hold.
+#![allow(clippy::unwrap_used)]
 
 use std::mem::size_of_val;
 

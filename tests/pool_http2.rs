@@ -6,7 +6,7 @@ mod common;
 use common::line;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use warmline::{Client, ErrorKind, HttpVersion, Provider, RetryPolicy};
+use warmline::{Client, ErrorKind, HttpVersion, Provider, RetryPolicy, Usd};
 
 const REPLY: &[u8] = br#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
 
@@ -133,12 +133,16 @@ async fn a_refused_stream_is_sent_again_once() {
     for _ in 0..2 {
         assert_eq!(client.chat("Hello").await.unwrap().attempts().len(), 1);
     }
+    let spent = client.cost_tracker().spend().await.unwrap().total;
+    assert!(spent > Usd::ZERO);
     let error = client.chat("Hello").await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Connect);
     assert!(
         error.to_string().contains("refused the HTTP/2 stream"),
         "{error}"
     );
+    // What the server has not processed costs nothing.
+    assert_eq!(client.cost_tracker().spend().await.unwrap().total, spent);
     client.chat("Hello").await.unwrap();
     server.await.unwrap();
     assert_eq!(client.stats().opened, Some(1));

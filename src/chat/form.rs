@@ -63,14 +63,17 @@ impl<'de> Deserialize<'de> for Fields {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
                 let mut fields: Vec<(String, RawJson)> = Vec::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    if fields.iter().any(|(known, _)| *known == name) {
-                        let twice = format!("{} is given twice", quote(&name));
-                        return Err(A::Error::custom(twice));
-                    }
-                    fields.push((name, map.next_value()?));
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
                 }
-                Ok(Fields(fields))
+                let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
+                names.sort_unstable();
+                match names.windows(2).find(|pair| pair[0] == pair[1]) {
+                    Some(pair) => Err(A::Error::custom(
+                        [&quote(pair[0]), " is given twice"].concat(),
+                    )),
+                    None => Ok(Fields(fields)),
+                }
             }
         }
         deserializer.deserialize_map(FieldsVisitor)

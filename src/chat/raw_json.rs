@@ -52,11 +52,11 @@ impl RawJson {
         Self::written(&Fields(fields))
     }
 
-    /// A list with one item more.
-    pub(crate) fn appended(list: Option<&Self>, item: &RawValue) -> Self {
+    /// Returns a list with the items of another list, and these.
+    pub(crate) fn appended(list: Option<&Self>, more: &[Self]) -> Self {
         let items = list.map(|list| serde_json::from_str::<Vec<&RawValue>>(list.as_str()));
         let mut items = items.and_then(std::result::Result::ok).unwrap_or_default();
-        items.push(item);
+        items.extend(more.iter().map(|item| &*item.0));
         Self::written(&items)
     }
 }

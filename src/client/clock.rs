@@ -1,9 +1,7 @@
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::runtime::{self, Instant};
+use crate::runtime::{Instant, Timer};
 use crate::timeouts::Timeouts;
 use crate::{Error, TimeoutKind};
 
@@ -11,7 +9,7 @@ use crate::{Error, TimeoutKind};
 pub(super) struct Clock {
     pub(super) start: Instant,
     timeouts: Timeouts,
-    timer: Option<Pin<Box<runtime::Sleep>>>,
+    timer: Option<Timer>,
 }
 
 impl Clock {
@@ -23,25 +21,15 @@ impl Clock {
         }
     }
 
-    /// Waits until `due`. The timer is reset only if it would fire too late or has fired too early, because resetting it at
-    /// every event would be slow.
+    /// Waits until `due`.
     fn poll_until(&mut self, due: Instant, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if due <= now {
             return Poll::Ready(());
         }
         let timer = self
             .timer
-            .get_or_insert_with(|| Box::pin(runtime::sleep(Duration::ZERO)));
-        if timer.deadline() > due || timer.deadline() <= now {
-            timer.as_mut().reset(due);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= due {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(due);
-        }
-        Poll::Pending
+            .get_or_insert_with(|| Timer::new(self.timeouts.timeout));
+        timer.poll_until(cx, due)
     }
 
     /// Waits for a time that began at `since`.

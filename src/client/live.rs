@@ -36,8 +36,7 @@ impl Live {
             silent_since: sent_at,
             complete_since: None,
         };
-        let decoded = live.decoder.feed(first);
-        live.keep_error(decoded);
+        live.decoder.feed(first);
         live
     }
 
@@ -48,6 +47,8 @@ impl Live {
         cx: &mut Context<'_>,
     ) -> Poll<Result<()>> {
         while !self.decoder.has_content() {
+            let failed = self.decoder.take_error().map_or(Ok(()), Err);
+            self.keep_error(failed);
             if let Some(error) = self.error.take() {
                 return Poll::Ready(Err(error));
             }
@@ -63,11 +64,15 @@ impl Live {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<StreamEvent>>> {
         loop {
-            if let Some(event) = self.decoder.next_event() {
-                if event.is_content() {
-                    self.silent_since = None;
+            match self.decoder.next_event() {
+                Some(Ok(event)) => {
+                    if event.is_content() {
+                        self.silent_since = None;
+                    }
+                    return Poll::Ready(Ok(Some(event)));
                 }
-                return Poll::Ready(Ok(Some(event)));
+                Some(Err(error)) => self.keep_error(Err(error)),
+                None => {}
             }
             if self.decoder.is_done() {
                 ready!(self.poll_end(clock, cx));
@@ -85,7 +90,7 @@ impl Live {
         let decoded = match &mut self.body {
             None => Err(Error::stream("the stream had already ended")),
             Some(body) => match body.poll_chunk(cx) {
-                Poll::Ready(Some(chunk)) => chunk.and_then(|chunk| self.decoder.feed(chunk)),
+                Poll::Ready(Some(chunk)) => chunk.map(|chunk| self.decoder.feed(chunk)),
                 Poll::Ready(None) => self.decoder.finish(),
                 Poll::Pending => {
                     let is_writing_text = self.decoder.is_writing_text();
@@ -118,7 +123,7 @@ impl Live {
                 return Poll::Ready(());
             };
             // The decoder only keeps these bytes.
-            let _ = self.decoder.feed(rest);
+            self.decoder.feed(rest);
         }
         let since = *self.complete_since.get_or_insert_with(Instant::now);
         ready!(clock.poll_elapsed(since, END_TIMEOUT, cx));

@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing};
 
 /// The maximum number of bytes that are kept of an error response's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// The maximum size of the body of an unstreamed reply, in bytes.
+/// The maximum size of the body of a reply, in bytes.
 const MAX_BODY: usize = 64 << 20;
 
 /// How far an attempt got.
@@ -128,6 +128,7 @@ impl Start {
         let is_stream = whole.read_kind(&headers, &mut body).await?;
         if is_stream.unwrap_or(plan.stream) {
             let mut decoder = dialect.decode_stream(headers);
+            decoder.set_max_bytes(MAX_BODY);
             if plan.keep_raw {
                 decoder.keep_raw();
             }

@@ -1,16 +1,24 @@
 //! Assembles a reply from the pieces of a stream, and emits the events.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::value::RawValue;
 
 use super::wire::{Text, join};
-use crate::{DialectName, Part, Provider, RawJson, Reply, StopReason, StreamEvent, ToolCall};
+use crate::{
+    Annotations, DialectName, Part, Provider, RawJson, Reply, StopReason, StreamEvent, ToolCall,
+};
 
 pub struct Accumulator {
     pub(super) reply: Reply,
     /// `None` if no events are wanted.
     events: Option<VecDeque<StreamEvent>>,
     tools: Vec<OpenCall>,
+    /// The last text part.
+    last_text: Option<usize>,
+    /// The annotations to add to each text part when the reply is taken. A list of JSON is not appended to for each item.
+    annotations: BTreeMap<usize, (DialectName, Vec<RawJson>)>,
     /// A high surrogate at the end of the text, and where its low surrogate may follow.
     half: Option<(Target, u16)>,
     started: bool,
@@ -50,6 +58,8 @@ impl Accumulator {
             reply: Reply::new(provider),
             events: Some(VecDeque::new()),
             tools: Vec::new(),
+            last_text: None,
+            annotations: BTreeMap::new(),
             half: None,
             started: false,
             ended: false,
@@ -108,8 +118,43 @@ impl Accumulator {
 
     /// Adds a part and returns its index.
     pub(super) fn push(&mut self, part: Part) -> usize {
+        let position = self.reply.content.len();
+        if let Part::Text { .. } = part {
+            self.last_text = Some(position);
+        }
         self.reply.content.push(part);
-        self.reply.content.len() - 1
+        position
+    }
+
+    /// Returns the index of the last text part, which is added if there is none.
+    pub(super) fn last_text(&mut self) -> usize {
+        match self.last_text {
+            Some(position) => position,
+            None => self.push(Part::text("")),
+        }
+    }
+
+    /// Adds an annotation to a text part.
+    pub(super) fn annotate(&mut self, position: usize, dialect: DialectName, item: &RawValue) {
+        let (_, items) = self
+            .annotations
+            .entry(position)
+            .or_insert_with(|| (dialect, Vec::new()));
+        items.push(RawJson::of(item));
+    }
+
+    /// Returns the reply received so far, and leaves an empty one.
+    pub(super) fn take_reply(&mut self) -> Reply {
+        for (position, (dialect, items)) in std::mem::take(&mut self.annotations) {
+            if let Some(Part::Text { annotations, .. }) = self.reply.content.get_mut(position) {
+                let known = annotations.take().map(|annotations| annotations.json);
+                let json = RawJson::appended(known.as_ref(), &items);
+                *annotations = Some(Annotations { dialect, json });
+            }
+        }
+        self.last_text = None;
+        let empty = Reply::new(self.reply.provider);
+        std::mem::replace(&mut self.reply, empty)
     }
 
     pub(super) fn part_mut(&mut self, position: usize) -> Option<&mut Part> {
@@ -188,6 +233,7 @@ impl Accumulator {
     }
 
     /// Returns a piece as text, joined with the surrogate at the end of the previous piece.
+    #[inline]
     fn joined<'a>(&mut self, target: Target, piece: Text<'a>) -> Cow<'a, str> {
         if self.half.is_none() && piece.low.is_none() && piece.high.is_none() {
             return piece.text;

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::wire::{Count, Word, object, request_id, text_of};
+use super::wire::{Pairs, list, request_id, text_of};
 use crate::error::Details;
 use crate::quote::quote;
 use crate::{Error, ErrorKind, headers, retry};
@@ -147,81 +147,20 @@ struct ErrorBody {
     retry_after: Option<Duration>,
 }
 
-/// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
-/// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
-/// servers), `{"errors":[{"message"}]}` (Cloudflare), `{"error_code","error_msg"}` (Baidu),
-/// `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, one of these in a list, as the text of
-/// `message`, or as the data of a server-sent event.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WireError<'a> {
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    errors: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow)]
-    choices: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Word<'a>,
-    #[serde(borrow)]
-    msg: Word<'a>,
-    #[serde(borrow)]
-    error_msg: Word<'a>,
-    #[serde(borrow)]
-    error_code: Word<'a>,
-    #[serde(borrow, rename = "type")]
-    error_type: Word<'a>,
-    #[serde(borrow)]
-    code: Word<'a>,
-    #[serde(borrow)]
-    status: Word<'a>,
-    #[serde(borrow)]
-    request_id: Word<'a>,
-    #[serde(borrow)]
-    base_resp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    details: Option<&'a RawValue>,
+/// Returns MiniMax's report of a failure. `None` if it reports success.
+fn failure<'a>(base_resp: Option<&'a RawValue>) -> Option<Pairs<'a>> {
+    Pairs::read(base_resp).filter(|base| base.count("status_code").get() != 0)
 }
 
-/// One of the details of Google's errors (<https://cloud.google.com/apis/design/errors#error_details>), of which `RetryInfo`
-/// has a delay.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct GoogleDetail<'a> {
-    #[serde(borrow, rename = "@type")]
-    kind: Word<'a>,
-    #[serde(borrow, rename = "retryDelay")]
-    retry_delay: Word<'a>,
-}
-
-impl GoogleDetail<'_> {
-    fn retry_after(raw: Option<&RawValue>) -> Option<Duration> {
-        let details: Vec<&RawValue> = serde_json::from_str(raw?.get()).ok()?;
-        let mut details = details
-            .into_iter()
-            .filter_map(|detail| object(Some(detail)));
-        let info = details
-            .find(|d: &GoogleDetail<'_>| d.kind.as_str().ends_with("google.rpc.RetryInfo"))?;
-        retry::retry_delay(info.retry_delay.as_str())
-    }
-}
-
-/// MiniMax's report of success or failure.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BaseResp<'a> {
-    status_code: Count,
-    #[serde(borrow)]
-    status_msg: Word<'a>,
-}
-
-impl<'a> BaseResp<'a> {
-    /// `None` if it reports success.
-    fn failed(raw: Option<&'a RawValue>) -> Option<Self> {
-        object(raw).filter(|base: &Self| base.status_code.get() != 0)
-    }
+/// Returns the delay in one of the details of Google's errors (<https://cloud.google.com/apis/design/errors#error_details>).
+fn retry_after(details: Option<&RawValue>) -> Option<Duration> {
+    let details = list(details?.get())?.into_iter().map(Some);
+    let mut details = details.filter_map(Pairs::read);
+    let is_info = |detail: &Pairs<'_>| {
+        let kind = detail.text("@type").unwrap_or_default();
+        kind.ends_with("google.rpc.RetryInfo")
+    };
+    retry::retry_delay(&details.find(is_info)?.text("retryDelay")?)
 }
 
 /// Deserializes whether MiniMax's `base_resp` reports a failure.
@@ -229,7 +168,7 @@ pub(super) fn reports_failure<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<bool, D::Error> {
     let raw = <Option<&RawValue>>::deserialize(deserializer)?;
-    Ok(BaseResp::failed(raw).is_some())
+    Ok(failure(raw).is_some())
 }
 
 /// Returns the text of a string, or the JSON of another value. `None` for null and for empty values.
@@ -241,25 +180,23 @@ fn text_or_json(raw: &RawValue) -> Option<String> {
 
 /// Returns the text of FastAPI's `detail`: text, or a list of what is wrong with the request.
 fn detail(raw: &RawValue) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Wrong<'a> {
-        #[serde(borrow, default)]
-        loc: Vec<Word<'a>>,
-        #[serde(borrow)]
-        msg: Cow<'a, str>,
-    }
-    let list: Vec<Wrong<'_>> = serde_json::from_str(raw.get()).unwrap_or_default();
-    if list.is_empty() {
-        return text_or_json(raw);
-    }
-    let says = |wrong: &Wrong<'_>| {
-        let path: Vec<&str> = wrong.loc.iter().map(Word::as_str).collect();
-        match path.is_empty() {
-            true => wrong.msg.to_string(),
-            false => [&path.join("."), ": ", &wrong.msg].concat(),
-        }
+    let wrong = list(raw.get()).unwrap_or_default();
+    let says = |wrong: &RawValue| {
+        let wrong = Pairs::read(Some(wrong))?;
+        let message = wrong.text("msg")?;
+        let path = wrong.raw("loc").and_then(|path| list(path.get()));
+        let path = path.unwrap_or_default().into_iter();
+        let path: Vec<&str> = path.map(|name| name.get().trim_matches('"')).collect();
+        Some(match path.is_empty() {
+            true => message,
+            false => [&path.join("."), ": ", &message].concat(),
+        })
     };
-    Some(list.iter().map(says).collect::<Vec<_>>().join("; "))
+    let wrong: Option<Vec<String>> = wrong.into_iter().map(says).collect();
+    match wrong {
+        Some(wrong) if !wrong.is_empty() => Some(wrong.join("; ")),
+        _ => text_or_json(raw),
+    }
 }
 
 /// Whether a field named `error` contains an error.
@@ -274,6 +211,11 @@ pub(super) fn holds_error<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 impl ErrorBody {
+    /// Decodes an error body in any of the known shapes: `{"type":"error","error":{"type","message"},"request_id"}` (Anthropic),
+    /// `{"error":{"message","type","code"}}` (OpenAI), `{"error":"…"}`, `{"message":"…"}`, `{"msg":"…"}`, `{"detail":…}` (FastAPI
+    /// servers), `{"errors":[{"message"}]}` (Cloudflare), `{"error_code","error_msg"}` (Baidu),
+    /// `{"base_resp":{"status_code","status_msg"}}` (MiniMax), `{"choices":[{"error":…}]}`, one of these in a list, as the text of
+    /// `message`, or as the data of a server-sent event.
     fn read(body: &str) -> Self {
         let events = || {
             let data = |line: &str| Self::of(line.strip_prefix("data:")?.trim(), 0);
@@ -288,32 +230,32 @@ impl ErrorBody {
             return None;
         }
         if body.trim_start().starts_with('[') {
-            let list: Vec<&RawValue> = serde_json::from_str(body).ok()?;
-            return Self::of(list.first()?.get(), depth + 1);
+            return Self::of(list(body)?.first()?.get(), depth + 1);
         }
-        let wire: WireError<'_> = serde_json::from_str(body).ok()?;
-        let own = |word: Word<'_>| word.some().map(Cow::into_owned);
+        let wire: Pairs<'_> = serde_json::from_str(body).ok()?;
+        let any = |names: &[&str]| names.iter().find_map(|name| wire.text(name));
         let mut this = Self {
-            message: own(wire.message).or(own(wire.msg)).or(own(wire.error_msg)),
-            error_type: own(wire.error_type).filter(|kind| kind != "error"),
-            code: own(wire.code).or(own(wire.error_code)),
+            message: any(&["message", "msg", "error_msg"]),
+            error_type: any(&["type"]).filter(|kind| kind != "error"),
+            code: any(&["code", "error_code"]),
             status: None,
-            request_id: own(wire.request_id),
-            retry_after: GoogleDetail::retry_after(wire.details),
+            request_id: any(&["request_id"]),
+            retry_after: retry_after(wire.raw("details")),
         };
-        let number = |word: &str| word.parse().ok().filter(|n| (400..600).contains(n));
-        let code = this.code.as_deref().and_then(number);
-        this.status = code.or_else(|| number(wire.status.as_str()));
-        if let Some(base) = BaseResp::failed(wire.base_resp) {
-            this.code = base.status_code.0.map(|code| code.to_string());
-            this.message = own(base.status_msg).or(this.message);
+        let number = |word: &String| word.parse().ok().filter(|n| (400..600).contains(n));
+        let code = this.code.as_ref().and_then(number);
+        this.status = code.or_else(|| any(&["status"]).as_ref().and_then(number));
+        if let Some(base) = failure(wire.raw("base_resp")) {
+            this.code = base.text("status_code");
+            this.message = base.text("status_msg").or(this.message);
         }
         let choice = || {
-            let choices: Vec<WireError<'_>> = serde_json::from_str(wire.choices?.get()).ok()?;
-            choices.into_iter().find_map(|choice| choice.error)
+            let choices = list(wire.raw("choices")?.get())?.into_iter().map(Some);
+            let mut choices = choices.filter_map(Pairs::read);
+            choices.find_map(|choice| choice.raw("error"))
         };
-        let error = wire.error.filter(|raw| is_error(raw));
-        if let Some(error) = error.or_else(choice).or(wire.errors) {
+        let error = wire.raw("error").filter(|raw| is_error(raw));
+        if let Some(error) = error.or_else(choice).or(wire.raw("errors")) {
             match Self::of(error.get(), depth + 1) {
                 Some(inner) => {
                     this = Self {
@@ -327,7 +269,7 @@ impl ErrorBody {
                 None => this.message = this.message.or_else(|| text_or_json(error)),
             }
         }
-        this.message = this.message.or_else(|| wire.detail.and_then(detail));
+        this.message = this.message.or_else(|| wire.raw("detail").and_then(detail));
         // A proxy can quote the whole error of another server.
         let quoted = this
             .message

@@ -149,9 +149,8 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
     /// let mut decoder = OpenAiChat::default().decode_stream(http::HeaderMap::new());
-    /// decoder.feed("data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\n\n".into())?;
+    /// decoder.feed("data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\n\n".into());
     /// assert!(decoder.next_event().is_some());
-    /// # Ok::<(), warmline::Error>(())
     /// ```
     fn decode_stream(&self, headers: HeaderMap) -> StreamDecoder {
         StreamDecoder::new(self.name(), self.stream_state(), headers)

@@ -9,7 +9,7 @@ use super::accumulator::Accumulator;
 use super::codec::StreamState;
 use super::usage::doubt_usage;
 use super::wire::{request_id, text_of};
-use crate::framing::sse::{Event, Framer};
+use crate::framing::sse::{Event, Frame, Framer};
 use crate::{DialectName, Error, ErrorKind, Part, Provider, Reply, Result, StreamEvent};
 
 /// Decodes the bytes of a streamed reply as events. [`Dialect::decode_stream`](super::Dialect::decode_stream) creates one.
@@ -20,9 +20,9 @@ use crate::{DialectName, Error, ErrorKind, Part, Provider, Reply, Result, Stream
 ///
 /// let mut decoder = OpenAiChat::default().decode_stream(http::HeaderMap::new());
 /// for bytes in ["data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\n", "\ndata: [DONE]\n\n"] {
-///     decoder.feed(bytes.into())?;
+///     decoder.feed(bytes.into());
 ///     while let Some(event) = decoder.next_event() {
-///         println!("{event:?}");
+///         println!("{:?}", event?);
 ///     }
 /// }
 /// decoder.finish()?;
@@ -35,7 +35,14 @@ pub struct StreamDecoder {
     accumulator: Accumulator,
     raw: Option<Vec<u8>>,
     forward: Option<Forward>,
+    /// The error that follows the events before it.
+    failed: Option<Error>,
+    received: usize,
+    max_bytes: usize,
 }
+
+/// The default of the maximum size of a reply, in bytes.
+pub(crate) const MAX_REPLY_BYTES: usize = 64 << 20;
 
 impl fmt::Debug for StreamDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +81,15 @@ impl StreamDecoder {
             accumulator,
             raw: None,
             forward: None,
+            failed: None,
+            received: 0,
+            max_bytes: MAX_REPLY_BYTES,
         }
+    }
+
+    /// Sets the maximum number of bytes of the stream, comments included. The default is [`MAX_REPLY_BYTES`].
+    pub(crate) fn set_max_bytes(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
     }
 
     /// Reads the first of several replies.
@@ -95,27 +110,46 @@ impl StreamDecoder {
         });
     }
 
-    /// Decodes the next bytes. [`StreamDecoder::next_event`] then returns the events that they complete.
-    ///
-    /// # Errors
-    /// The provider's error if the stream reports one, and `Decode` if an event does not follow the dialect. Events before it
-    /// remain available.
+    /// Takes the next bytes. [`StreamDecoder::next_event`] then returns the events that they complete.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
     /// let mut decoder = OpenAiChat::default().decode_stream(http::HeaderMap::new());
-    /// decoder.feed("data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\n\n".into())?;
-    /// # Ok::<(), warmline::Error>(())
+    /// decoder.feed("data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}\n\n".into());
     /// ```
-    pub fn feed(&mut self, chunk: Bytes) -> Result<()> {
+    pub fn feed(&mut self, chunk: Bytes) {
+        // Usually nothing is left of the chunk before.
+        self.decode_rest();
         if let Some(raw) = &mut self.raw {
             raw.extend_from_slice(&chunk);
         }
-        self.framer.feed(chunk);
-        while let Some(frame) = self.framer.next()? {
-            self.take(&frame)?;
+        self.received = self.received.saturating_add(chunk.len());
+        if self.received > self.max_bytes {
+            self.failed.get_or_insert_with(|| too_large(self.max_bytes));
         }
-        Ok(())
+        if self.failed.is_none() {
+            self.framer.feed(chunk);
+        }
+    }
+
+    /// Decodes the frames that were received, up to the first that fails.
+    fn decode_rest(&mut self) {
+        while self.failed.is_none() && self.decode_frame() {}
+    }
+
+    /// Decodes the next frame. Returns `false` if more bytes are needed.
+    fn decode_frame(&mut self) -> bool {
+        let decoded = match self.framer.next() {
+            Ok(None) => return false,
+            Ok(Some(frame)) => self.take(&frame),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = decoded {
+            // Nothing is decoded or forwarded after a failure.
+            self.framer = Framer::default();
+            self.failed = Some(error);
+        }
+        true
     }
 
     /// Ends the stream.
@@ -129,6 +163,10 @@ impl StreamDecoder {
     /// assert!(decoder.finish().is_err());
     /// ```
     pub fn finish(&mut self) -> Result<()> {
+        self.decode_rest();
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let whole = self.forward.as_ref().map_or(0, |f| f.frames.len());
         let last = match self.framer.finish() {
             Some(frame) => self.take(&frame),
@@ -154,20 +192,20 @@ impl StreamDecoder {
         }
     }
 
-    fn take(&mut self, frame: &Bytes) -> Result<()> {
+    fn take(&mut self, frame: &Frame) -> Result<()> {
         let event = Event::read(frame)?;
         if let Some(Forward { hide_usage, frames }) = &mut self.forward {
             match &event {
                 Some(event) if *hide_usage => {
-                    frames.extend(self.state.without_usage(frame, &event.data));
+                    frames.extend(self.state.without_usage(&frame.bytes, &event.data));
                 }
-                _ => frames.push(frame.clone()),
+                _ => frames.push(frame.bytes.clone()),
             }
         }
         let Some(event) = event.filter(|_| !self.accumulator.ended()) else {
             return Ok(());
         };
-        if event.data.trim_ascii() == b"[DONE]" {
+        if event.data.first() != Some(&b'{') && event.data.trim_ascii() == b"[DONE]" {
             return self.done();
         }
         let is_error = event.name == b"error";
@@ -185,15 +223,30 @@ impl StreamDecoder {
         Ok(())
     }
 
-    /// Returns the next event. It is never [`StreamEvent::Done`]; [`StreamDecoder::take_reply`] returns the reply.
+    /// Decodes the next event, or returns `None` if more bytes are needed. It is never [`StreamEvent::Done`];
+    /// [`StreamDecoder::take_reply`] returns the reply.
+    ///
+    /// # Errors
+    /// The provider's error if the stream reports one, and `Decode` if an event does not follow the dialect, or the stream is
+    /// too large.
     ///
     /// ```
     /// # use warmline::dialect::{Dialect, OpenAiChat};
     /// let mut decoder = OpenAiChat::default().decode_stream(http::HeaderMap::new());
     /// assert!(decoder.next_event().is_none());
     /// ```
-    pub fn next_event(&mut self) -> Option<StreamEvent> {
-        self.accumulator.next()
+    pub fn next_event(&mut self) -> Option<Result<StreamEvent>> {
+        loop {
+            if let Some(event) = self.accumulator.next() {
+                return Some(Ok(event));
+            }
+            if let Some(error) = self.failed.take() {
+                return Some(Err(error));
+            }
+            if !self.decode_frame() {
+                return None;
+            }
+        }
     }
 
     /// Returns whether the reply is complete.
@@ -215,8 +268,7 @@ impl StreamDecoder {
     /// assert!(decoder.take_reply().content.is_empty());
     /// ```
     pub fn take_reply(&mut self) -> Reply {
-        let empty = Reply::new(self.accumulator.reply.provider);
-        let mut reply = std::mem::replace(&mut self.accumulator.reply, empty);
+        let mut reply = self.accumulator.take_reply();
         reply.raw = self.raw.take().map(Into::into);
         if self.is_done() {
             doubt_usage(&mut reply);
@@ -225,8 +277,20 @@ impl StreamDecoder {
     }
 
     /// Returns whether an event with content, or the end of the reply, waits in [`StreamDecoder::next_event`].
-    pub(crate) fn has_content(&self) -> bool {
-        self.is_done() || self.accumulator.has_content()
+    pub(crate) fn has_content(&mut self) -> bool {
+        loop {
+            if self.is_done() || self.accumulator.has_content() {
+                return true;
+            }
+            if self.failed.is_some() || !self.decode_frame() {
+                return false;
+            }
+        }
+    }
+
+    /// Returns the error that follows the events before it.
+    pub(crate) fn take_error(&mut self) -> Option<Error> {
+        self.failed.take()
     }
 
     /// Returns whether any event waits in [`StreamDecoder::next_event`].
@@ -253,11 +317,67 @@ impl StreamDecoder {
 
     /// Returns the frames received since the last call, as one buffer.
     pub(crate) fn take_frames(&mut self) -> Bytes {
+        self.decode_rest();
         let frames = self.forward.as_mut().map(|f| std::mem::take(&mut f.frames));
         let mut frames = frames.unwrap_or_default();
         match frames.len() {
             0 | 1 => frames.pop().unwrap_or_default(),
             _ => frames.concat().into(),
         }
+    }
+}
+
+#[cold]
+fn too_large(max_bytes: usize) -> Error {
+    Error::decode(format!(
+        "the stream is larger than {max_bytes} bytes: raise max_reply_bytes if that is right"
+    ))
+}
+
+#[cfg(all(test, feature = "openai-chat"))]
+mod tests {
+    use super::*;
+    use crate::dialect::{Dialect, OpenAiChat};
+
+    fn decoder() -> StreamDecoder {
+        OpenAiChat::default().decode_stream(HeaderMap::new())
+    }
+
+    fn said(text: &str) -> Bytes {
+        format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n").into()
+    }
+
+    fn texts(decoder: &mut StreamDecoder) -> Vec<String> {
+        let events = std::iter::from_fn(|| decoder.next_event());
+        let texts = events.filter_map(|event| match event {
+            Ok(StreamEvent::Text { text }) => Some(text),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        });
+        texts.collect()
+    }
+
+    #[test]
+    fn a_flood_of_comments_ends_with_an_error_after_the_events_before_it() {
+        let mut decoder = decoder();
+        decoder.set_max_bytes(1000);
+        decoder.feed(said("a"));
+        for _ in 0..100 {
+            decoder.feed(Bytes::from_static(b": a comment\n\n"));
+        }
+        let error = "the stream is larger than 1000 bytes: raise max_reply_bytes if that is right";
+        assert_eq!(texts(&mut decoder), ["a", error]);
+    }
+
+    #[test]
+    fn chunks_that_were_fed_without_reading_are_decoded_in_their_order() {
+        let mut decoder = decoder();
+        decoder.feed(said("a"));
+        decoder.feed(said("b"));
+        decoder.feed(Bytes::from_static(b"data: {\n\n"));
+        decoder.feed(said("c"));
+        let found = texts(&mut decoder);
+        assert_eq!(found[..2], ["a", "b"]);
+        assert!(found[2].contains("an event of the stream"), "{found:?}");
     }
 }

@@ -20,11 +20,11 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
 /// Parses one JSON object. The error shows the start of a text that does not fit.
 pub(super) fn read<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<T> {
     // Derived types also accept a list as a struct.
-    let read = match json.trim_start().starts_with('{') {
-        true => serde_json::from_str(json),
-        false => Err(serde_json::Error::custom("an object was expected")),
-    };
-    read.map_err(|error| unreadable(what, json).with_source(error))
+    if !json.starts_with('{') && !json.trim_start().starts_with('{') {
+        let error = serde_json::Error::custom("an object was expected");
+        return Err(unreadable(what, json).with_source(error));
+    }
+    serde_json::from_str(json).map_err(|error| unreadable(what, json).with_source(error))
 }
 
 /// Returns a body as text. Invalid UTF-8 becomes U+FFFD.
@@ -334,9 +334,38 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// The fields of an object in their order, with their values as raw JSON.
+/// The fields of an object in their order, with their values as raw JSON: for objects whose fields are rare, or differ between
+/// servers.
 #[derive(Default)]
 pub(super) struct Pairs<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Pairs<'a> {
+    /// Parses an object. `None` for any other value.
+    pub(super) fn read(raw: Option<&'a RawValue>) -> Option<Self> {
+        serde_json::from_str(raw?.get()).ok()
+    }
+
+    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| *value)
+    }
+
+    pub(super) fn count(&self, name: &str) -> Count {
+        let count = |raw: &RawValue| serde_json::from_str(raw.get()).ok();
+        self.raw(name).and_then(count).unwrap_or_default()
+    }
+
+    /// Returns a string that is not empty, or a number as text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let word: Word<'_> = serde_json::from_str(self.raw(name)?.get()).ok()?;
+        word.some().map(Cow::into_owned)
+    }
+}
+
+/// Parses a list. `None` for any other value.
+pub(super) fn list(json: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(json).ok()
+}
 
 struct PairsVisitor;
 

@@ -218,14 +218,19 @@ impl Error {
         }
         // Searches bytes, because std's string search would add much to the size of the WebAssembly module.
         let clean = |text: &mut String| {
-            let mut from = 0;
-            let find = |text: &str, from| {
-                let mut windows = text.as_bytes().get(from..)?.windows(key.len());
-                Some(from + windows.position(|window| window == key.as_bytes())?)
+            let find = |text: &str| {
+                let mut windows = text.as_bytes().windows(key.len());
+                windows.position(|window| window == key.as_bytes())
             };
-            while let Some(at) = find(text, from) {
-                text.replace_range(at..at + key.len(), "[redacted]");
-                from = at + "[redacted]".len();
+            let (mut cleaned, mut rest) = (String::new(), text.as_str());
+            while let Some(at) = find(rest) {
+                cleaned.push_str(&rest[..at]);
+                cleaned.push_str("[redacted]");
+                rest = &rest[at + key.len()..];
+            }
+            if !cleaned.is_empty() {
+                cleaned.push_str(rest);
+                *text = cleaned;
             }
         };
         clean(self.0.message.to_mut());

@@ -14,8 +14,8 @@ pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// Cuts a stream into frames and changes no byte of them.
 ///
-/// A frame is an event with its blank line, or a comment line that stands before an event: one sent to keep a connection
-/// alive does not wait for the event. A frame that lies within one chunk is a slice of it; only one that is cut is copied.
+/// A comment line before an event is a frame of its own: one sent to keep a connection alive does not wait for the event. A
+/// frame that lies within one chunk is a slice of it; only one that is cut is copied.
 #[derive(Default)]
 pub(crate) struct Framer {
     /// What is left of the last chunk.
@@ -23,8 +23,22 @@ pub(crate) struct Framer {
     /// The frame that began in earlier chunks.
     begun: Vec<u8>,
     line: Line,
+    /// The lines of the frame that begun, without the one at hand.
+    lines: usize,
     /// The bytes before ended in CR: a LF that comes first belongs to it.
     after_cr: bool,
+    /// How many bytes were searched for the end of a line.
+    #[cfg(test)]
+    searched: usize,
+}
+
+/// An event with its blank line, or a comment line that stands before an event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Frame {
+    pub(crate) bytes: Bytes,
+    /// How many lines that are not empty it has, so that the end of the last, which is usually the longest, is not searched
+    /// again.
+    lines: usize,
 }
 
 /// What has come of the line at hand.
@@ -48,20 +62,21 @@ impl Framer {
     ///
     /// # Errors
     /// `Stream` where a frame is larger than any event may be.
-    pub(crate) fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Frame>> {
+        if self.chunk.is_empty() {
+            return Ok(None);
+        }
         let mut at = 0;
-        if self.after_cr && !self.chunk.is_empty() {
-            self.after_cr = false;
-            if self.chunk.first() == Some(&b'\n') {
-                at = 1;
-                // The frame that the CR ended is out already.
-                if self.begun.is_empty() {
-                    return Ok(Some(self.cut(at)));
-                }
+        if std::mem::take(&mut self.after_cr) && self.chunk.first() == Some(&b'\n') {
+            at = 1;
+            // The frame that the CR ended is out already.
+            if self.begun.is_empty() {
+                return Ok(Some(self.cut(at)));
             }
         }
         while let Some(&first) = self.chunk.get(at) {
-            if self.line == Line::Empty && first != b'\n' && first != b'\r' {
+            let is_empty = self.line == Line::Empty && matches!(first, b'\n' | b'\r');
+            if self.line == Line::Empty && !is_empty {
                 let begins = at == 0 && self.begun.is_empty();
                 self.line = match begins && first == b':' {
                     true => Line::Comment,
@@ -69,9 +84,16 @@ impl Framer {
                 };
             }
             let rest = self.chunk.get(at..).unwrap_or_default();
-            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
-                break;
+            let end = match is_empty {
+                true => Some(0),
+                false => memchr::memchr2(b'\n', b'\r', rest),
             };
+            #[cfg(test)]
+            {
+                self.searched += end.map_or(rest.len(), |end| end + 1);
+            }
+            let Some(end) = end else { break };
+            self.lines += usize::from(!is_empty);
             let ends = std::mem::take(&mut self.line) != Line::Other;
             at += end + 1;
             if rest.get(end) == Some(&b'\r') {
@@ -95,19 +117,25 @@ impl Framer {
     }
 
     /// Returns what was begun, since no more bytes will come.
-    pub(crate) fn finish(&mut self) -> Option<Bytes> {
-        let begun = std::mem::take(self).begun;
-        (!begun.is_empty()).then(|| begun.into())
+    pub(crate) fn finish(&mut self) -> Option<Frame> {
+        let Self {
+            begun, lines, line, ..
+        } = std::mem::take(self);
+        let lines = lines + usize::from(line != Line::Empty);
+        let bytes = Bytes::from(begun);
+        (!bytes.is_empty()).then_some(Frame { bytes, lines })
     }
 
-    fn cut(&mut self, at: usize) -> Bytes {
+    fn cut(&mut self, at: usize) -> Frame {
         let end = self.chunk.split_to(at);
+        let lines = std::mem::take(&mut self.lines);
         if self.begun.is_empty() {
-            return end;
+            return Frame { bytes: end, lines };
         }
         let mut frame = std::mem::take(&mut self.begun);
         frame.extend_from_slice(&end);
-        frame.into()
+        let bytes = frame.into();
+        Frame { bytes, lines }
     }
 }
 
@@ -124,41 +152,51 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// `Stream` where the data is larger than any event may be.
-    pub(crate) fn read(frame: &'a [u8]) -> Result<Option<Self>> {
+    pub(crate) fn read(frame: &'a Frame) -> Result<Option<Self>> {
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
         let mut event = Self::default();
-        let mut rest = frame.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(frame);
+        let mut rest = &*frame.bytes;
+        rest = rest.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(rest);
         let mut has_data = false;
-        while !rest.is_empty() {
-            let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-            let (line, tail) = rest.split_at(end);
-            rest = tail.get(1..).unwrap_or_default();
-            let (field, value) = match memchr::memchr(b':', line) {
-                Some(colon) => {
-                    let (field, value) = line.split_at(colon);
-                    let value = value.get(1..).unwrap_or_default();
-                    (field, value.strip_prefix(b" ").unwrap_or(value))
-                }
-                None => (line, &b""[..]),
+        for left in (0..frame.lines).rev() {
+            let begin = rest.iter().position(|byte| !is_end(byte));
+            rest = rest.get(begin.unwrap_or_default()..).unwrap_or_default();
+            let end = match left {
+                0 => rest
+                    .iter()
+                    .rposition(|byte| !is_end(byte))
+                    .map(|last| last + 1),
+                _ => memchr::memchr2(b'\n', b'\r', rest),
             };
-            match field {
-                b"data" if has_data => {
+            let (line, tail) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = tail;
+            if let Some(value) = value_of(line, b"data") {
+                if has_data {
                     let data = event.data.to_mut();
                     data.push(b'\n');
                     data.extend_from_slice(value);
-                }
-                b"data" => {
+                } else {
                     has_data = true;
                     event.data = Cow::Borrowed(value);
                 }
-                b"event" => event.name = value,
-                // Comments (an empty field name), `id` and `retry` mean nothing to a reply.
-                _ => {}
+            } else if let Some(value) = value_of(line, b"event") {
+                event.name = value;
             }
+            // Comments, `id` and `retry` mean nothing to a reply.
         }
         if event.data.len() > MAX_EVENT_BYTES {
             return Err(too_large());
         }
         Ok((!event.data.trim_ascii().is_empty()).then_some(event))
+    }
+}
+
+/// Returns the value of a line with this field.
+fn value_of<'a>(line: &'a [u8], field: &[u8]) -> Option<&'a [u8]> {
+    match line.strip_prefix(field)? {
+        [] => Some(&[]),
+        [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
+        _ => None,
     }
 }
 
@@ -190,12 +228,23 @@ fn too_large() -> Error {
 }
 
 #[cfg(test)]
+impl From<&str> for Frame {
+    fn from(frame: &str) -> Self {
+        let lines = frame.split(['\r', '\n']).filter(|line| !line.is_empty());
+        Self {
+            lines: lines.count(),
+            bytes: Bytes::copy_from_slice(frame.as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn frames<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Bytes> {
+    fn frames<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Frame> {
         let (mut framer, mut frames) = (Framer::default(), Vec::new());
         for chunk in chunks {
             framer.feed(Bytes::copy_from_slice(chunk));
@@ -284,7 +333,11 @@ mod tests {
             ("", &[]),
         ];
         for (text, expected) in table {
-            assert_eq!(frames([text.as_bytes()]), *expected, "{text:?}");
+            let expected: Vec<Frame> = expected.iter().map(|frame| Frame::from(*frame)).collect();
+            assert_eq!(frames([text.as_bytes()]), expected, "{text:?}");
+            let bytes = text.as_bytes().chunks(1);
+            let joined: Vec<Bytes> = frames(bytes).into_iter().map(|frame| frame.bytes).collect();
+            assert_eq!(joined.concat(), text.as_bytes(), "{text:?} byte by byte");
         }
     }
 
@@ -295,9 +348,22 @@ mod tests {
         framer.feed(chunk.clone());
         for start in [0, 9] {
             let frame = framer.next().unwrap().unwrap();
-            assert_eq!(frame.as_ptr(), chunk[start..].as_ptr());
+            assert_eq!(frame.bytes.as_ptr(), chunk[start..].as_ptr());
         }
         assert_eq!(framer.next().unwrap(), None);
+    }
+
+    #[test]
+    fn each_byte_is_searched_once_however_a_stream_is_cut() {
+        let text = "data: a line\ndata: another\r\n\r\n: ping\rdata: x\r\r".repeat(20);
+        for size in [1, 2, 7, 100, text.len()] {
+            let mut framer = Framer::default();
+            for chunk in text.as_bytes().chunks(size) {
+                framer.feed(Bytes::copy_from_slice(chunk));
+                while framer.next().unwrap().is_some() {}
+            }
+            assert!(framer.searched <= text.len(), "{size}: {}", framer.searched);
+        }
     }
 
     #[test]
@@ -305,7 +371,7 @@ mod tests {
         let large = format!("data: {}\n\n", "x".repeat(8 << 20));
         assert_eq!(parse(large.as_bytes().chunks(16 << 10))[0].1.len(), 8 << 20);
         let over = format!("data: {}\n\n", "x".repeat(MAX_EVENT_BYTES + 1));
-        let error = Event::read(over.as_bytes()).unwrap_err();
+        let error = Event::read(&Frame::from(&*over)).unwrap_err();
         assert!(error.to_string().contains("larger than"), "{error}");
 
         let mut framer = Framer::default();
@@ -353,7 +419,8 @@ mod tests {
             cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();
             let chunks = || cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
-            prop_assert_eq!(frames(chunks()).concat(), bytes);
+            let joined: Vec<Bytes> = frames(chunks()).into_iter().map(|frame| frame.bytes).collect();
+            prop_assert_eq!(joined.concat(), bytes);
             prop_assert_eq!(parse(chunks()), parse([bytes]));
         }
     }

@@ -313,14 +313,14 @@ impl<C: Connection, W> State<C, W> {
         let Some(Slot::Open(open)) = self.connections.get(&id) else {
             return None;
         };
-        if open.streams > 0 {
-            // It cannot be idle for that long before, because a connection that has expired is closed when it is released. At
-            // most every 10 ms, however short the expiry is.
-            return Some(now + expiry.max(Duration::from_millis(10)));
-        }
+        // In use, it counts from the last use before: a call can give it back unused.
         let due = open.idle_since + expiry;
         if due > now {
             return Some(due);
+        }
+        if open.streams > 0 {
+            // At most every 10 ms, however short the expiry is.
+            return Some(now + expiry.max(Duration::from_millis(10)));
         }
         effects.dropped.extend(self.evict(id, CloseReason::Expired));
         None

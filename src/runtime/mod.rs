@@ -24,3 +24,7 @@ cfg_if::cfg_if! {
         pub(crate) use native::*;
     }
 }
+
+mod timer;
+
+pub(crate) use self::timer::Timer;

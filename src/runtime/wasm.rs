@@ -107,6 +107,12 @@ impl Sleep {
         self.deadline
     }
 
+    pub(crate) fn is_elapsed(&self) -> bool {
+        self.timer
+            .as_ref()
+            .is_some_and(|timer| timer.state.fired.get())
+    }
+
     pub(crate) fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
         self.deadline = deadline;
         self.timer = None;

@@ -2,182 +2,27 @@
 
 use std::error::Error as _;
 use std::future::poll_fn;
-use std::io::IoSlice;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioTimer;
 use tokio::task::AbortHandle;
-use tokio::time::sleep_until;
 
 use super::connector::BoxIo;
 use super::options::Options;
+use super::socket::{PermitIo, Writes};
+use super::stream_limit::{Executor, StreamLimit};
 use crate::pool::{Connection, ConnectionPermit, Pool, WeakPool};
-use crate::runtime::Instant;
+use crate::runtime::{Instant, Timer};
 use crate::{Error, ErrorKind, Result};
-
-/// What is known about the writes to a socket.
-#[derive(Default)]
-struct Writes {
-    /// The number of bytes that were written.
-    bytes: AtomicU64,
-    /// Whether a write has failed.
-    failed: AtomicBool,
-}
-
-/// A socket and its permit. The fields are dropped in this order, so that the socket is closed before the permit is released.
-struct PermitIo {
-    io: BoxIo,
-    writes: Arc<Writes>,
-    /// Whether hyper does not learn of failed writes. A server can answer with an error, such as a 413, and close the connection
-    /// before it has read the request. The write then fails, but the response can still be read.
-    ignores_write_errors: bool,
-    _permit: ConnectionPermit<Conn>,
-}
-
-impl PermitIo {
-    fn written(
-        &self,
-        result: Poll<std::io::Result<usize>>,
-        len: usize,
-    ) -> Poll<std::io::Result<usize>> {
-        match &result {
-            Poll::Ready(Ok(n)) => {
-                self.writes.bytes.fetch_add(*n as u64, Ordering::Relaxed);
-            }
-            Poll::Ready(Err(error)) if self.ignores_write_errors => {
-                tracing::debug!(%error, "a write failed; the response may still arrive");
-                self.writes.failed.store(true, Ordering::Relaxed);
-                return Poll::Ready(Ok(len));
-            }
-            Poll::Ready(Err(_)) | Poll::Pending => {}
-        }
-        result
-    }
-
-    fn is_discarding(&self) -> bool {
-        self.writes.failed.load(Ordering::Relaxed)
-    }
-}
-
-impl Read for PermitIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl Write for PermitIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        if self.is_discarding() {
-            return Poll::Ready(Ok(buf.len()));
-        }
-        let result = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.written(result, buf.len())
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if self.is_discarding() {
-            return Poll::Ready(Ok(()));
-        }
-        let result = Pin::new(&mut self.io).poll_flush(cx);
-        self.written(result.map_ok(|()| 0), 0).map_ok(|_| ())
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let len = bufs.iter().map(|buf| buf.len()).sum();
-        if self.is_discarding() {
-            return Poll::Ready(Ok(len));
-        }
-        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.written(result, len)
-    }
-}
-
-/// The number of streams that an HTTP/2 server allows at the same time.
-struct StreamLimit {
-    limit: AtomicUsize,
-    /// Wakes the driver of the connection, which can read the limit.
-    waker: AtomicWaker,
-}
-
-impl Default for StreamLimit {
-    fn default() -> Self {
-        Self {
-            limit: AtomicUsize::new(Self::UNKNOWN),
-            waker: AtomicWaker::new(),
-        }
-    }
-}
-
-impl StreamLimit {
-    /// What hyper reports until the server's first SETTINGS frame. No server sets it: limits have 32 bits, and none is `usize::MAX`.
-    const UNKNOWN: usize = usize::MAX - 1;
-
-    fn get(&self) -> Option<usize> {
-        let limit = self.limit.load(Ordering::Relaxed);
-        (limit != Self::UNKNOWN).then_some(limit)
-    }
-
-    /// Returns whether the limit has changed.
-    fn set(&self, limit: usize) -> bool {
-        self.limit.swap(limit, Ordering::Relaxed) != limit
-    }
-}
-
-/// Spawns the tasks of an HTTP/2 connection. One of them reads the socket. Until the server's limit of streams is known, the
-/// driver is woken after each step of theirs; later it looks at the limit whenever it has something to do.
-#[derive(Clone)]
-struct Executor(Arc<StreamLimit>);
-
-impl<F> hyper::rt::Executor<F> for Executor
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        let limit = self.0.clone();
-        tokio::spawn(async move {
-            tokio::pin!(task);
-            poll_fn(|cx| {
-                let polled = task.as_mut().poll(cx);
-                if limit.get().is_none() {
-                    limit.waker.wake();
-                }
-                polled
-            })
-            .await
-        });
-    }
-}
 
 /// Why a request got no response.
 pub(super) enum Failure {
@@ -377,13 +222,19 @@ impl Conn {
 /// Drives a connection until it closes, and evicts it once it has been idle for `keepalive_expiry`: hyper closes a
 /// connection gracefully when its last handle is dropped. An error reaches the call that uses the connection, if any.
 async fn drive<D: Future>(driver: D, (pool, id, expiry): (WeakPool<Conn>, u64, Duration)) {
-    tokio::pin!(driver);
+    let mut driver = pin!(driver);
+    let mut timer = Timer::new(expiry);
     let mut next_check = Some(Instant::now() + expiry);
-    while let Some(at) = next_check {
-        tokio::select! {
-            _ = &mut driver => return,
-            () = sleep_until(at) => next_check = Pool::expire(&pool, id),
+    poll_fn(|cx| {
+        if driver.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
         }
-    }
-    driver.await;
+        while let Some(at) = next_check
+            && timer.poll_until(cx, at).is_ready()
+        {
+            next_check = Pool::expire(&pool, id);
+        }
+        Poll::Pending
+    })
+    .await;
 }

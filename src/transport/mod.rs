@@ -26,6 +26,8 @@ cfg_if::cfg_if! {
         mod connection;
         mod connector;
         mod native;
+        mod socket;
+        mod stream_limit;
         pub(crate) mod pem;
         #[cfg(test)]
         pub(crate) use connector::BoxIo;

@@ -2,6 +2,7 @@
 
 mod lenient;
 mod requests;
+mod writer;
 
 use super::*;
 use crate::Budget;

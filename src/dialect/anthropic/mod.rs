@@ -1,6 +1,7 @@
 //! Anthropic's Messages API: <https://docs.claude.com/en/api/messages> and
 //! <https://docs.claude.com/en/docs/build-with-claude/streaming>.
 
+mod other;
 mod reply;
 pub(super) mod request;
 mod stream;

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
-use crate::dialect::usage::{WireUsage, doubt_usage, merge_usage};
-use crate::dialect::wire::{Text, Word, read, unreadable};
+use crate::dialect::usage::{billing, detail, doubt_usage, merge_usage, word};
+use crate::dialect::wire::{Pairs, Text, Word, list, read, unreadable};
 use crate::{
     Annotations, DialectName, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall, Usage,
 };
@@ -36,21 +36,20 @@ pub(super) struct WireReply<'a> {
 
 /// A content block, the block of a `content_block_start`, or a delta. Their fields have the same names.
 #[derive(Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Block<'a> {
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, rename = "type")]
     pub(super) kind: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) id: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) name: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) text: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) thinking: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) signature: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) partial_json: Text<'a>,
     #[serde(borrow)]
     pub(super) input: Option<&'a RawValue>,
@@ -58,9 +57,9 @@ pub(super) struct Block<'a> {
     pub(super) citations: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) citation: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) stop_reason: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) stop_sequence: Text<'a>,
 }
 
@@ -149,15 +148,15 @@ fn annotations(list: &RawValue) -> Option<Annotations> {
     })
 }
 
-fn usage(wire: &WireUsage<'_>) -> Usage {
+fn usage(wire: &Pairs<'_>) -> Usage {
     Usage {
         input_tokens: wire.count("input_tokens").get(),
         output_tokens: wire.count("output_tokens").get(),
         cache_read_tokens: wire.count("cache_read_input_tokens").get(),
         cache_write_tokens: wire.count("cache_creation_input_tokens").get(),
-        cache_write_1h_tokens: wire.detail("cache_creation", "ephemeral_1h_input_tokens"),
-        reasoning_tokens: wire.detail("output_tokens_details", "thinking_tokens"),
-        web_search_requests: wire.detail("server_tool_use", "web_search_requests"),
+        cache_write_1h_tokens: detail(wire, "cache_creation", "ephemeral_1h_input_tokens"),
+        reasoning_tokens: detail(wire, "output_tokens_details", "thinking_tokens"),
+        web_search_requests: detail(wire, "server_tool_use", "web_search_requests"),
         ..Usage::default()
     }
 }
@@ -165,22 +164,22 @@ fn usage(wire: &WireUsage<'_>) -> Usage {
 /// Adds the model runs that the usage of a reply does not contain: the summary of a long conversation, and another model's
 /// advice.
 fn add_other_runs(sum: &mut Usage, iterations: &RawValue) {
-    let runs: Vec<&RawValue> = serde_json::from_str(iterations.get()).unwrap_or_default();
-    for wire in runs.into_iter().map(Some).filter_map(WireUsage::read) {
-        if let "compaction" | "advisor_message" = wire.word("type") {
+    let runs = list(iterations.get()).unwrap_or_default();
+    for wire in runs.into_iter().map(Some).filter_map(Pairs::read) {
+        if let "compaction" | "advisor_message" = word(wire.raw("type")) {
             sum.add(&usage(&wire));
         }
     }
 }
 
 pub(super) fn add_usage(reply: &mut Reply, raw: Option<&RawValue>) {
-    if let Some(wire) = WireUsage::read(raw) {
+    if let Some(wire) = Pairs::read(raw) {
         let mut usage = usage(&wire);
         if let Some(iterations) = wire.raw("iterations") {
             add_other_runs(&mut usage, iterations);
         }
         merge_usage(&mut reply.usage, &usage);
-        reply.billing.merge(wire.billing(None));
+        reply.billing.merge(billing(&wire, None));
         let counts = ["input_tokens", "output_tokens"].map(|name| wire.count(name));
         reply.usage_reported |= counts.iter().any(|count| count.0.is_some());
     }

@@ -1,40 +1,42 @@
 //! Decodes streams.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::other::OtherBlock;
 use super::reply::{Block, Opened, WireReply, add_usage};
-use crate::chat::fields;
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
-use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
+use crate::dialect::error::{embedded_error, holds_error, instead_of_reply};
 use crate::dialect::wire::{Count, Text, Word, object, read};
-use crate::{Annotations, DialectName, Part, RawJson, Result};
+use crate::{DialectName, Part, RawJson, Result};
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Event<'a> {
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, rename = "type")]
     kind: Word<'a>,
+    #[serde(default)]
     index: Count,
+    /// In a box, because the struct is moved several times.
     #[serde(borrow)]
-    delta: Option<Block<'a>>,
+    delta: Option<Box<Block<'a>>>,
     #[serde(borrow)]
     content_block: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "holds_error")]
+    error: bool,
 }
 
 /// The open blocks by index. Blocks can be interleaved.
 #[derive(Default)]
 pub(super) struct State {
-    open: Vec<(u64, Open)>,
+    open: BTreeMap<u64, Open>,
 }
 
 enum Open {
@@ -48,11 +50,10 @@ enum Open {
         call: usize,
         begun: String,
     },
-    /// A `Part::Other`: its fields, and the JSON text of its input.
+    /// A `Part::Other`.
     Other {
         position: usize,
-        json: Vec<(String, RawJson)>,
-        input: String,
+        block: OtherBlock,
     },
     Sealed,
 }
@@ -76,7 +77,7 @@ impl StreamState for State {
                 if let Some(block) = event.content_block {
                     self.close(reply, index)?;
                     let open = open(reply, Opened::read(block)?)?;
-                    self.open.push((index, open));
+                    self.open.insert(index, open);
                 }
             }
             "content_block_stop" => self.close(reply, index)?,
@@ -111,7 +112,7 @@ impl StreamState for State {
                 }
                 reply.end();
             }
-            kind if failed || kind == "error" || event.error.is_some_and(is_error) => {
+            kind if failed || kind == "error" || event.error => {
                 return Err(fail(reply, data));
             }
             // Some servers report a failure in an event that this dialect does not have.
@@ -159,20 +160,16 @@ fn open(reply: &mut Accumulator, block: Opened<'_>) -> Result<Open> {
                 begun: begun.to_owned(),
             }
         }
-        Opened::Part(part @ Part::Other { .. }) => {
-            let json = match &part {
-                Part::Other { json, .. } => fields(json.as_str()).unwrap_or_default(),
-                _ => Vec::new(),
-            };
-            Open::Other {
-                position: reply.push(part),
-                json,
-                input: String::new(),
-            }
-        }
         Opened::Part(part) => {
-            reply.push(part);
-            Open::Sealed
+            let block = match &part {
+                Part::Other { json, .. } => Some(OtherBlock::new(json)),
+                _ => None,
+            };
+            let position = reply.push(part);
+            match block {
+                Some(block) => Open::Other { position, block },
+                None => Open::Sealed,
+            }
         }
     })
 }
@@ -188,44 +185,28 @@ fn close(reply: &mut Accumulator, open: Open) -> Result<()> {
             reply.arguments(call, Cow::<str>::Owned(begun).into());
             reply.end_call(call);
         }
-        Open::Other {
-            position,
-            mut json,
-            input,
-        } => {
-            if !input.trim().is_empty() {
-                set(&mut json, "input", input.parse()?);
-            }
-            let dialect = DialectName::Anthropic;
-            reply.put_other(position, dialect, RawJson::object(&json));
+        Open::Other { position, block } => {
+            reply.put_other(position, DialectName::Anthropic, block.finish()?);
         }
         Open::Text { .. } | Open::Sealed => {}
     }
     Ok(())
 }
 
-fn set(json: &mut Vec<(String, RawJson)>, name: &str, value: RawJson) {
-    match json.iter_mut().find(|(known, _)| known == name) {
-        Some((_, known)) => *known = value,
-        None => json.push((name.to_owned(), value)),
-    }
-}
-
 impl State {
     fn close(&mut self, reply: &mut Accumulator, index: u64) -> Result<()> {
-        let open = self.open.iter().position(|(known, _)| *known == index);
-        open.map_or(Ok(()), |at| close(reply, self.open.remove(at).1))
+        let open = self.open.remove(&index);
+        open.map_or(Ok(()), |open| close(reply, open))
     }
 
     fn add(
         &mut self,
         reply: &mut Accumulator,
         index: u64,
-        delta: Block<'_>,
+        delta: Box<Block<'_>>,
         data: &str,
     ) -> Result<()> {
-        let known = self.open.iter_mut().find(|(known, _)| *known == index);
-        match known.map(|(_, open)| open) {
+        match self.open.get_mut(&index) {
             Some(Open::Text { position, begun }) => {
                 let begun = std::mem::take(begun);
                 for piece in [delta.text, delta.thinking] {
@@ -233,7 +214,10 @@ impl State {
                         reply.append(*position, piece);
                     }
                 }
-                annotate(reply.part_mut(*position), &delta.signature, delta.citation);
+                if let Some(citation) = delta.citation {
+                    reply.annotate(*position, DialectName::Anthropic, citation);
+                }
+                sign(reply.part_mut(*position), &delta.signature);
             }
             Some(Open::Call { call, begun }) => {
                 if !delta.partial_json.is_empty() {
@@ -241,15 +225,15 @@ impl State {
                 }
                 reply.arguments(*call, delta.partial_json);
             }
-            Some(Open::Other { json, input, .. }) => match delta.kind.as_str() {
-                "input_json_delta" => input.push_str(&delta.partial_json.into_cow()),
-                _ => extend(json, data)?,
+            Some(Open::Other { block, .. }) => match delta.kind.as_str() {
+                "input_json_delta" => block.push_input(&delta.partial_json.into_cow()),
+                _ => block.extend(delta_of(data)?),
             },
             Some(Open::Sealed) => {}
             // Some servers omit the start of a block.
             None if !delta.text.is_empty() => {
                 let open = open(reply, Opened::Text(Part::text(""), Text::default()))?;
-                self.open.push((index, open));
+                self.open.insert(index, open);
                 return self.add(reply, index, delta, data);
             }
             None => reply.reasoning(delta.thinking),
@@ -258,21 +242,11 @@ impl State {
     }
 }
 
-fn annotate(part: Option<&mut Part>, signed: &Word<'_>, citation: Option<&RawValue>) {
-    match part {
-        Some(Part::Reasoning { signature, .. }) if !signed.as_str().is_empty() => {
-            signature.get_or_insert_default().push_str(signed.as_str());
-        }
-        Some(Part::Text { annotations, .. }) => {
-            if let Some(citation) = citation {
-                let known = annotations.take().map(|a| a.json);
-                *annotations = Some(Annotations {
-                    dialect: DialectName::Anthropic,
-                    json: RawJson::appended(known.as_ref(), citation),
-                });
-            }
-        }
-        _ => {}
+fn sign(part: Option<&mut Part>, signed: &Word<'_>) {
+    if let Some(Part::Reasoning { signature, .. }) = part
+        && !signed.as_str().is_empty()
+    {
+        signature.get_or_insert_default().push_str(signed.as_str());
     }
 }
 
@@ -284,22 +258,4 @@ fn delta_of(data: &str) -> Result<&RawValue> {
         delta: &'a RawValue,
     }
     read("an event of the stream", data).map(|Delta { delta }| delta)
-}
-
-/// Adds a delta of an unknown type to a `Part::Other`. A string is appended to the field of the same name; any other value
-/// replaces it.
-fn extend(json: &mut Vec<(String, RawJson)>, data: &str) -> Result<()> {
-    for (name, value) in fields(delta_of(data)?.get()).unwrap_or_default() {
-        if name == "type" {
-            continue;
-        }
-        let text = |json: &RawJson| serde_json::from_str::<String>(json.as_str()).ok();
-        let known = json.iter().find(|(known, _)| *known == name);
-        let value = match (known.and_then(|(_, known)| text(known)), text(&value)) {
-            (Some(known), Some(more)) => RawJson::from(serde_json::Value::from(known + &more)),
-            _ => value,
-        };
-        set(json, &name, value);
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Reading, folded, not_json};
+use super::reading::{Reading, folded, not_json};
 use crate::dialect::wire::Word;
 use crate::quote::quote;
 

@@ -2,12 +2,13 @@
 
 use serde_json::value::RawValue;
 
-use super::wire::{Completion, Logprobs};
+use super::wire::Completion;
 use crate::dialect::error::embedded_error;
-use crate::dialect::wire::{object, read};
-use crate::{Annotations, DialectName, Part, RawJson, Result};
+use crate::dialect::wire::{Pairs, list, read};
+use crate::{RawJson, Result};
 
 /// Parses a completion or a chunk, or returns the error in its place.
+#[inline]
 pub(super) fn completion<'a>(
     what: &str,
     body: &'a str,
@@ -22,31 +23,12 @@ pub(super) fn completion<'a>(
 }
 
 fn is_error_list(body: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Failed<'a> {
-        #[serde(borrow)]
-        #[expect(dead_code, reason = "only its presence counts")]
-        error: &'a RawValue,
-    }
-    body.trim_start().starts_with('[') && serde_json::from_str::<Vec<Failed<'_>>>(body).is_ok()
+    let failed = |item| Pairs::read(Some(item)).is_some_and(|item| item.raw("error").is_some());
+    list(body).is_some_and(|list| list.into_iter().all(failed))
 }
 
 pub(super) fn logprobs(logprobs: Option<&RawValue>) -> Vec<RawJson> {
-    let logprobs: Logprobs<'_> = object(logprobs).unwrap_or_default();
-    let tokens = logprobs.content.unwrap_or_default();
-    tokens.into_iter().map(RawJson::of).collect()
-}
-
-/// Adds a list of annotations to a text part.
-pub(super) fn annotate(part: Option<&mut Part>, list: &RawValue) {
-    let items: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
-    if let Some(Part::Text { annotations, .. }) = part {
-        for item in items {
-            let known = annotations.take().map(|a| a.json);
-            *annotations = Some(Annotations {
-                dialect: DialectName::OpenAiChat,
-                json: RawJson::appended(known.as_ref(), item),
-            });
-        }
-    }
+    let content = Pairs::read(logprobs).and_then(|logprobs| logprobs.raw("content"));
+    let tokens = content.and_then(|content| list(content.get()));
+    tokens.into_iter().flatten().map(RawJson::of).collect()
 }

@@ -20,7 +20,7 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
         .ok_or_else(|| instead_of_reply(body, request_id).unwrap_or_else(|| no_message(body)))?;
     let message = choice.message()?;
     let delta = choice.delta.take();
-    let said = match message {
+    let mut said = match message {
         Some(message) if !message.is_empty() => message,
         // Some servers send a unary reply with a `delta`.
         message => match delta.filter(|delta| !delta.is_empty()).or(message) {
@@ -32,15 +32,15 @@ pub(super) fn decode(body: &str, request_id: Option<&str>) -> Result<Reply> {
     };
     // The reply is treated as a stream of one piece.
     let mut accumulator = Accumulator::silent(Provider::OpenAi);
-    let refused = !said.refusal.is_empty();
-    State::default().add(&mut accumulator, said);
+    let refused = said.refusal.as_ref().is_some_and(|text| !text.is_empty());
+    State::default().add(&mut accumulator, &mut said);
     match choice.finish_reason.some() {
         _ if refused => accumulator.stop("refusal"),
         Some(reason) => accumulator.stop(&reason),
         None => {}
     }
     accumulator.end();
-    let mut reply = accumulator.reply;
+    let mut reply = accumulator.take_reply();
     reply.id = wire.id.0.into_owned();
     reply.model = wire.model.0.into_owned();
     reply.logprobs = logprobs(choice.logprobs);

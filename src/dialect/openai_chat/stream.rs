@@ -1,14 +1,15 @@
 //! Decodes streams.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::pieces::{annotate, completion, logprobs};
-use super::wire::{Piece, Said, ToolCallDelta};
+use super::pieces::{completion, logprobs};
+use super::wire::{Content, Piece, Said, ToolCallDelta};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
 use crate::dialect::error::{embedded_error, instead_of_reply};
@@ -18,8 +19,11 @@ use crate::{DialectName, Part, RawJson, Result};
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The server's index of each tool call, if it sends one.
-    calls: Vec<Option<u64>>,
+    /// The number of tool calls.
+    calls: usize,
+    /// The last call with each id, and with each index of the server, if it sends one.
+    by_id: BTreeMap<String, usize>,
+    by_number: BTreeMap<u64, usize>,
     /// Whether several replies were requested. Only the first is read.
     several: bool,
     refused: bool,
@@ -57,10 +61,10 @@ impl StreamState for State {
             return Ok(());
         }
         reply.start(chunk.id.as_str(), chunk.model.as_str());
-        match (choice.delta.take(), choice.message()?) {
-            (Some(delta), Some(message)) if delta.is_empty() => self.whole(reply, message),
-            (Some(delta), _) => self.add(reply, delta),
-            (None, Some(message)) => self.whole(reply, message),
+        match (choice.message()?, &mut choice.delta) {
+            (Some(message), Some(delta)) if delta.is_empty() => self.whole(reply, message),
+            (_, Some(delta)) => self.add(reply, delta),
+            (Some(message), None) => self.whole(reply, message),
             (None, None) => {}
         }
         if choice.logprobs.is_some() {
@@ -84,68 +88,71 @@ impl StreamState for State {
 impl State {
     /// Adds a complete message. Only what was not received yet counts.
     fn whole(&mut self, reply: &mut Accumulator, mut message: Box<Said<'_>>) {
-        let (had_thought, had_text) = (self.thought, self.said);
-        if had_thought {
+        if self.thought {
             message.take_reasoning();
         }
-        if had_text {
-            message.refusal = Text::default();
+        if self.said {
+            message.refusal = None;
         }
-        if !self.calls.is_empty() {
+        message.content.retain(|piece| match piece {
+            Piece::Thought(_) => !self.thought,
+            Piece::Text(_) | Piece::Other(_) => !self.said,
+        });
+        if self.calls > 0 {
             message.take_calls();
         }
-        self.add_pieces(reply, message, |piece| match piece {
-            Piece::Thought(_) => !had_thought,
-            Piece::Text(_) | Piece::Other(_) => !had_text,
-        });
+        self.add(reply, &mut message);
     }
 
-    pub(super) fn add(&mut self, reply: &mut Accumulator, said: Box<Said<'_>>) {
-        self.add_pieces(reply, said, |_| true);
-    }
-
-    fn add_pieces(
-        &mut self,
-        reply: &mut Accumulator,
-        mut said: Box<Said<'_>>,
-        keep: impl Fn(&Piece<'_>) -> bool,
-    ) {
-        let thought = said.take_reasoning();
-        let calls = said.take_calls();
-        self.thought |= !thought.is_empty();
-        self.refused |= !said.refusal.is_empty();
-        self.said |= !said.refusal.is_empty();
-        reply.reasoning(thought);
-        for piece in said.content.pieces().filter(keep) {
-            match piece {
-                Piece::Text(text) => {
-                    self.said |= !text.is_empty();
-                    reply.text(text);
-                }
-                Piece::Thought(thought) => {
-                    self.thought |= !thought.is_empty();
-                    reply.reasoning(thought);
-                }
-                Piece::Other(json) => {
-                    let dialect = DialectName::OpenAiChat;
-                    let json = RawJson::of(json);
-                    let position = reply.push(Part::Other {
-                        dialect,
-                        json: json.clone(),
-                    });
-                    reply.put_other(position, dialect, json);
-                }
+    /// Adds a delta, and leaves it empty.
+    pub(super) fn add(&mut self, reply: &mut Accumulator, said: &mut Said<'_>) {
+        if let Some(thought) = said.take_reasoning() {
+            self.thought = true;
+            reply.reasoning(thought);
+        }
+        match std::mem::take(&mut said.content) {
+            Content::Text(text) => self.text(reply, text),
+            Content::List(list) => list.into_iter().for_each(|piece| self.piece(reply, piece)),
+        }
+        if let Some(refusal) = said.take_refusal() {
+            self.refused = true;
+            self.text(reply, refusal);
+        }
+        if let Some(list) = said.annotations.filter(|list| list.get().starts_with("[{")) {
+            let position = reply.last_text();
+            let items: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
+            for item in items {
+                reply.annotate(position, DialectName::OpenAiChat, item);
             }
         }
-        reply.text(said.refusal);
-        if let Some(list) = said.annotations.filter(|list| list.get().starts_with("[{")) {
-            let text = |part: &Part| part.as_text().is_some();
-            let position = reply.reply.content.iter().rposition(text);
-            let position = position.unwrap_or_else(|| reply.push(Part::text("")));
-            annotate(reply.part_mut(position), list);
-        }
-        for call in calls {
+        for call in said.take_calls() {
             self.call(reply, call);
+        }
+    }
+
+    fn text(&mut self, reply: &mut Accumulator, text: Text<'_>) {
+        if !text.is_empty() {
+            self.said = true;
+            reply.text(text);
+        }
+    }
+
+    fn piece(&mut self, reply: &mut Accumulator, piece: Piece<'_>) {
+        match piece {
+            Piece::Text(text) => self.text(reply, text),
+            Piece::Thought(thought) => {
+                self.thought |= !thought.is_empty();
+                reply.reasoning(thought);
+            }
+            Piece::Other(json) => {
+                let dialect = DialectName::OpenAiChat;
+                let json = RawJson::of(json);
+                let position = reply.push(Part::Other {
+                    dialect,
+                    json: json.clone(),
+                });
+                reply.put_other(position, dialect, json);
+            }
         }
     }
 
@@ -153,15 +160,23 @@ impl State {
         let function = piece.function.unwrap_or_default();
         let arguments = function.arguments();
         let name = function.name.into_cow();
-        let number = piece.index.0;
-        let call = match self.known(reply, number, piece.id.as_str(), &name) {
+        let (id, number) = (piece.id.as_str(), piece.index.0);
+        let call = match self.known(reply, number, id, &name) {
             Some(call) => call,
             None => {
-                self.calls.push(number);
-                reply.open_call()
+                let call = reply.open_call();
+                self.calls += 1;
+                if let Some(number) = number {
+                    self.by_number.insert(number, call);
+                }
+                call
             }
         };
-        reply.name_call(call, piece.id.as_str(), &name);
+        reply.name_call(call, id, &name);
+        if !id.is_empty() && reply.call(call).is_some_and(|call| call.id == id) {
+            let last = self.by_id.entry(id.to_owned()).or_insert(call);
+            *last = call.max(*last);
+        }
         reply.arguments(call, arguments);
     }
 
@@ -173,13 +188,9 @@ impl State {
         id: &str,
         name: &str,
     ) -> Option<usize> {
-        let last = self.calls.len().checked_sub(1);
-        let by_id = (0..self.calls.len())
-            .rfind(|call| !id.is_empty() && reply.call(*call).is_some_and(|call| call.id == id));
-        let numbered = number.and_then(|number| {
-            let mut calls = self.calls.iter();
-            calls.rposition(|known| *known == Some(number))
-        });
+        let last = self.calls.checked_sub(1);
+        let by_id = self.by_id.get(id).copied();
+        let numbered = number.and_then(|number| self.by_number.get(&number).copied());
         let open = match number {
             // A new index begins a call, unless nothing else indicates one.
             Some(_) => match numbered {
@@ -296,13 +307,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for UsageOf<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::framing::sse::Event;
+    use crate::framing::sse::{Event, Frame};
 
     fn shown(frame: &str) -> Option<String> {
-        let frame = Bytes::copy_from_slice(frame.as_bytes());
+        let frame = Frame::from(frame);
         let shown = match Event::read(&frame).unwrap() {
-            Some(event) => without_usage(&frame, &event.data),
-            None => Some(frame.clone()),
+            Some(event) => without_usage(&frame.bytes, &event.data),
+            None => Some(frame.bytes.clone()),
         };
         shown.map(|shown| String::from_utf8(shown.to_vec()).unwrap())
     }

@@ -9,38 +9,38 @@ use serde_json::value::RawValue;
 
 use crate::chat::Billing;
 use crate::dialect::error::{holds_error, reports_failure};
-use crate::dialect::usage::WireUsage;
-use crate::dialect::wire::{Count, Text, Word, object, read};
+use crate::dialect::usage::{billing, detail};
+use crate::dialect::wire::{Count, Pairs, Text, Word, object, read};
 use crate::{Result, Usage};
 
-/// Only whether there is an error is kept, and large fields are in a box, because the struct is moved several times for each
-/// delta.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// Errors are kept as flags, and large fields are in boxes, because the struct is moved several times for each delta. Defaults
+/// are given per field, because one for the whole struct would be built each time.
+#[derive(Deserialize)]
 pub(super) struct Completion<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) id: Word<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) model: Word<'a>,
-    #[serde(rename = "object", deserialize_with = "is_error_object")]
+    #[serde(default, rename = "object", deserialize_with = "is_error_object")]
     is_error: bool,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     choices: Choices<'a>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     service_tier: Option<&'a RawValue>,
+    /// Groq's place for the usage of a stream.
     #[serde(borrow)]
     x_groq: Option<&'a RawValue>,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     error: bool,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     detail: bool,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     message: bool,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     msg: bool,
-    #[serde(deserialize_with = "reports_failure")]
+    #[serde(default, deserialize_with = "reports_failure")]
     base_resp: bool,
 }
 
@@ -49,25 +49,17 @@ fn is_error_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
     Word::deserialize(deserializer).map(|object| object.as_str() == "error")
 }
 
-/// Groq's place for the usage of a stream.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct XGroq<'a> {
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 pub(super) struct Choice<'a> {
+    #[serde(default)]
     index: Count,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) delta: Option<Box<Said<'a>>>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) finish_reason: Word<'a>,
-    #[serde(deserialize_with = "holds_error")]
+    #[serde(default, deserialize_with = "holds_error")]
     error: bool,
     /// Moonshot's place for it.
     #[serde(borrow)]
@@ -76,27 +68,19 @@ pub(super) struct Choice<'a> {
     pub(super) logprobs: Option<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Logprobs<'a> {
-    #[serde(borrow)]
-    pub(super) content: Option<Vec<&'a RawValue>>,
-}
-
 /// A message, or what is new of one.
 #[derive(Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Said<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) content: Content<'a>,
     #[serde(borrow)]
-    pub(super) refusal: Text<'a>,
+    pub(super) refusal: Option<Box<Text<'a>>>,
     // DeepSeek's, vLLM's, SGLang's and xAI's name for thoughts, and OpenRouter's, Groq's and newer vLLM's. Some send the same
     // thought under both.
     #[serde(borrow)]
-    reasoning_content: Text<'a>,
+    reasoning_content: Option<Box<Text<'a>>>,
     #[serde(borrow)]
-    reasoning: Text<'a>,
+    reasoning: Option<Box<Text<'a>>>,
     #[serde(borrow)]
     tool_calls: Option<Vec<ToolCallDelta<'a>>>,
     #[serde(borrow)]
@@ -219,26 +203,26 @@ impl<'a> Completion<'a> {
 
     /// Returns the usage, which may stand in several places.
     pub(super) fn usage(&self) -> Option<(Usage, Billing)> {
-        let in_groq = object(self.x_groq).and_then(|x_groq: XGroq<'_>| x_groq.usage);
+        let in_groq = Pairs::read(self.x_groq).and_then(|x_groq| x_groq.raw("usage"));
         let places = [self.usage, in_groq, self.choices.usage];
         let read = |place| {
-            let wire = WireUsage::read(place)?;
-            Some((usage(&wire)?, wire.billing(self.service_tier)))
+            let wire = Pairs::read(Some(place))?;
+            Some((usage(&wire)?, billing(&wire, self.service_tier)))
         };
-        places.into_iter().find_map(read)
+        places.into_iter().flatten().find_map(read)
     }
 }
 
 /// None where nothing is reported.
-fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
+fn usage(wire: &Pairs<'_>) -> Option<Usage> {
     // Some servers use Anthropic's names.
     let either = |name, other| wire.count(name).0.or(wire.count(other).0);
     let prompt = either("prompt_tokens", "input_tokens");
     let completion = either("completion_tokens", "output_tokens");
     prompt.or(completion)?;
     let (prompt, completion) = (prompt.unwrap_or_default(), completion.unwrap_or_default());
-    let of_prompt = |name| wire.detail("prompt_tokens_details", name);
-    let of_completion = |name| wire.detail("completion_tokens_details", name);
+    let of_prompt = |name| detail(wire, "prompt_tokens_details", name);
+    let of_completion = |name| detail(wire, "completion_tokens_details", name);
     // DeepSeek's name, and Moonshot's and Perplexity's.
     let cached = ["prompt_cache_hit_tokens", "cached_tokens"].map(|name| wire.count(name).get());
     let reasoning = wire.count("reasoning_tokens").get();
@@ -268,12 +252,15 @@ fn usage(wire: &WireUsage<'_>) -> Option<Usage> {
 
 impl<'a> Said<'a> {
     /// Takes the thoughts that stand in a field of their own.
-    pub(super) fn take_reasoning(&mut self) -> Text<'a> {
-        let other = std::mem::take(&mut self.reasoning);
-        match self.reasoning_content.is_empty() {
-            true => other,
-            false => std::mem::take(&mut self.reasoning_content),
-        }
+    pub(super) fn take_reasoning(&mut self) -> Option<Text<'a>> {
+        let names = [self.reasoning_content.take(), self.reasoning.take()];
+        let mut thoughts = names.into_iter().flatten();
+        thoughts.find(|text| !text.is_empty()).map(|text| *text)
+    }
+
+    pub(super) fn take_refusal(&mut self) -> Option<Text<'a>> {
+        let refusal = self.refusal.take()?;
+        (!refusal.is_empty()).then_some(*refusal)
     }
 
     /// Takes the tool calls; the older form of one is a call without an id.
@@ -292,17 +279,22 @@ impl<'a> Said<'a> {
     pub(super) fn is_empty(&self) -> bool {
         let texts = [&self.refusal, &self.reasoning, &self.reasoning_content];
         self.content.is_empty()
-            && texts.iter().all(|text| text.is_empty())
+            && texts.into_iter().flatten().all(|text| text.is_empty())
             && self.tool_calls.as_ref().is_none_or(Vec::is_empty)
             && self.function_call.is_none()
     }
 }
 
 /// Content as servers write it: a string, null, or a list of strings and parts.
-#[derive(Default)]
-pub(super) struct Content<'a> {
-    text: Text<'a>,
-    list: Vec<Piece<'a>>,
+pub(super) enum Content<'a> {
+    Text(Text<'a>),
+    List(Vec<Piece<'a>>),
+}
+
+impl Default for Content<'_> {
+    fn default() -> Self {
+        Self::Text(Text::default())
+    }
 }
 
 pub(super) enum Piece<'a> {
@@ -315,17 +307,29 @@ pub(super) enum Piece<'a> {
 
 impl<'a> Content<'a> {
     fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.list.is_empty()
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::List(list) => list.is_empty(),
+        }
     }
 
-    pub(super) fn pieces(self) -> impl Iterator<Item = Piece<'a>> {
-        std::iter::once(Piece::Text(self.text)).chain(self.list)
+    /// Removes the pieces for which `keep` returns false.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Piece<'a>) -> bool) {
+        let list = match std::mem::take(self) {
+            Self::Text(text) => vec![Piece::Text(text)],
+            Self::List(list) => list,
+        };
+        *self = Self::List(list.into_iter().filter(keep).collect());
     }
 
     /// All text of it, where it is a thought.
     fn whole(self) -> Text<'a> {
-        let mut whole = self.text;
-        for piece in self.list {
+        let list = match self {
+            Self::Text(text) => return text,
+            Self::List(list) => list,
+        };
+        let mut whole = Text::default();
+        for piece in list {
             if let Piece::Text(text) | Piece::Thought(text) = piece {
                 whole.push(text);
             }
@@ -385,25 +389,19 @@ impl<'de> Visitor<'de> for ContentVisitor {
     }
 
     fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(Content {
-            text: Text::of_bytes(Cow::Borrowed(bytes)),
-            list: Vec::new(),
-        })
+        Ok(Content::Text(Text::of_bytes(Cow::Borrowed(bytes))))
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Content {
-            text: Text::of_bytes(Cow::Owned(bytes.to_owned())),
-            list: Vec::new(),
-        })
+        Ok(Content::Text(Text::of_bytes(Cow::Owned(bytes.to_owned()))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut content = Content::default();
+        let mut list = Vec::new();
         while let Some(raw) = seq.next_element()? {
-            content.list.extend(Piece::read(raw));
+            list.extend(Piece::read(raw));
         }
-        Ok(content)
+        Ok(Content::List(list))
     }
 }
 

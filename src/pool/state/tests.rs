@@ -108,6 +108,7 @@ fn a_connection_given_back_unused_is_as_it_was() {
     pool.acquire(3);
     pool.acquire(4);
     pool.advance(20);
+    assert_eq!(pool.expire(1), Some(Duration::from_secs(9)));
     pool.end(3, Progress::Unused);
     pool.end(4, Progress::Unused);
     let idle = [

@@ -28,6 +28,7 @@ const LAYERS: [&[&str]; 5] = [
         "credentials",
         "headers",
         "millis",
+        "decimal",
         "quote",
         "retry",
         "timeouts",

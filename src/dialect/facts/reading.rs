@@ -1,0 +1,167 @@
+//! The facts of a request, and the state of reading them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use super::fields::Fields;
+
+/// The maximum number of other models whose prices are looked up.
+const MAX_MODELS: usize = 64;
+/// The assumed maximum of searches in a call that does not set one. Anthropic's loop has ten rounds
+/// (<https://docs.claude.com/en/docs/build-with-claude/handling-stop-reasons>), and each can have several searches.
+const MOST_SEARCHES: u64 = 30;
+/// The assumed maximum of questions to Anthropic's advisor.
+const MOST_ADVICE: u64 = 10;
+
+/// What the maximum cost and the route of a request depend on. [`Dialect::facts`](super::Dialect::facts) reads it from the
+/// body.
+///
+/// ```
+/// use warmline::dialect::{Dialect, OpenAiChat};
+///
+/// let facts = OpenAiChat::default().facts(br#"{"model": "m", "stream": true, "n": 2}"#)?;
+/// assert!(facts.stream && facts.replies == 2);
+/// # Ok::<(), warmline::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RequestFacts {
+    /// The model, or `None` if the body names none.
+    pub model: Option<String>,
+    /// Other models that may answer, such as those of OpenRouter's `models`.
+    pub models: Vec<String>,
+    /// Whether a model that the body does not name may answer.
+    pub any_model: bool,
+    /// Whether a stream is requested.
+    pub stream: bool,
+    /// The range of the body to replace, and its replacement, so that OpenAI's dialect reports a stream's usage. `None` if the
+    /// body sets `include_usage` itself.
+    pub(crate) ask_usage: Option<(Range<usize>, &'static str)>,
+    /// `max_tokens`.
+    pub max_tokens: Option<u64>,
+    /// `max_completion_tokens`.
+    pub max_completion_tokens: Option<u64>,
+    /// The largest of the limits that only some servers know, such as `n_predict`, or 0.
+    pub other_limit: u64,
+    /// The largest limit of reasoning, such as `thinking.budget_tokens`, or 0.
+    pub reasoning_limit: u64,
+    /// The number of requested replies, or 0 if the body does not set it.
+    pub replies: u64,
+    /// The number of times that the provider may run a model in addition to the first, to shorten the conversation, to replace
+    /// a refusal or for advice.
+    pub more_runs: u64,
+    /// The number of bytes of predicted output. Its rejected tokens are billed as output
+    /// (<https://platform.openai.com/docs/guides/predicted-outputs>).
+    pub predicted: u64,
+    /// The number of images.
+    pub images: u64,
+    /// The number of bytes of the body that encode images, and are no text.
+    pub image_bytes: u64,
+    /// The number of documents and other content that can have more tokens than bytes.
+    pub documents: u64,
+    /// Whether the reply can be audio.
+    pub audio_output: bool,
+    /// Whether the request contains a `cache_control`.
+    pub cached: bool,
+    /// Whether the request asks for a cache that lasts longer than the provider's default.
+    pub cached_long: bool,
+    /// Whether the request contains tools or a schema of the reply, for which the provider adds a prompt.
+    pub prompted: bool,
+    /// The number of tools whose schema is the provider's own, such as `computer_20251124`.
+    pub known_tools: u64,
+    /// Whether the provider may add content of unknown length, such as the results of searches.
+    pub more_input: bool,
+    /// The maximum number of web searches that the provider makes.
+    pub searches: u64,
+    /// The number of web searches that are charged whether or not the reply reports them.
+    pub charged_searches: u64,
+    /// The number of containers in which the provider may run code.
+    pub containers: u64,
+    /// The requested service tier, or `None` if the provider chooses it.
+    pub service_tier: Option<String>,
+    /// Whether the request asks for a higher speed at a higher price (Anthropic's `speed`).
+    pub fast: bool,
+    /// The region in which the request must be processed (Anthropic's `inference_geo`).
+    pub region: Option<String>,
+}
+
+impl RequestFacts {
+    /// Returns the maximum of the output with its reasoning. `least` is the smallest limit that a server may use. A limit of
+    /// reasoning that is not below that may come on top.
+    pub(in crate::dialect) fn with_reasoning(&self, least: u64, most: u64) -> u64 {
+        match self.reasoning_limit >= least {
+            true => most.saturating_add(self.reasoning_limit),
+            false => most,
+        }
+    }
+
+    /// Records that the provider may search the web, at most this many times.
+    pub(super) fn search(&mut self, most: Option<u64>) {
+        let most = most.unwrap_or(MOST_SEARCHES);
+        self.searches = self.searches.saturating_add(most);
+        self.more_input = true;
+    }
+
+    /// Records another model that may answer.
+    pub(super) fn add_model(&mut self, model: &str) {
+        match self.models.len() {
+            ..MAX_MODELS if !model.is_empty() => self.models.push(model.to_owned()),
+            _ => self.any_model = true,
+        }
+    }
+
+    /// Records a tool of a type. `uses` is its `max_uses`.
+    pub(super) fn add_tool(&mut self, kind: &str, uses: Option<u64>) {
+        let is = |names: &[&str]| names.iter().any(|name| kind.starts_with(name));
+        self.prompted = true;
+        if matches!(kind, "" | "function" | "custom") {
+            return;
+        }
+        // The caller runs these.
+        if is(&["bash_2", "text_editor_", "memory_", "computer_", "browser_"]) {
+            self.known_tools += 1;
+            return;
+        }
+        self.more_input = true;
+        if is(&["code_execution_"]) {
+            self.containers += 1;
+        } else if is(&["advisor_"]) {
+            let uses = uses.unwrap_or(MOST_ADVICE);
+            self.more_runs = self.more_runs.saturating_add(uses);
+        } else if !is(&["web_fetch_", "tool_search_tool_", "mcp_toolset"]) {
+            // Web searches, and what is not known.
+            self.search(uses);
+        }
+    }
+}
+
+/// The facts read so far, and the reason if the request is refused.
+pub(super) struct Reading<'b> {
+    pub(super) facts: RequestFacts,
+    pub(super) fields: Fields,
+    pub(super) body: &'b str,
+    /// The number of objects around the one that is read.
+    pub(super) depth: usize,
+    /// The type of the tool that is read, and its `max_uses`.
+    pub(super) tool: String,
+    pub(super) tool_uses: Option<u64>,
+    pub(super) refusal: Option<String>,
+}
+
+pub(super) fn not_json(why: &dyn fmt::Display) -> String {
+    ["the request is not JSON: ", &why.to_string()].concat()
+}
+
+/// Folds a name as Go's JSON decoder does. It ignores case, and two characters outside ASCII fold to ASCII letters.
+pub(super) fn folded(key: &str) -> Cow<'_, str> {
+    if key.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+        return Cow::Borrowed(key);
+    }
+    let fold = |c| match c {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    Cow::Owned(key.chars().map(fold).collect())
+}
