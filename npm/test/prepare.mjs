@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { writeExamples } from "./readme.mjs";
 
 const root = resolve(import.meta.dirname, "../..");
 const folder = resolve(process.argv[2]);
@@ -19,6 +20,7 @@ for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex", "@opentelem
   if (existsSync(from)) cpSync(from, join(folder, "node_modules", name), { recursive: true });
 }
 cpSync(import.meta.dirname, folder, { recursive: true });
+writeExamples(join(root, "npm/README.md"), join(folder, "readme"));
 cpSync(join(root, "npm/examples"), join(folder, "examples"), { recursive: true });
 const vectors = {};
 for (const file of readdirSync(join(root, "tests/vectors"), { recursive: true }).filter((file) => file.endsWith(".json"))) {
