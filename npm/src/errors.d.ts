@@ -96,6 +96,7 @@ export class TimeoutError extends CallError {
 export class StatusError extends CallError {
   readonly name: "StatusError";
   readonly kind: "status";
+  /** The HTTP status. */
   readonly status: number;
 }
 

@@ -6,11 +6,13 @@ import type { WarmlineError } from "./errors.js";
 export interface CallInfo {
   /** A number that no other call of this program has. */
   readonly id: number;
+  /** The client's provider. */
   readonly provider: Provider;
   /** The model of the request or of the client, if one of them names it. */
   readonly model: string | undefined;
   /** Whether the reply is streamed. */
   readonly stream: boolean;
+  /** The request as it was given. */
   readonly request: string | ChatRequest;
 }
 

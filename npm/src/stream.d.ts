@@ -32,6 +32,7 @@ export type DeepPartial<T> = T extends readonly (infer Item)[]
     ? { [K in keyof T]?: DeepPartial<T[K]> | undefined }
     : T;
 
+/** The options of `toResponse()`. */
 export interface ResponseOptions {
   /**
    * What the body is:

@@ -26,7 +26,9 @@ export interface ScriptedReply {
 
 /** A request that was made. */
 export interface ScriptedRequest {
+  /** The whole address. */
   url: string;
+  /** The headers, with names in lower case. */
   headers: Record<string, string>;
   /** The parsed JSON body, in the provider's wire format. */
   body: any;

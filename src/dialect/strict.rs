@@ -74,7 +74,12 @@ impl StrictMode {
         let given = fields(schema.as_str()).ok()?;
         // The root must be an object, and no union.
         let r#type: String = read(get(&given, "type")?)?;
-        (r#type == "object").then_some(())?;
+        let is_union = ["anyOf", "oneOf"]
+            .iter()
+            .any(|name| get(&given, name).is_some());
+        if r#type != "object" || is_union {
+            return None;
+        }
         self.schema(given, 0, 0)
     }
 
@@ -100,6 +105,9 @@ impl StrictMode {
             return None;
         }
         if types.iter().any(|name| name == "array") && get(&given, "items").is_none() {
+            return None;
+        }
+        if get(&given, "anyOf").is_some() && get(&given, "oneOf").is_some() {
             return None;
         }
         let names = |name| get(&given, name).and_then(read::<Vec<String>>);
@@ -306,5 +314,5 @@ fn json(value: &(impl Serialize + ?Sized)) -> RawJson {
     RawJson::written(value)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "anthropic", feature = "openai-chat"))]
 mod tests;
