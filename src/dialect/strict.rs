@@ -4,10 +4,13 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::RawJson;
 use crate::chat::fields;
+
+/// The type of an object, as JSON.
+const OBJECT: &str = "\"object\"";
 
 /// The deepest nesting that is rewritten.
 const MAX_DEPTH: usize = 64;
@@ -73,11 +76,11 @@ impl StrictMode {
     fn fit(&self, schema: &RawJson) -> Option<RawJson> {
         let given = fields(schema.as_str()).ok()?;
         // The root must be an object, and no union.
-        let r#type: String = read(get(&given, "type")?)?;
+        let is_object = get(&given, "type")?.as_str() == OBJECT;
         let is_union = ["anyOf", "oneOf"]
             .iter()
             .any(|name| get(&given, name).is_some());
-        if r#type != "object" || is_union {
+        if !is_object || is_union {
             return None;
         }
         self.schema(given, 0, 0)
@@ -95,7 +98,8 @@ impl StrictMode {
             return reference(target, &given);
         }
         let types = types(&given)?;
-        let is_object = types.iter().any(|name| name == "object");
+        let is_of = |name| types.iter().any(|r#type| r#type.as_str() == name);
+        let is_object = is_of(OBJECT);
         let objects = objects + usize::from(is_object);
         if objects > self.max_nesting {
             return None;
@@ -104,17 +108,16 @@ impl StrictMode {
         if is_object && !is_closable(&given) {
             return None;
         }
-        if types.iter().any(|name| name == "array") && get(&given, "items").is_none() {
+        if is_of("\"array\"") && get(&given, "items").is_none() {
             return None;
         }
         if get(&given, "anyOf").is_some() && get(&given, "oneOf").is_some() {
             return None;
         }
-        let names = |name| get(&given, name).and_then(read::<Vec<String>>);
-        let required = names("required").unwrap_or_default();
+        let required = get(&given, "required").and_then(items).unwrap_or_default();
         let mut fitted: Fields = Vec::with_capacity(given.len() + 2);
         if get(&given, "type").is_none() && !types.is_empty() {
-            fitted.push(("type".to_owned(), types_json(&types)));
+            fitted.push(("type".to_owned(), one_or_list(types)));
         }
         let mut notes = Vec::new();
         for (name, value) in &given {
@@ -126,11 +129,11 @@ impl StrictMode {
                 "type" | "title" | "description" | "enum" | "const" => keep(name, value.clone()),
                 "items" => keep(name, self.nested(value, depth + 1, objects)?),
                 "anyOf" | "oneOf" => {
-                    let parts: Vec<RawJson> = read(value)?;
-                    let parts = parts
-                        .iter()
-                        .map(|part| self.nested(part, depth + 1, objects));
-                    keep("anyOf", json(&parts.collect::<Option<Vec<_>>>()?));
+                    let mut parts = items(value)?;
+                    for part in &mut parts {
+                        *part = self.nested(part, depth + 1, objects)?;
+                    }
+                    keep("anyOf", list(&parts));
                 }
                 // Their nesting is counted where they are defined.
                 "$defs" | "definitions" => keep(name, self.each(value, depth, 0, None)?),
@@ -138,7 +141,7 @@ impl StrictMode {
                     let required = self.all_required.then_some(required.as_slice());
                     keep(name, self.each(value, depth, objects, required)?);
                 }
-                "format" if read::<String>(value).is_some_and(|f| FORMATS.contains(&&*f)) => {
+                "format" if FORMATS.contains(&value.as_str().trim_matches('"')) => {
                     keep(name, value.clone());
                 }
                 _ if self.constraints.contains(&name.as_str()) => keep(name, value.clone()),
@@ -148,18 +151,17 @@ impl StrictMode {
         }
         if is_object {
             let properties = fields(get(&given, "properties")?.as_str()).ok()?;
-            let all: Vec<_> = properties.iter().map(|(name, _)| name).collect();
+            let all: Vec<_> = properties.iter().map(|(name, _)| string(name)).collect();
             // A property that is required but not described can have any value.
-            required
-                .iter()
-                .all(|name| all.contains(&name))
-                .then_some(())?;
-            let required = match self.all_required {
-                true => json(&all),
-                false => json(&required),
-            };
-            fitted.push(("required".to_owned(), required));
-            fitted.push(("additionalProperties".to_owned(), json(&false)));
+            if !required.iter().all(|name| all.contains(name)) {
+                return None;
+            }
+            let required = if self.all_required { all } else { required };
+            fitted.push(("required".to_owned(), list(&required)));
+            fitted.push((
+                "additionalProperties".to_owned(),
+                RawJson::of(RawValue::FALSE),
+            ));
         }
         if !notes.is_empty() {
             describe(&mut fitted, &notes.join(", "));
@@ -173,24 +175,16 @@ impl StrictMode {
         map: &RawJson,
         depth: usize,
         objects: usize,
-        required: Option<&[String]>,
+        required: Option<&[RawJson]>,
     ) -> Option<RawJson> {
-        let each = fields(map.as_str())
-            .ok()?
-            .into_iter()
-            .map(|(name, schema)| {
-                let fitted = self.nested(&schema, depth + 1, objects)?;
-                let is_optional = required.is_some_and(|required| !required.contains(&name));
-                Some((
-                    name,
-                    if is_optional {
-                        nullable(fitted)?
-                    } else {
-                        fitted
-                    },
-                ))
-            });
-        Some(RawJson::object(&each.collect::<Option<Vec<_>>>()?))
+        let mut each = fields(map.as_str()).ok()?;
+        for (name, schema) in &mut each {
+            *schema = self.nested(schema, depth + 1, objects)?;
+            if required.is_some_and(|required| !required.contains(&string(name))) {
+                *schema = nullable(schema)?;
+            }
+        }
+        Some(RawJson::object(&each))
     }
 }
 
@@ -204,11 +198,11 @@ fn reference(target: &RawJson, given: &Fields) -> Option<RawJson> {
         "examples",
         "title",
     ];
-    read::<String>(target)?.starts_with('#').then_some(())?;
     let are_annotations = given
         .iter()
         .all(|(name, _)| ANNOTATIONS.contains(&name.as_str()));
-    are_annotations.then(|| RawJson::object(&[("$ref".to_owned(), target.clone())]))
+    (are_annotations && target.as_str().starts_with("\"#"))
+        .then(|| RawJson::object(&[("$ref".to_owned(), target.clone())]))
 }
 
 fn is_closable(given: &Fields) -> bool {
@@ -219,83 +213,77 @@ fn is_closable(given: &Fields) -> bool {
 }
 
 /// Returns the types of a schema; none for a union. Where it only lists values, these are their types.
-fn types(given: &Fields) -> Option<Vec<String>> {
+fn types(given: &Fields) -> Option<Vec<RawJson>> {
     if let Some(value) = get(given, "type") {
-        return read::<String>(value)
-            .map(|one| vec![one])
-            .or_else(|| read(value));
+        return one_or_items(value);
     }
     if get(given, "anyOf").is_some() || get(given, "oneOf").is_some() {
         return Some(Vec::new());
     }
     let values = match (get(given, "enum"), get(given, "const")) {
-        (Some(values), _) => read::<Vec<RawJson>>(values)?,
+        (Some(values), _) => items(values)?,
         (None, Some(value)) => vec![value.clone()],
         (None, None) => return None,
     };
-    let mut types: Vec<String> = Vec::new();
+    let mut types: Vec<RawJson> = Vec::new();
     for value in &values {
-        let name = match value.as_str().as_bytes().first()? {
+        let name = string(match value.as_str().as_bytes().first()? {
             b'"' => "string",
             b't' | b'f' => "boolean",
             b'n' => "null",
             b'{' | b'[' => return None,
             _ => "number",
-        };
-        if !types.iter().any(|known| known == name) {
-            types.push(name.to_owned());
+        });
+        if !types.contains(&name) {
+            types.push(name);
         }
     }
     Some(types)
 }
 
-fn types_json(types: &[String]) -> RawJson {
-    match types {
-        [one] => json(one),
-        several => json(&several),
-    }
-}
-
 /// Returns a schema that also accepts null.
-fn nullable(schema: RawJson) -> Option<RawJson> {
+fn nullable(schema: &RawJson) -> Option<RawJson> {
     let mut given = fields(schema.as_str()).ok()?;
     let lists_values = get(&given, "enum").is_some() || get(&given, "const").is_some();
+    let place = |name| move |(known, _): &&mut (String, RawJson)| known == name;
     if let Some((_, value)) = given
         .iter_mut()
-        .find(|(name, _)| name == "type" && !lists_values)
+        .find(place("type"))
+        .filter(|_| !lists_values)
     {
-        let mut types = read::<String>(value).map_or_else(|| read(value), |one| Some(vec![one]))?;
-        if !types.iter().any(|name| name == "null") {
-            types.push("null".to_owned());
-        }
-        *value = types_json(&types);
+        let mut types = one_or_items(value)?;
+        add(&mut types, string("null"));
+        *value = one_or_list(types);
         return Some(RawJson::object(&given));
     }
-    let null = RawJson::object(&[("type".to_owned(), json("null"))]);
-    if let [(name, parts)] = given.as_mut_slice()
-        && name == "anyOf"
-    {
-        let mut parts: Vec<RawJson> = read(parts)?;
-        if !parts.contains(&null) {
-            parts.push(null);
-        }
-        return Some(RawJson::object(&[("anyOf".to_owned(), json(&parts))]));
+    let null = RawJson::object(&[("type".to_owned(), string("null"))]);
+    let mut parts = match given.as_slice() {
+        [(name, parts)] if name == "anyOf" => items(parts)?,
+        _ => vec![schema.clone()],
+    };
+    add(&mut parts, null);
+    Some(RawJson::object(&[("anyOf".to_owned(), list(&parts))]))
+}
+
+fn add(list: &mut Vec<RawJson>, item: RawJson) {
+    if !list.contains(&item) {
+        list.push(item);
     }
-    Some(RawJson::object(&[(
-        "anyOf".to_owned(),
-        json(&[schema, null]),
-    )]))
 }
 
 /// Adds constraints to the description, where the model reads them.
 fn describe(fields: &mut Fields, notes: &str) {
+    let notes = ["{", notes, "}"].concat();
     let known = fields.iter_mut().find(|(name, _)| name == "description");
     match known {
         Some((_, description)) => {
-            let before: String = read(description).unwrap_or_default();
-            *description = json(&[&before, "\n\n{", notes, "}"].concat());
+            let before = description.as_str().strip_suffix('"').unwrap_or_default();
+            let notes = string(&["\n\n", &notes].concat());
+            if let Ok(both) = [before, &notes.as_str()[1..]].concat().parse() {
+                *description = both;
+            }
         }
-        None => fields.push(("description".to_owned(), json(&["{", notes, "}"].concat()))),
+        None => fields.push(("description".to_owned(), string(&notes))),
     }
 }
 
@@ -306,12 +294,31 @@ fn get<'a>(fields: &'a Fields, name: &str) -> Option<&'a RawJson> {
         .map(|(_, value)| value)
 }
 
-fn read<T: serde::de::DeserializeOwned>(value: &RawJson) -> Option<T> {
+fn items(value: &RawJson) -> Option<Vec<RawJson>> {
     serde_json::from_str(value.as_str()).ok()
 }
 
-fn json(value: &(impl Serialize + ?Sized)) -> RawJson {
-    RawJson::written(value)
+fn list(items: &[RawJson]) -> RawJson {
+    RawJson::written(items)
+}
+
+/// Reads a value that may stand alone in place of a list.
+fn one_or_items(value: &RawJson) -> Option<Vec<RawJson>> {
+    match value.as_str().starts_with('[') {
+        true => items(value),
+        false => Some(vec![value.clone()]),
+    }
+}
+
+fn one_or_list(items: Vec<RawJson>) -> RawJson {
+    match <[RawJson; 1]>::try_from(items) {
+        Ok([one]) => one,
+        Err(several) => list(&several),
+    }
+}
+
+fn string(text: &str) -> RawJson {
+    RawJson::written(text)
 }
 
 #[cfg(all(test, feature = "anthropic", feature = "openai-chat"))]

@@ -85,6 +85,10 @@ fn what_is_not_enforced_is_described() {
             json!({"type": "string", "description": "A name.\n\n{default: \"x\"}"}),
         ),
         (
+            json!({"type": "string", "description": "A \"name\"", "maxLength": 9}),
+            json!({"type": "string", "description": "A \"name\"\n\n{maxLength: 9}"}),
+        ),
+        (
             json!({"type": "number", "minimum": 1}),
             json!({"type": "number", "minimum": 1}),
         ),
