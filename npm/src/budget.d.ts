@@ -22,6 +22,11 @@ export interface BudgetOptions extends Budget {
    * overspent. Default: false, calls fail.
    */
   failOpen?: boolean | undefined;
+  /**
+   * Charges the whole reserved amount for a stream that is cancelled or cut, instead of the most that the model can have written by then. Default:
+   * false.
+   */
+  strict?: boolean | undefined;
 }
 
 /** Reports that a budget has passed one of its thresholds. Amounts are dollars, as exact decimal strings. */
@@ -93,6 +98,8 @@ export interface Spend {
   month: string;
   /** The cost of this client's calls. */
   total: string;
+  /** The part of `total` that is an upper bound, as of streams that were cancelled or cut. The rest is exact. */
+  estimated: string;
   /** The spend of each model. */
   models: {
     /** The provider. */
@@ -107,8 +114,8 @@ export interface Spend {
     usage: Usage;
     /** The cost of all calls. */
     cost: string;
-    /** Whether part of `cost` is estimated. */
-    estimated: boolean;
+    /** The part of `cost` that is an upper bound, as of streams that were cancelled or cut. The rest is exact. */
+    estimated: string;
   }[];
   /** Each budget, including what other clients of its ledger have spent. */
   budgets: { name: string; limit: string; spent: string; reserved: string }[];

@@ -59,6 +59,7 @@ const OPTIONS = {
   maxRetries: "number",
   timeoutMs: "number",
   replyTimeoutMs: "number",
+  poolTimeoutMs: "number",
   deadlineMs: "number",
   credentialsPerRequest: "boolean",
   headers: "object",
@@ -77,13 +78,14 @@ const CALL_OPTIONS = {
   bearerToken: undefined,
   timeoutMs: "number",
   replyTimeoutMs: "number",
+  poolTimeoutMs: "number",
   deadlineMs: "number",
   maxRetries: "number",
   ...HOOKS,
 };
 
 function checkNumbers(options) {
-  for (const name of ["timeoutMs", "replyTimeoutMs", "deadlineMs"]) {
+  for (const name of ["timeoutMs", "replyTimeoutMs", "poolTimeoutMs", "deadlineMs"]) {
     if (options[name] === 0) fail(`${name} must be more than 0`);
   }
   const { maxRetries } = options;
@@ -125,11 +127,11 @@ function checkOptions(options) {
   checkCredentials(options);
 }
 
-const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean" };
+const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean", strict: "boolean" };
 
 /** Converts a budget to the core's fields. */
-function budgetOf({ name = "default", usd, alerts, failOpen }) {
-  return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined };
+function budgetOf({ name = "default", usd, alerts, failOpen, strict }) {
+  return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined, strict: strict || undefined };
 }
 
 /**
@@ -254,6 +256,7 @@ export class Warmline {
       credentials_per_request: rest.credentialsPerRequest || undefined,
       timeout_ms: rest.timeoutMs,
       reply_timeout_ms: rest.replyTimeoutMs,
+      pool_timeout_ms: rest.poolTimeoutMs,
       deadline_ms: rest.deadlineMs,
       max_retries: rest.maxRetries,
       ...(rest.budget && budgetOf(rest.budget)),

@@ -134,7 +134,7 @@ const NAMES = [
   [/set [A-Z_]+ or pass a key to the client/, "pass it to the client as apiKey, or a token as bearerToken"],
   [/\b(?:base_url|extra_body|tool_choice|stop_sequences|response_format|budget_tokens|top_p|api_key|bearer_token|api_version)\b/g, camel],
   [/\bresponseFormat\b/g, "output"],
-  [/`(timeout|deadline|reply_timeout|max_retries)`/g, (_, name) => camel(name) + (name === "max_retries" ? "" : "Ms")],
+  [/`(timeout|deadline|reply_timeout|pool_timeout|max_retries)`/g, (_, name) => camel(name) + (name === "max_retries" ? "" : "Ms")],
 ];
 
 function camel(name) {

@@ -54,6 +54,11 @@ export interface WarmlineOptions extends Hooks {
    * tool, and of a whole reply that is not streamed. Default: 600,000.
    */
   replyTimeoutMs?: number | undefined;
+  /**
+   * The maximum time that a call waits for room in the budget which other calls have reserved, in milliseconds. Default: `timeoutMs` if you set it,
+   * otherwise `replyTimeoutMs`.
+   */
+  poolTimeoutMs?: number | undefined;
   /** The timeout of a whole call with its retries, in milliseconds. Default: none. */
   deadlineMs?: number | undefined;
   /** Lets the client have no key: each request brings its own `apiKey` or `bearerToken`. Default: false. */
@@ -143,6 +148,8 @@ export interface CallOptions extends Hooks {
   timeoutMs?: number | undefined;
   /** The client's option of the same name, for this call. */
   replyTimeoutMs?: number | undefined;
+  /** The client's option of the same name, for this call. */
+  poolTimeoutMs?: number | undefined;
   /** The client's option of the same name, for this call. */
   deadlineMs?: number | undefined;
   /** The client's option of the same name, for this call. */

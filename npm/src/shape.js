@@ -28,7 +28,7 @@ const REQUEST = {
  * of its reply.
  */
 export async function toRequest(request, options = {}) {
-  const { headers, baseUrl, apiKey, bearerToken, timeoutMs, replyTimeoutMs, deadlineMs, maxRetries } = options;
+  const { headers, baseUrl, apiKey, bearerToken, timeoutMs, replyTimeoutMs, poolTimeoutMs, deadlineMs, maxRetries } = options;
   if (typeof request === "string") request = { messages: [{ role: "user", content: request }] };
   if (request === null || typeof request !== "object") fail("the request must be an object: { messages, … }");
   const core = {};
@@ -46,6 +46,7 @@ export async function toRequest(request, options = {}) {
     bearer_token: typeof bearerToken === "function" ? undefined : bearerToken,
     timeout_ms: timeoutMs,
     reply_timeout_ms: replyTimeoutMs,
+    pool_timeout_ms: poolTimeoutMs,
     deadline_ms: deadlineMs,
     retry: maxRetries === undefined ? undefined : { max_retries: maxRetries },
   };

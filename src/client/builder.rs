@@ -35,10 +35,13 @@ pub struct ClientBuilder {
     pub(crate) provider: Provider,
     pub(crate) model: Option<String>,
     pub(crate) credentials: Credentials,
+    /// Whether no setting and no key has chosen the provider.
+    pub(crate) provider_by_default: bool,
     pub(crate) base_url: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) timeouts: TimeoutSettings,
+    pub(crate) max_reply_bytes: usize,
     pub(crate) retry: RetryPolicy,
     pub(crate) http_version: HttpVersion,
     pub(crate) http2_ping: Option<Duration>,
@@ -72,10 +75,12 @@ impl ClientBuilder {
             provider,
             model: None,
             credentials: Credentials::default(),
+            provider_by_default: false,
             base_url: None,
             settings: Settings::default(),
             limits: Limits::default(),
             timeouts: TimeoutSettings::default(),
+            max_reply_bytes: 64 << 20,
             retry: RetryPolicy::default(),
             http_version: HttpVersion::default(),
             http2_ping: None,
@@ -233,6 +238,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets the maximum size of a reply's body in bytes, of a stream with all its comments. The default is 64 MiB. A larger one
+    /// fails with an error of kind `Decode`.
+    ///
+    /// ```
+    /// # use warmline::{Client, Provider};
+    /// let builder = Client::builder(Provider::OpenAi).max_reply_bytes(1 << 20);
+    /// ```
+    #[must_use]
+    pub fn max_reply_bytes(mut self, bytes: usize) -> Self {
+        self.max_reply_bytes = bytes;
+        self
+    }
+
     /// Sets the retry policy. See [`RetryPolicy`] for the defaults.
     ///
     /// ```
@@ -381,10 +399,16 @@ impl ClientBuilder {
             headers.push((name, value));
         }
         if credentials.is_none() && provider.needs_key() && endpoint.is_first_party {
-            return Err(Error::config(format!(
-                "no API key for {provider}: set {} or pass a key to the client",
-                provider.key_variable()
-            )));
+            return Err(Error::config(match self.provider_by_default {
+                true => format!(
+                    "no provider is configured: set the key of one ({}), set LLM_PROVIDER, or pass a key to the client",
+                    provider_keys()
+                ),
+                false => format!(
+                    "no API key for {provider}: set {} or pass a key to the client",
+                    provider.key_variable()
+                ),
+            }));
         }
         if !credentials.is_none() {
             endpoint.warn_if_unencrypted("the API key");
@@ -420,6 +444,7 @@ impl ClientBuilder {
             settings: self.settings,
             transport,
             timeouts,
+            max_reply_bytes: self.max_reply_bytes,
             retry: self.retry,
             retry_budget: RetryBudget::default(),
         });
@@ -472,4 +497,15 @@ impl fmt::Debug for ClientBuilder {
             .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the variables of the keys of all providers that need one.
+fn provider_keys() -> String {
+    let mut names = Vec::new();
+    for provider in Provider::all().filter(|provider| provider.needs_key()) {
+        if !names.contains(&provider.key_variable()) {
+            names.push(provider.key_variable());
+        }
+    }
+    names.join(", ")
 }
