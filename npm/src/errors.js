@@ -151,7 +151,7 @@ export function fromCore(error, cause) {
   // Other messages can contain text of the provider's.
   if (failure.kind === "config") failure.message = translated(failure.message);
   if (failure.hint) {
-    const hint = translated(failure.hint);
+    const hint = translated(failure.hint).replace("max_tokens", "maxTokens");
     failure.message = failure.message.replace(failure.hint, () => hint);
     failure.hint = hint;
   }

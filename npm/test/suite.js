@@ -163,8 +163,8 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     const ask = { model: "m", maxTokens: 100, messages: [{ role: "user", content: "Hi" }] };
     const outcomes = await Promise.allSettled([team, team, llm].map((client) => client.chat(ask)));
     equal(outcomes.map(({ status }) => status), ["fulfilled", "fulfilled", "fulfilled"], "the outcomes");
-    const reason = await failure(team.chat({ ...ask, maxTokens: 1000 }));
-    check(reason instanceof BudgetExceededError && reason.message.includes('"team"'), `${reason}`);
+    const reason = await failure(team.chat({ ...ask, maxTokens: 300 }));
+    check(reason instanceof BudgetExceededError && reason.message.includes('"team"') && reason.message.includes("lower maxTokens"), `${reason}`);
     await llm.flush();
     equal(leases.size, 0, "what is still put aside");
     const { budgets, total } = await team.spend();
