@@ -1,10 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::form;
+use super::form::{self, Fields, UniqueFields};
 use super::raw_json::RawJson;
 use crate::credentials::Credentials;
 use crate::quote::{quote, shorten};
@@ -163,13 +162,22 @@ fn duration(name: &str, value: &RawJson) -> Result<Option<Duration>, String> {
 }
 
 /// Read by hand, because no error may show the value of a header or a key.
-impl<'de> Deserialize<'de> for CallOptions {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl TryFrom<Fields<RawJson>> for CallOptions {
+    type Error = String;
+
+    fn try_from(fields: Fields<RawJson>) -> Result<Self, String> {
+        let UniqueFields(fields) = fields.try_into()?;
         let mut options = Self::default();
-        for (name, value) in form::fields_or_none(deserializer)? {
-            options.read(&name, &value).map_err(D::Error::custom)?;
+        for (name, value) in fields {
+            options.read(&name, &value)?;
         }
         Ok(options)
+    }
+}
+
+impl<'de> Deserialize<'de> for CallOptions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        form::converted::<Fields<RawJson>, _, _>(deserializer)
     }
 }
 

@@ -8,6 +8,7 @@ mod form;
 mod media;
 mod message;
 mod part;
+mod place;
 mod raw_json;
 mod reasoning;
 mod reply;

@@ -5,6 +5,7 @@ use super::call_options::CallOptions;
 use super::form;
 use super::message::Message;
 use super::part::{self, Part};
+use super::place;
 use super::raw_json::RawJson;
 use super::reasoning::{Effort, Reasoning};
 use super::tool::{Tool, ToolChoice};
@@ -98,7 +99,11 @@ pub struct Request {
     )]
     pub keep_raw: bool,
     /// The settings of this call in place of the client's, such as its timeouts. They are not part of the body.
-    #[serde(default, skip_serializing_if = "CallOptions::is_default")]
+    #[serde(
+        default,
+        skip_serializing_if = "CallOptions::is_default",
+        deserialize_with = "form::or_default"
+    )]
     pub options: CallOptions,
 }
 
@@ -333,20 +338,14 @@ impl Request {
     /// assert!(error.message().starts_with("messages[0].role: unknown variant `usr`, expected `user` or `assistant`"));
     /// ```
     pub fn from_json(text: &str) -> Result<Self> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let read = serde_path_to_error::deserialize(&mut json).map_err(|e| {
-            let (path, error) = (e.path().to_string(), e.into_inner());
-            match path.as_str() {
-                _ if !error.is_data() => format!("the request is not JSON: {error}"),
-                "." => error.to_string(),
-                _ => format!("{path}: {error}"),
+        serde_json::from_str(text).map_err(|error| {
+            if !error.is_data() {
+                return Error::config(format!("the request is not JSON: {error}"));
             }
-        });
-        let whole = read.and_then(|request| match json.end() {
-            Ok(()) => Ok(request),
-            Err(error) => Err(format!("the request is not JSON: {error}")),
-        });
-        whole.map_err(Error::config)
+            let place = place::of(text, &error);
+            let after = if place.is_empty() { "" } else { ": " };
+            Error::config(format!("{place}{after}{error}"))
+        })
     }
 }
 
