@@ -10,6 +10,7 @@ mod wire;
 use super::codec::{Codec, StreamState};
 use super::facts::{self, Fields};
 use super::{Dialect, EncodeOptions, RequestFacts};
+use crate::headers::{self, Known};
 use crate::{DialectName, Reply, Request, Result};
 
 /// The assumed maximum of a model that is in no price list. The largest maximum of any model would make most budgets refuse every
@@ -96,8 +97,9 @@ impl Codec for OpenAiChat {
         facts::OPENAI_CHAT
     }
 
-    fn headers(&self) -> &'static [(&'static str, &'static str)] {
-        &[("content-type", "application/json")]
+    fn headers(&self) -> &'static [(&'static Known, &'static str)] {
+        static OWN: [(&Known, &str); 1] = [(&headers::CONTENT_TYPE, "application/json")];
+        &OWN
     }
 
     fn body(&self, request: &Request, options: &EncodeOptions<'_>) -> Result<String> {
