@@ -51,6 +51,7 @@ const OPTIONS = {
   maxRetries: "number",
   timeoutMs: "number",
   replyTimeoutMs: "number",
+  poolTimeoutMs: "number",
   deadlineMs: "number",
   credentialsPerRequest: "boolean",
   headers: "object",
@@ -86,7 +87,7 @@ function checkBudget(budget) {
 function checkOptions(options) {
   if (options === null || typeof options !== "object") fail("the options must be an object: { provider, apiKey, … }");
   checkTypes(options, OPTIONS, "");
-  for (const name of ["timeoutMs", "replyTimeoutMs", "deadlineMs"]) {
+  for (const name of ["timeoutMs", "replyTimeoutMs", "poolTimeoutMs", "deadlineMs"]) {
     if (options[name] === 0) fail(`${name} must be more than 0`);
   }
   if (options.maxRetries !== undefined && !Number.isInteger(options.maxRetries)) fail("maxRetries must be a whole number");
@@ -100,11 +101,11 @@ function checkOptions(options) {
   if (apiKey !== undefined && bearerToken !== undefined) fail("apiKey and bearerToken are both given: give one of them");
 }
 
-const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean" };
+const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean", strict: "boolean" };
 
 /** Converts a budget to the core's fields. */
-function budgetOf({ name = "default", usd, alerts, failOpen }) {
-  return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined };
+function budgetOf({ name = "default", usd, alerts, failOpen, strict }) {
+  return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined, strict: strict || undefined };
 }
 
 /**
@@ -217,6 +218,7 @@ export class Warmline {
       credentials_per_request: rest.credentialsPerRequest || undefined,
       timeout_ms: rest.timeoutMs,
       reply_timeout_ms: rest.replyTimeoutMs,
+      pool_timeout_ms: rest.poolTimeoutMs,
       deadline_ms: rest.deadlineMs,
       max_retries: rest.maxRetries,
       ...(rest.budget && budgetOf(rest.budget)),

@@ -48,6 +48,11 @@ export interface WarmlineOptions {
    * tool, and of a whole reply that is not streamed. Default: 600,000.
    */
   replyTimeoutMs?: number | undefined;
+  /**
+   * The maximum time that a call waits for room in the budget which other calls have reserved, in milliseconds. Default: `timeoutMs` if you set it,
+   * otherwise `replyTimeoutMs`.
+   */
+  poolTimeoutMs?: number | undefined;
   /** The timeout of a whole call with its retries, in milliseconds. Default: none. */
   deadlineMs?: number | undefined;
   /** Lets the client have no key: each request brings its own `apiKey` or `bearerToken`. Default: false. */
@@ -86,6 +91,11 @@ export interface BudgetOptions extends Budget {
    * overspent. Default: false, calls fail.
    */
   failOpen?: boolean | undefined;
+  /**
+   * Charges the whole reserved amount for a stream that is cancelled or cut, instead of the most that the model can have written by then. Default:
+   * false.
+   */
+  strict?: boolean | undefined;
 }
 
 /** Reports that a budget has passed one of its thresholds. Amounts are dollars, as exact decimal strings. */
@@ -146,6 +156,8 @@ export interface Spend {
   month: string;
   /** The cost of this client's calls. */
   total: string;
+  /** The part of `total` that is an upper bound, as of streams that were cancelled or cut. The rest is exact. */
+  estimated: string;
   models: {
     provider: Provider;
     /** The model of the request. The first 1,000 models of a month have their own row; the others share one named `other`. */
@@ -155,8 +167,8 @@ export interface Spend {
     failures: number;
     usage: Usage;
     cost: string;
-    /** Whether part of `cost` is estimated. */
-    estimated: boolean;
+    /** The part of `cost` that is an upper bound, as of streams that were cancelled or cut. The rest is exact. */
+    estimated: string;
   }[];
   /** Each budget, including what other clients of its ledger have spent. */
   budgets: { name: string; limit: string; spent: string; reserved: string }[];
@@ -303,6 +315,8 @@ export interface CallOptions {
   timeoutMs?: number | undefined;
   /** The client's option of the same name, for this call. */
   replyTimeoutMs?: number | undefined;
+  /** The client's option of the same name, for this call. */
+  poolTimeoutMs?: number | undefined;
   /** The client's option of the same name, for this call. */
   deadlineMs?: number | undefined;
   /** The client's option of the same name, for this call. */

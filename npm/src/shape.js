@@ -42,6 +42,7 @@ export async function toRequest(request, options = {}) {
     bearer_token: typeof bearerToken === "function" ? undefined : given(text, "bearerToken", options),
     timeout_ms: given(number, "timeoutMs", options),
     reply_timeout_ms: given(number, "replyTimeoutMs", options),
+    pool_timeout_ms: given(number, "poolTimeoutMs", options),
     deadline_ms: given(number, "deadlineMs", options),
     retry: maxRetries === undefined ? undefined : { max_retries: whole("maxRetries", maxRetries) },
   };

@@ -35,6 +35,8 @@ pub struct ClientBuilder {
     pub(crate) provider: Provider,
     pub(crate) model: Option<String>,
     pub(crate) credentials: Credentials,
+    /// Whether no setting and no key has chosen the provider.
+    pub(crate) provider_by_default: bool,
     pub(crate) base_url: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
@@ -72,6 +74,7 @@ impl ClientBuilder {
             provider,
             model: None,
             credentials: Credentials::default(),
+            provider_by_default: false,
             base_url: None,
             settings: Settings::default(),
             limits: Limits::default(),
@@ -381,10 +384,16 @@ impl ClientBuilder {
             headers.push((name, value));
         }
         if credentials.is_none() && provider.needs_key() && endpoint.is_first_party {
-            return Err(Error::config(format!(
-                "no API key for {provider}: set {} or pass a key to the client",
-                provider.key_variable()
-            )));
+            return Err(Error::config(match self.provider_by_default {
+                true => format!(
+                    "no provider is configured: set the key of one ({}), set LLM_PROVIDER, or pass a key to the client",
+                    provider_keys()
+                ),
+                false => format!(
+                    "no API key for {provider}: set {} or pass a key to the client",
+                    provider.key_variable()
+                ),
+            }));
         }
         if !credentials.is_none() {
             endpoint.warn_if_unencrypted("the API key");
@@ -472,4 +481,15 @@ impl fmt::Debug for ClientBuilder {
             .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the variables of the keys of all providers that need one.
+fn provider_keys() -> String {
+    let mut names = Vec::new();
+    for provider in Provider::all().filter(|provider| provider.needs_key()) {
+        if !names.contains(&provider.key_variable()) {
+            names.push(provider.key_variable());
+        }
+    }
+    names.join(", ")
 }

@@ -171,15 +171,11 @@ impl LedgerState {
         {
             self.close(id, None, now);
         }
-        // All reservations have the same time to live, so the first to expire has the earliest month.
-        let first = self.all_open().next().map(|(_, open)| open.month);
         let current = Month::at(now);
-        let past = self
-            .accounts
-            .range(..current)
-            .rev()
-            .map(|(month, _)| *month);
-        if let Some(oldest) = past.take(PAST_MONTHS).nth(PAST_MONTHS - 1) {
+        let mut past = self.accounts.range(..current).rev();
+        if let Some((&oldest, _)) = past.nth(PAST_MONTHS - 1) {
+            // All reservations have the same time to live, so the first to expire has the earliest month.
+            let first = self.all_open().next().map(|(_, open)| open.month);
             let oldest = first.map_or(oldest, |month| oldest.min(month));
             self.accounts.retain(|month, _| *month >= oldest);
         }

@@ -10,6 +10,7 @@ use super::codec::StreamState;
 use super::usage::doubt_usage;
 use super::wire::{request_id, text_of};
 use crate::framing::sse::{Event, Frame, Framer};
+use crate::secret::Secret;
 use crate::{DialectName, Error, ErrorKind, Part, Provider, Reply, Result, StreamEvent};
 
 /// Decodes the bytes of a streamed reply as events. [`Dialect::decode_stream`](super::Dialect::decode_stream) creates one.
@@ -35,6 +36,7 @@ pub struct StreamDecoder {
     accumulator: Accumulator,
     raw: Option<Vec<u8>>,
     forward: Option<Forward>,
+    secret: Secret,
     /// The error that follows the events before it.
     failed: Option<Error>,
     received: usize,
@@ -81,10 +83,16 @@ impl StreamDecoder {
             accumulator,
             raw: None,
             forward: None,
+            secret: Secret::default(),
             failed: None,
             received: 0,
             max_bytes: MAX_REPLY_BYTES,
         }
+    }
+
+    /// Removes a secret from the frames before they are decoded, kept or forwarded.
+    pub(crate) fn redact(&mut self, secret: Secret) {
+        self.secret = secret;
     }
 
     /// Sets the maximum number of bytes of the stream, comments included. The default is [`MAX_REPLY_BYTES`].
@@ -120,9 +128,6 @@ impl StreamDecoder {
     pub fn feed(&mut self, chunk: Bytes) {
         // Usually nothing is left of the chunk before.
         self.decode_rest();
-        if let Some(raw) = &mut self.raw {
-            raw.extend_from_slice(&chunk);
-        }
         self.received = self.received.saturating_add(chunk.len());
         if self.received > self.max_bytes {
             self.failed.get_or_insert_with(|| too_large(self.max_bytes));
@@ -141,7 +146,7 @@ impl StreamDecoder {
     fn decode_frame(&mut self) -> bool {
         let decoded = match self.framer.next() {
             Ok(None) => return false,
-            Ok(Some(frame)) => self.take(&frame),
+            Ok(Some(frame)) => self.take(frame),
             Err(error) => Err(error),
         };
         if let Err(error) = decoded {
@@ -169,7 +174,7 @@ impl StreamDecoder {
         }
         let whole = self.forward.as_ref().map_or(0, |f| f.frames.len());
         let last = match self.framer.finish() {
-            Some(frame) => self.take(&frame),
+            Some(frame) => self.take(frame),
             None => Ok(()),
         };
         match last {
@@ -192,8 +197,14 @@ impl StreamDecoder {
         }
     }
 
-    fn take(&mut self, frame: &Frame) -> Result<()> {
-        let event = Event::read(frame)?;
+    fn take(&mut self, mut frame: Frame) -> Result<()> {
+        if let Some(redacted) = self.secret.redacted(&frame.bytes) {
+            frame.bytes = redacted;
+        }
+        if let Some(raw) = &mut self.raw {
+            raw.extend_from_slice(&frame.bytes);
+        }
+        let event = Event::read(&frame)?;
         if let Some(Forward { hide_usage, frames }) = &mut self.forward {
             match &event {
                 Some(event) if *hide_usage => {
@@ -274,6 +285,11 @@ impl StreamDecoder {
             doubt_usage(&mut reply);
         }
         reply
+    }
+
+    /// Returns the reply received so far.
+    pub(crate) fn reply(&self) -> &Reply {
+        &self.accumulator.reply
     }
 
     /// Returns whether an event with content, or the end of the reply, waits in [`StreamDecoder::next_event`].

@@ -12,7 +12,8 @@ pub use self::attempt::Attempt;
 pub(crate) use self::kind::seconds;
 pub use self::kind::{ErrorKind, TimeoutKind};
 use crate::Provider;
-use crate::quote::shorten;
+use crate::quote::{escaped, shorten};
+use crate::secret::Secret;
 use crate::usd::ParseUsdError;
 
 /// A [`Result`](std::result::Result) whose error type is [`Error`] by default.
@@ -211,42 +212,38 @@ impl Error {
     }
 
     /// Removes the key from all texts, in case the provider echoed it.
-    pub(crate) fn redacted(mut self, key: &str) -> Self {
-        // Shorter keys are placeholders for local servers, and could match by chance.
-        if key.len() < 8 {
+    pub(crate) fn redacted(mut self, secret: &Secret) -> Self {
+        if secret.is_empty() {
             return self;
         }
-        // Searches bytes, because std's string search would add much to the size of the WebAssembly module.
-        let clean = |text: &mut String| {
-            let find = |text: &str| {
-                let mut windows = text.as_bytes().windows(key.len());
-                windows.position(|window| window == key.as_bytes())
-            };
-            let (mut cleaned, mut rest) = (String::new(), text.as_str());
-            while let Some(at) = find(rest) {
-                cleaned.push_str(&rest[..at]);
-                cleaned.push_str("[redacted]");
-                rest = &rest[at + key.len()..];
-            }
-            if !cleaned.is_empty() {
-                cleaned.push_str(rest);
-                *text = cleaned;
-            }
-        };
-        clean(self.0.message.to_mut());
+        let Inner {
+            kind,
+            message,
+            details,
+            ..
+        } = &mut *self.0;
+        secret.redact(message.to_mut());
         let Details {
             error_type,
             code,
+            request_id,
             body,
             ..
-        } = &mut self.0.details;
-        [error_type, code, body]
+        } = details;
+        [error_type, code, request_id, body]
             .into_iter()
             .flatten()
-            .for_each(clean);
-        if let ErrorKind::Status { message, code, .. } = &mut self.0.kind {
-            clean(message);
-            code.iter_mut().for_each(clean);
+            .for_each(|text| secret.redact(text));
+        if let ErrorKind::Status { message, code, .. } = kind {
+            secret.redact(message);
+            code.iter_mut().for_each(|text| secret.redact(text));
+        }
+        if let Some(cause) = self.cause() {
+            let mut shown = cause.clone();
+            secret.redact(&mut shown);
+            if shown != cause {
+                self.0.source = Some(shown.into());
+            }
         }
         self
     }
@@ -385,14 +382,16 @@ impl Error {
     }
 }
 
+/// Control characters, and the marks that change the direction of text, are escaped, because the provider chooses parts of the
+/// message, and logs are shown in terminals.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(provider) = self.0.provider {
             write!(f, "{provider}: ")?;
         }
-        f.write_str(&self.0.message)?;
+        write!(f, "{}", escaped(&self.0.message))?;
         if let Some(cause) = self.cause() {
-            write!(f, ": {cause}")?;
+            write!(f, ": {}", escaped(&cause))?;
         }
         if let Some(hint) = self.hint() {
             write!(f, "; {hint}")?;
@@ -401,7 +400,7 @@ impl fmt::Display for Error {
             write!(f, " (after {} attempts)", self.0.attempts.len())?;
         }
         if let Some(id) = self.request_id() {
-            write!(f, " [request {id}]")?;
+            write!(f, " [request {}]", escaped(id))?;
         }
         Ok(())
     }
@@ -415,7 +414,8 @@ impl fmt::Debug for Error {
             .field("hint", &self.0.hint)
             .field("attempts", &self.0.attempts)
             .field("details", &self.0.details)
-            .field("source", &self.0.source)
+            // Its own `Debug` could show more than its `Display`, such as a URL with a key.
+            .field("cause", &self.cause())
             .finish()
     }
 }
@@ -436,19 +436,74 @@ impl std::error::Error for Error {
 mod tests {
     use super::*;
 
+    const KEY: &str = "sk-live-0123456789abcdefghijklmnopqrstuvwxyz";
+
+    /// Everything that shows an error.
+    fn shown(error: &Error) -> [String; 3] {
+        let json = serde_json::to_string(error).unwrap();
+        [error.to_string(), format!("{error:?}"), json]
+    }
+
     #[test]
-    fn a_key_is_redacted_wherever_it_occurs() {
-        for (key, message, shown) in [
-            (
-                "sk-12345",
-                "sk-12345 and ésk-12345é",
-                "[redacted] and é[redacted]é",
-            ),
-            ("redacted", "redactedredacted", "[redacted][redacted]"),
-            ("sk-12345", "sk-1234", "sk-1234"),
-        ] {
-            let error = Error::config(message).redacted(key);
-            assert_eq!(error.message(), shown);
+    fn a_key_is_redacted_at_every_place() {
+        let kind = ErrorKind::Status {
+            status: 401,
+            code: Some(format!("code {KEY}")),
+            message: format!("message {KEY}"),
+        };
+        let text = |place: &str| Some(format!("{place} {KEY}"));
+        let error = Error::new(kind, format!("shown {KEY}"))
+            .with_source(format!("cause {KEY}"))
+            .with_details(Details {
+                error_type: text("type"),
+                code: text("code"),
+                request_id: text("id"),
+                body: text("body"),
+                ..Details::default()
+            });
+        let error = error.redacted(&Secret::from(KEY));
+        for shown in shown(&error) {
+            assert!(!shown.contains("0123456789"), "{shown}");
+            assert!(shown.contains("cause [redacted]"), "{shown}");
+            assert!(shown.contains("id [redacted]"), "{shown}");
         }
+        assert_eq!(error.body(), Some("body [redacted]"));
+        assert_eq!(error.code(), Some("code [redacted]"));
+    }
+
+    /// A cause whose `Debug` shows more than its `Display`.
+    #[derive(Debug)]
+    #[allow(dead_code)]
+    struct Talkative(&'static str);
+
+    impl fmt::Display for Talkative {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("refused")
+        }
+    }
+
+    impl std::error::Error for Talkative {}
+
+    #[test]
+    fn debug_shows_no_more_of_the_cause_than_display() {
+        let error = Error::config("no connection").with_source(Talkative("hunter2"));
+        for shown in shown(&error) {
+            assert!(shown.contains("refused"), "{shown}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn control_characters_of_a_provider_are_escaped() {
+        let text = "a\u{1b}[31m\nb\r\u{202e}\u{9b}";
+        let error = Error::config(text)
+            .with_source(text)
+            .with_request_id(Some(text));
+        let escaped = "a\\u{1b}[31m\\nb\\r\\u{202e}\\u{9b}";
+        assert_eq!(
+            error.to_string(),
+            format!("{escaped}: {escaped} [request {escaped}]")
+        );
+        assert_eq!(error.message(), text);
     }
 }

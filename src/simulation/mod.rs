@@ -115,9 +115,9 @@ impl Process {
             self.network.peak() <= limits.max_connections,
             "seed {seed}: {stats}"
         );
-        assert_eq!(
-            stats.open,
-            Some(self.network.open()),
+        // A call that is reserving its cost has a turn in the pool, and may not have begun to dial.
+        assert!(
+            self.network.open() <= stats.open.unwrap_or_default(),
             "seed {seed}: {stats}"
         );
         assert!(

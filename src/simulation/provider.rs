@@ -99,6 +99,24 @@ struct Tokens {
     output: u64,
 }
 
+/// A reply of which nothing is sent. When the caller has left, what was written by then is billed.
+struct SilentWriter {
+    provider: Provider,
+    tokens: Tokens,
+    start: tokio::time::Instant,
+}
+
+impl Drop for SilentWriter {
+    fn drop(&mut self) {
+        let written =
+            self.start.elapsed().as_millis() as u64 * self.provider.0.behaviour.speed / 1000;
+        self.provider.bill(Tokens {
+            output: self.tokens.output.min(written),
+            ..self.tokens
+        });
+    }
+}
+
 impl Provider {
     pub(crate) fn new(behaviour: Behaviour, price: Price, random: Random) -> Self {
         Self(Arc::new(Inner {
@@ -170,11 +188,22 @@ impl Provider {
                 sleep(self.0.random.millis(0..50)).await;
                 return Ok(response);
             }
-            Fate::Lost | Fate::Silent => {
+            Fate::Lost => {
                 self.bill(tokens);
-                if let Fate::Silent = fate {
-                    sleep(Duration::from_secs(7200)).await;
-                }
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            Fate::Silent if asked.stream && !self.0.behaviour.bills_after_disconnect => {
+                let _writing = SilentWriter {
+                    provider: self.clone(),
+                    tokens,
+                    start: tokio::time::Instant::now(),
+                };
+                sleep(Duration::from_secs(7200)).await;
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            Fate::Silent => {
+                self.bill(tokens);
+                sleep(Duration::from_secs(7200)).await;
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
             _ => {}
@@ -276,7 +305,11 @@ impl Provider {
         }
         match fate {
             Fate::Broken => {
-                self.bill(tokens);
+                // A provider that stops when its caller has left stops when the connection breaks, too.
+                self.bill(match self.0.behaviour.bills_after_disconnect {
+                    true => tokens,
+                    false => Tokens { output, ..tokens },
+                });
                 let _ = chunks.send(Err(io::ErrorKind::ConnectionReset.into()));
             }
             Fate::Stuck => {

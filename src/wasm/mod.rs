@@ -55,12 +55,14 @@ fn build(config: &str, mut tracker: CostTracker, token: Option<Function>) -> Res
             "base_url" => builder.base_url = Some(text()),
             "timeout_ms" => builder.timeouts.timeout = Some(ms()),
             "reply_timeout_ms" => builder.timeouts.reply = Some(ms()),
+            "pool_timeout_ms" => builder.timeouts.pool = Some(ms()),
             "deadline_ms" => builder.timeouts.deadline = Some(ms()),
             "max_retries" => builder.retry.max_retries = value.parse().unwrap_or_default(),
             "header" => builder.headers.push((name.to_owned(), text())),
             "budget" => tracker = tracker.budget(Budget::monthly(name, value.parse()?)?),
             "alerts" => tracker = tracker.thresholds(value.split(' ').flat_map(str::parse)),
             "fail_open" => tracker = tracker.fail_open(),
+            "strict" => tracker = tracker.strict(),
             "price" => tracker = tracker.price(name, price(&value)?),
             _ => {
                 if let Some(setting) = Setting::named(key) {
