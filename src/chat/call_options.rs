@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::form::{self, Fields, UniqueFields};
+use super::form::{self, ByName, Fields, UniqueFields};
 use super::raw_json::RawJson;
 use crate::credentials::Credentials;
 use crate::quote::{quote, shorten};
@@ -112,8 +112,9 @@ impl CallOptions {
             "pool_timeout_ms" => self.pool_timeout = duration(name, value)?,
             "deadline_ms" => self.deadline = duration(name, value)?,
             "retry" => {
-                let retry = serde_json::from_str(value.as_str());
-                self.retry = retry.map_err(|e| [name, ": ", &e.to_string()].concat())?;
+                let retry = serde_json::from_str::<Option<ByName<RetryPolicy>>>(value.as_str());
+                let retry = retry.map_err(|e| [name, ": ", &e.to_string()].concat())?;
+                self.retry = retry.map(|ByName(retry)| retry);
             }
             _ => {
                 let known = "expected one of base_url, headers, api_key, bearer_token, timeout_ms, reply_timeout_ms, \

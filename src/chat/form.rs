@@ -74,6 +74,58 @@ where
     deserializer.deserialize_map(ObjectVisitor(PhantomData))
 }
 
+/// A struct that is deserialized only from an object. Derived code accepts a list of its fields too, and the code for that is
+/// left out of the WebAssembly module where it is not used.
+pub(crate) struct ByName<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByName<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ByNameVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ByNameVisitor<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        let by_name = deserializer.deserialize_map(ByNameVisitor(PhantomData));
+        by_name.map(ByName)
+    }
+}
+
+/// A list of structs.
+pub(super) fn objects<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let objects: Vec<ByName<T>> = Vec::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|ByName(object)| object).collect())
+}
+
+/// A list of structs, or null for none.
+pub(super) fn objects_or_none<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let objects: Option<Vec<ByName<T>>> = Option::deserialize(deserializer)?;
+    let objects = objects.unwrap_or_default().into_iter();
+    Ok(objects.map(|ByName(object)| object).collect())
+}
+
+/// A struct, or null for none.
+pub(super) fn object_or_none<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let object: Option<ByName<T>> = Option::deserialize(deserializer)?;
+    Ok(object.map(|ByName(object)| object))
+}
+
 /// The fields of an object, in their order.
 pub(super) struct Fields<V>(pub(super) Vec<(String, V)>);
 

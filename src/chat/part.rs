@@ -5,7 +5,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::dialect_name::DialectName;
-use super::form::{self, missing, take, unknown};
+use super::form::{self, ByName, missing, take, unknown};
 use super::media::{CacheTtl, MediaSource};
 use super::raw_json::RawJson;
 use super::tool::ToolCall;
@@ -299,7 +299,7 @@ pub(super) fn content_or_none<'de, D: Deserializer<'de>>(
 struct AnyPart {
     r#type: Option<String>,
     text: Option<String>,
-    annotations: Option<Annotations>,
+    annotations: Option<ByName<Annotations>>,
     source: Option<MediaSource>,
     title: Option<String>,
     id: Option<String>,
@@ -353,7 +353,7 @@ impl TryFrom<AnyPart> for Part {
         Ok(match kind {
             "text" => Self::Text {
                 text: need("text", any.text)?,
-                annotations: any.annotations,
+                annotations: any.annotations.map(|ByName(annotations)| annotations),
                 cache_control,
             },
             "image" => Self::Image {

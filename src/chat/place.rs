@@ -13,9 +13,14 @@ use super::form::Fields;
 /// leaves a string, a number, a list or an object.
 pub(super) fn of(text: &str, error: &serde_json::Error) -> String {
     let before = text.split_inclusive('\n').take(error.line().max(1) - 1);
-    let mut position = before.map(str::len).sum::<usize>() + error.column();
-    let (mut path, mut json) = (String::new(), text);
-    while let Some((step, start, value)) = around(json, position) {
+    let position = before.map(str::len).sum::<usize>() + error.column();
+    let mut json = text.trim_start();
+    let mut position = position.saturating_sub(text.len() - json.len());
+    let mut path = String::new();
+    // An error at the start of a value is about the value's type.
+    while position > 0
+        && let Some((step, start, value)) = around(json, position)
+    {
         path.push_str(&step);
         let Some(inside) = position.checked_sub(start) else {
             break;
@@ -28,7 +33,7 @@ pub(super) fn of(text: &str, error: &serde_json::Error) -> String {
 /// Returns the first value of an object or a list that ends at a position or after it: its step in a path, its start, and
 /// its text.
 fn around(json: &str, position: usize) -> Option<(String, usize, &str)> {
-    let values: Vec<(String, &RawValue)> = if json.trim_start().starts_with('{') {
+    let values: Vec<(String, &RawValue)> = if json.starts_with('{') {
         let Fields(fields) = serde_json::from_str(json).ok()?;
         let step = |(name, value): (String, _)| ([".", &name].concat(), value);
         fields.into_iter().map(step).collect()

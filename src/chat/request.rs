@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call_options::CallOptions;
-use super::form;
+use super::form::{self, ByName};
 use super::message::Message;
 use super::part::{self, Part};
 use super::place;
@@ -41,6 +41,7 @@ pub struct Request {
     )]
     pub system: Vec<Part>,
     /// The conversation so far. The last message is usually the user's.
+    #[serde(deserialize_with = "form::objects")]
     pub messages: Vec<Message>,
     /// The maximum number of tokens to generate, at least 1. Anthropic requires one, and the default there is 4,096.
     #[serde(
@@ -66,7 +67,7 @@ pub struct Request {
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "form::or_default"
+        deserialize_with = "form::objects_or_none"
     )]
     pub tools: Vec<Tool>,
     /// Whether the model may, must or must not call tools.
@@ -76,10 +77,18 @@ pub struct Request {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
     /// A JSON schema that the reply's text must match.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "form::object_or_none"
+    )]
     pub response_format: Option<ResponseFormat>,
     /// How much the model reasons before it replies.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "form::object_or_none"
+    )]
     pub reasoning: Option<Reasoning>,
     /// Additional fields of the request body, as the provider defines them. They replace fields of the same name. In JSON they
     /// are an object.
@@ -338,7 +347,8 @@ impl Request {
     /// assert!(error.message().starts_with("messages[0].role: unknown variant `usr`, expected `user` or `assistant`"));
     /// ```
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| {
+        let read = serde_json::from_str(text).map(|ByName(request)| request);
+        read.map_err(|error| {
             if !error.is_data() {
                 return Error::config(format!("the request is not JSON: {error}"));
             }

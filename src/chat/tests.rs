@@ -66,7 +66,7 @@ fn what_is_wrong_is_named_with_its_place() {
         more
     };
     for (value, says) in [
-        (json!([]), "invalid length 0"),
+        (json!([1]), "invalid type: sequence, expected an object"),
         (json!({"mesages": []}), "mesages: unknown field `mesages`"),
         (json!({}), "missing field `messages`"),
         (
@@ -134,8 +134,16 @@ fn what_is_wrong_is_named_with_its_place() {
             "messages[0].content: invalid type: map, expected a string or a list of parts",
         ),
         (
+            more(json!({"stop_sequences": ["a", 1]})),
+            "stop_sequences[1]: invalid type: integer `1`, expected a string",
+        ),
+        (
+            more(json!({"reasoning": ["low", 1]})),
+            "reasoning: invalid type: sequence, expected an object",
+        ),
+        (
             json!({"messages": [{"role": "user", "content": "a"}, []]}),
-            "messages[1]: invalid length 0",
+            "messages[1]: invalid type: sequence, expected an object",
         ),
         (
             message(
@@ -150,7 +158,7 @@ fn what_is_wrong_is_named_with_its_place() {
             "tools[0].name: invalid type: map, expected a string",
         ),
         (
-            more(json!({"tools": {}})),
+            more(json!({"tools": {"a": 1}})),
             "tools: invalid type: map, expected a sequence",
         ),
     ] {
