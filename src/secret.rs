@@ -1,6 +1,7 @@
 //! Keys and tokens, and their removal from what a server sends: servers echo them in many encodings.
 
 use std::borrow::Cow;
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::{Arc, OnceLock};
@@ -167,7 +168,8 @@ impl Patterns {
                 }
             }
         }
-        grams.sort_unstable();
+        // std's sort would be 3 KB of the WebAssembly module for each type.
+        let grams = BinaryHeap::from(grams).into_sorted_vec();
         let shortest = forms.iter().map(|form| form.min).min().unwrap_or(GRAM);
         Self {
             forms,
@@ -184,15 +186,15 @@ impl Patterns {
         if found.is_empty() {
             return None;
         }
-        found.sort_unstable_by_key(|range| range.start);
+        let found: BinaryHeap<_> = found.iter().map(|range| (range.start, range.end)).collect();
         let mut redacted = Vec::with_capacity(text.len());
         let mut end = 0;
-        for range in found {
-            if range.start >= end {
-                redacted.extend_from_slice(text.get(end..range.start).unwrap_or_default());
+        for (start, until) in found.into_sorted_vec() {
+            if start >= end {
+                redacted.extend_from_slice(text.get(end..start).unwrap_or_default());
                 redacted.extend_from_slice(REDACTED);
             }
-            end = end.max(range.end);
+            end = end.max(until);
         }
         redacted.extend_from_slice(text.get(end..).unwrap_or_default());
         Some(redacted)

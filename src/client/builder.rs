@@ -306,7 +306,7 @@ impl ClientBuilder {
         credentials.check()?;
         let own = dialect.headers().iter();
         let mut headers: Vec<_> = own
-            .map(|(name, value)| (String::from(*name), String::from(*value)))
+            .map(|(known, value)| (String::from(known.text), String::from(*value)))
             .collect();
         headers.push((
             "user-agent".into(),

@@ -42,7 +42,7 @@ pub(crate) fn decode_error(
         },
     );
     if (300..400).contains(&status)
-        && let Some(location) = headers::text(headers, "location")
+        && let Some(location) = headers::text(headers, &headers::LOCATION)
     {
         error = error.with_reason(&format!(
             "redirects are not followed, so that the key goes nowhere else; set the base URL to {} if that is right",

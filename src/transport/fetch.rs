@@ -16,10 +16,10 @@ use wasm_bindgen::prelude::*;
 use super::options::Options;
 use super::request::HttpRequest;
 use super::response::HttpResponse;
+use crate::headers::{self, Known};
 use crate::provider::Endpoint;
 use crate::runtime::{MaybeSend, MaybeSync, background, timeout};
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
-use http::HeaderName;
 
 #[wasm_bindgen]
 extern "C" {
@@ -182,13 +182,17 @@ pub(crate) async fn await_promise(promise: JsValue) -> Result<JsValue, JsValue> 
 }
 
 /// The headers that are read from every response. A browser shows others only if the server allows it.
-const HEADERS: [&str; 3] = ["content-type", "request-id", "x-request-id"];
+static HEADERS: [&Known; 3] = [
+    &headers::CONTENT_TYPE,
+    &headers::REQUEST_ID,
+    &headers::X_REQUEST_ID,
+];
 /// The headers that are also read from an error response.
-const ERROR_HEADERS: [&str; 4] = [
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-    "location",
+static ERROR_HEADERS: [&Known; 4] = [
+    &headers::RETRY_AFTER,
+    &headers::RETRY_AFTER_MS,
+    &headers::X_SHOULD_RETRY,
+    &headers::LOCATION,
 ];
 
 thread_local! {
@@ -294,9 +298,9 @@ impl Transport {
         let names = HEADERS
             .iter()
             .chain(failed.then_some(&ERROR_HEADERS).into_iter().flatten());
-        let headers = names.filter_map(|name| {
-            let value = response_headers.get(name)?.parse().ok()?;
-            Some((HeaderName::from_static(name), value))
+        let headers = names.filter_map(|known| {
+            let value = response_headers.get(known.text)?.parse().ok()?;
+            Some((known.name.clone(), value))
         });
         let headers = headers.collect();
         // Browsers hide a redirect's response and report its status as 0.
