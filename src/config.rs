@@ -73,6 +73,7 @@ impl ClientBuilder {
     pub fn from_vars<V: Into<OsString>>(get: impl Fn(&str) -> Option<V>) -> Result<Self> {
         let get = |name: &str| env_text(name, get(name).map(Into::into));
         let first = |names: &[&str]| names.iter().find_map(|name| get(name).transpose());
+        let mut provider_by_default = false;
         let provider = match get("LLM_PROVIDER")? {
             Some(name) => name
                 .parse()
@@ -81,6 +82,7 @@ impl ClientBuilder {
                 let mut all = Provider::all();
                 let is_set = |name| get(name).is_ok_and(|value| value.is_some());
                 let with_key = all.find(|of| of.credential_variables().any(is_set));
+                provider_by_default = with_key.is_none();
                 with_key.unwrap_or(Provider::Anthropic)
             }
         };
@@ -111,6 +113,7 @@ impl ClientBuilder {
             retry.max_retries = n;
         }
         let mut builder = Client::builder(provider).limits(limits).retry(retry);
+        builder.provider_by_default = provider_by_default;
         for (name, timeout) in [
             ("LLM_TIMEOUT", &mut builder.timeouts.timeout),
             ("LLM_REPLY_TIMEOUT", &mut builder.timeouts.reply),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::lock::Mutex;
 
 use crate::runtime::{BoxFuture, Instant, MaybeSend, MaybeSync};
+use crate::secret::Secret;
 use crate::{Error, Provider, Result, headers};
 
 /// A token is renewed this long before it expires, or after half of its lifetime if that is shorter.
@@ -33,11 +34,11 @@ pub struct Credentials(Kind);
 enum Kind {
     #[default]
     None,
-    Key(Arc<str>),
-    Bearer(Arc<str>),
+    Key(Secret),
+    Bearer(Secret),
     Source(Arc<TokenCache>),
     /// The value of a header that the caller has set. It is known here only so that no error shows it.
-    Own(Arc<str>),
+    Own(Secret),
     PerRequest,
 }
 
@@ -51,7 +52,7 @@ enum Kind {
 /// ```
 #[derive(Clone)]
 pub struct AccessToken {
-    token: Arc<str>,
+    token: Secret,
     expires_in: Option<Duration>,
 }
 
@@ -205,7 +206,7 @@ impl Credentials {
     }
 
     /// The key or token of the next attempt; empty if there is none. One that the provider has `refused` is renewed, if it can be.
-    pub(crate) async fn secret(&self, refused: Option<&str>) -> Result<Arc<str>> {
+    pub(crate) async fn secret(&self, refused: Option<&str>) -> Result<Secret> {
         match &self.0 {
             Kind::None => Ok("".into()),
             Kind::Key(secret) | Kind::Bearer(secret) | Kind::Own(secret) => Ok(secret.clone()),
@@ -292,7 +293,7 @@ struct TokenCache {
 }
 
 struct Cached {
-    token: Arc<str>,
+    token: Secret,
     /// When it is renewed and when it expires, if it does.
     times: Option<[Instant; 2]>,
 }
@@ -305,7 +306,7 @@ impl Cached {
 }
 
 impl TokenCache {
-    async fn token(&self, refused: Option<&str>) -> Result<Arc<str>> {
+    async fn token(&self, refused: Option<&str>) -> Result<Secret> {
         let mut cached = self.cached.lock().await;
         let usable = cached.as_ref().filter(|c| Some(&*c.token) != refused);
         if let Some(fresh) = usable.filter(|cached| !cached.is_past(0)) {

@@ -1,11 +1,35 @@
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use crate::quote::quote;
 use crate::{Error, Result};
 
+/// A header's name, parsed at compile time. At run time, `http` would bring its parser and its table of all standard names
+/// into the WebAssembly module.
+pub struct Known {
+    pub(crate) text: &'static str,
+    pub(crate) name: HeaderName,
+}
+
+impl Known {
+    const fn new(text: &'static str) -> Self {
+        let name = HeaderName::from_static(text);
+        Self { text, name }
+    }
+}
+
+pub(crate) static ANTHROPIC_VERSION: Known = Known::new("anthropic-version");
+pub(crate) static CONTENT_ENCODING: Known = Known::new("content-encoding");
+pub(crate) static CONTENT_TYPE: Known = Known::new("content-type");
+pub(crate) static LOCATION: Known = Known::new("location");
+pub(crate) static REQUEST_ID: Known = Known::new("request-id");
+pub(crate) static RETRY_AFTER: Known = Known::new("retry-after");
+pub(crate) static RETRY_AFTER_MS: Known = Known::new("retry-after-ms");
+pub(crate) static X_REQUEST_ID: Known = Known::new("x-request-id");
+pub(crate) static X_SHOULD_RETRY: Known = Known::new("x-should-retry");
+
 /// Returns the value of a header, if it is present and visible ASCII.
-pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+pub(crate) fn text<'a>(headers: &'a HeaderMap, known: &Known) -> Option<&'a str> {
+    headers.get(&known.name)?.to_str().ok()
 }
 
 /// Whether a header can have this value (RFC 9110, section 5.5: no control characters, and here only ASCII).

@@ -4,7 +4,7 @@
 //! use warmline::{Client, StreamEvent, Request};
 //!
 //! # async fn demo() -> warmline::Result<()> {
-//! let client = Client::from_env()?; // ANTHROPIC_API_KEY or OPENAI_API_KEY
+//! let client = Client::from_env()?; // the key of a provider, such as OPENAI_API_KEY
 //! let mut stream = client.stream(Request::new().user("Why is the sky blue?").max_tokens(256));
 //! while let Some(event) = stream.next().await {
 //!     if let StreamEvent::Text { text } = event? {
@@ -49,6 +49,7 @@ mod provider;
 mod quote;
 mod retry;
 mod runtime;
+mod secret;
 #[cfg(test)]
 mod simulation;
 mod timeouts;

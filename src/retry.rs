@@ -171,11 +171,11 @@ impl Default for RetryBudget {
 /// Returns the delay that the provider asks for: `retry-after-ms`, otherwise `retry-after` in seconds or as an HTTP date
 /// (RFC 9110, section 10.2.3). Returns `None` if neither is valid.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers::text(headers, name).map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(decimal) {
+    let text = |known| headers::text(headers, known).map(str::trim);
+    if let Some(ms) = text(&headers::RETRY_AFTER_MS).and_then(decimal) {
         return Some(ms / 1000);
     }
-    let after = text("retry-after")?;
+    let after = text(&headers::RETRY_AFTER)?;
     decimal(after).or_else(|| {
         let date = runtime::parse_http_date(after)?;
         Some(date.duration_since(now).unwrap_or_default())
@@ -203,7 +203,7 @@ fn decimal(text: &str) -> Option<Duration> {
 
 /// Returns the value of the `x-should-retry` header, if it is valid.
 pub(crate) fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match headers::text(headers, "x-should-retry")? {
+    match headers::text(headers, &headers::X_SHOULD_RETRY)? {
         "true" => Some(true),
         "false" => Some(false),
         _ => None,

@@ -10,7 +10,7 @@ use crate::quote::shorten;
 use crate::{Error, Provider, Reply, Request, StopReason};
 
 /// Whether spans are compiled in. In the npm package they are not, and the compiler removes this module's code too.
-const TRACED: bool = !matches!(STATIC_MAX_LEVEL, LevelFilter::OFF);
+pub(crate) const TRACED: bool = !matches!(STATIC_MAX_LEVEL, LevelFilter::OFF);
 
 /// Creates the span of a call.
 pub(crate) fn call(

@@ -39,45 +39,102 @@ async fn a_reply_has_its_cost_and_the_tracker_sums_costs_up() {
     assert_eq!(billed(&sim), spend.total);
 }
 
-#[tokio::test]
-async fn parallel_calls_never_exceed_the_limit() {
+/// Two hundred calls at once over ten connections, whose maximum costs together are a multiple of the budget.
+#[tokio::test(start_paused = true)]
+async fn parallel_calls_wait_for_what_others_have_reserved_and_all_that_fit_are_answered() {
     let sim = sim().await;
-    let client = client(&sim, priced(tracker("0.1"), &["hold"]));
-    let calls: Vec<_> = (0..200)
-        .map(|_| {
-            tokio::spawn({
-                let client = client.clone();
-                async move { client.chat(ask("hold")).await }
-            })
-        })
-        .collect();
-    sim.wait_until(|stats| stats.holding > 0).await;
-    // Calls are sent as far as the sum of their bounds fits. The others fail at once, before anything is sent.
-    sim.release(200);
-    let (mut done, mut refused) = (0, 0);
-    for reply in join_all(calls).await {
-        match reply.unwrap() {
-            Ok(_) => done += 1,
-            Err(error) => {
-                let ErrorKind::BudgetExceeded {
-                    limit,
-                    spent,
-                    reserved,
-                    needed,
-                } = error.kind()
-                else {
-                    panic!("{error}");
-                };
-                assert!(*spent + *reserved + *needed > *limit, "{error}");
-                assert_eq!(error.attempts().len(), 0);
-                refused += 1;
-            }
-        }
+    let limit = usd("0.5");
+    let scenario = "delay=1000&tokens=10";
+    let tracker =
+        priced(CostTracker::new(), &[scenario]).budget(Budget::monthly("test", limit).unwrap());
+    let client = Client::builder(Provider::Anthropic)
+        .api_key("test-key")
+        .base_url(sim.anthropic_url())
+        .no_proxy()
+        .cost_tracker(tracker)
+        .build()
+        .unwrap();
+    // Each reserves about $0.1, and costs about $0.0002.
+    let request = || ask(scenario).max_tokens(6_000);
+    let replies = join_all((0..200).map(|_| client.chat(request()))).await;
+    for reply in replies {
+        let reply = reply.unwrap();
+        assert_eq!(reply.attempts().len(), 1);
     }
-    assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
-    assert_eq!(sim.stats().requests, done);
+    assert_eq!((sim.stats().requests, sim.stats().aborted), (200, 0));
+    assert!(billed(&sim) < usd("0.1"));
+    assert_eq!(state(&client).await, (billed(&sim), Usd::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_answered_until_the_budget_is_spent_and_then_refused_at_once() {
+    let sim = sim().await;
+    let client = client(&sim, priced(tracker("0.1"), &["delay=1000"]));
+    let start = tokio::time::Instant::now();
+    let request = || ask("delay=1000").max_tokens(400).user("x".repeat(9000));
+    let replies = join_all((0..50).map(|_| client.chat(request()))).await;
+    let (done, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
+    for error in refused.iter().map(|error| error.as_ref().unwrap_err()) {
+        let ErrorKind::BudgetExceeded {
+            limit,
+            spent,
+            reserved,
+            needed,
+        } = error.kind()
+        else {
+            panic!("{error}");
+        };
+        // It would not have fitted even when nothing was reserved.
+        assert!(*spent + *needed > *limit, "{error}");
+        assert!(*spent + *reserved <= *limit, "{error}");
+        assert!(error.attempts().is_empty());
+    }
+    assert!(!done.is_empty() && !refused.is_empty());
+    assert_eq!(sim.stats().requests, done.len());
     assert!(billed(&sim) <= usd("0.1"));
     assert_eq!(state(&client).await, (billed(&sim), Usd::ZERO));
+    assert!(start.elapsed() < std::time::Duration::from_secs(60));
+    // What is left could not have paid for one more.
+    let error = client.chat(request()).await.unwrap_err();
+    assert_eq!(error.kind().name(), "budget_exceeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_budget_holds_no_connection_and_gives_up_after_pool_timeout() {
+    let sim = sim().await;
+    let tracker = priced(tracker("0.01"), &["hold", "tokens=1"]);
+    let client = client(&sim, tracker);
+    let holding = tokio::spawn({
+        let client = client.clone();
+        async move { client.chat(ask("hold").max_tokens(400)).await }
+    });
+    sim.wait_until(|stats| stats.holding == 1).await;
+    let second = std::time::Duration::from_secs(1);
+    let start = tokio::time::Instant::now();
+    let waiting = ask("tokens=1").max_tokens(400).pool_timeout(5 * second);
+    let waiting = client.chat(waiting);
+    // A call without a budget is not delayed.
+    let free = client.with_cost_tracker(priced(CostTracker::new(), &["tokens=1"]));
+    let (waited, free) = futures_util::future::join(waiting, free.chat(ask("tokens=1"))).await;
+    free.unwrap();
+    let error = waited.unwrap_err();
+    assert_eq!(
+        (error.kind().name(), start.elapsed()),
+        ("budget_exceeded", 5 * second)
+    );
+    assert!(error.message().contains("no room within 5s"), "{error}");
+    assert_eq!((client.stats().waiting, client.stats().active), (0, 1));
+    // One that waits long enough is answered as soon as the other is settled.
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.chat(ask("tokens=1").max_tokens(400)).await }
+    });
+    tokio::time::sleep(10 * second).await;
+    assert_eq!((client.stats().waiting, client.stats().active), (0, 1));
+    sim.release(1);
+    holding.await.unwrap().unwrap();
+    let reply = waiting.await.unwrap().unwrap();
+    assert!(reply.timing.queued >= 10 * second, "{:?}", reply.timing);
 }
 
 #[tokio::test]
@@ -135,11 +192,12 @@ async fn a_dropped_call_is_charged_only_if_it_was_sent() {
     while client.stats().waiting == 0 {
         tokio::task::yield_now().await;
     }
-    let (_, both) = state(&client).await;
+    // A call that waits for a connection has reserved nothing.
+    let (spent, one) = state(&client).await;
     queued.abort();
     let _ = queued.await;
-    let (spent, one) = state(&client).await;
-    assert_eq!((spent, one * 2), (Usd::ZERO, both));
+    assert_eq!(state(&client).await, (spent, one));
+    assert!(spent == Usd::ZERO && one > Usd::ZERO);
     sent.abort();
     let _ = sent.await;
     assert_eq!(state(&client).await, (one, Usd::ZERO));
@@ -287,4 +345,111 @@ async fn ambiguous_json_does_not_overspend_a_budget() {
         assert_eq!(kinds, expected, "{limits}");
         assert_eq!(state(&client).await, (billed, Usd::ZERO), "{limits}");
     }
+}
+
+/// Starts a stream, and drops it after some pieces of text.
+async fn press_stop(client: &Client, request: Request, pieces: usize) {
+    let mut stream = client.stream(request);
+    let mut texts = 0;
+    while texts < pieces {
+        let event = stream.next().await.unwrap().unwrap();
+        texts += usize::from(matches!(event, StreamEvent::Text { .. }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_stream_is_charged_what_can_have_been_written_and_no_more() {
+    const PRESSES: usize = 18;
+    // The model writes 50 tokens a second, of which 100 are read.
+    let scenario = "tokens=5000&pace=20&flush";
+    let request = || ask(scenario).max_tokens(20_000);
+    for (strict, most) in [(false, "0.5"), (true, "10")] {
+        let mut tracker = priced(tracker("10"), &[scenario]);
+        if strict {
+            tracker = tracker.strict();
+        }
+        let sim = sim().await;
+        let client = client(&sim, tracker);
+        for _ in 0..PRESSES {
+            press_stop(&client, request(), 100).await;
+        }
+        sim.wait_until(|stats| stats.active == 0).await;
+        let spend = client.cost_tracker().spend().await.unwrap();
+        let cost = billed(&sim);
+        assert!(
+            cost <= spend.total && spend.total < usd(most),
+            "{cost} {spend:?}"
+        );
+        // Each reserves at least $0.30.
+        assert_eq!(spend.total > usd("5"), strict, "{spend:?}");
+        assert_eq!(
+            (spend.estimated, spend.budgets[0].spent),
+            (spend.total, spend.total)
+        );
+        assert_eq!(spend.models[0].failures, PRESSES as u64);
+        // A complete reply is exact.
+        let reply = client
+            .chat(Request::new().model(MODEL).user("Hi"))
+            .await
+            .unwrap();
+        let after = client.cost_tracker().spend().await.unwrap();
+        assert_eq!(after.total, spend.total + reply.cost.unwrap().usd);
+        assert_eq!(after.estimated, spend.total);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn providers_that_bill_on_after_a_disconnect_are_charged_the_reservation() {
+    let sim = sim().await;
+    let model = "m?tokens=900&pace=20&flush&bills-on";
+    let price = Price::per_million(usd("1"), usd("100"));
+    for (provider, bills_on) in [(Provider::Groq, true), (Provider::XAi, false)] {
+        let tracker = tracker("10").price(model, price);
+        let client = Client::builder(provider)
+            .api_key("k")
+            .base_url(sim.openai_url())
+            .no_proxy()
+            .cost_tracker(tracker)
+            .build()
+            .unwrap();
+        let before = sim.stats();
+        press_stop(
+            &client,
+            Request::new().model(model).user("Hi").max_tokens(5_000),
+            10,
+        )
+        .await;
+        let stats = sim.wait_until(|stats| stats.active == 0).await;
+        let billed = price.input * (stats.input_tokens - before.input_tokens)
+            + price.output * (stats.output_tokens - before.output_tokens);
+        assert_eq!(stats.output_tokens - before.output_tokens, 900);
+        let spent = state(&client).await.0;
+        let reserved = price.output * 5_000;
+        assert_eq!(provider.bills_after_disconnect(), bills_on);
+        assert_eq!(spent > reserved, bills_on, "{spent}");
+        assert!(billed <= spent, "{billed} billed, {spent} charged");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_cancelled_while_the_model_thinks_is_charged_for_that_time() {
+    let sim = sim().await;
+    let scenario = "delay=60000";
+    let client = client(&sim, priced(tracker("10"), &[scenario]));
+    let request = || ask(scenario).max_tokens(64_000);
+    let seconds = |n| std::time::Duration::from_secs(n);
+    let stopped = tokio::time::timeout(seconds(3), client.stream(request()).into_reply()).await;
+    assert!(stopped.is_err());
+    let output = Price::lookup("anthropic", MODEL).unwrap().output;
+    let speed = u64::from(Provider::Anthropic.max_output_speed());
+    let (spent, reserved) = state(&client).await;
+    assert!(
+        spent >= output * (3 * speed) && spent < output * (5 * speed),
+        "{spent}"
+    );
+    assert_eq!(reserved, Usd::ZERO);
+    // An unstreamed reply is written to its end, whether its caller is there or not.
+    let stopped = tokio::time::timeout(seconds(3), client.chat(request())).await;
+    assert!(stopped.is_err());
+    assert!(state(&client).await.0 > spent + output * 64_000);
 }

@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use common::{ask, builder, client, sim};
 use pollster::block_on;
@@ -14,7 +14,7 @@ use warmline::{
     Budget, Client, CostTracker, Error, ErrorKind, Ledger, Provider, RestLedger, Settlement,
     StreamEvent, Usd,
 };
-use warmline_sim::Sim;
+use warmline_sim::{ScriptedServer, Sim, Step};
 
 const BODY: &str =
     r#"{"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}"#;
@@ -91,13 +91,43 @@ fn a_call_that_was_started_in_a_runtime_fails_outside() {
 
 #[test]
 fn a_stream_that_was_started_in_a_runtime_continues_outside() {
-    let (runtime, sim) = runtime();
-    let client = client(&sim);
-    let mut stream = client.stream(ask("tokens=20"));
-    let first = runtime.block_on(stream.next()).unwrap().unwrap();
-    assert!(matches!(first, StreamEvent::Start { .. }));
-    let reply = block_on(stream.into_reply()).unwrap();
-    assert_eq!(reply.usage.output_tokens, 20);
+    let runtime = Runtime::new().unwrap();
+    let chunk = |rest: &str| {
+        Step::Write(format!(
+            "data: {{\"model\":\"m\",\"choices\":[{{\"index\":0,{rest}}}]}}\n\n"
+        ))
+    };
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    let Step::Write(first) = chunk(r#""delta":{"content":"one"}"#) else {
+        unreachable!()
+    };
+    // The content comes with the head, so nothing waits in the runtime.
+    let reply = vec![
+        Step::Write([head, &first].concat()),
+        Step::Wait,
+        chunk(r#""delta":{"content":" two"},"finish_reason":"stop""#),
+        Step::Close,
+    ];
+    let server = runtime
+        .block_on(ScriptedServer::start(vec![reply]))
+        .unwrap();
+    let client = Client::builder(Provider::OpenAi)
+        .api_key("k")
+        .base_url(format!("{}/v1", server.url()))
+        .build()
+        .unwrap();
+    let mut stream = client.stream(ask("m"));
+    runtime.block_on(async {
+        while !matches!(
+            stream.next().await.unwrap().unwrap(),
+            StreamEvent::Text { .. }
+        ) {}
+    });
+    let mut reply = pin!(stream.into_reply());
+    let outside = reply.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(outside.is_pending());
+    server.release();
+    assert_eq!(block_on(reply).unwrap().text(), "one two");
 }
 
 #[test]

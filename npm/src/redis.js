@@ -8,6 +8,7 @@ const NAME = /^[\w.:@-]+$/;
 /** A ledger in Redis over REST, with the API of Upstash. */
 export class RedisLedger {
   #url;
+  #token;
   #init;
   #fetch;
   #keys;
@@ -18,6 +19,7 @@ export class RedisLedger {
     if (typeof token !== "string" || !token) fail("the ledger's token is missing");
     if (!NAME.test(name)) fail(`${JSON.stringify(name)} is not a valid name for a ledger: use ASCII letters, digits and -_.:@`);
     this.#url = url;
+    this.#token = token;
     this.#init = { method: "POST", headers: { authorization: `Bearer ${token}`, "content-type": "application/json" } };
     this.#fetch = fetch;
     // The hash tag (the part in braces) puts both keys into the same slot of a Redis Cluster.
@@ -38,8 +40,11 @@ export class RedisLedger {
       // The error below shows the text.
     }
     if (Array.isArray(answer?.result)) return answer.result;
-    if (typeof answer?.error === "string") throw new Error(answer.error);
-    throw new Error(`the Redis at ${new URL(this.#url).host} answered with status ${response.status}: ${JSON.stringify(text.slice(0, 200))}`);
+    // The server may echo the token.
+    const shown = (text) => text.replaceAll(this.#token, "[redacted]");
+    if (typeof answer?.error === "string") throw new Error(shown(answer.error));
+    const start = JSON.stringify(shown(text).slice(0, 200));
+    throw new Error(`the Redis at ${new URL(this.#url).host} answered with status ${response.status}: ${start}`);
   }
 
   async reserve(id, budgets, amount) {

@@ -84,6 +84,8 @@ await test("what is wrong with a Redis is said, and no token shown", async () =>
   for (const [options, says] of [
     [{ token: "secret-token" }, "WRONGPASS"],
     [{ url: `${sim}/sim/stats` }, "the Redis at 127.0.0.1"],
+    [{ token: "secret-token", fetch: async (_, { headers }) => new Response(`no ${headers.authorization}`) }, "no Bearer [redacted]"],
+    [{ token: "secret-token", fetch: async (_, { headers }) => Response.json({ error: headers.authorization }) }, "Bearer [redacted]"],
   ]) {
     const { message } = await state(options);
     check(message.includes(says) && !message.includes("secret-token"), message);

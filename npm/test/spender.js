@@ -7,15 +7,13 @@ const ledger = new RedisLedger({ url: process.env.UPSTASH_REDIS_REST_URL, token:
 const prices = { [model]: { input: "3", output: "15" } };
 const llm = new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001", baseUrl: sim, prices, budget: { usd, ledger } });
 async function task() {
-  // Refused while others hold what is left: it may come free. Refused for long: it is spent, or a dead one's.
-  for (let refused = 0; refused < 20; ) {
+  // A call waits for what others have reserved. At the end, the budget is spent, or reserved by a process that was killed.
+  for (;;) {
     try {
-      await llm.stream({ model, maxTokens: 10, messages: [{ role: "user", content: "Hello" }] }).reply();
-      refused = 0;
+      await llm.stream({ model, maxTokens: 10, messages: [{ role: "user", content: "Hello" }] }, { poolTimeoutMs: 1000 }).reply();
     } catch (error) {
-      if (!(error instanceof BudgetExceededError)) throw error;
-      refused++;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      if (error instanceof BudgetExceededError) return;
+      throw error;
     }
   }
 }

@@ -1,10 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::form;
+use super::form::{self, ByName, Fields, UniqueFields};
 use super::raw_json::RawJson;
 use crate::credentials::Credentials;
 use crate::quote::{quote, shorten};
@@ -113,8 +112,9 @@ impl CallOptions {
             "pool_timeout_ms" => self.pool_timeout = duration(name, value)?,
             "deadline_ms" => self.deadline = duration(name, value)?,
             "retry" => {
-                let retry = serde_json::from_str(value.as_str());
-                self.retry = retry.map_err(|e| [name, ": ", &e.to_string()].concat())?;
+                let retry = serde_json::from_str::<Option<ByName<RetryPolicy>>>(value.as_str());
+                let retry = retry.map_err(|e| [name, ": ", &e.to_string()].concat())?;
+                self.retry = retry.map(|ByName(retry)| retry);
             }
             _ => {
                 let known = "expected one of base_url, headers, api_key, bearer_token, timeout_ms, reply_timeout_ms, \
@@ -163,13 +163,22 @@ fn duration(name: &str, value: &RawJson) -> Result<Option<Duration>, String> {
 }
 
 /// Read by hand, because no error may show the value of a header or a key.
-impl<'de> Deserialize<'de> for CallOptions {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl TryFrom<Fields<RawJson>> for CallOptions {
+    type Error = String;
+
+    fn try_from(fields: Fields<RawJson>) -> Result<Self, String> {
+        let UniqueFields(fields) = fields.try_into()?;
         let mut options = Self::default();
-        for (name, value) in form::fields_or_none(deserializer)? {
-            options.read(&name, &value).map_err(D::Error::custom)?;
+        for (name, value) in fields {
+            options.read(&name, &value)?;
         }
         Ok(options)
+    }
+}
+
+impl<'de> Deserialize<'de> for CallOptions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        form::converted::<Fields<RawJson>, _, _>(deserializer)
     }
 }
 

@@ -1,8 +1,11 @@
 //! What the JSON form of a request needs beside what serde derives: `null` for absence, whole numbers however they are
 //! written, fields in their order.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::Serializer;
 
@@ -50,47 +53,139 @@ pub(super) fn whole_number<'de, D: Deserializer<'de>>(
     Ok(Option::deserialize(deserializer)?.map(|Whole(number)| number))
 }
 
-/// The fields of an object, in their order.
-struct Fields(Vec<(String, RawJson)>);
+/// Deserializes an object as another type and converts it. An error of the conversion has the place of the object.
+pub(super) fn converted<'de, A, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    A: Deserialize<'de>,
+    T: TryFrom<A, Error = String>,
+    D: Deserializer<'de>,
+{
+    struct ObjectVisitor<A, T>(PhantomData<(A, T)>);
+    impl<'de, A: Deserialize<'de>, T: TryFrom<A, Error = String>> Visitor<'de> for ObjectVisitor<A, T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<T, M::Error> {
+            let any = A::deserialize(MapAccessDeserializer::new(map))?;
+            T::try_from(any).map_err(M::Error::custom)
+        }
+    }
+    deserializer.deserialize_map(ObjectVisitor(PhantomData))
+}
 
-impl<'de> Deserialize<'de> for Fields {
+/// A struct that is deserialized only from an object. Derived code accepts a list of its fields too, and the code for that is
+/// left out of the WebAssembly module where it is not used.
+pub(crate) struct ByName<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByName<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields;
+        struct ByNameVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ByNameVisitor<T> {
+            type Value = T;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields: Vec<(String, RawJson)> = Vec::new();
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        let by_name = deserializer.deserialize_map(ByNameVisitor(PhantomData));
+        by_name.map(ByName)
+    }
+}
+
+/// A list of structs.
+pub(super) fn objects<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let objects: Vec<ByName<T>> = Vec::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|ByName(object)| object).collect())
+}
+
+/// A list of structs, or null for none.
+pub(super) fn objects_or_none<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let objects: Option<Vec<ByName<T>>> = Option::deserialize(deserializer)?;
+    let objects = objects.unwrap_or_default().into_iter();
+    Ok(objects.map(|ByName(object)| object).collect())
+}
+
+/// A struct, or null for none.
+pub(super) fn object_or_none<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let object: Option<ByName<T>> = Option::deserialize(deserializer)?;
+    Ok(object.map(|ByName(object)| object))
+}
+
+/// The fields of an object, in their order.
+pub(super) struct Fields<V>(pub(super) Vec<(String, V)>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Fields<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for FieldsVisitor<V> {
+            type Value = Fields<V>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<V>, A::Error> {
+                let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
-                names.sort_unstable();
-                match names.windows(2).find(|pair| pair[0] == pair[1]) {
-                    Some(pair) => Err(A::Error::custom(
-                        [&quote(pair[0]), " is given twice"].concat(),
-                    )),
-                    None => Ok(Fields(fields)),
-                }
+                Ok(Fields(fields))
             }
         }
-        deserializer.deserialize_map(FieldsVisitor)
+        deserializer.deserialize_map(FieldsVisitor(PhantomData))
+    }
+}
+
+/// Fields of which none is given twice.
+pub(super) struct UniqueFields(pub(super) Vec<(String, RawJson)>);
+
+impl TryFrom<Fields<RawJson>> for UniqueFields {
+    type Error = String;
+
+    fn try_from(Fields(fields): Fields<RawJson>) -> Result<Self, String> {
+        // A map of the type that the dialects use too, because std's sorting would be another 3 KB of the WebAssembly module.
+        let mut places = BTreeMap::new();
+        for (place, (name, _)) in fields.iter().enumerate() {
+            if places.insert(name.clone(), place).is_some() {
+                return Err([&quote(name), " is given twice"].concat());
+            }
+        }
+        Ok(Self(fields))
+    }
+}
+
+impl<'de> Deserialize<'de> for UniqueFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        converted::<Fields<RawJson>, _, _>(deserializer)
     }
 }
 
 /// Reads the fields of a JSON object in their order.
 pub(crate) fn fields(json: &str) -> serde_json::Result<Vec<(String, RawJson)>> {
-    serde_json::from_str(json).map(|Fields(fields)| fields)
+    serde_json::from_str(json).map(|UniqueFields(fields)| fields)
 }
 
 /// `extra_body`. A null in it is sent: it may be one that the provider knows.
 pub(super) fn fields_or_none<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<(String, RawJson)>, D::Error> {
-    let fields: Option<Fields> = Option::deserialize(deserializer)?;
-    Ok(fields.map(|Fields(fields)| fields).unwrap_or_default())
+    let fields: Option<UniqueFields> = Option::deserialize(deserializer)?;
+    Ok(fields
+        .map(|UniqueFields(fields)| fields)
+        .unwrap_or_default())
 }
 
 pub(super) fn as_object<S: Serializer>(

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::form::{missing, take, unknown};
+use super::form::{self, missing, take, unknown};
 
 /// The lifetime of a cached prompt prefix, which is the `ttl` of Anthropic's `cache_control`
 /// (<https://docs.claude.com/en/docs/build-with-claude/prompt-caching>).
@@ -55,8 +55,8 @@ impl CacheTtl {
 /// let png = MediaSource::base64("image/png", "iVBORw0KGgo=");
 /// assert!(matches!(png, MediaSource::Base64 { .. }));
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", try_from = "AnySource")]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MediaSource {
     /// Base64-encoded bytes (RFC 4648, section 4, with padding).
@@ -110,6 +110,12 @@ struct AnySource {
     data: Option<String>,
     url: Option<String>,
     text: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for MediaSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        form::converted::<AnySource, _, _>(deserializer)
+    }
 }
 
 impl TryFrom<AnySource> for MediaSource {

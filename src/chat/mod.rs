@@ -8,6 +8,7 @@ mod form;
 mod media;
 mod message;
 mod part;
+mod place;
 mod raw_json;
 mod reasoning;
 mod reply;
@@ -24,7 +25,7 @@ pub use call_options::CallOptions;
 pub use dialect_name::DialectName;
 pub use event::StreamEvent;
 #[cfg(feature = "anthropic")]
-pub(crate) use form::fields;
+pub(crate) use form::{ByName, fields};
 pub use media::{CacheTtl, MediaSource};
 pub use message::{Message, Role};
 pub use part::{Annotations, Part};

@@ -1,11 +1,11 @@
 use std::fmt;
 
 use serde::de::value::SeqAccessDeserializer;
-use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::dialect_name::DialectName;
-use super::form::{missing, take, unknown};
+use super::form::{self, ByName, missing, take, unknown};
 use super::media::{CacheTtl, MediaSource};
 use super::raw_json::RawJson;
 use super::tool::ToolCall;
@@ -18,8 +18,8 @@ use crate::{Error, Result};
 ///
 /// assert_eq!(Part::text("hi").as_text(), Some("hi"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", try_from = "AnyPart")]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Part {
     /// Text.
@@ -299,7 +299,7 @@ pub(super) fn content_or_none<'de, D: Deserializer<'de>>(
 struct AnyPart {
     r#type: Option<String>,
     text: Option<String>,
-    annotations: Option<Annotations>,
+    annotations: Option<ByName<Annotations>>,
     source: Option<MediaSource>,
     title: Option<String>,
     id: Option<String>,
@@ -313,6 +313,12 @@ struct AnyPart {
     dialect: Option<DialectName>,
     json: Option<RawJson>,
     cache_control: Option<CacheTtl>,
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        form::converted::<AnyPart, _, _>(deserializer)
+    }
 }
 
 impl TryFrom<AnyPart> for Part {
@@ -347,7 +353,7 @@ impl TryFrom<AnyPart> for Part {
         Ok(match kind {
             "text" => Self::Text {
                 text: need("text", any.text)?,
-                annotations: any.annotations,
+                annotations: any.annotations.map(|ByName(annotations)| annotations),
                 cache_control,
             },
             "image" => Self::Image {

@@ -2,9 +2,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call_options::CallOptions;
-use super::form;
+use super::form::{self, ByName};
 use super::message::Message;
 use super::part::{self, Part};
+use super::place;
 use super::raw_json::RawJson;
 use super::reasoning::{Effort, Reasoning};
 use super::tool::{Tool, ToolChoice};
@@ -40,6 +41,7 @@ pub struct Request {
     )]
     pub system: Vec<Part>,
     /// The conversation so far. The last message is usually the user's.
+    #[serde(deserialize_with = "form::objects")]
     pub messages: Vec<Message>,
     /// The maximum number of tokens to generate, at least 1. Anthropic requires one, and the default there is 4,096.
     #[serde(
@@ -65,7 +67,7 @@ pub struct Request {
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "form::or_default"
+        deserialize_with = "form::objects_or_none"
     )]
     pub tools: Vec<Tool>,
     /// Whether the model may, must or must not call tools.
@@ -75,10 +77,18 @@ pub struct Request {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
     /// A JSON schema that the reply's text must match.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "form::object_or_none"
+    )]
     pub response_format: Option<ResponseFormat>,
     /// How much the model reasons before it replies.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "form::object_or_none"
+    )]
     pub reasoning: Option<Reasoning>,
     /// Additional fields of the request body, as the provider defines them. They replace fields of the same name. In JSON they
     /// are an object.
@@ -98,7 +108,11 @@ pub struct Request {
     )]
     pub keep_raw: bool,
     /// The settings of this call in place of the client's, such as its timeouts. They are not part of the body.
-    #[serde(default, skip_serializing_if = "CallOptions::is_default")]
+    #[serde(
+        default,
+        skip_serializing_if = "CallOptions::is_default",
+        deserialize_with = "form::or_default"
+    )]
     pub options: CallOptions,
 }
 
@@ -250,6 +264,11 @@ impl Request {
 
     /// Sets [`Request::response_format`].
     ///
+    /// The schema is made fit for the strict mode of the provider where that keeps its meaning: objects are closed, and constraints
+    /// that the provider does not enforce become a part of the description. In OpenAI's dialect, all properties become required and optional ones
+    /// nullable, so use an `Option` for them. A schema for which this is impossible, such as one of an object with any properties, is sent
+    /// as it is, without `strict`.
+    ///
     /// ```
     /// # use warmline::Request;
     /// # use serde_json::json;
@@ -257,7 +276,6 @@ impl Request {
     ///     "type": "object",
     ///     "properties": {"name": {"type": "string"}},
     ///     "required": ["name"],
-    ///     "additionalProperties": false,
     /// }));
     /// ```
     #[must_use]
@@ -333,20 +351,15 @@ impl Request {
     /// assert!(error.message().starts_with("messages[0].role: unknown variant `usr`, expected `user` or `assistant`"));
     /// ```
     pub fn from_json(text: &str) -> Result<Self> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let read = serde_path_to_error::deserialize(&mut json).map_err(|e| {
-            let (path, error) = (e.path().to_string(), e.into_inner());
-            match path.as_str() {
-                _ if !error.is_data() => format!("the request is not JSON: {error}"),
-                "." => error.to_string(),
-                _ => format!("{path}: {error}"),
+        let read = serde_json::from_str(text).map(|ByName(request)| request);
+        read.map_err(|error| {
+            if !error.is_data() {
+                return Error::config(format!("the request is not JSON: {error}"));
             }
-        });
-        let whole = read.and_then(|request| match json.end() {
-            Ok(()) => Ok(request),
-            Err(error) => Err(format!("the request is not JSON: {error}")),
-        });
-        whole.map_err(Error::config)
+            let place = place::of(text, &error);
+            let after = if place.is_empty() { "" } else { ": " };
+            Error::config(format!("{place}{after}{error}"))
+        })
     }
 }
 

@@ -66,7 +66,7 @@ fn what_is_wrong_is_named_with_its_place() {
         more
     };
     for (value, says) in [
-        (json!([]), "invalid length 0"),
+        (json!([1]), "invalid type: sequence, expected an object"),
         (json!({"mesages": []}), "mesages: unknown field `mesages`"),
         (json!({}), "missing field `messages`"),
         (
@@ -129,10 +129,62 @@ fn what_is_wrong_is_named_with_its_place() {
             more(json!({"options": {"timeout": 1}})),
             "options: unknown field `timeout`",
         ),
+        (
+            json!({"messages": [{"role": "user", "content": {}}]}),
+            "messages[0].content: invalid type: map, expected a string or a list of parts",
+        ),
+        (
+            more(json!({"stop_sequences": ["a", 1]})),
+            "stop_sequences[1]: invalid type: integer `1`, expected a string",
+        ),
+        (
+            more(json!({"reasoning": ["low", 1]})),
+            "reasoning: invalid type: sequence, expected an object",
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": "a"}, []]}),
+            "messages[1]: invalid type: sequence, expected an object",
+        ),
+        (
+            message(
+                json!([{"type": "text", "text": "\n"}, {"type": "tool_result", "tool_use_id": "1", "content": [
+                    {"type": "text"}, {"type": "text", "text": "x"}
+                ]}]),
+            ),
+            "messages[0].content[1].content[0]: missing field `text`",
+        ),
+        (
+            more(json!({"tools": [{"name": {}, "input_schema": {}}]})),
+            "tools[0].name: invalid type: map, expected a string",
+        ),
+        (
+            more(json!({"tools": {"a": 1}})),
+            "tools: invalid type: map, expected a sequence",
+        ),
     ] {
-        let error = Request::from_json(&value.to_string()).unwrap_err();
-        assert!(error.message().starts_with(says), "{value}: {error}");
+        let pretty = serde_json::to_string_pretty(&value).unwrap();
+        for text in [value.to_string(), pretty, format!(" {value} ")] {
+            let error = Request::from_json(&text).unwrap_err();
+            assert!(error.message().starts_with(says), "{text}: {error}");
+        }
         assert!(serde_json::from_value::<Request>(value).is_err());
+    }
+    for (text, says) in [
+        (
+            r#"{"messages": [], "model": "a", "model": "b"}"#,
+            "model: duplicate field `model`",
+        ),
+        (
+            r#"{"extra_body": {"a": 1, "a": 2}, "messages": []}"#,
+            "extra_body: \"a\" is given twice",
+        ),
+        (
+            r#"{"messages": [], "options": {"headers": {"é": "x"}, "timeout": 1}}"#,
+            "options: unknown field `timeout`",
+        ),
+    ] {
+        let error = Request::from_json(text).unwrap_err();
+        assert!(error.message().starts_with(says), "{text}: {error}");
     }
     for text in ["", "{\"messages\": [}", "{\"messages\": []} x"] {
         let error = Request::from_json(text).unwrap_err();

@@ -1,7 +1,7 @@
 //! Reads the body of a response to its end, or until its format is known.
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 
 use crate::framing::sse;
 use crate::quote::quote;
@@ -96,7 +96,7 @@ impl Whole {
 /// Refuses a compressed body. No compression was requested, and on WebAssembly `fetch` has decoded it.
 fn ensure_plain(headers: &HeaderMap, body: &[u8]) -> Result<()> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
-    let encoding = headers::text(headers, header::CONTENT_ENCODING.as_str());
+    let encoding = headers::text(headers, &headers::CONTENT_ENCODING);
     let encoding = encoding.filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
     let is_text = body
         .trim_ascii_start()

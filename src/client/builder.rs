@@ -35,10 +35,13 @@ pub struct ClientBuilder {
     pub(crate) provider: Provider,
     pub(crate) model: Option<String>,
     pub(crate) credentials: Credentials,
+    /// Whether no setting and no key has chosen the provider.
+    pub(crate) provider_by_default: bool,
     pub(crate) base_url: Option<String>,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) timeouts: TimeoutSettings,
+    pub(crate) max_reply_bytes: usize,
     pub(crate) retry: RetryPolicy,
     pub(crate) http_version: HttpVersion,
     pub(crate) http2_ping: Option<Duration>,
@@ -72,10 +75,12 @@ impl ClientBuilder {
             provider,
             model: None,
             credentials: Credentials::default(),
+            provider_by_default: false,
             base_url: None,
             settings: Settings::default(),
             limits: Limits::default(),
             timeouts: TimeoutSettings::default(),
+            max_reply_bytes: 64 << 20,
             retry: RetryPolicy::default(),
             http_version: HttpVersion::default(),
             http2_ping: None,
@@ -166,70 +171,6 @@ impl ClientBuilder {
     #[must_use]
     pub fn alert_thresholds(mut self, thresholds: AlertThresholds) -> Self {
         self.alerts.thresholds = thresholds;
-        self
-    }
-
-    /// Sets the timeout of connecting, and of a silence while text is being written. The default is 30 s.
-    ///
-    /// Pings and comments are silence. A long reply that keeps arriving does not time out, and neither does a model that thinks:
-    /// [`reply_timeout`](Self::reply_timeout) limits every other silence.
-    ///
-    /// If you set it, it is also the default of [`reply_timeout`](Self::reply_timeout) and
-    /// [`pool_timeout`](Self::pool_timeout).
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use warmline::{Client, Provider};
-    /// let builder = Client::builder(Provider::OpenAi).timeout(Duration::from_secs(5));
-    /// ```
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.timeout = Some(timeout);
-        self
-    }
-
-    /// Sets the timeout of a silence while no text is being written. The default is 600 s, or
-    /// [`timeout`](Self::timeout) if you set that.
-    ///
-    /// It applies to the time from sending the request to the first content, to each silence while the model thinks, writes the
-    /// input of a tool or runs a tool of the provider's, and to the whole time of a reply that is not streamed. A dead network is
-    /// noticed sooner, within about a minute, by TCP.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use warmline::{Client, Provider};
-    /// let builder = Client::builder(Provider::OpenAi).reply_timeout(Duration::from_secs(3600));
-    /// ```
-    #[must_use]
-    pub fn reply_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.reply = Some(timeout);
-        self
-    }
-
-    /// Sets the timeout for acquiring a connection from the pool. The default is [`timeout`](Self::timeout) if you set that, or
-    /// else that of [`reply_timeout`](Self::reply_timeout).
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use warmline::{Client, Provider};
-    /// let builder = Client::builder(Provider::OpenAi).pool_timeout(Duration::from_secs(5));
-    /// ```
-    #[must_use]
-    pub fn pool_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.pool = Some(timeout);
-        self
-    }
-
-    /// Sets the maximum duration of a whole call, including its retries. There is none by default.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use warmline::{Client, Provider};
-    /// let builder = Client::builder(Provider::OpenAi).deadline(Duration::from_secs(120));
-    /// ```
-    #[must_use]
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.timeouts.deadline = Some(deadline);
         self
     }
 
@@ -365,7 +306,7 @@ impl ClientBuilder {
         credentials.check()?;
         let own = dialect.headers().iter();
         let mut headers: Vec<_> = own
-            .map(|(name, value)| (String::from(*name), String::from(*value)))
+            .map(|(known, value)| (String::from(known.text), String::from(*value)))
             .collect();
         headers.push((
             "user-agent".into(),
@@ -381,10 +322,16 @@ impl ClientBuilder {
             headers.push((name, value));
         }
         if credentials.is_none() && provider.needs_key() && endpoint.is_first_party {
-            return Err(Error::config(format!(
-                "no API key for {provider}: set {} or pass a key to the client",
-                provider.key_variable()
-            )));
+            return Err(Error::config(match self.provider_by_default {
+                true => format!(
+                    "no provider is configured: set the key of one ({}), set LLM_PROVIDER, or pass a key to the client",
+                    provider_keys()
+                ),
+                false => format!(
+                    "no API key for {provider}: set {} or pass a key to the client",
+                    provider.key_variable()
+                ),
+            }));
         }
         if !credentials.is_none() {
             endpoint.warn_if_unencrypted("the API key");
@@ -420,6 +367,7 @@ impl ClientBuilder {
             settings: self.settings,
             transport,
             timeouts,
+            max_reply_bytes: self.max_reply_bytes,
             retry: self.retry,
             retry_budget: RetryBudget::default(),
         });
@@ -472,4 +420,15 @@ impl fmt::Debug for ClientBuilder {
             .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the variables of the keys of all providers that need one.
+fn provider_keys() -> String {
+    let mut names = Vec::new();
+    for provider in Provider::all().filter(|provider| provider.needs_key()) {
+        if !names.contains(&provider.key_variable()) {
+            names.push(provider.key_variable());
+        }
+    }
+    names.join(", ")
 }

@@ -17,6 +17,7 @@ use super::replay::replay;
 use crate::cost::Reservation;
 use crate::error::seconds;
 use crate::runtime::{self, BoxFuture, Instant};
+use crate::secret::Secret;
 use crate::{
     Attempt, CallOptions, Error, ErrorKind, Reply, Request, Result, StreamEvent, Timing, trace,
 };
@@ -32,9 +33,9 @@ pub(super) struct Call {
     attempt_start: Instant,
     timing: Timing,
     /// The key or token of the current attempt, which no error may show.
-    secret: Option<Arc<str>>,
+    secret: Option<Secret>,
     /// A token that the provider has not accepted.
-    refused: Option<Arc<str>>,
+    refused: Option<Secret>,
     /// The number of attempts that repeated one at once: with a new token, or without what the server refused.
     repeats: u32,
     /// The reservation of the attempt whose response is being read.
@@ -190,6 +191,7 @@ impl Call {
             plan: self.plan.clone(),
             body: self.body.bytes.clone(),
             at: self.clock.start,
+            attempt_at: self.attempt_start,
             hide_usage: self.body.asked_usage.is_some(),
             refused: self.refused.clone(),
         };
@@ -219,6 +221,8 @@ impl Call {
     fn content_has_come(&mut self) {
         self.timing.time_to_first_token = self.clock.start.elapsed();
         self.plan.client.retry_budget.succeeded();
+        // The rest of a stream may be read outside a runtime.
+        self.clock.timer();
         if let State::AwaitingContent(live) = std::mem::replace(&mut self.state, State::Ended) {
             self.state = State::Streaming(live);
         }
@@ -249,8 +253,8 @@ impl Call {
             self.forwarded.rest = live.decoder.take_frames();
         }
         // What the attempt holds is released before the next one.
+        self.settle_cut();
         self.state = State::Ready;
-        self.reservation = None;
         let error = self.record(error);
         if self.forwarded.events {
             return Err(error);
@@ -312,8 +316,8 @@ impl Call {
 
     /// Ends the call with an error.
     fn end(&mut self, error: Error) -> Error {
+        self.settle_cut();
         self.state = State::Ended;
-        self.reservation = None;
         let error = error.with_attempts(std::mem::take(&mut self.attempts));
         // The provider has no part in a ledger's error.
         let error = match error.kind() {
@@ -322,6 +326,19 @@ impl Call {
         };
         trace::failed(&self.plan.span, &error);
         error
+    }
+
+    /// Settles the reservation of a stream whose reply is not complete.
+    fn settle_cut(&mut self) {
+        let Some(reservation) = self.reservation.take() else {
+            return;
+        };
+        if let State::AwaitingContent(live) | State::Streaming(live) = &mut self.state {
+            match live.decoder.is_done() {
+                true => reservation.settle(&mut live.decoder.take_reply()),
+                false => reservation.settle_cut(&live.seen()),
+            }
+        }
     }
 
     /// Sets the attempts, timing and cost of a complete reply, and settles the reservation.
@@ -381,6 +398,12 @@ impl Call {
             State::Replaying(_) => "replaying",
             State::Ended => "ended",
         }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.settle_cut();
     }
 }
 

@@ -12,6 +12,14 @@ pub(super) struct Clock {
     timer: Option<Timer>,
 }
 
+/// What is known of the time in which nothing arrives.
+pub(super) struct Silence {
+    /// The start of the current wait for content. It is `None` between waits: pauses of the caller do not count.
+    pub(super) since: Option<Instant>,
+    /// When all that had arrived was last read.
+    pub(super) read_until: Option<Instant>,
+}
+
 impl Clock {
     pub(super) fn start(timeouts: Timeouts) -> Self {
         Self {
@@ -21,15 +29,18 @@ impl Clock {
         }
     }
 
+    /// Returns the timer, and creates it at the first call, which must be in a runtime. From then on it can be polled outside.
+    pub(super) fn timer(&mut self) -> &mut Timer {
+        self.timer
+            .get_or_insert_with(|| Timer::new(self.timeouts.timeout))
+    }
+
     /// Waits until `due`.
     fn poll_until(&mut self, due: Instant, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        if due <= now {
-            return Poll::Ready(());
+        match due <= now {
+            true => Poll::Ready(()),
+            false => self.timer().poll_until(cx, due),
         }
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Timer::new(self.timeouts.timeout));
-        timer.poll_until(cx, due)
     }
 
     /// Waits for a time that began at `since`.
@@ -51,19 +62,21 @@ impl Clock {
         Poll::Ready(Error::timeout(TimeoutKind::Deadline, deadline))
     }
 
-    /// Waits for the timeout of a silence or for the deadline. The silence begins now if it has not begun.
+    /// Waits for the timeout of a silence or for the deadline, after all that has arrived was read. The silence begins now if it
+    /// has not begun.
     pub(super) fn poll_silence(
         &mut self,
-        since: &mut Option<Instant>,
+        silence: &mut Silence,
         is_writing_text: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Error> {
         let now = Instant::now();
+        silence.read_until = Some(now);
         let (mut which, mut timeout) = match is_writing_text {
             true => (TimeoutKind::Read, self.timeouts.timeout),
             false => (TimeoutKind::Reply, self.timeouts.reply),
         };
-        let mut due = *since.get_or_insert(now) + timeout;
+        let mut due = *silence.since.get_or_insert(now) + timeout;
         if let Some(deadline) = self.timeouts.deadline
             && self.start + deadline < due
         {

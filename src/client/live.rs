@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::clock::Clock;
+use super::clock::{Clock, Silence};
+use crate::cost::Seen;
 use crate::dialect::StreamDecoder;
 use crate::runtime::Instant;
 use crate::transport::Body;
@@ -15,8 +16,7 @@ pub(super) struct Live {
     body: Option<Body>,
     /// The error that ends the stream, after the events that came before it.
     error: Option<Error>,
-    /// The start of the current wait for content. It is `None` between waits: pauses of the caller do not count.
-    silent_since: Option<Instant>,
+    silence: Silence,
     /// When the reply was complete, while the end of the body is awaited.
     complete_since: Option<Instant>,
 }
@@ -33,11 +33,22 @@ impl Live {
             decoder,
             body: Some(body),
             error: None,
-            silent_since: sent_at,
+            silence: Silence {
+                since: sent_at,
+                read_until: sent_at,
+            },
             complete_since: None,
         };
         live.decoder.feed(first);
         live
+    }
+
+    /// Returns what was received so far.
+    pub(super) fn seen(&self) -> Seen<'_> {
+        Seen {
+            reply: self.decoder.reply(),
+            read_until: self.silence.read_until,
+        }
     }
 
     /// Waits for the first content. The events before it, and it, stay in the decoder.
@@ -67,7 +78,7 @@ impl Live {
             match self.decoder.next_event() {
                 Some(Ok(event)) => {
                     if event.is_content() {
-                        self.silent_since = None;
+                        self.silence.since = None;
                     }
                     return Poll::Ready(Ok(Some(event)));
                 }
@@ -94,8 +105,8 @@ impl Live {
                 Poll::Ready(None) => self.decoder.finish(),
                 Poll::Pending => {
                     let is_writing_text = self.decoder.is_writing_text();
-                    let since = &mut self.silent_since;
-                    Err(ready!(clock.poll_silence(since, is_writing_text, cx)))
+                    let silence = &mut self.silence;
+                    Err(ready!(clock.poll_silence(silence, is_writing_text, cx)))
                 }
             },
         };

@@ -1,28 +1,31 @@
 //! The first part of an attempt, from its reservation to the head of a stream or to a whole reply.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::body::Whole;
 use super::live::Live;
 use super::plan::Plan;
-use crate::cost::Reservation;
+use crate::cost::{Refusal, Reservation};
 use crate::credentials::secret_in;
 use crate::error::seconds;
 use crate::runtime::{self, Instant};
-use crate::transport::{Body, HttpRequest, HttpResponse};
+use crate::secret::Secret;
+use crate::transport::{Body, HttpRequest, HttpResponse, Turn};
 use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing};
 
 /// The maximum number of bytes that are kept of an error response's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// The maximum size of the body of a reply, in bytes.
-const MAX_BODY: usize = 64 << 20;
+/// The maximum time for which a call holds a connection while its ledger does not answer.
+const MAX_HOLD: Duration = Duration::from_secs(1);
 
 /// How far an attempt got.
 pub(super) struct Opening {
     /// Its key or token, which no error may show.
-    pub(super) secret: Option<Arc<str>>,
+    pub(super) secret: Option<Secret>,
     pub(super) timing: Timing,
     /// Whether it counts as an attempt: it does not if the budget or the pool had no room for it.
     pub(super) is_attempt: bool,
@@ -45,10 +48,12 @@ pub(super) struct Start {
     pub(super) body: Bytes,
     /// The start of the call.
     pub(super) at: Instant,
+    /// The start of the attempt.
+    pub(super) attempt_at: Instant,
     /// Whether the usage in the frames that are forwarded is left out.
     pub(super) hide_usage: bool,
     /// A token that the provider has not accepted.
-    pub(super) refused: Option<Arc<str>>,
+    pub(super) refused: Option<Secret>,
 }
 
 impl Start {
@@ -65,49 +70,43 @@ impl Start {
 
     async fn run(&self, opening: &mut Opening) -> Result<Opened> {
         let plan = &*self.plan;
-        let reservation = Reservation::make(&plan.cost, &plan.estimate).await?;
+        let transport = &plan.client.transport;
         opening.is_attempt = true;
         let headers = self.authorize(opening).await?;
-        let transport = &plan.client.transport;
-        let limit = plan.timeouts.pool();
-        let turn = transport
-            .acquire(transport.ticket(), limit, &mut opening.timing)
-            .await?;
-        let HttpResponse {
-            status,
-            headers,
-            body,
-        } = transport
-            .send(
-                turn,
-                HttpRequest {
-                    to: plan.endpoint.as_ref(),
-                    body: &self.body,
-                    headers: &headers,
-                    timeouts: &plan.timeouts,
-                },
-                &mut opening.timing,
-                &|sent| match sent {
-                    true => reservation.sent(),
-                    false => reservation.refused(),
-                },
-            )
-            .await?;
-        opening.timing.time_to_first_token = self.at.elapsed();
-        let response = HttpResponse {
-            status,
-            headers,
-            body,
+        opening.is_attempt = false;
+        let (turn, reservation) = self.admit(&mut opening.timing).await?;
+        opening.is_attempt = true;
+        let request = HttpRequest {
+            to: plan.endpoint.as_ref(),
+            body: &self.body,
+            headers: &headers,
+            timeouts: &plan.timeouts,
         };
-        if !(200..300).contains(&status) {
+        let sent = |sent| match sent {
+            true => reservation.sent(),
+            false => reservation.refused(),
+        };
+        let sending = transport.send(turn, request, &mut opening.timing, &sent);
+        let mut response = match sending.await {
+            Ok(response) => response,
+            Err(error) => {
+                reservation.settle_lost();
+                return Err(error);
+            }
+        };
+        opening.timing.time_to_first_token = self.at.elapsed();
+        // Servers and proxies echo keys, and whoever reads the reply need not know the key, such as a caller of a gateway.
+        let secret = opening.secret.clone().unwrap_or_default();
+        secret.redact_headers(&mut response.headers);
+        if !(200..300).contains(&response.status) {
             reservation.refused();
-            return Err(self.read_error(response).await);
+            return Err(self.read_error(response, &secret).await);
         }
         // The time of a whole reply, or of a silence before a stream, began when the request was sent.
         let sent_at = reservation.sent_at();
         let elapsed = sent_at.map(|at| at.elapsed()).unwrap_or_default();
         let left = plan.timeouts.reply.saturating_sub(elapsed);
-        let answer = runtime::timeout(left, self.read(response, sent_at)).await;
+        let answer = runtime::timeout(left, self.read(response, sent_at, secret)).await;
         let answer = answer
             .unwrap_or_else(|| Err(Error::timeout(TimeoutKind::Reply, plan.timeouts.reply)))?;
         Ok(Opened {
@@ -116,8 +115,69 @@ impl Start {
         })
     }
 
+    /// Takes a turn in the pool and then reserves the maximum cost, which is therefore reserved only for calls that can be
+    /// sent. A call for which there is no room at the moment gives its turn back and waits in the budget's queue. It then returns
+    /// to its old place in the pool's.
+    async fn admit(&self, timing: &mut Timing) -> Result<(Turn, Reservation)> {
+        let Plan {
+            client,
+            cost,
+            estimate,
+            timeouts,
+            ..
+        } = &*self.plan;
+        let left = || timeouts.pool().saturating_sub(self.attempt_at.elapsed());
+        let ticket = client.transport.ticket();
+        let mut waiting = Reservation::queue_up(cost, estimate).await?;
+        loop {
+            if let Some((place, _)) = &mut waiting {
+                let since = Instant::now();
+                let waited = runtime::timeout(left(), place.wait()).await;
+                timing.queued += since.elapsed();
+                if waited.is_none()
+                    && let Some((_, error)) = waiting
+                {
+                    let limit = seconds(timeouts.pool());
+                    let reason = ["there was no room within ", &limit].concat();
+                    return Err(error.with_reason(&reason));
+                }
+            }
+            let turn = client.transport.acquire(ticket, left(), timing).await?;
+            let mut reserving = pin!(Reservation::make(cost, estimate));
+            let (turn, reserved) = match runtime::timeout(MAX_HOLD, reserving.as_mut()).await {
+                Some(reserved) => (Some(turn), reserved),
+                None => {
+                    drop(turn);
+                    (None, reserving.await)
+                }
+            };
+            match reserved {
+                Ok(reservation) => {
+                    let turn = match turn {
+                        Some(turn) => turn,
+                        None => client.transport.acquire(ticket, left(), timing).await?,
+                    };
+                    return Ok((turn, reservation));
+                }
+                Err(Refusal::Final(error)) => return Err(error),
+                Err(Refusal::Wait { budget, error }) => {
+                    let place = match waiting {
+                        Some((place, _)) if place.is_for(&budget) => place,
+                        _ => Reservation::join_queue(cost, &budget),
+                    };
+                    waiting = Some((place, error));
+                }
+            }
+        }
+    }
+
     /// Reads a whole reply, or finds out that it is a stream.
-    async fn read(&self, response: HttpResponse<Body>, sent_at: Option<Instant>) -> Result<Answer> {
+    async fn read(
+        &self,
+        response: HttpResponse<Body>,
+        sent_at: Option<Instant>,
+        secret: Secret,
+    ) -> Result<Answer> {
         let plan = &*self.plan;
         let dialect = &plan.client.dialect;
         let HttpResponse {
@@ -128,7 +188,8 @@ impl Start {
         let is_stream = whole.read_kind(&headers, &mut body).await?;
         if is_stream.unwrap_or(plan.stream) {
             let mut decoder = dialect.decode_stream(headers);
-            decoder.set_max_bytes(MAX_BODY);
+            decoder.redact(secret);
+            decoder.set_max_bytes(plan.client.max_reply_bytes);
             if plan.keep_raw {
                 decoder.keep_raw();
             }
@@ -141,17 +202,20 @@ impl Start {
             let live = Live::new(decoder, body, whole.into_bytes(), sent_at);
             return Ok(Answer::Stream(Box::new(live)));
         }
-        whole.read(&mut body, MAX_BODY).await?;
-        let reply = dialect.decode(headers, whole.into_bytes())?;
+        whole.read(&mut body, plan.client.max_reply_bytes).await?;
+        let body = whole.into_bytes();
+        let body = secret.redacted(&body).unwrap_or(body);
+        let reply = dialect.decode(headers, body)?;
         Ok(Answer::Reply(Box::new(reply)))
     }
 
     /// Reads the body of an error response. The part of one that breaks off can still explain the error.
-    async fn read_error(&self, mut response: HttpResponse<Body>) -> Error {
+    async fn read_error(&self, mut response: HttpResponse<Body>, secret: &Secret) -> Error {
         let mut kept = Whole::default();
         let read = kept.read(&mut response.body, MAX_ERROR_BODY);
         let _ = runtime::timeout(self.plan.timeouts.timeout, read).await;
         let (kept, now) = (kept.into_bytes(), runtime::wall_clock());
+        let kept = secret.redacted(&kept).unwrap_or(kept);
         let dialect = &self.plan.client.dialect;
         dialect.decode_error(response.status, &response.headers, &kept, now)
     }

@@ -68,18 +68,22 @@ impl Client {
         options: impl Into<CallOptions>,
     ) -> Result<PassthroughResponse> {
         let mut call = Call::raw(self, body.into(), &options.into())?;
-        let first = runtime::timeout(HOLD, poll_fn(|cx| call.poll_event(cx))).await;
-        let first = match first {
-            Some(event) => event,
-            // Whoever waits for the head gives up sooner than the model does.
-            None => {
-                poll_fn(|cx| match call.poll_event(cx) {
-                    Poll::Pending if call.has_frames() => Poll::Ready(None),
-                    polled => polled,
-                })
-                .await
-            }
-        };
+        let first = runtime::within(async {
+            let first = runtime::timeout(HOLD, poll_fn(|cx| call.poll_event(cx))).await;
+            let first = match first {
+                Some(event) => event,
+                // Whoever waits for the head gives up sooner than the model does.
+                None => {
+                    poll_fn(|cx| match call.poll_event(cx) {
+                        Poll::Pending if call.has_frames() => Poll::Ready(None),
+                        polled => polled,
+                    })
+                    .await
+                }
+            };
+            first.transpose()
+        });
+        let first = first.await?;
         let mut response = PassthroughResponse {
             is_stream: true,
             request_id: call.request_id().map(str::to_owned),
@@ -89,7 +93,7 @@ impl Client {
             reply: None,
             call,
         };
-        if let Some(StreamEvent::Done { reply }) = first.transpose()? {
+        if let Some(StreamEvent::Done { reply }) = first {
             response.complete(*reply);
         }
         Ok(response)

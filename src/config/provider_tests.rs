@@ -76,3 +76,20 @@ fn a_token_takes_the_place_of_a_key() {
         assert_eq!(client.provider(), provider);
     }
 }
+
+#[test]
+fn without_a_provider_the_error_names_the_keys_of_all() {
+    let error = build(&[]).unwrap_err().to_string();
+    for name in [
+        "ANTHROPIC_API_KEY, OPENAI_API_KEY, ",
+        "GROQ_API_KEY, ",
+        "LLM_PROVIDER",
+    ] {
+        assert!(error.contains(name), "{error}");
+    }
+    let error = build(&[("LLM_PROVIDER", "groq")]).unwrap_err().to_string();
+    assert!(
+        error.contains("no API key for groq: set GROQ_API_KEY"),
+        "{error}"
+    );
+}

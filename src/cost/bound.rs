@@ -3,14 +3,15 @@
 #[cfg(test)]
 mod tests;
 
+use super::cut::{CutBound, MaxCost, Seen};
 use super::price::MostTokens;
 use super::{Cost, CostTracker, Price, PriceFactor, Usd};
 use crate::chat::ServiceTier;
 use crate::dialect::{Dialect, RequestFacts};
 use crate::provider::{Prices, Regional};
 use crate::quote::quote;
-use crate::runtime::COMPACT;
-use crate::{Error, Provider, Reply, Result};
+use crate::runtime::{COMPACT, Instant};
+use crate::{DialectName, Error, Provider, Reply, Result, Usage};
 
 /// The context of a model whose limits are not known. No model accepts more today.
 const MOST_INPUT: u64 = 2_000_000;
@@ -43,6 +44,8 @@ pub(crate) struct CostEstimate {
     charged_searches: u64,
     cached_long: bool,
     reports_cost: bool,
+    /// The bound of a streamed reply that is cut; `None` if the reply is not streamed.
+    cut: Option<CutBound>,
     pub(crate) max_cost: Usd,
 }
 
@@ -87,17 +90,30 @@ impl CostEstimate {
         };
         let own = known(model);
         let price = most.known(model, own)?;
-        let mut max_cost = most.cost(model, &price)?;
+        let mut max = most.cost(model, &price)?;
         for model in &facts.models {
             let price = most.known(model, known(model))?;
-            max_cost = max_cost.max(most.cost(model, &price)?);
+            max = max.or(most.cost(model, &price)?);
         }
         if let Some(any) = most.most_expensive.filter(|_| facts.any_model) {
-            max_cost = max_cost.max(most.cost(model, &any)?);
+            max = max.or(most.cost(model, &any)?);
         }
         if !is_free {
-            max_cost = max_cost + CONTAINER * facts.containers;
+            max.cost = max.cost + CONTAINER * facts.containers;
+            max.input = max.input + CONTAINER * facts.containers;
         }
+        let replies = facts.replies.max(1);
+        let adds_input = facts.more_input
+            || facts.searches + facts.containers + facts.more_runs > 0
+            || price.always_searches;
+        let cut = facts.stream.then_some(CutBound {
+            max,
+            speed: u64::from(row.max_output_speed).saturating_mul(replies),
+            // Only Anthropic's models reason only if they are asked to.
+            hides_output: replies > 1 || facts.reasons || dialect.name() != DialectName::Anthropic,
+            input_is_final: !adds_input,
+            bills_on: row.bills_after_disconnect,
+        });
         Ok(Self {
             provider,
             model: model.to_owned(),
@@ -111,8 +127,37 @@ impl CostEstimate {
             charged_searches: facts.charged_searches,
             cached_long: facts.cached_long,
             reports_cost: row.reports_cost,
-            max_cost,
+            cut,
+            max_cost: max.cost,
         })
+    }
+
+    /// Returns the maximum cost of an attempt that was sent and did not end with a complete reply.
+    pub(crate) fn cut_cost(
+        &self,
+        tracker: &CostTracker,
+        sent: Instant,
+        seen: Option<&Seen<'_>>,
+    ) -> Usd {
+        let cut = self.cut.filter(|cut| !cut.bills_on && !tracker.is_strict());
+        let Some(cut) = cut else {
+            return self.max_cost;
+        };
+        let reported = seen.filter(|seen| seen.reply.usage_reported && cut.input_is_final);
+        let input = reported.map_or(cut.max.input, |seen| {
+            let mut reply = Reply::new(self.provider);
+            reply.model.clone_from(&seen.reply.model);
+            reply.billing.clone_from(&seen.reply.billing);
+            reply.usage_reported = true;
+            reply.usage = Usage {
+                output_tokens: 0,
+                reasoning_tokens: 0,
+                audio_output_tokens: 0,
+                ..seen.reply.usage
+            };
+            self.cost(tracker, &reply).usd
+        });
+        self.max_cost.min(input + cut.output(sent, seen))
     }
 
     /// Returns the cost of a complete reply.
@@ -212,7 +257,7 @@ impl Most<'_> {
     }
 
     /// Returns the maximum cost if a model of this price answers.
-    fn cost(&self, model: &str, price: &Price) -> Result<Usd> {
+    fn cost(&self, model: &str, price: &Price) -> Result<MaxCost> {
         let searches = self.facts.searches.max(price.always_searches.into());
         let searches = searches.saturating_mul(self.facts.replies.max(1));
         let common = self.most_expensive.and_then(|price| price.web_search);
@@ -227,17 +272,23 @@ impl Most<'_> {
                 .concat(),
             ));
         }
-        Ok(self.tokens(price) + fee.unwrap_or_default() * searches)
+        let fees = fee.unwrap_or_default() * searches;
+        // The maximum is per reply, and includes reasoning.
+        let output = self
+            .dialect
+            .max_output_tokens(self.facts, price.max_output_tokens)
+            .saturating_add(self.facts.predicted)
+            .saturating_mul(self.facts.replies.max(1));
+        Ok(MaxCost {
+            cost: self.tokens(price, output) + fees,
+            input: self.tokens(price, 0) + fees,
+            output,
+        })
     }
 
-    /// Returns the maximum cost of the tokens.
-    fn tokens(&self, price: &Price) -> Usd {
+    /// Returns the maximum cost of the tokens, with so many of output.
+    fn tokens(&self, price: &Price, output: u64) -> Usd {
         let Self { dialect, facts, .. } = self;
-        // The maximum is per reply, and includes reasoning.
-        let output = dialect.max_output_tokens(facts, price.max_output_tokens);
-        let output = output
-            .saturating_add(facts.predicted)
-            .saturating_mul(facts.replies.max(1));
         let most = MostTokens {
             input: self.input(price),
             output,

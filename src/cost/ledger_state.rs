@@ -74,8 +74,8 @@ impl OpenReservation {
 /// The state of a ledger. The time that reserving and settling take grows at most logarithmically with the open reservations.
 #[derive(Debug, Default)]
 pub(super) struct LedgerState {
-    /// By month, then by the name of the budget.
-    pub(super) accounts: BTreeMap<Month, HashMap<String, Account>>,
+    /// By the name of the budget, for each month in order. There are few months.
+    pub(super) accounts: Vec<(Month, HashMap<String, Account>)>,
     /// The open reservations by id, each with its sequence number.
     open: HashMap<u64, (u64, OpenReservation)>,
     /// The ids of the open reservations by expiry, then by sequence number.
@@ -86,13 +86,27 @@ pub(super) struct LedgerState {
 
 impl LedgerState {
     pub(super) fn account_mut(&mut self, month: Month, budget: &str) -> &mut Account {
-        let accounts = self.accounts.entry(month).or_default();
+        let place = match self.place(month) {
+            Ok(place) => place,
+            Err(place) => {
+                self.accounts.insert(place, (month, HashMap::new()));
+                place
+            }
+        };
+        let (_, accounts) = &mut self.accounts[place];
         accounts.entry(budget.to_owned()).or_default()
     }
 
+    /// Returns the place of a month in `accounts`, or the place where it would have to be inserted.
+    fn place(&self, month: Month) -> Result<usize, usize> {
+        self.accounts
+            .binary_search_by_key(&month, |(month, _)| *month)
+    }
+
     fn account(&self, month: Month, budget: &str) -> Account {
-        let accounts = self.accounts.get(&month);
-        let account = accounts.and_then(|accounts| accounts.get(budget));
+        let place = self.place(month).ok();
+        let accounts = place.and_then(|place| self.accounts.get(place));
+        let account = accounts.and_then(|(_, accounts)| accounts.get(budget));
         account.copied().unwrap_or_default()
     }
 
@@ -171,17 +185,14 @@ impl LedgerState {
         {
             self.close(id, None, now);
         }
-        // All reservations have the same time to live, so the first to expire has the earliest month.
-        let first = self.all_open().next().map(|(_, open)| open.month);
         let current = Month::at(now);
-        let past = self
-            .accounts
-            .range(..current)
-            .rev()
-            .map(|(month, _)| *month);
-        if let Some(oldest) = past.take(PAST_MONTHS).nth(PAST_MONTHS - 1) {
+        let past = self.place(current).unwrap_or_else(|place| place);
+        let kept = past.checked_sub(PAST_MONTHS);
+        if let Some(&(oldest, _)) = kept.and_then(|kept| self.accounts.get(kept)) {
+            // All reservations have the same time to live, so the first to expire has the earliest month.
+            let first = self.all_open().next().map(|(_, open)| open.month);
             let oldest = first.map_or(oldest, |month| oldest.min(month));
-            self.accounts.retain(|month, _| *month >= oldest);
+            self.accounts.retain(|(month, _)| *month >= oldest);
         }
     }
 
@@ -206,7 +217,7 @@ crate::runtime::native_only! {
     impl LedgerState {
         /// Returns the number of accounts and open reservations.
         pub(super) fn len(&self) -> usize {
-            let accounts: usize = self.accounts.values().map(HashMap::len).sum();
+            let accounts: usize = self.accounts.iter().map(|(_, accounts)| accounts.len()).sum();
             accounts + self.open.len()
         }
     }

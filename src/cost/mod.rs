@@ -1,13 +1,16 @@
 //! Prices, cost tracking, and budgets that cannot be overspent.
 
 mod bound;
+mod cut;
 mod ledger;
 mod ledger_state;
 mod memory;
 mod outbox;
 mod price;
 mod price_table;
+mod queue;
 pub(crate) mod redis;
+mod refusal;
 pub(crate) mod remote;
 mod reservation;
 mod spend;
@@ -15,9 +18,11 @@ mod totals;
 mod tracker;
 
 pub(crate) use self::bound::CostEstimate;
+pub(crate) use self::cut::Seen;
 pub use self::ledger::{Budget, BudgetExceeded, Ledger, Settlement};
 pub use self::memory::MemoryLedger;
 pub use self::price::{Price, PriceFactor, PriceTier};
+pub(crate) use self::refusal::Refusal;
 pub(crate) use self::reservation::Reservation;
 pub use self::spend::{BudgetAlert, BudgetSpend, Spend};
 pub use self::totals::ModelSpend;
@@ -26,7 +31,7 @@ use crate::Result;
 use crate::usd::{Cost, Usd};
 
 crate::runtime::native_only! {
-    mod file;
+mod file;
     pub use self::file::FileLedger;
 
     /// Sets the ledger of a tracker to the one in a file.

@@ -40,6 +40,8 @@ pub struct Spend {
     pub month: String,
     /// The cost of this tracker's calls, including failed ones.
     pub total: Usd,
+    /// The part of `total` that is an upper bound; see [`ModelSpend::estimated`].
+    pub estimated: Usd,
     /// The costs by provider and model: at most 1,000 models, and one row `other` per provider for all further ones.
     pub models: Vec<ModelSpend>,
     /// The state of each budget, including the costs of other processes that share the ledger.

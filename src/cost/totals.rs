@@ -60,7 +60,7 @@ impl Totals {
                 failures: 0,
                 usage: Usage::default(),
                 cost: Usd::ZERO,
-                estimated: false,
+                estimated: Usd::ZERO,
             });
             models.len() - 1
         });
@@ -93,10 +93,11 @@ pub struct ModelSpend {
     pub failures: u64,
     /// The tokens of all replies.
     pub usage: Usage,
-    /// The cost of all attempts. A failed one that may have been billed counts with its maximum cost.
+    /// The cost of all attempts.
     pub cost: Usd,
-    /// Whether a part of `cost` is estimated.
-    pub estimated: bool,
+    /// The part of `cost` that is an upper bound, because the usage or the price is not known: that of streams that were cancelled
+    /// or cut, and of other attempts that failed and may have been billed. The rest is exact.
+    pub estimated: Usd,
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ledger_state::Month;
 use super::outbox::Outbox;
+use super::queue::{Place, Queues};
+use super::refusal::Refusal;
 use super::spend::{BudgetAlert, BudgetSpend, Spend};
 use super::totals::{MonthlyTotals, Totals};
 use super::{Budget, BudgetExceeded, Cost, Ledger, MemoryLedger, Price, Usd};
 use crate::runtime::{self, MaybeSend, MaybeSync};
-use crate::{Error, ErrorKind, Provider, Reply, Result};
+use crate::{Error, Provider, Reply, Result};
 
 /// Tracks costs and enforces budgets.
 ///
@@ -27,6 +29,8 @@ use crate::{Error, ErrorKind, Provider, Reply, Result};
 pub struct CostTracker {
     settings: Arc<Settings>,
     outbox: Outbox,
+    /// The calls that wait for room in the budgets of this ledger.
+    queues: Arc<Queues>,
 }
 
 /// The state of an attempt's reservation in the ledger.
@@ -50,6 +54,7 @@ struct Settings {
     on_alert: Option<Arc<dyn OnAlert>>,
     estimating: bool,
     fail_open: bool,
+    strict: bool,
     totals: Arc<Mutex<MonthlyTotals>>,
 }
 
@@ -73,9 +78,11 @@ impl Default for CostTracker {
                 on_alert: None,
                 estimating: false,
                 fail_open: false,
+                strict: false,
                 totals: Arc::default(),
             }),
             outbox: Outbox::new(MemoryLedger::default()),
+            queues: Arc::default(),
         }
     }
 }
@@ -123,6 +130,7 @@ impl CostTracker {
     #[must_use]
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
         self.outbox = Outbox::new(ledger);
+        self.queues = Arc::default();
         self
     }
 
@@ -191,12 +199,30 @@ impl CostTracker {
         self
     }
 
+    /// Charges the whole reserved amount for a stream that is cancelled or cut.
+    ///
+    /// By default it is charged the most that the model can have written by then, at the top speed of the provider's fastest
+    /// model. That speed is an estimate, because no provider publishes one.
+    ///
+    /// ```
+    /// let tracker = warmline::CostTracker::new().strict();
+    /// ```
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.set().strict = true;
+        self
+    }
+
     fn set(&mut self) -> &mut Settings {
         Arc::make_mut(&mut self.settings)
     }
 
     pub(super) fn has_budget(&self) -> bool {
         !self.settings.budgets.is_empty()
+    }
+
+    pub(super) fn is_strict(&self) -> bool {
+        self.settings.strict
     }
 
     pub(super) fn is_estimating(&self) -> bool {
@@ -242,6 +268,7 @@ impl CostTracker {
         Ok(Spend {
             month: month.to_string(),
             total: models.iter().map(|model| model.cost).sum(),
+            estimated: models.iter().map(|model| model.estimated).sum(),
             models,
             budgets,
             unsettled: self.outbox.unsettled(),
@@ -268,8 +295,13 @@ impl CostTracker {
     /// Reserves an attempt's maximum cost in every budget.
     ///
     /// # Errors
-    /// `BudgetExceeded`, or the ledger's error if it cannot be reached.
-    pub(super) async fn reserve(&self, id: u64, max_cost: Usd) -> Result<ReservationState> {
+    /// `Wait` if there is no room because of what others have reserved, or `Final` with `BudgetExceeded`, or with the ledger's
+    /// error if it cannot be reached.
+    pub(super) async fn reserve(
+        &self,
+        id: u64,
+        max_cost: Usd,
+    ) -> Result<ReservationState, Refusal> {
         if !self.has_budget() {
             return Ok(ReservationState::Unlimited);
         }
@@ -277,47 +309,56 @@ impl CostTracker {
             .outbox
             .reserve(id, &self.settings.budgets, max_cost)
             .await;
-        let BudgetExceeded {
-            budget,
-            spent,
-            reserved,
-        } = match reserved {
-            Ok(Ok(())) => return Ok(ReservationState::Reserved),
-            Ok(Err(denied)) => denied,
+        match reserved {
+            Ok(Ok(())) => Ok(ReservationState::Reserved),
+            Ok(Err(denied)) => Err(Refusal::of(denied, max_cost)),
             Err(error) if self.settings.fail_open => {
                 tracing::warn!(%error, "the ledger cannot be reached: a call proceeds without a reservation, and its cost is charged to the ledger later");
                 self.outbox.proceed_unreserved();
-                return Ok(ReservationState::Unreserved);
+                Ok(ReservationState::Unreserved)
             }
-            Err(error) => return Err(error),
-        };
-        let Budget { name, limit } = budget;
-        let message = [
-            "the budget \"",
-            &name,
-            "\" of $",
-            &limit.to_string(),
-            " a month has $",
-            &spent.to_string(),
-            " spent and $",
-            &reserved.to_string(),
-            " reserved, and this call can cost $",
-            &max_cost.to_string(),
-        ];
-        let kind = ErrorKind::BudgetExceeded {
-            limit,
-            spent,
-            reserved,
-            needed: max_cost,
-        };
-        let hint =
-            "lower max_tokens, wait for calls in flight, or raise the budget (LLM_BUDGET_LIMIT)";
-        Err(Error::new(kind, message.concat()).with_hint(hint))
+            Err(error) => Err(Refusal::Final(error)),
+        }
+    }
+
+    /// Takes a place behind the calls that wait for one of the budgets, if there are any. The error is for a call that waits in
+    /// vain.
+    ///
+    /// # Errors
+    /// `BudgetExceeded` if the call would not fit even when nothing is reserved, or the ledger's error.
+    pub(super) async fn queue_up(&self, max_cost: Usd) -> Result<Option<(Place, Error)>> {
+        for budget in &self.settings.budgets {
+            if !self.queues.has_waiters(&budget.name) {
+                continue;
+            }
+            match self.outbox.state(&budget.name).await {
+                Ok((spent, reserved)) => {
+                    let denied = BudgetExceeded {
+                        budget: budget.clone(),
+                        spent,
+                        reserved,
+                    };
+                    return match Refusal::of(denied, max_cost) {
+                        Refusal::Final(error) => Err(error),
+                        Refusal::Wait { budget, error } => Ok(Some((self.join(&budget), error))),
+                    };
+                }
+                Err(_) if self.settings.fail_open => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the last place in a budget's queue.
+    pub(super) fn join(&self, budget: &str) -> Place {
+        self.queues.join(budget)
     }
 
     /// Releases a reservation that the ledger may have made.
     pub(super) fn release(&self, id: u64) {
         self.outbox.release(id);
+        self.settings.wake(&self.queues);
     }
 
     /// Counts an attempt and settles its reservation. `reply` is `None` for an attempt that failed.
@@ -332,14 +373,22 @@ impl CostTracker {
         self.settings.count(provider, model, cost, reply);
         let charge_to = (state == ReservationState::Unreserved).then_some(&*self.settings.budgets);
         if state != ReservationState::Unlimited {
-            let settings = self.settings.clone();
-            let on_settled = move |spent: &[Usd]| settings.alert(spent);
+            let (settings, queues) = (self.settings.clone(), self.queues.clone());
+            let on_settled = move |spent: &[Usd]| {
+                settings.wake(&queues);
+                settings.alert(spent);
+            };
             self.outbox.settle(id, cost.usd, charge_to, on_settled);
         }
     }
 }
 
 impl Settings {
+    /// Lets those ask again who wait for room in the budgets.
+    fn wake(&self, queues: &Queues) {
+        queues.settled(self.budgets.iter().map(|budget| &*budget.name));
+    }
+
     fn with_totals<T>(&self, f: impl FnOnce(Month, &mut Totals) -> T) -> T {
         let month = Month::at(runtime::wall_clock());
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
@@ -351,7 +400,9 @@ impl Settings {
             let model = totals.model_mut(provider, model);
             model.calls += 1;
             model.cost = model.cost + cost.usd;
-            model.estimated |= cost.estimated;
+            if cost.estimated {
+                model.estimated = model.estimated + cost.usd;
+            }
             match reply {
                 Some(reply) => model.usage.add(&reply.usage),
                 None => model.failures += 1,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::accumulator::Accumulator;
 use super::facts::Fields;
 use super::options::EncodeOptions;
+use crate::headers::Known;
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{Reply, Request, Result};
 
@@ -13,7 +14,7 @@ pub trait Codec {
     /// The fields of requests on which the cost depends.
     fn fields(&self) -> Fields;
 
-    fn headers(&self) -> &'static [(&'static str, &'static str)];
+    fn headers(&self) -> &'static [(&'static Known, &'static str)];
 
     fn body(&self, request: &Request, options: &EncodeOptions<'_>) -> Result<String>;
 

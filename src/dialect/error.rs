@@ -42,7 +42,7 @@ pub(crate) fn decode_error(
         },
     );
     if (300..400).contains(&status)
-        && let Some(location) = headers::text(headers, "location")
+        && let Some(location) = headers::text(headers, &headers::LOCATION)
     {
         error = error.with_reason(&format!(
             "redirects are not followed, so that the key goes nowhere else; set the base URL to {} if that is right",
@@ -399,6 +399,30 @@ mod tests {
             let error = decode(400, &HeaderMap::default(), body);
             assert_eq!(error.message(), says, "{body}");
         }
+    }
+
+    #[test]
+    fn the_delay_in_googles_retry_info_is_read() {
+        let info = |delay: &str| {
+            let kind = "type.googleapis.com/google.rpc.RetryInfo";
+            format!(
+                r#"[{{"error":{{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED","details":[
+                {{"@type":"type.googleapis.com/google.rpc.Help","links":[]}},{{"@type":"{kind}","retryDelay":{delay}}}]}}}}]"#
+            )
+        };
+        for (delay, expected) in [
+            (r#""34s""#, Some(34_000)),
+            (r#""1.5s""#, Some(1_500)),
+            (r#""soon""#, None),
+            ("null", None),
+        ] {
+            let after = decode(429, &HeaderMap::new(), &info(delay)).retry_after();
+            assert_eq!(after.map(|d| d.as_millis()), expected, "{delay}");
+        }
+        // A header comes first.
+        let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("2"))]);
+        let after = decode(429, &headers, &info(r#""34s""#)).retry_after();
+        assert_eq!(after, Some(Duration::from_secs(2)));
     }
 
     #[test]

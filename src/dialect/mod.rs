@@ -39,6 +39,8 @@ mod in_place;
 mod openai_chat;
 mod options;
 mod stream;
+#[cfg(any(feature = "anthropic", feature = "openai-chat"))]
+mod strict;
 mod usage;
 mod wire;
 
@@ -92,8 +94,8 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
     fn encode(&self, request: &Request, options: &EncodeOptions<'_>) -> Result<Encoded> {
         request.validate()?;
         let mut headers = HeaderMap::new();
-        for &(name, value) in self.headers() {
-            headers.insert(name, HeaderValue::from_static(value));
+        for &(known, value) in self.headers() {
+            headers.insert(&known.name, HeaderValue::from_static(value));
         }
         Ok(Encoded {
             method: Method::POST,

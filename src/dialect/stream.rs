@@ -11,6 +11,7 @@ use super::codec::StreamState;
 use super::usage::doubt_usage;
 use super::wire::{request_id, text_of};
 use crate::framing::sse::{Event, Frame, Framer};
+use crate::secret::Secret;
 use crate::{DialectName, Error, ErrorKind, Part, Provider, Reply, Result, StreamEvent};
 
 /// Decodes the bytes of a streamed reply as events. [`Dialect::decode_stream`](super::Dialect::decode_stream) creates one.
@@ -33,7 +34,6 @@ use crate::{DialectName, Error, ErrorKind, Part, Provider, Reply, Result, Stream
 pub struct StreamDecoder {
     framer: Framer,
     frames: FrameDecoder,
-    raw: Option<Vec<u8>>,
     /// The error that follows the events before it.
     failed: Option<Error>,
     received: usize,
@@ -55,7 +55,9 @@ impl fmt::Debug for StreamDecoder {
 struct FrameDecoder {
     state: Box<dyn StreamState>,
     accumulator: Accumulator,
+    raw: Option<Vec<u8>>,
     forward: Option<Forward>,
+    secret: Secret,
 }
 
 /// The frames as they were received, to be forwarded.
@@ -86,13 +88,19 @@ impl StreamDecoder {
             frames: FrameDecoder {
                 state,
                 accumulator,
+                raw: None,
                 forward: None,
+                secret: Secret::default(),
             },
-            raw: None,
             failed: None,
             received: 0,
             max_bytes: MAX_REPLY_BYTES,
         }
+    }
+
+    /// Removes a secret from the frames before they are decoded, kept or forwarded.
+    pub(crate) fn redact(&mut self, secret: Secret) {
+        self.frames.secret = secret;
     }
 
     /// Sets the maximum number of bytes of the stream, comments included. The default is [`MAX_REPLY_BYTES`].
@@ -107,7 +115,7 @@ impl StreamDecoder {
 
     /// Keeps the bytes for the reply.
     pub(crate) fn keep_raw(&mut self) {
-        self.raw = Some(Vec::new());
+        self.frames.raw = Some(Vec::new());
     }
 
     /// Keeps the frames for [`StreamDecoder::take_frames`].
@@ -128,9 +136,6 @@ impl StreamDecoder {
     pub fn feed(&mut self, chunk: Bytes) {
         if !self.framer.is_used_up() {
             self.decode_rest();
-        }
-        if let Some(raw) = &mut self.raw {
-            raw.extend_from_slice(&chunk);
         }
         self.received = self.received.saturating_add(chunk.len());
         if self.received > self.max_bytes {
@@ -247,11 +252,16 @@ impl StreamDecoder {
     /// ```
     pub fn take_reply(&mut self) -> Reply {
         let mut reply = self.frames.accumulator.take_reply();
-        reply.raw = self.raw.take().map(Into::into);
+        reply.raw = self.frames.raw.take().map(Into::into);
         if self.is_done() {
             doubt_usage(&mut reply);
         }
         reply
+    }
+
+    /// Returns the reply received so far.
+    pub(crate) fn reply(&self) -> &Reply {
+        &self.frames.accumulator.reply
     }
 
     /// Returns whether an event with content, or the end of the reply, waits in [`StreamDecoder::next_event`].
@@ -314,6 +324,14 @@ impl StreamDecoder {
 
 impl FrameDecoder {
     fn take(&mut self, frame: Frame<'_>) -> Result<()> {
+        let redacted = self.secret.redacted(frame.bytes);
+        let frame = match &redacted {
+            Some(redacted) => frame.replaced(redacted),
+            None => frame,
+        };
+        if let Some(raw) = &mut self.raw {
+            raw.extend_from_slice(frame.bytes);
+        }
         let event = Event::read(frame)?;
         if let Some(Forward { hide_usage, frames }) = &mut self.forward {
             match &event {

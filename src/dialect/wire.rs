@@ -4,27 +4,24 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::HeaderMap;
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::chat::ByName;
 use crate::quote::quote;
 use crate::{Error, Result, headers};
 
 /// Returns the provider's id of a request. Proxies and compatible servers use the header of either provider.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers::text(headers, "request-id");
-    id.or_else(|| headers::text(headers, "x-request-id"))
+    let id = headers::text(headers, &headers::REQUEST_ID);
+    id.or_else(|| headers::text(headers, &headers::X_REQUEST_ID))
         .map(str::to_owned)
 }
 
 /// Parses one JSON object. The error shows the start of a text that does not fit.
 pub(super) fn read<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<T> {
-    // Derived types also accept a list as a struct.
-    if !json.starts_with('{') && !json.trim_start().starts_with('{') {
-        let error = serde_json::Error::custom("an object was expected");
-        return Err(unreadable(what, json).with_source(error));
-    }
-    serde_json::from_str(json).map_err(|error| unreadable(what, json).with_source(error))
+    let read = serde_json::from_str(json).map(|ByName(value)| value);
+    read.map_err(|error| unreadable(what, json).with_source(error))
 }
 
 /// Returns a body as text. Invalid UTF-8 becomes U+FFFD.
@@ -397,7 +394,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
 pub(super) fn object<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
     let raw = raw?.get();
     let is_object = raw.starts_with('{');
-    is_object.then(|| serde_json::from_str(raw).ok()).flatten()
+    let read = || serde_json::from_str(raw).map(|ByName(value)| value);
+    is_object.then(|| read().ok()).flatten()
 }
 
 #[cfg(test)]

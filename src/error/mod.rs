@@ -12,7 +12,8 @@ pub use self::attempt::Attempt;
 pub(crate) use self::kind::seconds;
 pub use self::kind::{ErrorKind, TimeoutKind};
 use crate::Provider;
-use crate::quote::shorten;
+use crate::quote::{escaped, shorten};
+use crate::secret::Secret;
 use crate::usd::ParseUsdError;
 
 /// A [`Result`](std::result::Result) whose error type is [`Error`] by default.
@@ -211,42 +212,38 @@ impl Error {
     }
 
     /// Removes the key from all texts, in case the provider echoed it.
-    pub(crate) fn redacted(mut self, key: &str) -> Self {
-        // Shorter keys are placeholders for local servers, and could match by chance.
-        if key.len() < 8 {
+    pub(crate) fn redacted(mut self, secret: &Secret) -> Self {
+        if secret.is_empty() {
             return self;
         }
-        // Searches bytes, because std's string search would add much to the size of the WebAssembly module.
-        let clean = |text: &mut String| {
-            let find = |text: &str| {
-                let mut windows = text.as_bytes().windows(key.len());
-                windows.position(|window| window == key.as_bytes())
-            };
-            let (mut cleaned, mut rest) = (String::new(), text.as_str());
-            while let Some(at) = find(rest) {
-                cleaned.push_str(&rest[..at]);
-                cleaned.push_str("[redacted]");
-                rest = &rest[at + key.len()..];
-            }
-            if !cleaned.is_empty() {
-                cleaned.push_str(rest);
-                *text = cleaned;
-            }
-        };
-        clean(self.0.message.to_mut());
+        let Inner {
+            kind,
+            message,
+            details,
+            ..
+        } = &mut *self.0;
+        secret.redact(message.to_mut());
         let Details {
             error_type,
             code,
+            request_id,
             body,
             ..
-        } = &mut self.0.details;
-        [error_type, code, body]
+        } = details;
+        [error_type, code, request_id, body]
             .into_iter()
             .flatten()
-            .for_each(clean);
-        if let ErrorKind::Status { message, code, .. } = &mut self.0.kind {
-            clean(message);
-            code.iter_mut().for_each(clean);
+            .for_each(|text| secret.redact(text));
+        if let ErrorKind::Status { message, code, .. } = kind {
+            secret.redact(message);
+            code.iter_mut().for_each(|text| secret.redact(text));
+        }
+        if let Some(cause) = self.cause() {
+            let mut shown = cause.clone();
+            secret.redact(&mut shown);
+            if shown != cause {
+                self.0.source = Some(shown.into());
+            }
         }
         self
     }
@@ -385,14 +382,16 @@ impl Error {
     }
 }
 
+/// Control characters, and the marks that change the direction of text, are escaped, because the provider chooses parts of the
+/// message, and logs are shown in terminals.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(provider) = self.0.provider {
             write!(f, "{provider}: ")?;
         }
-        f.write_str(&self.0.message)?;
+        write!(f, "{}", escaped(&self.0.message))?;
         if let Some(cause) = self.cause() {
-            write!(f, ": {cause}")?;
+            write!(f, ": {}", escaped(&cause))?;
         }
         if let Some(hint) = self.hint() {
             write!(f, "; {hint}")?;
@@ -401,7 +400,7 @@ impl fmt::Display for Error {
             write!(f, " (after {} attempts)", self.0.attempts.len())?;
         }
         if let Some(id) = self.request_id() {
-            write!(f, " [request {id}]")?;
+            write!(f, " [request {}]", escaped(id))?;
         }
         Ok(())
     }
@@ -415,7 +414,8 @@ impl fmt::Debug for Error {
             .field("hint", &self.0.hint)
             .field("attempts", &self.0.attempts)
             .field("details", &self.0.details)
-            .field("source", &self.0.source)
+            // Its own `Debug` could show more than its `Display`, such as a URL with a key.
+            .field("cause", &self.cause())
             .finish()
     }
 }
@@ -433,22 +433,4 @@ impl std::error::Error for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_redacted_wherever_it_occurs() {
-        for (key, message, shown) in [
-            (
-                "sk-12345",
-                "sk-12345 and ésk-12345é",
-                "[redacted] and é[redacted]é",
-            ),
-            ("redacted", "redactedredacted", "[redacted][redacted]"),
-            ("sk-12345", "sk-1234", "sk-1234"),
-        ] {
-            let error = Error::config(message).redacted(key);
-            assert_eq!(error.message(), shown);
-        }
-    }
-}
+mod tests;

@@ -13,6 +13,9 @@ pub(crate) use tokio::time::{Instant, Sleep, sleep};
 /// Whether a small binary matters more than complete data tables.
 pub(crate) const COMPACT: bool = false;
 
+/// Whether a call may wake the task of another call.
+pub(crate) const WAKES_OTHER_CALLS: bool = true;
+
 /// Returns a random number from 0 to 1.
 pub(crate) fn random() -> f64 {
     fastrand::f64()

@@ -36,6 +36,9 @@ const MAX_TIMER_MS: f64 = 2_147_483_647.0;
 /// Whether a small binary matters more than complete data tables.
 pub(crate) const COMPACT: bool = true;
 
+/// Whether a call may wake the task of another call. In Workers, each belongs to its own request.
+pub(crate) const WAKES_OTHER_CALLS: bool = false;
+
 /// Returns a random number from 0 to 1.
 pub(crate) fn random() -> f64 {
     math_random()

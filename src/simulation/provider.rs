@@ -99,6 +99,24 @@ struct Tokens {
     output: u64,
 }
 
+/// A reply of which nothing is sent. When the caller has left, what was written by then is billed.
+struct SilentWriter {
+    provider: Provider,
+    tokens: Tokens,
+    start: tokio::time::Instant,
+}
+
+impl Drop for SilentWriter {
+    fn drop(&mut self) {
+        let written =
+            self.start.elapsed().as_millis() as u64 * self.provider.0.behaviour.speed / 1000;
+        self.provider.bill(Tokens {
+            output: self.tokens.output.min(written),
+            ..self.tokens
+        });
+    }
+}
+
 impl Provider {
     pub(crate) fn new(behaviour: Behaviour, price: Price, random: Random) -> Self {
         Self(Arc::new(Inner {
@@ -170,11 +188,22 @@ impl Provider {
                 sleep(self.0.random.millis(0..50)).await;
                 return Ok(response);
             }
-            Fate::Lost | Fate::Silent => {
+            Fate::Lost => {
                 self.bill(tokens);
-                if let Fate::Silent = fate {
-                    sleep(Duration::from_secs(7200)).await;
-                }
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            Fate::Silent if asked.stream && !self.0.behaviour.bills_after_disconnect => {
+                let _writing = SilentWriter {
+                    provider: self.clone(),
+                    tokens,
+                    start: tokio::time::Instant::now(),
+                };
+                sleep(Duration::from_secs(7200)).await;
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            Fate::Silent => {
+                self.bill(tokens);
+                sleep(Duration::from_secs(7200)).await;
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
             _ => {}
@@ -243,8 +272,8 @@ impl Provider {
 
     /// Writes a stream, and bills what it has written by the time that its caller has left, or all of it.
     async fn stream(&self, tokens: Tokens, fate: Fate, chunks: Chunks) {
-        const STEP: Duration = Duration::from_millis(20);
-        let in_a_step = (self.0.behaviour.speed / 50).max(1);
+        const STEP: Duration = Duration::from_millis(100);
+        let in_a_step = (self.0.behaviour.speed / 10).max(1);
         let ends_after = match fate {
             Fate::Broken | Fate::Stuck => self.0.random.with(|random| random.u64(0..tokens.output)),
             _ => tokens.output,
@@ -276,7 +305,11 @@ impl Provider {
         }
         match fate {
             Fate::Broken => {
-                self.bill(tokens);
+                // A provider that stops when its caller has left stops when the connection breaks, too.
+                self.bill(match self.0.behaviour.bills_after_disconnect {
+                    true => tokens,
+                    false => Tokens { output, ..tokens },
+                });
                 let _ = chunks.send(Err(io::ErrorKind::ConnectionReset.into()));
             }
             Fate::Stuck => {

@@ -16,10 +16,10 @@ use wasm_bindgen::prelude::*;
 use super::options::Options;
 use super::request::HttpRequest;
 use super::response::HttpResponse;
+use crate::headers::{self, Known};
 use crate::provider::Endpoint;
 use crate::runtime::{MaybeSend, MaybeSync, background, timeout};
 use crate::{Error, ErrorKind, PoolStats, RateLimit, Result, TimeoutKind, Timing};
-use http::HeaderName;
 
 #[wasm_bindgen]
 extern "C" {
@@ -182,26 +182,31 @@ pub(crate) async fn await_promise(promise: JsValue) -> Result<JsValue, JsValue> 
 }
 
 /// The headers that are read from every response. A browser shows others only if the server allows it.
-const HEADERS: [&str; 3] = ["content-type", "request-id", "x-request-id"];
+static HEADERS: [&Known; 3] = [
+    &headers::CONTENT_TYPE,
+    &headers::REQUEST_ID,
+    &headers::X_REQUEST_ID,
+];
 /// The headers that are also read from an error response.
-const ERROR_HEADERS: [&str; 4] = [
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-    "location",
+static ERROR_HEADERS: [&Known; 4] = [
+    &headers::RETRY_AFTER,
+    &headers::RETRY_AFTER_MS,
+    &headers::X_SHOULD_RETRY,
+    &headers::LOCATION,
 ];
 
 thread_local! {
-    static FETCH: RefCell<Option<Function>> = const { RefCell::new(None) };
+    static FETCH: RefCell<Option<Rc<Function>>> = const { RefCell::new(None) };
 }
 
-/// Makes clients that are built in `build` call `fetch` instead of the global function.
+/// Makes requests that are sent in `poll` call `fetch` instead of the global function.
 #[cfg(feature = "js")]
-pub(crate) fn with_fetch<T>(fetch: Option<Function>, build: impl FnOnce() -> T) -> T {
-    FETCH.set(fetch);
-    let built = build();
-    FETCH.set(None);
-    built
+pub(crate) fn with_fetch<T>(fetch: Option<Rc<Function>>, poll: impl FnOnce() -> T) -> T {
+    // A function of the caller's can poll another call.
+    let outer = FETCH.replace(fetch);
+    let polled = poll();
+    FETCH.set(outer);
+    polled
 }
 
 /// Sends requests to one endpoint. Cheap to clone.
@@ -219,7 +224,6 @@ struct Inner {
     url: JsValue,
     init: RequestInit,
     headers: RequestInit,
-    fetch: Option<Function>,
     active: Cell<usize>,
     peak: Cell<usize>,
 }
@@ -231,7 +235,6 @@ impl Transport {
             url: endpoint.url.as_str().into(),
             init: common_init(&headers),
             headers,
-            fetch: FETCH.take(),
             active: Cell::new(0),
             peak: Cell::new(0),
         })))
@@ -295,9 +298,9 @@ impl Transport {
         let names = HEADERS
             .iter()
             .chain(failed.then_some(&ERROR_HEADERS).into_iter().flatten());
-        let headers = names.filter_map(|name| {
-            let value = response_headers.get(name)?.parse().ok()?;
-            Some((HeaderName::from_static(name), value))
+        let headers = names.filter_map(|known| {
+            let value = response_headers.get(known.text)?.parse().ok()?;
+            Some((known.name.clone(), value))
         });
         let headers = headers.collect();
         // Browsers hide a redirect's response and report its status as 0.
@@ -334,7 +337,7 @@ impl Transport {
         set(&init, "signal", &call.controller.signal());
         let other = to.map(|endpoint| JsValue::from(endpoint.url.as_str()));
         let url = other.as_ref().unwrap_or(&self.0.url);
-        let fetched = match &self.0.fetch {
+        let fetched = match FETCH.with_borrow(Clone::clone) {
             Some(fetch) => fetch.call2(&JsValue::UNDEFINED, url, &init)?,
             None => global_fetch(url, &init)?,
         };

@@ -19,7 +19,7 @@ pub(crate) use self::response::HttpResponse;
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
         mod fetch;
-        pub(crate) use fetch::{Body, Transport};
+        pub(crate) use fetch::{Body, Transport, Turn};
         #[cfg(feature = "js")]
         pub(crate) use fetch::{Function, describe, await_promise, with_fetch};
     } else {
@@ -31,6 +31,6 @@ cfg_if::cfg_if! {
         pub(crate) mod pem;
         #[cfg(test)]
         pub(crate) use connector::BoxIo;
-        pub(crate) use native::{Body, Transport};
+        pub(crate) use native::{Body, Transport, Turn};
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-use warmline::{Client, ClientBuilder, Provider};
+use warmline::{Client, ClientBuilder, Error, ErrorKind, Provider};
 
 use crate::dotenv;
 use crate::report::Failure;
@@ -36,8 +36,13 @@ pub(crate) fn provider_help() -> String {
 pub(crate) async fn client(overrides: Overrides) -> Result<(Client, Option<Simulator>), Failure> {
     let variables = Variables::read(overrides)?;
     if variables.configure_a_provider() || !cfg!(feature = "simulator") {
-        return Ok((variables.configured_builder()?.build()?, None));
+        let builder = variables.configured_builder()?;
+        let provider = builder.provider();
+        let client = builder.build();
+        let client = client.map_err(|error| variables.name_source(error, provider))?;
+        return Ok((client, None));
     }
+    let missing = variables.missing_keys();
     let variables = variables.simulated();
     let mut builder = variables.builder(None)?;
     if builder.provider().default_model().is_none() && variables.get("LLM_MODEL").is_none() {
@@ -45,7 +50,7 @@ pub(crate) async fn client(overrides: Overrides) -> Result<(Client, Option<Simul
     }
     let simulator = Simulator::start().await?;
     eprintln!(
-        "no provider's key is set (such as ANTHROPIC_API_KEY or OPENAI_API_KEY): calling the simulated provider on {}",
+        "{missing}: calling the simulated provider on {}",
         simulator.url()
     );
     Ok((simulator.redirect(builder).build()?, Some(simulator)))
@@ -94,7 +99,8 @@ pub(crate) async fn clients(
         if let Some(first) = clients.first() {
             builder = builder.cost_tracker(first.cost_tracker().clone());
         }
-        clients.push(prepare(builder).build()?);
+        let client = prepare(builder).build();
+        clients.push(client.map_err(|error| variables.name_source(error, provider))?);
     }
     if let Some(simulator) = &simulator {
         eprintln!(
@@ -143,10 +149,9 @@ impl Variables {
             }
             _ => None,
         };
-        let is_set = |value: &OsString| value.to_str().is_none_or(|text| !text.trim().is_empty());
         overridden
             .map(OsString::from)
-            .or_else(|| std::env::var_os(name).filter(is_set))
+            .or_else(|| from_environment(name))
             .or_else(|| self.dotenv.get(name).cloned().filter(is_set))
     }
 
@@ -179,8 +184,26 @@ impl Variables {
         if self.configure_a_provider() {
             return self.builder(None);
         }
-        let message = "no provider is configured: set a provider's key, such as ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url";
-        Err(Failure::Config(message.to_owned()))
+        let missing = self.missing_keys();
+        Err(Failure::Config(format!(
+            "no provider is configured: {missing}; set a key, or give --base-url"
+        )))
+    }
+
+    /// Says which keys are not set: that of the named provider, or those of all.
+    fn missing_keys(&self) -> String {
+        let named = self.get("LLM_PROVIDER");
+        let named = named.and_then(|name| name.to_str()?.parse::<Provider>().ok());
+        if let Some(provider) = named {
+            return format!("{} is not set", provider.key_variable());
+        }
+        let mut names = Vec::new();
+        for provider in Provider::all().filter(|provider| provider.needs_key()) {
+            if !names.contains(&provider.key_variable()) {
+                names.push(provider.key_variable());
+            }
+        }
+        format!("no provider's key is set ({})", names.join(", "))
     }
 
     /// Returns a builder of a client of `provider`, or else of the one that the variables name.
@@ -189,6 +212,54 @@ impl Variables {
             ("LLM_PROVIDER", Some(provider)) => Some(provider.name().into()),
             _ => self.get(name),
         });
-        Ok(builder?)
+        let provider = provider.unwrap_or(Provider::Anthropic);
+        builder.map_err(|error| self.name_source(error, provider))
     }
+
+    /// Names the option or the file that a wrong setting comes from. The library knows environment variables only.
+    fn name_source(&self, error: Error, provider: Provider) -> Failure {
+        let Overrides {
+            provider: name,
+            model,
+            base_url,
+            budget,
+        } = &self.overrides;
+        if *error.kind() != ErrorKind::Config {
+            return error.into();
+        }
+        let mut message = error.message().to_owned();
+        let url = provider.base_url_variable();
+        if message.starts_with("the base URL ") && self.get(url).is_some() {
+            message = format!("{url}: {message}");
+        }
+        let options = [
+            ("LLM_PROVIDER", "--provider", name),
+            ("LLM_MODEL", "--model", model),
+            (url, "--base-url", base_url),
+            ("LLM_BUDGET_LIMIT", "--budget", budget),
+        ];
+        let end = message.find([' ', ':']).unwrap_or_default();
+        let variable = message.get(..end).unwrap_or_default();
+        let mut options = options.into_iter();
+        match options.find(|(name, ..)| *name == variable) {
+            Some((_, option, Some(_))) => message.replace_range(..end, option),
+            _ if from_environment(variable).is_none() && self.dotenv.contains_key(variable) => {
+                message = format!(".env: {message}");
+            }
+            _ => {}
+        }
+        match std::error::Error::source(&error) {
+            Some(cause) => Failure::Config(format!("{message}: {cause}")),
+            None => Failure::Config(message),
+        }
+    }
+}
+
+fn from_environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(is_set)
+}
+
+/// Whether a variable has a value. An empty or blank one counts as unset.
+fn is_set(value: &OsString) -> bool {
+    value.to_str().is_none_or(|text| !text.trim().is_empty())
 }

@@ -164,7 +164,7 @@ async fn a_call_over_budget_exits_with_3_and_sends_nothing() {
     assert_eq!(sim.stats().requests, 0);
     let (code, _, stderr) = against(&sim, &["chat", "Hi", "--budget", "plenty"], b"").await;
     assert!(
-        code == 2 && stderr.contains("LLM_BUDGET_LIMIT: \"plenty\""),
+        code == 2 && stderr.contains("warmline: --budget: \"plenty\""),
         "{stderr}"
     );
     let (code, ..) = against(&sim, &["chat", "Hi", "--budget", "none"], b"").await;

@@ -77,6 +77,93 @@ fn bad_usage_and_configuration_exit_with_2_and_are_named() {
     );
 }
 
+#[test]
+fn an_error_names_the_option_variable_or_file_that_it_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".env"), "LLM_MAX_RETRIES=many\n").unwrap();
+    for (arguments, variables, in_folder, shown) in [
+        (
+            &["--provider", "x"][..],
+            &[][..],
+            false,
+            "warmline: --provider: unknown provider \"x\"",
+        ),
+        (
+            &[],
+            &[("LLM_PROVIDER", "x")],
+            false,
+            "warmline: LLM_PROVIDER: unknown provider \"x\"",
+        ),
+        (
+            &["--budget", "x"],
+            &[("LLM_BUDGET_LIMIT", "5")],
+            false,
+            "warmline: --budget: \"x\"",
+        ),
+        (
+            &[],
+            &[("LLM_BUDGET_LIMIT", "x")],
+            false,
+            "warmline: LLM_BUDGET_LIMIT: \"x\"",
+        ),
+        (
+            &["--base-url", "x"],
+            &[],
+            false,
+            "warmline: --base-url: the base URL \"x\"",
+        ),
+        (
+            &[],
+            &[("ANTHROPIC_BASE_URL", "x")],
+            false,
+            "warmline: ANTHROPIC_BASE_URL: the base URL \"x\"",
+        ),
+        (
+            &[],
+            &[],
+            true,
+            "warmline: .env: LLM_MAX_RETRIES is \"many\"",
+        ),
+        (
+            &[],
+            &[("LLM_MAX_RETRIES", "some")],
+            true,
+            "warmline: LLM_MAX_RETRIES is \"some\"",
+        ),
+    ] {
+        let mut command = warmline(&[&["chat", "Hi"], arguments].concat());
+        command
+            .env("ANTHROPIC_API_KEY", "k")
+            .envs(variables.iter().copied());
+        if in_folder {
+            command.current_dir(&folder);
+        }
+        let (code, _, stderr) = run(&mut command);
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(shown), "{stderr}");
+    }
+}
+
+#[cfg(feature = "simulator")]
+#[test]
+fn without_a_key_the_message_names_the_variables() {
+    for (arguments, shown) in [
+        (
+            &["chat", "Hi", "--max-tokens", "1"][..],
+            "no provider's key is set (ANTHROPIC_API_KEY, OPENAI_API_KEY, ",
+        ),
+        (&["chat", "Hi", "--max-tokens", "1"], ", GROQ_API_KEY, "),
+        (
+            &["chat", "Hi", "--max-tokens", "1", "--provider", "groq"],
+            "GROQ_API_KEY is not set: calling the simulated provider",
+        ),
+    ] {
+        let (code, _, stderr) = run(&mut warmline(arguments));
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stderr.contains(shown), "{stderr}");
+    }
+}
+
 #[cfg(feature = "simulator")]
 #[test]
 fn dotenv_is_read_and_the_environment_takes_precedence() {

@@ -250,7 +250,7 @@ fn invalid_options_are_named() {
         (&["--provider", "antropic"], "\"antropic\""),
         (
             &["--live"],
-            "set a provider's key, such as ANTHROPIC_API_KEY or OPENAI_API_KEY, or give --base-url",
+            "no provider is configured: no provider's key is set (ANTHROPIC_API_KEY, OPENAI_API_KEY, ",
         ),
         (
             &["--plot", "/nowhere/x.svg"],

@@ -167,6 +167,53 @@ async fn callers_do_not_see_the_details_of_a_ledgers_error() {
     assert_eq!(sim.stats().requests, 0);
 }
 
+#[tokio::test]
+async fn a_key_that_the_provider_echoes_does_not_reach_callers() {
+    let key = "sk-live-0123456789abcdefghijklmnopqrstuvwxyz";
+    let escaped: String = key.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let error = format!(r#"{{"error":{{"message":"{key} {escaped}","type":"{key}"}}}}"#);
+    let reply = format!(
+        r#"{{"id":"{key}","model":"m","choices":[{{"finish_reason":"stop","message":{{"content":"{escaped}"}}}}]}}"#
+    );
+    let events = format!(
+        "data: {{\"choices\":[{{\"delta\":{{\"content\":\"{escaped}\"}},\"finish_reason\":\"stop\"}}]}}\n\ndata: [DONE]\n\n"
+    );
+    for (status, content_type, body, stream) in [
+        ("401 Unauthorized", "application/json", &error, false),
+        ("403 Forbidden", "text/plain", &key.to_owned(), true),
+        ("200 OK", "application/json", &reply, false),
+        ("200 OK", "text/event-stream", &events, true),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let response = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\nx-request-id: {key}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            assert_ne!(socket.read(&mut request).await.unwrap(), 0);
+            socket.write_all(response.as_bytes()).await.unwrap();
+            // The connection stays open until the client closes it.
+            let _ = socket.read(&mut request).await;
+        });
+        let client = Client::builder(Provider::OpenAi).api_key(key).no_proxy();
+        let client = client.base_url(url).build().unwrap();
+        let gateway = Gateway::builder().client(client).build().unwrap();
+        let answer = send(&gateway.router(), call("/v1/chat/completions", "m", stream)).await;
+        assert_eq!(answer.status().as_str(), &status[..3]);
+        let headers = format!("{:?}", answer.headers());
+        let body = text(answer).await;
+        assert!(headers.contains("[redacted]"), "{headers}");
+        assert!(body.contains("[redacted]"), "{body}");
+        for shown in [headers, body] {
+            assert!(!shown.contains(&key[8..]), "{shown}");
+            assert!(!shown.contains(&escaped[48..]), "{shown}");
+        }
+    }
+}
+
 /// The lines that are logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

@@ -120,7 +120,7 @@ impl Handler {
             request_id: &request_id,
             pace: self.pace,
         };
-        let (content_type, actions) = if stream {
+        let (content_type, mut actions) = if stream {
             let pieces = dialect.pieces(&answer, &scenario, include_usage);
             ("text/event-stream", script.stream(pieces))
         } else {
@@ -130,6 +130,9 @@ impl Handler {
                 script.whole(whole, answer.output_tokens()),
             )
         };
+        if scenario.bills_on {
+            actions.insert(0, Action::BillOn);
+        }
         let content_type = scenario.content_type.as_deref().unwrap_or(content_type);
         Outcome {
             status: 200,

@@ -33,6 +33,7 @@ pub const HEADER: &str = "x-sim-scenario";
 /// | `huge=BYTES` | one piece of content of so many bytes |
 /// | `content-type=…` | another content type |
 /// | `no-usage`, `no-done`, `crlf`, `json-only` | differences of servers that are compatible with OpenAI |
+/// | `bills-on` | the whole reply counts in the statistics, even if the client leaves before its end |
 /// | `lenient` | odd JSON is read as by the most lenient servers: numbers in strings, names in any case, the largest of several limits |
 /// | `idle-close=MS` | the connection is closed after so many idle milliseconds |
 ///
@@ -71,6 +72,7 @@ pub struct Scenario {
     pub no_done: bool,
     pub crlf: bool,
     pub json_only: bool,
+    pub bills_on: bool,
     pub lenient: bool,
     pub idle_close: Option<Duration>,
 }
@@ -145,6 +147,7 @@ impl FromStr for Scenario {
                 "no-done" => scenario.no_done = true,
                 "crlf" => scenario.crlf = true,
                 "json-only" => scenario.json_only = true,
+                "bills-on" => scenario.bills_on = true,
                 "lenient" => scenario.lenient = true,
                 "idle-close" => scenario.idle_close = Some(ms()?),
                 // Makes two scenarios different, so that their `times` are counted apart.

@@ -26,6 +26,8 @@ pub(crate) enum Action {
     Fail {
         reset: bool,
     },
+    /// From here on, the tokens of the whole reply count, even if the client leaves.
+    BillOn,
 }
 
 impl Action {
@@ -65,6 +67,7 @@ pub(crate) struct ScriptedBody {
     counters: Arc<Counters>,
     connection: usize,
     active: Option<InFlight>,
+    bills_on: bool,
 }
 
 impl ScriptedBody {
@@ -81,6 +84,7 @@ impl ScriptedBody {
             counters,
             connection,
             active,
+            bills_on: false,
         }
     }
 }
@@ -106,6 +110,7 @@ impl Body for ScriptedBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
+                Some(Action::BillOn) => self.bills_on = true,
                 Some(Action::Wait(time)) => self.sleep = Some(Box::pin(sleep(time))),
                 Some(Action::Flush) => {
                     cx.waker().wake_by_ref();
@@ -144,6 +149,14 @@ impl Body for ScriptedBody {
 
 impl Drop for ScriptedBody {
     fn drop(&mut self) {
+        if self.bills_on {
+            let rest = self.actions.iter().map(|action| match action {
+                Action::Data(_, tokens) => *tokens,
+                _ => 0,
+            });
+            let rest: u64 = rest.sum();
+            self.counters.update(|stats| stats.output_tokens += rest);
+        }
         if let Some(active) = &mut self.active {
             active.ended = self.actions.is_empty();
         }

@@ -79,6 +79,7 @@ impl RedisLedger {
                 "the ledger's URL is not a Redis URL: use redis://[user:password@]host[:port][/database]",
             )
         };
+        choose_cryptography();
         // Without TCP_NODELAY, a command on the shared connection waits until the server has acknowledged the one before.
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = url.into_connection_info().map_err(invalid)?;
@@ -233,11 +234,24 @@ impl Server {
     }
 
     fn unreachable(&self, error: &RedisError) -> Error {
-        let server = self.client.get_connection_info().addr();
+        let info = self.client.get_connection_info();
+        let server = info.addr();
+        let password = info.redis_settings().password().unwrap_or_default();
         Error::new(
             crate::ErrorKind::Ledger,
             format!("the ledger in the Redis at {server} cannot be used: {error}"),
         )
+        .redacted(&password.into())
+    }
+}
+
+/// Chooses the cryptography of rustls, unless the program has. The Redis client would panic in a program whose crates enable two
+/// kinds of it.
+fn choose_cryptography() {
+    #[cfg(feature = "rustls")]
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Another thread may have been faster.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
 }
 
@@ -265,11 +279,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_sent_without_delay() {
+    fn the_connection_is_set_up() {
         for url in ["redis://127.0.0.1", "rediss://user:password@example.com/1"] {
             let ledger = RedisLedger::open(url).unwrap();
             let info = ledger.server.client.get_connection_info();
             assert!(info.tcp_settings().nodelay(), "{url}");
         }
+        #[cfg(feature = "rustls")]
+        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
     }
 }

@@ -8,6 +8,7 @@ use crate::pool::Alerts;
 use crate::provider::Endpoint;
 use crate::quote::quote;
 use crate::runtime::{self, BoxFuture};
+use crate::secret::Secret;
 use crate::timeouts::Timeouts;
 use crate::transport::{HttpRequest, Options, Proxy, Transport};
 use crate::{Error, ErrorKind, Limits, Result, Timing};
@@ -36,6 +37,7 @@ pub struct RestLedger {
     foreground: Transport,
     /// The connections of settlements, which are driven in the background: the calls' runtime may have ended.
     background: Transport,
+    token: Secret,
     keys: [String; 2],
 }
 
@@ -78,6 +80,7 @@ impl RestLedger {
             foreground: Transport::new(&endpoint, options.clone())?,
             background: Transport::new(&endpoint, options)?,
             endpoint,
+            token: token.into(),
             keys: keys(NAME)?,
         })
     }
@@ -191,13 +194,14 @@ impl LedgerTransport for RestLedger {
         ];
         command.extend(self.keys.iter().cloned());
         command.extend(args);
+        let token = self.token.clone();
         // Serializing strings to memory cannot fail.
         let command = serde_json::to_string(&command).unwrap_or_default();
         Box::pin(async move {
             let result = send(&transport, command).await;
             result.map_err(|reason| {
                 let message = ["the ledger at ", &origin, " cannot be used: ", &reason].concat();
-                Error::new(ErrorKind::Ledger, message)
+                Error::new(ErrorKind::Ledger, message).redacted(&token)
             })
         })
     }

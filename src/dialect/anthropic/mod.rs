@@ -3,12 +3,13 @@
 
 mod other;
 mod reply;
-mod request;
+pub(super) mod request;
 mod stream;
 
 use super::codec::{Codec, StreamState};
 use super::facts::{self, Fields};
 use super::{Dialect, EncodeOptions, RequestFacts};
+use crate::headers::{self, Known};
 use crate::{DialectName, Reply, Request, Result};
 
 /// Anthropic's [Messages API](https://docs.claude.com/en/api/messages).
@@ -58,12 +59,13 @@ impl Codec for Anthropic {
         facts::ANTHROPIC
     }
 
-    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+    fn headers(&self) -> &'static [(&'static Known, &'static str)] {
         // https://docs.claude.com/en/api/versioning
-        &[
-            ("content-type", "application/json"),
-            ("anthropic-version", "2023-06-01"),
-        ]
+        static OWN: [(&Known, &str); 2] = [
+            (&headers::CONTENT_TYPE, "application/json"),
+            (&headers::ANTHROPIC_VERSION, "2023-06-01"),
+        ];
+        &OWN
     }
 
     fn body(&self, request: &Request, options: &EncodeOptions<'_>) -> Result<String> {

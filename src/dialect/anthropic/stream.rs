@@ -33,10 +33,12 @@ struct Event<'a> {
     error: bool,
 }
 
-/// The open blocks by index. Blocks can be interleaved.
+/// The blocks of the reply. They can be interleaved.
 #[derive(Default)]
 pub(super) struct State {
-    open: BTreeMap<u64, Open>,
+    blocks: Vec<Open>,
+    /// The place of each block in `blocks`.
+    by_index: BTreeMap<u64, usize>,
 }
 
 enum Open {
@@ -55,7 +57,9 @@ enum Open {
         position: usize,
         block: OtherBlock,
     },
+    /// A block that no delta changes.
     Sealed,
+    Closed,
 }
 
 impl StreamState for State {
@@ -77,7 +81,7 @@ impl StreamState for State {
                 if let Some(block) = event.content_block {
                     self.close(reply, index)?;
                     let open = open(reply, Opened::read(block)?)?;
-                    self.open.insert(index, open);
+                    self.insert(index, open);
                 }
             }
             "content_block_stop" => self.close(reply, index)?,
@@ -107,7 +111,7 @@ impl StreamState for State {
                 }
             }
             "message_stop" => {
-                for (_, open) in std::mem::take(&mut self.open) {
+                for open in std::mem::take(self).blocks {
                     close(reply, open)?;
                 }
                 reply.end();
@@ -188,15 +192,25 @@ fn close(reply: &mut Accumulator, open: Open) -> Result<()> {
         Open::Other { position, block } => {
             reply.put_other(position, DialectName::Anthropic, block.finish()?);
         }
-        Open::Text { .. } | Open::Sealed => {}
+        Open::Text { .. } | Open::Sealed | Open::Closed => {}
     }
     Ok(())
 }
 
 impl State {
     fn close(&mut self, reply: &mut Accumulator, index: u64) -> Result<()> {
-        let open = self.open.remove(&index);
+        let open = self.block_mut(index);
+        let open = open.map(|open| std::mem::replace(open, Open::Closed));
         open.map_or(Ok(()), |open| close(reply, open))
+    }
+
+    fn insert(&mut self, index: u64, open: Open) {
+        self.by_index.insert(index, self.blocks.len());
+        self.blocks.push(open);
+    }
+
+    fn block_mut(&mut self, index: u64) -> Option<&mut Open> {
+        self.blocks.get_mut(*self.by_index.get(&index)?)
     }
 
     fn add(
@@ -206,7 +220,7 @@ impl State {
         delta: Box<Block<'_>>,
         data: &str,
     ) -> Result<()> {
-        match self.open.get_mut(&index) {
+        match self.block_mut(index) {
             Some(Open::Text { position, begun }) => {
                 let begun = std::mem::take(begun);
                 for piece in [delta.text, delta.thinking] {
@@ -231,12 +245,12 @@ impl State {
             },
             Some(Open::Sealed) => {}
             // Some servers omit the start of a block.
-            None if !delta.text.is_empty() => {
+            None | Some(Open::Closed) if !delta.text.is_empty() => {
                 let open = open(reply, Opened::Text(Part::text(""), Text::default()))?;
-                self.open.insert(index, open);
+                self.insert(index, open);
                 return self.add(reply, index, delta, data);
             }
-            None => reply.reasoning(delta.thinking),
+            None | Some(Open::Closed) => reply.reasoning(delta.thinking),
         }
         Ok(())
     }

@@ -45,6 +45,8 @@ pub(super) fn read_fields<'b>(
             Field::Models => read_models(reading, value, false)?,
             Field::Fallbacks => read_models(reading, value, true)?,
             Field::Options(options) => {
+                let names = ["thinking", "thinkingConfig", "thinking_config", "reasoning"];
+                reading.facts.reasons |= names.contains(&&**key);
                 read_object(reading, key, [options, &[]], value)?;
             }
             Field::ExtraBody => {
@@ -100,6 +102,7 @@ fn set_fact(
         // Gemini's -1 lets the model choose.
         Field::ReasoningLimit if value.get() == "-1" => {}
         Field::ReasoningLimit => {
+            facts.reasons = true;
             let limit = count(value, key)?.unwrap_or(0);
             facts.reasoning_limit = facts.reasoning_limit.max(limit);
         }

@@ -46,6 +46,8 @@ pub struct RequestFacts {
     pub other_limit: u64,
     /// The largest limit of reasoning, such as `thinking.budget_tokens`, or 0.
     pub reasoning_limit: u64,
+    /// Whether the request has options for reasoning.
+    pub reasons: bool,
     /// The number of requested replies, or 0 if the body does not set it.
     pub replies: u64,
     /// The number of times that the provider may run a model in addition to the first, to shorten the conversation, to replace

@@ -3,13 +3,16 @@
 
 mod pieces;
 mod reply;
-mod request;
+pub(super) mod request;
 mod stream;
 mod wire;
+
+use std::fmt;
 
 use super::codec::{Codec, StreamState};
 use super::facts::{self, Fields};
 use super::{Dialect, EncodeOptions, RequestFacts};
+use crate::headers::{self, Known};
 use crate::{DialectName, Reply, Request, Result};
 
 /// The assumed maximum of a model that is in no price list. The largest maximum of any model would make most budgets refuse every
@@ -30,12 +33,20 @@ const UNKNOWN_MAX_OUTPUT: u64 = 4096;
 /// assert!(!other.body.windows(21).any(|w| w == b"max_completion_tokens"));
 /// # Ok::<(), warmline::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct OpenAiChat {
     /// Whether the limit is sent as `max_completion_tokens`, which OpenAI's newer models require. If false, it is sent as
     /// `max_tokens`, the only name that many other servers accept. The default is true.
     pub max_completion_tokens: bool,
+}
+
+/// Not derived: the module for WebAssembly has no other use of std's indented `Debug`.
+impl fmt::Debug for OpenAiChat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tokens = self.max_completion_tokens;
+        write!(f, "OpenAiChat {{ max_completion_tokens: {tokens} }}")
+    }
 }
 
 impl Default for OpenAiChat {
@@ -96,8 +107,9 @@ impl Codec for OpenAiChat {
         facts::OPENAI_CHAT
     }
 
-    fn headers(&self) -> &'static [(&'static str, &'static str)] {
-        &[("content-type", "application/json")]
+    fn headers(&self) -> &'static [(&'static Known, &'static str)] {
+        static OWN: [(&Known, &str); 1] = [(&headers::CONTENT_TYPE, "application/json")];
+        &OWN
     }
 
     fn body(&self, request: &Request, options: &EncodeOptions<'_>) -> Result<String> {

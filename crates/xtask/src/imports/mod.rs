@@ -31,6 +31,7 @@ const LAYERS: [&[&str]; 5] = [
         "decimal",
         "quote",
         "retry",
+        "secret",
         "timeouts",
         "url",
         "usd",
