@@ -72,3 +72,57 @@ pub(super) fn read_into<'a, T: Fields<'a>>(what: &str, json: &'a str, place: &mu
         .and_then(|()| deserializer.end())
         .map_err(|error| unreadable(what, json).with_source(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Point<'a> {
+        name: Word<'a>,
+        inner: Option<Box<Point<'a>>>,
+    }
+
+    impl<'de> Fields<'de> for Point<'de> {
+        fn read_field<A: MapAccess<'de>>(
+            &mut self,
+            name: &str,
+            map: &mut A,
+        ) -> Result<(), A::Error> {
+            match name {
+                "name" => self.name = map.next_value()?,
+                "inner" => {
+                    let mut inner = None;
+                    map.next_value_seed(InPlace(&mut inner))?;
+                    self.inner = inner.map(Box::new);
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn objects_are_read_and_nothing_else() {
+        for (json, names) in [
+            ("{}", Some("")),
+            (r#"{"name": "a", "more": [1], "name": "b"}"#, Some("b")),
+            (r#"{"n\u0061me": "a"}"#, Some("a")),
+            (r#"{"inner": {"name": "b"}, "name": "a"}"#, Some("ab")),
+            (r#"{"inner": {"name": "b"}, "inner": {}}"#, Some("")),
+            (r#"{"name": "a", "inner": null}"#, Some("a")),
+            (r#"{"inner": []}"#, None),
+            (r#"["a", null]"#, None),
+            ("null", None),
+            (r#"{"name": "a"} x"#, None),
+        ] {
+            let mut point = Point::default();
+            let read = read_into("a point", json, &mut point);
+            let inner = point.inner.unwrap_or_default();
+            let read = read.map(|()| [point.name.as_str(), inner.name.as_str()].concat());
+            assert_eq!(read.ok().as_deref(), names, "{json}");
+        }
+    }
+}
