@@ -114,6 +114,14 @@ impl State {
             Content::Text(text) => self.text(reply, text),
             Content::List(list) => list.into_iter().for_each(|piece| self.piece(reply, piece)),
         }
+        if said.has_more() {
+            self.add_more(reply, said);
+        }
+    }
+
+    /// Adds what few deltas have. It is separate, so that the usual delta does not check each of it.
+    #[cold]
+    fn add_more(&mut self, reply: &mut Accumulator, said: &mut Said<'_>) {
         if let Some(refusal) = said.take_refusal() {
             self.refused = true;
             self.text(reply, refusal);

@@ -238,6 +238,11 @@ impl<'a> Completion<'a> {
     pub(super) fn usage(&self) -> Option<(Usage, Billing)> {
         // The usual chunk has none.
         self.usage.or(self.x_groq).or(self.choices.usage)?;
+        self.read_usage()
+    }
+
+    #[cold]
+    fn read_usage(&self) -> Option<(Usage, Billing)> {
         let in_groq = Pairs::read(self.x_groq).and_then(|x_groq| x_groq.raw("usage"));
         let places = [self.usage, in_groq, self.choices.usage];
         let read = |place| {
@@ -294,6 +299,14 @@ impl<'a> Said<'a> {
         };
         let content = taken(&mut self.reasoning_content);
         content.or_else(|| taken(&mut self.reasoning))
+    }
+
+    /// Whether there is more than reasoning and content.
+    pub(super) fn has_more(&self) -> bool {
+        self.refusal.is_some()
+            || self.tool_calls.is_some()
+            || self.function_call.is_some()
+            || self.annotations.is_some()
     }
 
     pub(super) fn take_refusal(&mut self) -> Option<Text<'a>> {
