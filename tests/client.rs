@@ -239,6 +239,22 @@ async fn an_event_of_several_megabytes_is_read() {
 }
 
 #[tokio::test]
+async fn the_size_of_a_reply_is_bounded() {
+    let sim = sim().await;
+    let builder = builder(&sim).retry(RetryPolicy::never());
+    let client = builder.max_reply_bytes(1 << 20).build().unwrap();
+    let request = || ask("huge=3000000");
+    for reply in [
+        client.chat(request()).await,
+        client.stream(request()).into_reply().await,
+    ] {
+        let error = reply.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Decode, "{error}");
+        assert!(error.message().contains("1048576 bytes"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_web_page_in_place_of_a_reply_is_a_clear_error() {
     let sim = sim().await;
     let client = client(&sim);

@@ -266,3 +266,36 @@ fn credentials_are_not_shown() {
         "{shown}"
     );
 }
+
+#[tokio::test]
+async fn each_request_of_a_tenant_brings_its_own_key() {
+    let sim = warmline_sim::Sim::start(warmline_sim::Config::default())
+        .await
+        .unwrap();
+    let client = warmline::Client::builder(warmline::Provider::Anthropic)
+        .credentials(warmline::Credentials::per_request())
+        .base_url(sim.anthropic_url())
+        .no_proxy()
+        .build()
+        .unwrap();
+    let ask = || warmline::Request::new().user("Hi").model("m");
+    let with = |key: &str| ask().credentials(warmline::Credentials::api_key(key));
+    let error = client.chat(ask()).await.unwrap_err();
+    assert_eq!(error.kind().name(), "config");
+    assert_eq!(sim.stats().requests, 0);
+    // The simulator refuses this key, and echoes it.
+    let refused = "sk-ant-invalid-0123456789";
+    let error = client.chat(with(refused)).await.unwrap_err();
+    assert_eq!(error.status(), Some(401));
+    let shown = format!("{error} {error:?} {:?}", error.attempts());
+    assert!(!shown.contains(refused), "{shown}");
+    client.chat(with("sk-ant-of-a-tenant")).await.unwrap();
+    // Both have used one connection.
+    assert_eq!(sim.stats().total, 1);
+    assert!(!format!("{:?}", with(refused)).contains(refused));
+    assert!(
+        !serde_json::to_string(&with(refused))
+            .unwrap()
+            .contains(refused)
+    );
+}

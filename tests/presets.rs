@@ -42,7 +42,7 @@ fn the_types_of_the_npm_package_name_every_dialect() {
     names.sort();
     names.dedup();
     is_up_to_date(
-        "npm/src/index.d.ts",
+        "npm/src/message.d.ts",
         ("export type DialectName = ", ";"),
         &names.join(" | "),
     );

@@ -167,6 +167,40 @@ async fn the_last_error_has_all_details() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_reply_and_an_error_hold_the_history_of_their_attempts() {
+    let sim = sim().await;
+    let scenario = "status=503&times=2&retry-after-ms=1500&delay=100&tokens=1";
+    let reply = client(&sim).chat(ask(scenario)).await.unwrap();
+    let history = |attempts: &[warmline::Attempt]| -> Vec<_> {
+        let ms =
+            |attempt: &warmline::Attempt| (attempt.duration.as_millis(), attempt.delay.as_millis());
+        attempts
+            .iter()
+            .map(|a| (a.kind.clone(), a.status, ms(a)))
+            .collect()
+    };
+    let failed = |delay| (Some("overloaded".to_owned()), Some(503), (100, delay));
+    assert_eq!(
+        history(reply.attempts()),
+        [failed(1500), failed(1500), (None, None, (0, 0))]
+    );
+    assert!(reply.attempts().iter().all(|a| a.request_id.is_some()));
+    let error = client(&sim)
+        .chat(ask("status=503&retry-after-ms=1500&delay=100"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        history(error.attempts()),
+        [failed(1500), failed(1500), failed(1500), failed(0)]
+    );
+    assert!(
+        format!("{error:?}").contains("duration: 100ms, delay: 1.5s"),
+        "{error:?}"
+    );
+    assert!(error.is_retryable() && error.hint().unwrap().contains("overloaded"));
+}
+
 #[tokio::test]
 async fn a_long_retry_after_fails_at_once() {
     let sim = sim().await;

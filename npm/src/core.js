@@ -1,12 +1,20 @@
 // The public API: idiomatic JavaScript over the WebAssembly core, which takes and returns JSON.
 
 import * as glue from "./glue_bg.js";
-import { toEvents, toReply, toRequest, toSpend } from "./shape.js";
-import { CancelledError, WarmlineError, fail, fromCore } from "./errors.js";
+import { Call } from "./call.js";
+import { checkTypes, show } from "./check.js";
+import { fail, fromCore, translated } from "./errors.js";
+import { HOOKS, Hooks } from "./hooks.js";
+import { toSpend } from "./reply.js";
+import { toHeaders, toRequest } from "./shape.js";
+import { ReplyStream } from "./stream.js";
+import { toResponse } from "./realm.js";
 
 let source;
 let loading;
 let loaded = false;
+/** The number of calls that were made, which numbers them. */
+let calls = 0;
 
 /** Sets where the module comes from: `module` returns a `WebAssembly.Module` or a promise of one. Each entry calls this. */
 export function provide(module) {
@@ -59,22 +67,47 @@ const OPTIONS = {
   dangerouslyAllowBrowser: "boolean",
   budget: "object",
   prices: "object",
+  ...HOOKS,
 };
 
-function checkTypes(options, types, of) {
-  for (const [key, value] of Object.entries(options)) {
-    const name = of + key;
-    const type = Object.hasOwn(types, key) ? types[key] : fail(`unknown option ${JSON.stringify(name)}`);
-    if (value === undefined || type === undefined) continue;
-    // The type of a Durable Object's stub is "function".
-    const is = key === "ledger" && typeof value === "function" ? "object" : typeof value;
-    if (is !== type || value === null) {
-      // A string in place of an object or a function, such as headers or a ledger, can be a secret.
-      const shown = type === "number" || value === null ? show(value) : typeof value;
-      fail(`${name} must be ${type === "object" ? "an" : "a"} ${type}, got ${shown}`);
-    }
-    if (type === "number" && !(Number.isFinite(value) && value >= 0)) fail(`${name} must be 0 or more, got ${value}`);
+const CALL_OPTIONS = {
+  signal: undefined,
+  headers: "object",
+  baseUrl: "string",
+  apiKey: "string",
+  bearerToken: undefined,
+  timeoutMs: "number",
+  replyTimeoutMs: "number",
+  poolTimeoutMs: "number",
+  deadlineMs: "number",
+  maxRetries: "number",
+  ...HOOKS,
+};
+
+function checkNumbers(options) {
+  for (const name of ["timeoutMs", "replyTimeoutMs", "poolTimeoutMs", "deadlineMs"]) {
+    if (options[name] === 0) fail(`${name} must be more than 0`);
   }
+  const { maxRetries } = options;
+  if (maxRetries !== undefined && !(Number.isInteger(maxRetries) && maxRetries <= 0xffffffff)) fail(`maxRetries must be a whole number, got ${maxRetries}`);
+}
+
+function checkCredentials({ apiKey, bearerToken }) {
+  if (!["undefined", "string", "function"].includes(typeof bearerToken)) {
+    fail(`bearerToken must be a string or a function that returns one, got ${bearerToken === null ? "null" : typeof bearerToken}`);
+  }
+  if (apiKey !== undefined && bearerToken !== undefined) fail("apiKey and bearerToken are both given: give one of them");
+}
+
+/** Checks the options of one call. */
+function checkCall(options) {
+  if (options === undefined) return;
+  if (options === null || typeof options !== "object") fail(`the options of a call must be an object: { signal, headers, … }, got ${show(options)}`);
+  checkTypes(options, CALL_OPTIONS);
+  checkNumbers(options);
+  checkCredentials(options);
+  const { signal } = options;
+  if (signal !== undefined && signal !== null && typeof signal.addEventListener !== "function") fail(`signal must be an AbortSignal, got ${show(signal)}`);
 }
 
 function checkBudget(budget) {
@@ -86,19 +119,12 @@ function checkBudget(budget) {
 
 function checkOptions(options) {
   if (options === null || typeof options !== "object") fail("the options must be an object: { provider, apiKey, … }");
-  checkTypes(options, OPTIONS, "");
-  for (const name of ["timeoutMs", "replyTimeoutMs", "poolTimeoutMs", "deadlineMs"]) {
-    if (options[name] === 0) fail(`${name} must be more than 0`);
-  }
-  if (options.maxRetries !== undefined && !Number.isInteger(options.maxRetries)) fail("maxRetries must be a whole number");
+  checkTypes(options, OPTIONS);
+  checkNumbers(options);
   if (options.budget) checkBudget(options.budget);
   // The core knows the providers, and which of them need a key.
   if (options.provider === undefined) fail("provider is missing: it is the id of a provider, such as \"anthropic\" or \"openai\"");
-  const { apiKey, bearerToken } = options;
-  if (!["undefined", "string", "function"].includes(typeof bearerToken)) {
-    fail(`bearerToken must be a string or a function that returns one, got ${bearerToken === null ? "null" : typeof bearerToken}`);
-  }
-  if (apiKey !== undefined && bearerToken !== undefined) fail("apiKey and bearerToken are both given: give one of them");
+  checkCredentials(options);
 }
 
 const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean", strict: "boolean" };
@@ -112,7 +138,20 @@ function budgetOf({ name = "default", usd, alerts, failOpen, strict }) {
  * Adapts a `Ledger` to the core, which passes the name of an operation and its arguments as text. Amounts are whole pico-dollars, which the
  * ledger's methods take as `bigint`.
  */
-const asked = (ledger) => async (what, text) => {
+const asked = (ledger) => (what, text) => inTime(ask(ledger, what, text));
+
+/** How long a ledger may take, in milliseconds. */
+const LEDGER_TIMEOUT = 10_000;
+
+/** Rejects if a ledger does not answer, so that neither a call nor `flush()` waits for ever. */
+function inTime(answer) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`it has not answered within ${LEDGER_TIMEOUT / 1000} s`)), LEDGER_TIMEOUT);
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+async function ask(ledger, what, text) {
   const [id, amount, ...rest] = text.split(" ");
   if (what === "reserve") {
     const budgets = [];
@@ -123,7 +162,7 @@ const asked = (ledger) => async (what, text) => {
   if (what === "settle") return (await ledger.settle(id, BigInt(amount))).join(" ");
   const { spent, reserved } = await ledger.state(id);
   return `${spent} ${reserved}`;
-};
+}
 
 /** Adapts a function that gives tokens to the core, which expects its lifetime in milliseconds, if it has one, a space and the token. */
 const asTokens = (give) => async () => {
@@ -146,18 +185,16 @@ function price(model, { input, output, cacheRead = input, cacheWrite = input, ca
   return [`price:${model}`, rates.map(([name, value]) => amount(value, `prices[${JSON.stringify(model)}].${name}`)).join(" ")];
 }
 
-const show = (value) => (typeof value === "string" ? JSON.stringify(value) : value === null ? "null" : typeof value);
-
 // A server runtime may have a `document`, from a test library or a polyfill, but not all three of these.
 const inBrowser = () =>
   typeof window !== "undefined" && typeof window.document !== "undefined" && typeof navigator !== "undefined";
 
 /** What a client that was derived from another shares with it. */
 class Made {
-  constructor(make, calls, keysAllowed) {
+  constructor(make, calls, options) {
     this.make = make;
     this.calls = calls;
-    this.keysAllowed = keysAllowed;
+    this.options = options;
   }
 }
 
@@ -187,20 +224,21 @@ export class Warmline {
   #make;
   #core;
   #calls = new Set();
-  #keysAllowed;
+  /** The options that are not the core's. */
+  #options;
   #closed = false;
 
   constructor(options) {
     if (options instanceof Made) {
       this.#make = options.make;
       this.#calls = options.calls;
-      this.#keysAllowed = options.keysAllowed;
+      this.#options = options.options;
       return;
     }
     checkOptions(options);
-    const { fetch, dangerouslyAllowBrowser, ...rest } = options;
-    const headers = { ...rest.headers };
-    this.#keysAllowed = dangerouslyAllowBrowser;
+    const { dangerouslyAllowBrowser, ...rest } = options;
+    this.#options = { ...options };
+    const headers = toHeaders(rest.headers);
     checkKeys(rest, dangerouslyAllowBrowser);
     if (inBrowser() && rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
     const tokens = typeof rest.bearerToken === "function" ? asTokens(rest.bearerToken) : undefined;
@@ -226,8 +264,11 @@ export class Warmline {
       ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [`header:${name}`, value])),
     });
     const { ledger, onAlert } = rest.budget ?? {};
-    const told = onAlert && ((alert) => onAlert(JSON.parse(alert)));
-    this.#make = () => new glue.Core(config, fetch, ledger && asked(ledger), told, tokens);
+    const told = onAlert && ((alert) => {
+      const { hint, ...rest } = JSON.parse(alert);
+      onAlert({ ...rest, hint: translated(hint) });
+    });
+    this.#make = () => new glue.Core(config, ledger && asked(ledger), told, tokens);
     // If the module is available at once, a bad URL or header throws here. Otherwise the first call throws, as it does if the
     // module cannot be loaded.
     const loading = ready();
@@ -246,58 +287,36 @@ export class Warmline {
 
   /** Sends a request and returns the complete reply. */
   async chat(request, options) {
-    for await (const event of this.#events(request, options, false)) {
-      if (event.type === "done") return event.reply;
-    }
-    throw new WarmlineError({ kind: "stream", message: "the call ended without a reply" });
+    return this.#call(request, options, false).reply();
   }
 
   /** Sends a request and returns its reply as a stream of events. */
   stream(request, options) {
-    return new ReplyStream(this.#events(request, options, true));
+    return new ReplyStream(this.#call(request, options, true));
   }
 
-  async *#events(request, options, stream) {
-    const signal = options?.signal;
-    if (signal !== undefined && typeof signal?.addEventListener !== "function") fail("signal must be an AbortSignal");
-    const cancelled = () => new CancelledError({ kind: "cancelled", message: "cancelled by the caller" }, signal.reason);
-    if (signal?.aborted) throw cancelled();
-    if (this.#closed) fail("this client has been closed");
-    checkKeys(options ?? {}, this.#keysAllowed);
-    let end;
-    const ended = new Promise((resolve) => (end = resolve));
-    this.#calls.add(ended);
-    let call;
-    const cancel = () => call.cancel();
-    try {
-      const { json, output } = await toRequest(request, options);
+  #call(request, options, stream) {
+    const { fetch, provider, model, dangerouslyAllowBrowser } = this.#options;
+    const token = options?.bearerToken;
+    const hooks = new Hooks([this.#options, options], { id: ++calls, provider, model: request?.model ?? model, stream, request });
+    const open = async (call) => {
+      checkCall(options);
+      if (this.#closed) fail("this client has been closed");
+      checkKeys(options ?? {}, dangerouslyAllowBrowser);
+      const { json, convert } = await toRequest(request, options);
       await ready();
       const core = this.#start();
-      if (signal?.aborted) throw cancelled();
-      const token = options?.bearerToken;
-      call = core.call(json, stream, typeof token === "function" ? asTokens(token) : undefined);
-      signal?.addEventListener("abort", cancel, { once: true });
-      for (;;) {
-        let events;
+      const send = async (url, init) => {
         try {
-          events = await new Promise((resolve, reject) => call.next(resolve, reject));
+          return await hooks.send(async () => toResponse(await (fetch ?? globalThis.fetch)(url, init)), url, init);
         } catch (error) {
-          throw fromCore(error, signal?.aborted ? signal.reason : undefined);
+          call.fetchError = error;
+          throw error;
         }
-        if (events === undefined) return;
-        for (const event of toEvents(JSON.parse(events))) {
-          if (event.type === "done") await toReply(event, output);
-          yield event;
-          if (signal?.aborted) throw cancelled();
-        }
-      }
-    } finally {
-      signal?.removeEventListener("abort", cancel);
-      call?.cancel();
-      call?.free();
-      this.#calls.delete(ended);
-      end();
-    }
+      };
+      return { make: () => core.call(json, stream, send, typeof token === "function" ? asTokens(token) : undefined), convert };
+    };
+    return new Call(open, { signal: options?.signal, hooks, calls: this.#calls });
   }
 
   /** Returns the number of calls in flight. */
@@ -315,7 +334,8 @@ export class Warmline {
 
   /** Waits until every call has ended and its cost is recorded in the ledger. */
   async flush() {
-    await Promise.all(this.#calls);
+    // Streams that nobody reads on are read to their end, which is kept for their readers.
+    await Promise.allSettled(Array.from(this.#calls, (call) => call.drain()));
     if (this.#core) await answer(this.#core.flush());
   }
 
@@ -323,7 +343,7 @@ export class Warmline {
   withBudget(budget) {
     checkBudget(budget);
     const { name = "default", usd } = budget;
-    return new Warmline(new Made(() => this.#start().with_budget(name, String(usd)), this.#calls, this.#keysAllowed));
+    return new Warmline(new Made(() => this.#start().with_budget(name, String(usd)), this.#calls, this.#options));
   }
 
   /** Frees the client's memory. Calls in flight continue. */
@@ -337,66 +357,3 @@ export class Warmline {
     this.close();
   }
 }
-
-/** A streamed reply: its events can be iterated over once. */
-class ReplyStream {
-  #events;
-
-  constructor(events) {
-    this.#events = events;
-  }
-
-  [Symbol.asyncIterator]() {
-    return this.#events;
-  }
-
-  /** Waits for the end of the stream and returns the complete reply. */
-  async reply() {
-    for await (const event of this.#events) {
-      if (event.type === "done") return event.reply;
-    }
-    throw new WarmlineError({ kind: "stream", message: "the stream had already ended" });
-  }
-
-  /** Returns only the text, as a stream of UTF-8 bytes. */
-  textStream() {
-    return this.#readable((event) => (event.type === "text" ? event.text : ""));
-  }
-
-  /** Returns a `Response` for an edge function: server-sent events, or only the text with `{ format: "text" }`. */
-  toResponse({ format = "events", status = 200, headers } = {}) {
-    if (format !== "events" && format !== "text") fail(`format must be "events" or "text", got ${show(format)}`);
-    const text = format === "text";
-    const all = new Headers(headers);
-    all.set("content-type", text ? "text/plain; charset=utf-8" : "text/event-stream");
-    all.set("cache-control", "no-cache");
-    const body = text ? this.textStream() : this.#readable((event) => `data: ${JSON.stringify(event)}\n\n`, sseError);
-    return new Response(body, { status, headers: all });
-  }
-
-  #readable(write, onError) {
-    const events = this.#events;
-    const encoder = new TextEncoder();
-    return new ReadableStream({
-      async pull(controller) {
-        try {
-          for (;;) {
-            const { done, value } = await events.next();
-            if (done) return controller.close();
-            const text = write(value);
-            if (text) return controller.enqueue(encoder.encode(text));
-          }
-        } catch (error) {
-          if (!onError) return controller.error(error);
-          controller.enqueue(encoder.encode(onError(error)));
-          controller.close();
-        }
-      },
-      async cancel() {
-        await events.return();
-      },
-    });
-  }
-}
-
-const sseError = (error) => `event: error\ndata: ${JSON.stringify({ type: "error", error })}\n\n`;

@@ -1,5 +1,8 @@
 /** Why calls fail. */
 
+/** What tells the classes of errors apart. */
+export type ErrorKind = WarmlineError["kind"];
+
 /** One attempt of a call. */
 export interface Attempt {
   /** The kind of its error. Undefined if it succeeded. */
@@ -16,26 +19,14 @@ export interface Attempt {
   delayMs: number;
 }
 
-export type ErrorKind =
-  | "config"
-  | "connect"
-  | "timeout"
-  | "status"
-  | "rate_limited"
-  | "overloaded"
-  | "budget_exceeded"
-  | "ledger"
-  | "decode"
-  | "stream"
-  | "cancelled";
-
-/** Why a call failed. */
-export class WarmlineError extends Error {
-  readonly kind: ErrorKind;
+/** What all errors of this package have. */
+declare class CallError extends Error {
+  protected constructor();
   /** The HTTP status, if the provider answered. */
   readonly status: number | undefined;
   /** The provider's error code, or the error's type if it has no code. */
   readonly code: string | undefined;
+  /** The provider's type of the error. */
   readonly errorType: string | undefined;
   /** The provider's request id of the last attempt. Quote it to the provider's support. */
   readonly requestId: string | undefined;
@@ -47,57 +38,119 @@ export class WarmlineError extends Error {
   readonly hint: string | undefined;
   /** Whether the failure is temporary, so that the same call may succeed later. */
   readonly retryable: boolean;
-  /** The provider's error body. */
+  /** The provider's error body, or what the model wrote that cannot be read. */
   readonly body: string | undefined;
 }
+
+/**
+ * Why a call failed. Its `kind` tells the classes apart, as `instanceof` does:
+ *
+ * ```ts
+ * try {
+ *   await llm.chat("Hello");
+ * } catch (error) {
+ *   if (error instanceof WarmlineError && error.kind === "timeout") console.warn(error.which);
+ * }
+ * ```
+ */
+export type WarmlineError =
+  | ConfigError
+  | ConnectError
+  | TimeoutError
+  | StatusError
+  | RateLimitError
+  | OverloadedError
+  | BudgetExceededError
+  | LedgerError
+  | DecodeError
+  | StreamError
+  | CancelledError;
+
+/** The class that all errors of this package extend. */
+export const WarmlineError: {
+  readonly prototype: WarmlineError;
+  [Symbol.hasInstance](value: unknown): value is WarmlineError;
+};
+
 /** The client's options or the request are invalid. Nothing was sent. */
-export class ConfigError extends WarmlineError {
+export class ConfigError extends CallError {
+  readonly name: "ConfigError";
   readonly kind: "config";
 }
-/** The connection could not be opened, or it broke before a reply. */
-export class ConnectError extends WarmlineError {
+
+/** The connection could not be opened, or it broke before a reply. `cause` is the error of `fetch`. */
+export class ConnectError extends CallError {
+  readonly name: "ConnectError";
   readonly kind: "connect";
 }
+
 /** A phase of the call, named by `which`, took longer than its timeout. */
-export class TimeoutError extends WarmlineError {
+export class TimeoutError extends CallError {
+  readonly name: "TimeoutError";
   readonly kind: "timeout";
+  /** The timeout that expired. */
   readonly which: "reply" | "read" | "deadline";
 }
+
 /** The provider answered with an error status. */
-export class StatusError extends WarmlineError {
+export class StatusError extends CallError {
+  readonly name: "StatusError";
   readonly kind: "status";
+  /** The HTTP status. */
   readonly status: number;
 }
+
 /** The provider answered 429. */
-export class RateLimitError extends WarmlineError {
+export class RateLimitError extends CallError {
+  readonly name: "RateLimitError";
   readonly kind: "rate_limited";
 }
+
 /** The provider is overloaded. */
-export class OverloadedError extends WarmlineError {
+export class OverloadedError extends CallError {
+  readonly name: "OverloadedError";
   readonly kind: "overloaded";
 }
+
 /** The call's maximum cost does not fit into what is left of the budget. Nothing was sent. Amounts are dollars, as exact decimal strings. */
-export class BudgetExceededError extends WarmlineError {
+export class BudgetExceededError extends CallError {
+  readonly name: "BudgetExceededError";
   readonly kind: "budget_exceeded";
+  /** The budget's limit per month. */
   readonly limit: string;
+  /** What was spent of it this month. */
   readonly spent: string;
+  /** What calls in flight have reserved. */
   readonly reserved: string;
   /** The call's maximum cost. */
   readonly needed: string;
 }
+
 /** The ledger of the budgets cannot be used, for example because its server does not answer. Nothing was sent. */
-export class LedgerError extends WarmlineError {
+export class LedgerError extends CallError {
+  readonly name: "LedgerError";
   readonly kind: "ledger";
 }
-/** The reply does not have the provider's format, or does not match the request's `output`. */
-export class DecodeError extends WarmlineError {
+
+/**
+ * The reply does not have the provider's format, or does not match the request's `output` or the tool's `input`. `cause` has the issues that the
+ * validator found.
+ */
+export class DecodeError extends CallError {
+  readonly name: "DecodeError";
   readonly kind: "decode";
 }
+
 /** A streamed reply broke off, or reported an error. */
-export class StreamError extends WarmlineError {
+export class StreamError extends CallError {
+  readonly name: "StreamError";
   readonly kind: "stream";
 }
-/** The caller cancelled the call; `cause` is the signal's reason. */
-export class CancelledError extends WarmlineError {
+
+/** The call was cancelled; `cause` is the signal's reason. Its name is that of the `DOMException` of an aborted `fetch`. */
+export class CancelledError extends CallError {
+  readonly name: "AbortError";
   readonly kind: "cancelled";
 }
+
+export {};

@@ -1,15 +1,21 @@
+/// <reference lib="esnext.disposable" />
 /** An LLM API client for edge functions, servers and browsers. */
 
-import type { Attempt } from "./errors.js";
+import type { Attempt, DecodeError } from "./errors.js";
+import type { CallInfo, Hooks } from "./hooks.js";
+import type { Budget, BudgetOptions, Price, Spend } from "./budget.js";
+import type { CacheTtl, Message, Part, TextPart, ToolUsePart } from "./message.js";
 import type { AccessToken, Provider } from "./provider.js";
 import type { InferOutput, JsonSchema, Schema, StandardSchema } from "./schema.js";
+import type { DeepPartial, ReplyStream, ResponseOptions, StreamEvent } from "./stream.js";
 
-export { BudgetExceededError, CancelledError, ConfigError, ConnectError, DecodeError, LedgerError, OverloadedError, RateLimitError, StatusError, StreamError, TimeoutError, WarmlineError } from "./errors.js";
-export type { Attempt, ErrorKind } from "./errors.js";
-export type { AccessToken, InferOutput, JsonSchema, Provider, Schema, StandardSchema };
+export * from "./errors.js";
+export type * from "./budget.js";
+export type * from "./message.js";
+export type { AccessToken, CallInfo, DeepPartial, Hooks, InferOutput, JsonSchema, Provider, ReplyStream, ResponseOptions, Schema, StandardSchema, StreamEvent };
 
 /** The options of a client. */
-export interface WarmlineOptions {
+export interface WarmlineOptions extends Hooks {
   /** The provider. */
   provider: Provider;
   /** The provider's API key. Not needed if `baseUrl` names a server that requires none. */
@@ -58,7 +64,7 @@ export interface WarmlineOptions {
   /** Lets the client have no key: each request brings its own `apiKey` or `bearerToken`. Default: false. */
   credentialsPerRequest?: boolean | undefined;
   /** Headers to add to every request. They replace headers of the same name. */
-  headers?: Record<string, string> | undefined;
+  headers?: Record<string, string> | Headers | undefined;
   /** A function to call instead of the global `fetch`. */
   fetch?: typeof fetch | undefined;
   /**
@@ -72,222 +78,48 @@ export interface WarmlineOptions {
   dangerouslyAllowBrowser?: boolean | undefined;
 }
 
-export interface Budget {
-  /** The budget's name in the ledger. Default: "default". */
-  name?: string | undefined;
-  /** The limit in dollars, as a decimal string (exact) or a number. */
-  usd: string | number;
-}
-
-export interface BudgetOptions extends Budget {
-  /** The ledger that keeps the budget. See `warmline/redis` and `warmline/durable-object`. Default: this client's memory. */
-  ledger?: Ledger | undefined;
-  /** The thresholds in percent at which `onAlert` is called, each once a month. Default: 50, 80 and 100. */
-  alerts?: number[] | undefined;
-  /** Called when the spend passes one of the thresholds. */
-  onAlert?: ((alert: BudgetAlert) => void) | undefined;
-  /**
-   * Lets calls proceed while the ledger cannot be reached. Their cost is recorded when it can be reached again; until then the budget can be
-   * overspent. Default: false, calls fail.
-   */
-  failOpen?: boolean | undefined;
-  /**
-   * Charges the whole reserved amount for a stream that is cancelled or cut, instead of the most that the model can have written by then. Default:
-   * false.
-   */
-  strict?: boolean | undefined;
-}
-
-/** Reports that a budget has passed one of its thresholds. Amounts are dollars, as exact decimal strings. */
-export interface BudgetAlert {
-  /** The budget's name. */
-  budget: string;
-  /** The threshold that was passed, in percent. */
-  percent: number;
-  spent: string;
-  limit: string;
-  /** What to change. */
-  hint: string;
-}
-
-/** Keeps the spent and reserved amounts of budgets. Amounts are whole pico-dollars (10⁻¹² of a dollar). */
-export interface Ledger {
-  /**
-   * Reserves an amount in all of the budgets, or in none: it then returns the budget that has not enough left. If there already is a reservation
-   * with this `id`, it reserves nothing more.
-   */
-  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Promise<BudgetExceeded | null | undefined | void>;
-  /**
-   * Replaces the reservation by the actual cost of the call. Returns what is then spent of each of its budgets this month, or an empty list if there
-   * is no reservation with this `id`.
-   */
-  settle(id: string, amount: bigint): Promise<bigint[]>;
-  /** Returns what is spent and reserved of a budget this month. */
-  state(budget: string): Promise<{ spent: bigint; reserved: bigint }>;
-}
-
-/** The budget that has not enough left for a reservation. */
-export interface BudgetExceeded {
-  budget: string;
-  spent: bigint;
-  reserved: bigint;
-}
-
-/**
- * Dollars per million tokens. `cacheRead`, `cacheWrite` and `audioInput` default to `input`, `audioOutput` to `output`, and
- * `cacheWrite1h` to `cacheWrite`.
- */
-export interface Price {
-  input: string | number;
-  output: string | number;
-  cacheRead?: string | number | undefined;
-  cacheWrite?: string | number | undefined;
-  /** The price of tokens that are written to a cache for an hour. */
-  cacheWrite1h?: string | number | undefined;
-  audioInput?: string | number | undefined;
-  audioOutput?: string | number | undefined;
-  /** The fee of web searches that the provider makes, in dollars per thousand searches. */
-  webSearch?: string | number | undefined;
-}
-
-/** What was spent in a calendar month (UTC). Amounts are dollars, as exact decimal strings. */
-export interface Spend {
-  /** The month, such as `"2026-11"`. */
-  month: string;
-  /** The cost of this client's calls. */
-  total: string;
-  /** The part of `total` that is an upper bound, as of streams that were cancelled or cut. The rest is exact. */
-  estimated: string;
-  models: {
-    provider: Provider;
-    /** The model of the request. The first 1,000 models of a month have their own row; the others share one named `other`. */
-    model: string;
-    /** The number of attempts, including failed ones. */
-    calls: number;
-    failures: number;
-    usage: Usage;
-    cost: string;
-    /** The part of `cost` that is an upper bound, as of streams that were cancelled or cut. The rest is exact. */
-    estimated: string;
-  }[];
-  /** Each budget, including what other clients of its ledger have spent. */
-  budgets: { name: string; limit: string; spent: string; reserved: string }[];
-  /** What is not yet recorded in the ledger, and so not included in `budgets`. */
-  unsettled: string;
-}
-
-/** How long Anthropic caches the prompt up to and including the part with this mark. */
-export type CacheTtl = "5m" | "1h";
-
-/** Bytes, a URL, or base64 in a `data:` URL. */
-export type Media = Uint8Array | ArrayBuffer | Blob | URL | string;
-
-export interface TextPart {
-  type: "text";
-  text: string;
-  /** The sources that a model names for it, as the provider writes them. */
-  annotations?: { dialect: DialectName; json: readonly unknown[] } | undefined;
-  cacheControl?: CacheTtl | undefined;
-}
-
-export interface ImagePart {
-  type: "image";
-  image: Media;
-  /** Default: detected from the first bytes. */
-  mediaType?: string | undefined;
-  cacheControl?: CacheTtl | undefined;
-}
-
-export interface DocumentPart {
-  type: "document";
-  document: Media;
-  /** With `"text/plain"`, a string is the document's text itself. */
-  mediaType?: string | undefined;
-  title?: string | undefined;
-  cacheControl?: CacheTtl | undefined;
-}
-
-export interface ToolUsePart {
-  type: "tool_use";
-  id: string;
-  name: string;
-  /** The parsed arguments, or their text if it is not JSON. */
-  arguments: unknown;
-  /** The arguments as the model wrote them. */
-  argumentsText?: string | undefined;
-}
-
-export interface ToolResultPart {
-  type: "tool_result";
-  toolUseId: string;
-  content: string | readonly (TextPart | ImagePart)[];
-  isError?: boolean | undefined;
-  cacheControl?: CacheTtl | undefined;
-}
-
-/** The model's reasoning. Send it back unchanged in the next request. */
-export interface ReasoningPart {
-  type: "reasoning";
-  text: string;
-  signature?: string | undefined;
-}
-
-export interface RedactedReasoningPart {
-  type: "redacted_reasoning";
-  data: string;
-}
-
-/** The name of a wire format. */
-export type DialectName = "anthropic" | "openai-chat";
-
-/** A block of a provider's own, such as the use of a server's tool. It goes back unchanged to its own dialect. */
-export interface OtherPart {
-  type: "other";
-  dialect: DialectName;
-  /** The block as the provider wrote it. */
-  json: unknown;
-}
-
-export type Part =
-  | TextPart
-  | ImagePart
-  | DocumentPart
-  | ToolUsePart
-  | ToolResultPart
-  | ReasoningPart
-  | RedactedReasoningPart
-  | OtherPart;
-
-/** One turn of a conversation. */
-export interface Message {
-  role: "user" | "assistant";
-  content: string | readonly Part[];
-}
-
 /** A tool that the model may call. */
 export interface Tool<Name extends string = string, Input extends Schema = Schema> {
+  /** The name by which the model calls the tool. */
   name: Name;
+  /** The description that the model reads. */
   description?: string | undefined;
   /** The schema of its arguments. */
   input: Input;
+  /** Whether the provider, if it can, enforces the schema. It is made fit for that as `output` is. Default: false. */
   strict?: boolean | undefined;
+  /** Asks the provider to cache the tools up to and including this one. */
   cacheControl?: CacheTtl | undefined;
 }
 
 /** A request to a model. Only the fields that are set are sent. */
-export interface ChatRequest<Output extends Schema = Schema, Tools extends readonly Tool[] = readonly Tool[]> {
+export interface ChatRequest<Output extends Schema | undefined = Schema | undefined, Tools extends readonly Tool[] = readonly Tool[]> {
+  /** The conversation so far. The last message is usually the user's. */
   messages: readonly Message[];
+  /** The model. Default: the client's. */
   model?: string | undefined;
+  /** The instructions. */
   system?: string | readonly TextPart[] | undefined;
+  /** The maximum number of output tokens. Default: the provider's; 4,096 for Anthropic. */
   maxTokens?: number | undefined;
+  /** How random the choice of tokens is, from 0 to 2 (Anthropic: 1). */
   temperature?: number | undefined;
+  /** The share of the most probable tokens to choose from, from 0 to 1. */
   topP?: number | undefined;
+  /** Texts at which the model stops. */
   stopSequences?: readonly string[] | undefined;
+  /** The tools that the model may call. */
   tools?: Tools | undefined;
+  /** Whether the model may, must or must not call tools, or which one it must call. Default: "auto". */
   toolChoice?: "auto" | "any" | "none" | { tool: string } | undefined;
+  /** Whether the model may call several tools at once. Default: the provider's, which is true. */
   parallelToolCalls?: boolean | undefined;
-  /** The schema of the reply's text. `reply.output` is then the parsed and validated value. */
+  /**
+   * The schema of the reply's text. `reply.output` is then the parsed and validated value. The schema is made fit for the provider's strict mode where that
+   * keeps its meaning; otherwise OpenAI's dialect sends it without `strict`.
+   */
   output?: Output | undefined;
+  /** How much the model reasons before it answers. Default: the model's own. */
   reasoning?:
     | {
         effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | undefined;
@@ -300,11 +132,12 @@ export interface ChatRequest<Output extends Schema = Schema, Tools extends reado
   keepRaw?: boolean | undefined;
 }
 
-export interface CallOptions {
+/** The options of one call. */
+export interface CallOptions extends Hooks {
   /** Cancels the call and frees its connection when it is aborted. */
-  signal?: AbortSignal | undefined;
+  signal?: AbortSignal | null | undefined;
   /** Headers of this call, in place of the client's or the credentials' of the same name. */
-  headers?: Record<string, string> | undefined;
+  headers?: Record<string, string> | Headers | undefined;
   /** Another base URL for this call, on the client's own server. A URL on another server is an error: the client's key is not for it. */
   baseUrl?: string | undefined;
   /** The key of this call, in place of the client's. */
@@ -335,11 +168,17 @@ export type StopReason =
 
 /** The numbers of tokens, as the provider counts them. */
 export interface Usage {
+  /** Tokens of the prompt, with or without cached ones: see `inputIncludesCache`. */
   inputTokens: number;
+  /** Tokens that the model generated, including reasoning. */
   outputTokens: number;
+  /** Tokens of the prompt that were read from the provider's cache. */
   cacheReadTokens: number;
+  /** Tokens of the prompt that were written to the provider's cache, for any time. */
   cacheWriteTokens: number;
+  /** The part of `cacheWriteTokens` that is cached for an hour, at a higher price. */
   cacheWrite1hTokens: number;
+  /** The part of `outputTokens` that was reasoning, if the provider reports it. */
   reasoningTokens: number;
   /** The part of the prompt tokens that was audio. */
   audioInputTokens: number;
@@ -352,25 +191,43 @@ export interface Usage {
 }
 
 /** A model's request to run one of the tools. */
-export type ToolCall<Tools extends readonly Tool[] = readonly Tool[]> = {
-  [K in keyof Tools]: Tools[K] extends Tool<infer Name, infer Input>
-    ? ToolUsePart & { name: Name; arguments: InferOutput<Input>; argumentsText: string }
-    : never;
-}[number];
+export type ToolCall<Tools extends readonly Tool[] = readonly Tool[]> = Tools extends readonly []
+  ? ToolCall
+  : {
+      [K in keyof Tools]: Tools[K] extends Tool<infer Name, infer Input>
+        ? ToolUsePart & { name: Name; arguments: InferOutput<Input>; argumentsText: string }
+        : never;
+    }[number];
+
+/** A tool call that must not be run. Answer it with a `tool_result` that has the error's message and `isError: true`. */
+export interface InvalidToolCall extends ToolUsePart {
+  /** The arguments as the model wrote them. */
+  argumentsText: string;
+  /** Why it is invalid: the arguments are not JSON or do not match the tool's schema, or the request has no tool of this name. */
+  error: DecodeError;
+}
 
 /** A complete reply. */
 export interface Reply<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> {
+  /** The provider's id of the reply. */
   id: string;
+  /** The model that answered. */
   model: string;
+  /** The provider. */
   provider: Provider;
+  /** All parts, in order. */
   content: Part[];
   /** The text parts, joined. */
   text: string;
   /** The reasoning parts, joined. */
   reasoning: string;
-  /** The tool calls. Their arguments are not validated: check them before use. */
+  /** The tool calls. Where a tool's `input` is a validator, their arguments are validated, and have its output type. */
   toolCalls: ToolCall<Tools>[];
+  /** The tool calls that are not valid. They must be answered too. */
+  invalidToolCalls: InvalidToolCall[];
+  /** Why the model stopped. */
   stopReason: StopReason | undefined;
+  /** The one of `stopSequences` at which it stopped. */
   stopSequence: string | undefined;
   /** The log probabilities of the text's tokens, as the provider writes them, where they were asked for. */
   logprobs: unknown[];
@@ -379,51 +236,31 @@ export interface Reply<Output = undefined, Tools extends readonly Tool[] = reado
    * To use it in the next request, set `extraBody.container` to the id.
    */
   container: unknown;
+  /** The tokens of the call. */
   usage: Usage;
+  /** Whether the provider reported the usage. If not, `usage` is zero. */
   usageReported: boolean;
+  /** The provider's id of the request. Quote it to the provider's support. */
   requestId: string | undefined;
   /** The cost in dollars, as an exact decimal string. It is estimated if the model's price or the usage is not known. */
   cost: { usd: string; estimated: boolean } | undefined;
   /** The attempts that the call made, in their order. The last one succeeded. */
   attempts: Attempt[];
+  /** The time to the first content and to the end, in milliseconds. */
   timing: { timeToFirstTokenMs: number; totalMs: number };
   /** The provider's body, unchanged. For a streamed reply only with `keepRaw`. */
   raw: string | undefined;
   /** The reply as a message for the next request. */
   message: { role: "assistant"; content: Part[] };
-  /** The value that the request's `output` describes. Undefined if the model called tools instead. */
-  output: Output;
-}
-
-/** One event of a streamed reply. */
-export type StreamEvent<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> =
-  | { type: "start"; id: string; model: string }
-  | { type: "text"; text: string }
-  | { type: "reasoning"; text: string }
-  | { type: "tool_call_start"; index: number; id: string; name: string }
-  | { type: "tool_call_delta"; index: number; arguments: string }
-  | { type: "other"; dialect: DialectName; json: unknown }
-  | { type: "tool_call"; index: number; id: string; name: string; arguments: unknown; argumentsText: string }
-  | { type: "done"; reply: Reply<Output, Tools> };
-
-/** A streamed reply. Its events can be iterated over once. Leaving the loop cancels the call. */
-export interface ReplyStream<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]>
-  extends AsyncIterable<StreamEvent<Output, Tools>> {
-  /** Waits for the end of the stream and returns the complete reply. */
-  reply(): Promise<Reply<Output, Tools>>;
-  /** Returns only the text, as a stream of UTF-8 bytes. */
-  textStream(): ReadableStream<Uint8Array>;
-  /** Returns a `Response` for an edge function: each event as a server-sent event, or only the text with `format: "text"`. */
-  toResponse(options?: {
-    format?: "events" | "text";
-    status?: number;
-    headers?: ConstructorParameters<typeof Headers>[0];
-  }): Response;
+  /** The value that the request's `output` describes, validated. Undefined if the model called tools instead. */
+  output: Tools extends readonly [] ? Output : Output | undefined;
 }
 
 /** The number of calls in flight, now and at most. The runtime owns the connections, so nothing is known of them. */
 export interface PoolStats {
+  /** The number of calls in flight. */
   active: number;
+  /** The highest number so far. */
   peak: number;
 }
 
@@ -441,26 +278,28 @@ export class Warmline {
   /** @throws {ConfigError} if an option is invalid. The message names the option. */
   constructor(options: WarmlineOptions);
   /** Sends a request and returns the complete reply. */
-  chat<const Output extends Schema = never, const Tools extends readonly Tool[] = readonly Tool[]>(
+  chat<const Output extends Schema | undefined = undefined, const Tools extends readonly Tool[] = readonly []>(
     request: string | ChatRequest<Output, Tools>,
     options?: CallOptions,
-  ): Promise<Reply<[Output] extends [never] ? undefined : InferOutput<Output>, Tools>>;
+  ): Promise<Reply<InferOutput<Output>, Tools>>;
   /** Sends a request and returns its reply as a stream of events. Nothing is sent until the stream is read. */
-  stream<const Output extends Schema = never, const Tools extends readonly Tool[] = readonly Tool[]>(
+  stream<const Output extends Schema | undefined = undefined, const Tools extends readonly Tool[] = readonly []>(
     request: string | ChatRequest<Output, Tools>,
     options?: CallOptions,
-  ): ReplyStream<[Output] extends [never] ? undefined : InferOutput<Output>, Tools>;
+  ): ReplyStream<InferOutput<Output>, Tools>;
   /** Returns the number of calls in flight. */
   stats(): PoolStats;
   /** Returns what was spent this month (UTC). */
   spend(): Promise<Spend>;
   /**
    * Waits until every call has ended and its cost is recorded in the ledger. In an edge function, `ctx.waitUntil(llm.flush())` does this after
-   * the response is sent.
+   * the response is sent. A stream that is not read on is read to its end, and kept for its readers.
    */
   flush(): Promise<void>;
   /** Returns a client with the same settings and ledger that also enforces this budget. Use it for a budget per customer, for example. */
   withBudget(budget: Budget): Warmline;
   /** Frees the client's memory. Later calls fail; calls in flight continue. */
   close(): void;
+  /** Does the same as `close()`, for `using llm = new Warmline(…)`. */
+  [Symbol.dispose](): void;
 }

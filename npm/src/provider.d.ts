@@ -25,6 +25,8 @@ export type Provider =
 
 /** A token and how long it is valid from now on. Without `expiresInMs` it is used until the provider refuses it. */
 export interface AccessToken {
+  /** The token, without `Bearer`. */
   token: string;
+  /** How long it is valid from now on, in milliseconds. */
   expiresInMs?: number | undefined;
 }

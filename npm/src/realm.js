@@ -7,3 +7,31 @@ export function is(value, name) {
   const own = globalThis[name];
   return Object.prototype.toString.call(value) === `[object ${name}]` || (typeof own === "function" && value instanceof own);
 }
+
+/** Returns what a caller's `fetch` gives as the core reads it. It may be the plain object of a mock, or a response with a stream of Node's. */
+export async function toResponse(response) {
+  if (response === null || typeof response !== "object") throw new TypeError(`fetch must return a Response, got ${response === null ? "null" : typeof response}`);
+  const { status = 200, headers = {}, body } = response;
+  const isRead = typeof body?.getReader === "function" || (body === null && typeof headers.get === "function");
+  if (isRead && typeof headers.get === "function") return response;
+  const converted = { status, headers: typeof headers.get === "function" ? headers : new Headers(headers), body };
+  if (isRead) return converted;
+  if (typeof body?.[Symbol.asyncIterator] === "function") converted.body = fromIterator(body[Symbol.asyncIterator]());
+  else if (body !== undefined && body !== null) converted.body = new Response(body).body;
+  else if (typeof response.text === "function") converted.body = new Response(await response.text()).body;
+  else if (typeof response.json === "function") converted.body = new Response(JSON.stringify(await response.json())).body;
+  else converted.body = null;
+  return converted;
+}
+
+function fromIterator(chunks) {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await chunks.next();
+      if (done) controller.close();
+      else controller.enqueue(typeof value === "string" ? encoder.encode(value) : value);
+    },
+    cancel: () => chunks.return?.(),
+  });
+}

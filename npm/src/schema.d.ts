@@ -19,11 +19,16 @@ export type Schema<Output = unknown> =
   | StandardSchema<Output>
   | { readonly jsonSchema: JsonSchema; readonly validator?: StandardSchema<Output>; readonly name?: string };
 
-/** The output type of a schema's validator; `unknown` for a plain JSON schema. */
-export type InferOutput<S> = S extends { readonly "~standard": { readonly types?: infer T } }
-  ? NonNullable<T> extends { readonly output: infer O }
-    ? O
-    : unknown
-  : S extends { readonly validator: infer V }
-    ? InferOutput<V>
-    : unknown;
+/** The output type of a schema's validator; `unknown` for a plain JSON schema, and `undefined` without a schema. */
+export type InferOutput<S> = S extends { _zod: { output: any } }
+  ? // As `z.infer` is defined, so that the two are the same type where `S` is a type parameter.
+    S["_zod"]["output"]
+  : S extends undefined
+    ? undefined
+    : S extends { readonly "~standard": { readonly types?: infer T } }
+      ? NonNullable<T> extends { readonly output: infer O }
+        ? O
+        : unknown
+      : S extends { readonly validator: infer V }
+        ? InferOutput<V>
+        : unknown;

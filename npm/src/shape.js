@@ -1,13 +1,15 @@
 // Converts between the public JavaScript types and the core's JSON: camelCase, bytes, validators.
 
-import { DecodeError, fail, toAttempts } from "./errors.js";
+import { failUnknown } from "./check.js";
+import { fail } from "./errors.js";
 import { is } from "./realm.js";
+import { converter } from "./reply.js";
 
 const REQUEST = {
   model: (v) => ["model", text("model", v)],
   system: async (v) => ["system", await toContent("system", v)],
   messages: async (v) => ["messages", await toMessages(v)],
-  maxTokens: (v) => ["max_tokens", whole("maxTokens", v)],
+  maxTokens: (v) => ["max_tokens", v === 0 ? fail("maxTokens is 0: it must be at least 1") : whole("maxTokens", v)],
   temperature: (v) => ["temperature", number("temperature", v)],
   topP: (v) => ["top_p", number("topP", v)],
   stopSequences: (v) => ["stop_sequences", list("stopSequences", v).map((s, i) => text(`stopSequences[${i}]`, s))],
@@ -21,40 +23,43 @@ const REQUEST = {
   keepRaw: (v) => ["keep_raw", flag("keepRaw", v)],
 };
 
-/** Converts a request, and what of the call's options the core must know, to the core's JSON. Also returns the schema that validates the output. */
+/**
+ * Converts a request, and what of the call's options the core must know, to the core's JSON. Also returns the function that converts the events
+ * of its reply.
+ */
 export async function toRequest(request, options = {}) {
-  const { headers, maxRetries, bearerToken } = options;
+  const { headers, baseUrl, apiKey, bearerToken, timeoutMs, replyTimeoutMs, poolTimeoutMs, deadlineMs, maxRetries } = options;
   if (typeof request === "string") request = { messages: [{ role: "user", content: request }] };
   if (request === null || typeof request !== "object") fail("the request must be an object: { messages, … }");
   const core = {};
   for (const [name, value] of Object.entries(request)) {
     if (value === undefined) continue;
-    const convert = Object.hasOwn(REQUEST, name) ? REQUEST[name] : fail(`unknown field ${JSON.stringify(name)} in the request`);
+    const convert = Object.hasOwn(REQUEST, name) ? REQUEST[name] : failUnknown("field of the request", "", name, Object.keys(REQUEST));
     const [theirs, converted] = await convert(value ?? fail(`${name} is null`));
     core[theirs] = converted;
   }
-  if (headers !== undefined && (headers === null || typeof headers !== "object")) fail(`headers must be an object, got ${kind(headers)}`);
   // The core says which header's value is not text, without showing it.
   core.options = {
-    headers,
-    base_url: given(text, "baseUrl", options),
-    api_key: given(text, "apiKey", options),
-    bearer_token: typeof bearerToken === "function" ? undefined : given(text, "bearerToken", options),
-    timeout_ms: given(number, "timeoutMs", options),
-    reply_timeout_ms: given(number, "replyTimeoutMs", options),
-    pool_timeout_ms: given(number, "poolTimeoutMs", options),
-    deadline_ms: given(number, "deadlineMs", options),
-    retry: maxRetries === undefined ? undefined : { max_retries: whole("maxRetries", maxRetries) },
+    headers: headers && toHeaders(headers),
+    base_url: baseUrl,
+    api_key: apiKey,
+    bearer_token: typeof bearerToken === "function" ? undefined : bearerToken,
+    timeout_ms: timeoutMs,
+    reply_timeout_ms: replyTimeoutMs,
+    pool_timeout_ms: poolTimeoutMs,
+    deadline_ms: deadlineMs,
+    retry: maxRetries === undefined ? undefined : { max_retries: maxRetries },
   };
   if (!core.messages) fail("messages is missing from the request");
   try {
-    return { json: JSON.stringify(core), output: request.output };
+    return { json: JSON.stringify(core), convert: converter(request, core) };
   } catch (error) {
     fail(`the request cannot be written as JSON: ${error.message}`);
   }
 }
 
-const given = (check, name, options) => (options[name] === undefined ? undefined : check(name, options[name]));
+/** Returns headers as a plain object. They may be a `Headers`. */
+export const toHeaders = (headers = {}) => ({ ...(is(headers, "Headers") ? Object.fromEntries(headers) : headers) });
 
 function text(name, value) {
   return typeof value === "string" ? value : fail(`${name} must be a string, got ${kind(value)}`);
@@ -83,7 +88,8 @@ async function toMessages(messages) {
   return Promise.all(
     list("messages", messages).map(async (message, i) => {
       if (message?.role !== "user" && message?.role !== "assistant") {
-        fail(`messages[${i}].role must be "user" or "assistant", got ${JSON.stringify(message?.role)}`);
+        const hint = ["system", "developer"].includes(message?.role) ? ": put these instructions into the request's system" : "";
+        fail(`messages[${i}].role must be "user" or "assistant", got ${JSON.stringify(message?.role)}${hint}`);
       }
       return { role: message.role, content: await toContent(`messages[${i}].content`, message.content) };
     }),
@@ -126,13 +132,20 @@ async function toPart(name, part) {
   }
 }
 
+// One class of characters, because alternatives overflow the stack of the expression for large images.
+const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
+
 async function toSource(name, value, mediaType, usual) {
   if (is(value, "URL")) value = value.href;
   if (typeof value === "string") {
     const data = /^data:([^;,]+);base64,(.*)$/s.exec(value);
     if (data) return { type: "base64", media_type: data[1], data: data[2] };
     if (mediaType === "text/plain") return { type: "text", text: value };
-    return { type: "url", url: value };
+    if (URL.canParse(value)) return { type: "url", url: value };
+    const data64 = value.replace(/\s/g, "");
+    if (data64.length % 4 !== 0 || !BASE64.test(data64)) fail(`${name} must be a URL, a data: URL or base64, got ${JSON.stringify(value.slice(0, 40))}`);
+    const start = Uint8Array.from(atob(data64.slice(0, 16)), (char) => char.charCodeAt(0));
+    return { type: "base64", media_type: mediaType ?? guess(start) ?? usual, data: data64 };
   }
   if (is(value, "Blob") || is(value, "File")) {
     mediaType ??= value.type || undefined;
@@ -180,93 +193,4 @@ function jsonSchema(name, schema) {
   }
   const { $schema, ...rest } = standard.jsonSchema.input({ target: "draft-2020-12" });
   return rest;
-}
-
-/** Converts the core's events to the public types. */
-export function toEvents(events) {
-  for (const event of events) if (event.type === "tool_call") parseArguments(event);
-  return events;
-}
-
-/** Sets `argumentsText` to what the model wrote, and `arguments` to its parsed value, or to the text if it is not JSON. */
-function parseArguments(call) {
-  call.argumentsText = call.arguments;
-  try {
-    call.arguments = JSON.parse(call.argumentsText);
-  } catch {
-    // Keep the text, so the caller can show it or send it back.
-  }
-}
-
-const USAGE = {
-  input_tokens: "inputTokens",
-  output_tokens: "outputTokens",
-  cache_read_tokens: "cacheReadTokens",
-  cache_write_tokens: "cacheWriteTokens",
-  cache_write_1h_tokens: "cacheWrite1hTokens",
-  reasoning_tokens: "reasoningTokens",
-  audio_input_tokens: "audioInputTokens",
-  audio_output_tokens: "audioOutputTokens",
-  web_search_requests: "webSearchRequests",
-  input_includes_cache: "inputIncludesCache",
-};
-
-/** Converts the reply of the last event to the public type, and validates its output. */
-export async function toReply(event, output) {
-  const { reply: core, attempts } = event;
-  const parts = (type) => core.content.filter((part) => part.type === type);
-  for (const call of parts("tool_use")) parseArguments(call);
-  const usage = toUsage(core.usage);
-  event.reply = {
-    id: core.id,
-    model: core.model,
-    provider: core.provider,
-    content: core.content,
-    text: parts("text").map((part) => part.text).join(""),
-    reasoning: parts("reasoning").map((part) => part.text).join(""),
-    toolCalls: parts("tool_use"),
-    stopReason: core.stop_reason ?? undefined,
-    stopSequence: core.stop_sequence ?? undefined,
-    logprobs: core.logprobs ?? [],
-    container: core.container,
-    usage,
-    usageReported: core.usage_reported,
-    requestId: core.request_id ?? undefined,
-    cost: event.cost_usd === null ? undefined : { usd: event.cost_usd, estimated: event.cost_estimated },
-    attempts: toAttempts(event.attempts),
-    timing: { timeToFirstTokenMs: event.time_to_first_token_us / 1000, totalMs: event.total_us / 1000 },
-    raw: event.raw ?? undefined,
-    message: { role: "assistant", content: core.content },
-  };
-  for (const name of ["attempts", "cost_usd", "cost_estimated", "time_to_first_token_us", "total_us", "raw"]) delete event[name];
-  if (output !== undefined && event.reply.toolCalls.length === 0) event.reply.output = await validate(event.reply, output, attempts);
-}
-
-async function validate(reply, output, attempts) {
-  const wrong = (message, cause) =>
-    new DecodeError({ kind: "decode", message: `${message} (stopReason ${reply.stopReason})`, request_id: reply.requestId, attempts, body: reply.text }, cause);
-  let value;
-  try {
-    value = JSON.parse(reply.text);
-  } catch (error) {
-    throw wrong("the reply's text is not JSON", error);
-  }
-  const standard = (output.validator ?? output)["~standard"];
-  if (!standard) return value;
-  const result = await standard.validate(value);
-  if (!result.issues) return result.value;
-  const { message, path } = result.issues[0];
-  const at = path?.length ? ` at ${path.map((key) => key?.key ?? key).join(".")}` : "";
-  throw wrong(`the reply's output does not match its schema${at}: ${message}`, result.issues);
-}
-
-function toUsage(core) {
-  const usage = {};
-  for (const [theirs, ours] of Object.entries(USAGE)) usage[ours] = core[theirs] ?? 0;
-  return usage;
-}
-
-/** Converts the core's spend to the public type. */
-export function toSpend(spend) {
-  return { ...spend, models: spend.models.map((model) => ({ ...model, usage: toUsage(model.usage) })) };
 }

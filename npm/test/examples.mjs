@@ -3,6 +3,8 @@ import { createRequire } from "node:module";
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { Warmline } from "warmline";
+import { scriptedFetch } from "warmline/testing";
 import { visitPage } from "./chromium.mjs";
 import { check, results, test } from "./outcomes.mjs";
 
@@ -36,6 +38,36 @@ await test("the Worker says what is wrong", async () => {
   check((await worker.fetch("http://localhost/")).status === 405, "GET");
 });
 await worker.dispose();
+
+await require("esbuild").build({ entryPoints: ["examples/opentelemetry/tracing.ts"], outfile: "examples/opentelemetry/tracing.js", format: "esm", logLevel: "error" });
+const { traced } = await import(pathToFileURL(resolve("examples/opentelemetry/tracing.js")).href);
+/** A tracer of which the spans can be read, as an exporter would. */
+function recorder() {
+  const spans = [];
+  const startSpan = (name, { attributes }) => {
+    const span = { name, attributes: { ...attributes }, events: [], status: undefined, ended: 0 };
+    spans.push(span);
+    return {
+      setAttribute: (key, value) => (span.attributes[key] = value),
+      setAttributes: (more) => Object.assign(span.attributes, more),
+      addEvent: (event, data) => span.events.push([event, data.attempt]),
+      setStatus: ({ code }) => (span.status = code),
+      end: () => span.ended++,
+    };
+  };
+  return { tracer: { startSpan }, spans };
+}
+await test("the OpenTelemetry example makes a span of each call", async () => {
+  const { tracer, spans } = recorder();
+  const fetch = scriptedFetch([{ status: 503, headers: { "retry-after-ms": "1" } }, { text: "Hello", usage: { inputTokens: 3 } }, { status: 401 }]);
+  const llm = new Warmline({ provider: "openai", apiKey: "k", model: "m", fetch, ...traced(tracer) });
+  await llm.chat("Hi");
+  await llm.stream("Hi").reply().catch(() => {});
+  const [done, failed] = spans;
+  check(spans.length === 2 && done.ended === 1 && failed.ended === 1, JSON.stringify(spans));
+  check(done.name === "chat m" && done.attributes["gen_ai.usage.input_tokens"] === 3 && done.events[0].join() === "retry,2", JSON.stringify(done));
+  check(failed.status === 2 && failed.attributes["error.type"] === "status", JSON.stringify(failed));
+});
 
 const { chromium } = require("playwright-core");
 const { build } = await import(pathToFileURL(require.resolve("vite")).href);

@@ -9,3 +9,13 @@ export function equal(actual, expected, what) {
 export function check(condition, what) {
   if (!condition) throw new Error(what);
 }
+
+/** Returns the error that a promise rejects with. */
+export async function failure(promise) {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  throw new Error("it did not fail");
+}

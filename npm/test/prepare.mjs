@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { writeExamples } from "./readme.mjs";
 
 const root = resolve(import.meta.dirname, "../..");
 const folder = resolve(process.argv[2]);
@@ -13,12 +14,13 @@ const packed = JSON.parse(npm("pack", join(root, "pkg"), "--json", "--silent"))[
 writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
 renameSync(join(folder, packed.filename), join(folder, "warmline.tgz"));
 npm("install", "--no-audit", "--no-fund", "--silent", "./warmline.tgz");
-// The validators are the tools', so that nothing is fetched twice.
-for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex"]) {
+// What the tests and examples import is the tools', so that nothing is fetched twice.
+for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex", "@opentelemetry"]) {
   const from = join(root, "npm/node_modules", name);
   if (existsSync(from)) cpSync(from, join(folder, "node_modules", name), { recursive: true });
 }
 cpSync(import.meta.dirname, folder, { recursive: true });
+writeExamples(join(root, "npm/README.md"), join(folder, "readme"));
 cpSync(join(root, "npm/examples"), join(folder, "examples"), { recursive: true });
 const vectors = {};
 for (const file of readdirSync(join(root, "tests/vectors"), { recursive: true }).filter((file) => file.endsWith(".json"))) {

@@ -1,6 +1,9 @@
 // What every runtime runs: the vectors through a fetch that answers as each case says, then calls to the simulator.
+import { scriptedFetch } from "warmline/testing";
+import { behaviour } from "./behaviour.js";
 import { runConnection } from "./connections.js";
-import { check, equal } from "./expect.js";
+import { check, equal, failure } from "./expect.js";
+import { streams } from "./streams.js";
 import { bytesOf, runVector } from "./vectors.js";
 
 /**
@@ -22,6 +25,8 @@ export async function run(warmline, { vectors, sim, browser = false, otherRealm 
       await test(`${file}: ${vector.name}`, () => (vector.replies ? runConnection(warmline, vector, sim) : runVector(warmline, vector)));
     }
   }
+  await streams(warmline, scriptedFetch, test);
+  await behaviour(warmline, scriptedFetch, test);
   await calls(warmline, { sim, browser, otherRealm, test });
   return results;
 }
@@ -40,15 +45,6 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     }
     throw new Error(`the simulator's counts never became as expected: ${JSON.stringify(await stats())}`);
   };
-  const failure = async (promise) => {
-    try {
-      await promise;
-    } catch (error) {
-      return error;
-    }
-    throw new Error("it did not fail");
-  };
-
   for (const [name, llm] of [["anthropic", make()], ["openai", openai()]]) {
     await test(`${name}: chat and stream give the same`, async () => {
       const whole = await llm.chat(ask("tokens=5"));
@@ -167,15 +163,15 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     const ask = { model: "m", maxTokens: 100, messages: [{ role: "user", content: "Hi" }] };
     const outcomes = await Promise.allSettled([team, team, llm].map((client) => client.chat(ask)));
     equal(outcomes.map(({ status }) => status), ["fulfilled", "fulfilled", "fulfilled"], "the outcomes");
-    const reason = await failure(team.chat({ ...ask, maxTokens: 1000 }));
-    check(reason instanceof BudgetExceededError && reason.message.includes('"team"'), `${reason}`);
+    const reason = await failure(team.chat({ ...ask, maxTokens: 300 }));
+    check(reason instanceof BudgetExceededError && reason.message.includes('"team"') && reason.message.includes("lower maxTokens"), `${reason}`);
     await llm.flush();
     equal(leases.size, 0, "what is still put aside");
     const { budgets, total } = await team.spend();
     equal(budgets.map(({ name }) => name), ["all", "team"], "the budgets");
     equal([budgets[0].spent, budgets[0].reserved], [total, "0"], "the sums");
     equal([alerts[0].budget, alerts[0].percent, alerts[0].limit], ["all", 1, "0.01"], "the alert");
-    equal(alerts[0].hint, "raise it (LLM_BUDGET_LIMIT), or see by model what spends it", "its hint");
+    equal(alerts[0].hint, "raise it, or see by model what spends it", "its hint");
     reachable = false;
     const closed = await failure(llm.chat(ask));
     check(closed instanceof LedgerError && closed.kind === "ledger", `${closed.kind}`);
@@ -252,11 +248,11 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal([content.kind, content.which], ["timeout", "read"], "the error");
     const deadline = await failure(make({ deadlineMs: 80 }).chat(ask("delay=2000")));
     equal([deadline.kind, deadline.which], ["timeout", "deadline"], "the error");
-    check(head.hint.includes("reply_timeout") && !head.retryable, `${head.hint}`);
+    check(head.hint.includes("raise replyTimeoutMs") && !head.retryable, `${head.hint}`);
     const own = await failure(make().chat(ask("delay=2000"), { timeoutMs: 80 }));
     equal([own.which, own.attempts.length], ["reply", 1], "the error of a call with its own timeout");
     const zero = await failure(make().chat(ask("tokens=1"), { deadlineMs: 0 }));
-    check(zero.kind === "config" && zero.message.includes("deadline is 0"), zero.message);
+    check(zero.kind === "config" && zero.message === "deadlineMs must be more than 0", `${zero}`);
     await until((s) => s.active === 0);
   });
 
@@ -305,9 +301,10 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal(events.headers.get("content-type"), "text/event-stream", "the type");
     const lines = (await events.text()).trim().split("\n\n").map((line) => JSON.parse(line.replace(/^data: /, "")));
     equal(lines.map((event) => event.type), ["start", "text", "text", "done"], "the events");
-    equal(await make().stream(ask("tokens=2")).toResponse({ format: "text" }).text(), "warm connections ", "the text");
-    const broken = await make({ maxRetries: 0 }).stream(ask("error-event&after=1&tokens=4")).toResponse().text();
-    check(broken.includes("event: error\ndata: {\"type\":\"error\",\"error\":{\"kind\":\"overloaded\""), broken);
+    const text = await make().stream(ask("tokens=2")).toResponse({ format: "text" });
+    equal(await text.text(), "warm connections ", "the text");
+    const broken = await (await make({ maxRetries: 0 }).stream(ask("error-event&after=1&tokens=4")).toResponse()).text();
+    check(broken.includes("event: stream_error\ndata: {\"type\":\"error\",\"error\":{\"kind\":\"overloaded\""), broken);
   });
 
   for (const [says, options] of [
@@ -315,7 +312,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["unknown provider \"mistrall\": it must be one of anthropic, openai, azure", { provider: "mistrall", apiKey: "k", dangerouslyAllowBrowser: true }],
     ["provider is missing", { apiKey: "k" }],
     ["no API key for openai", { provider: "openai" }],
-    ["no API key for groq", { provider: "groq" }],
+    ["no API key for groq: pass it to the client as apiKey", { provider: "groq" }],
     ["azure needs a resource", { provider: "azure", apiKey: "k", dangerouslyAllowBrowser: true }],
     ["the resource \"a/b\" must be", { provider: "azure", apiKey: "k", dangerouslyAllowBrowser: true, resource: "a/b" }],
     ["apiKey and bearerToken are both given", { provider: "openai", apiKey: "k", bearerToken: "t" }],
@@ -368,7 +365,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
   for (const [says, request] of [
     ["the request must be an object", undefined],
     ["messages is missing", {}],
-    ["unknown field \"maxtokens\"", { ...ask(""), maxtokens: 1 }],
+    ["unknown field of the request \"maxtokens\": did you mean \"maxTokens\"?", { ...ask(""), maxtokens: 1 }],
     ["maxTokens must be a whole number", { ...ask(""), maxTokens: "many" }],
     ["messages[0].role must be \"user\" or \"assistant\"", { messages: [{ role: "system", content: "x" }] }],
     ["messages[0].content[0].type is \"vidoe\"", { messages: [{ role: "user", content: [{ type: "vidoe" }] }] }],

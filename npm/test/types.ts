@@ -1,4 +1,5 @@
 import { RedisLedger } from "warmline/redis";
+import { scriptedFetch } from "warmline/testing";
 // Checked by `tsc --strict`: what must compile, and what must not.
 import { type StreamEvent, RateLimitError, type Reply, TimeoutError, Warmline, WarmlineError } from "warmline";
 import { init } from "warmline/manual";
@@ -19,7 +20,7 @@ export async function compiles(signal: AbortSignal) {
     else if (event.type === "tool_call") event.argumentsText.length;
     else if (event.type === "done") event.reply.usage.outputTokens.toFixed();
   }
-  const response: Response = llm.stream("Hello").toResponse({ format: "text", headers: { "x-a": "b" } });
+  const response: Response = await llm.stream("Hello").toResponse({ format: "text", headers: { "x-a": "b" }, errorMessage: ({ kind }) => kind });
 
   const zod = await llm.chat({ messages, output: z.object({ city: z.string(), people: z.number() }) });
   const city: string = zod.output.city;
@@ -42,6 +43,18 @@ export async function compiles(signal: AbortSignal) {
     // @ts-expect-error no such tool
     if (call.name === "wether") call;
   }
+  for (const { id, error } of tools.invalidToolCalls) [id, error.message].join(" ");
+  const weather = { name: "weather", input: z.object({ city: z.string() }) } as const;
+  for await (const event of llm.stream({ messages, tools: [weather], output: z.object({ a: z.number() }) })) {
+    if (event.type === "tool_call") event.arguments.city.toUpperCase();
+    // @ts-expect-error the arguments have not this property
+    if (event.type === "tool_call") event.arguments.town;
+    if (event.type === "invalid_tool_call") event.error.message;
+    if (event.type === "done") event.reply.output?.a.toFixed();
+    // @ts-expect-error the model may have called a tool instead
+    if (event.type === "done") event.reply.output.a;
+  }
+  for await (const partial of llm.stream({ messages, output: z.object({ city: z.object({ name: z.string() }) }) }).partialOutput()) partial.city?.name?.length;
   await llm.chat({
     messages: [
       ...messages,
@@ -55,11 +68,26 @@ export async function compiles(signal: AbortSignal) {
   } catch (error) {
     if (error instanceof RateLimitError) error.retryAfterMs?.toFixed();
     if (error instanceof TimeoutError && error.which === "reply") error.attempts.length.toFixed();
-    if (error instanceof WarmlineError && error.kind === "status") error.status?.toFixed();
+    if (error instanceof WarmlineError && error.kind === "status") error.status.toFixed();
+    // @ts-expect-error this kind has no such property
+    if (error instanceof WarmlineError && error.kind === "status") error.which;
+    if (error instanceof WarmlineError && error.kind === "budget_exceeded") error.needed.length;
+    if (error instanceof WarmlineError && error.name === "AbortError") error.kind satisfies "cancelled";
   }
   await init(fetch("/warmline.wasm"));
   const events: Event[] = [];
   return [text, nothing, response, city, same, again, unknown, events, llm.stats().active];
+}
+
+/** A wrapper that is generic in its schema. */
+export async function extract<T extends z.ZodType>(schema: T): Promise<z.infer<T>> {
+  return (await llm.chat({ messages, output: schema })).output;
+}
+export const extracted: Promise<{ city: string }> = extract(z.object({ city: z.string() }));
+
+{
+  using short = new Warmline({ provider: "openai", apiKey: "k", fetch: scriptedFetch(["Hi", { status: 429 }, new Error("no network")]) });
+  short.chat("x", { signal: null, headers: new Headers(), onRetry: ({ attempt, previous }) => [attempt, previous.status], onFinish: ({ reply }) => reply.text });
 }
 
 // @ts-expect-error the provider is missing

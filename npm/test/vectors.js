@@ -116,7 +116,8 @@ export function checkError({ says, ...fields }, error) {
     retry_after_ms: error.retryAfterMs ?? null,
   };
   within(fields, actual, `the error (${error})`);
-  check(!says || error.message.includes(says), `the error does not say ${JSON.stringify(says)}: ${error.message}`);
+  // Messages of the package name settings as it spells them.
+  check(!says || [says, camel(says)].some((text) => error.message.includes(text)), `the error does not say ${JSON.stringify(says)}: ${error.message}`);
 }
 
 /** Objects may have more fields than expected, lists must be as long. */

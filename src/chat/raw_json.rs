@@ -42,9 +42,15 @@ impl RawJson {
     }
 
     /// Writes a value of this crate's own, which cannot fail.
-    pub(crate) fn written(value: &impl Serialize) -> Self {
+    pub(crate) fn written(value: &(impl Serialize + ?Sized)) -> Self {
         let raw = serde_json::value::to_raw_value(value);
         Self(raw.unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+
+    /// An object with these fields.
+    #[cfg(any(feature = "anthropic", feature = "openai-chat"))]
+    pub(crate) fn object(fields: &[(String, Self)]) -> Self {
+        Self::written(&Fields(fields))
     }
 
     /// Returns a list with the items of another list, and these.
@@ -53,6 +59,17 @@ impl RawJson {
         let mut items = items.and_then(std::result::Result::ok).unwrap_or_default();
         items.extend(more.iter().map(|item| &*item.0));
         Self::written(&items)
+    }
+}
+
+/// Fields in their order, as an object.
+#[cfg(any(feature = "anthropic", feature = "openai-chat"))]
+struct Fields<'a>(&'a [(String, RawJson)]);
+
+#[cfg(any(feature = "anthropic", feature = "openai-chat"))]
+impl Serialize for Fields<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 

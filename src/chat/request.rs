@@ -264,6 +264,11 @@ impl Request {
 
     /// Sets [`Request::response_format`].
     ///
+    /// The schema is made fit for the strict mode of the provider where that keeps its meaning: objects are closed, and constraints
+    /// that the provider does not enforce become a part of the description. In OpenAI's dialect, all properties become required and optional ones
+    /// nullable, so use an `Option` for them. A schema for which this is impossible, such as one of an object with any properties, is sent
+    /// as it is, without `strict`.
+    ///
     /// ```
     /// # use warmline::Request;
     /// # use serde_json::json;
@@ -271,7 +276,6 @@ impl Request {
     ///     "type": "object",
     ///     "properties": {"name": {"type": "string"}},
     ///     "required": ["name"],
-    ///     "additionalProperties": false,
     /// }));
     /// ```
     #[must_use]

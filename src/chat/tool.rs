@@ -32,7 +32,7 @@ pub struct Tool {
     pub description: String,
     /// The JSON schema of the arguments.
     pub input_schema: RawJson,
-    /// Whether the provider, if it can, enforces the schema.
+    /// Whether the provider, if it can, enforces the schema. It is made fit for that as by [`Request::response_format`](crate::Request::response_format()).
     #[serde(
         default,
         skip_serializing_if = "std::ops::Not::not",

@@ -52,6 +52,7 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) transport: Transport,
     pub(super) timeouts: Timeouts,
+    pub(super) max_reply_bytes: usize,
     pub(super) retry: RetryPolicy,
     pub(super) retry_budget: RetryBudget,
 }

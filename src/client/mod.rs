@@ -12,6 +12,7 @@ mod passthrough;
 mod plan;
 mod replay;
 mod stream;
+mod timeouts;
 
 pub use self::builder::{ClientBuilder, HttpVersion};
 pub use self::handle::Client;

@@ -21,8 +21,6 @@ use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing};
 const MAX_ERROR_BODY: usize = 64 << 10;
 /// The maximum time for which a call holds a connection while its ledger does not answer.
 const MAX_HOLD: Duration = Duration::from_secs(1);
-/// The maximum size of the body of a reply, in bytes.
-const MAX_BODY: usize = 64 << 20;
 
 /// How far an attempt got.
 pub(super) struct Opening {
@@ -191,7 +189,7 @@ impl Start {
         if is_stream.unwrap_or(plan.stream) {
             let mut decoder = dialect.decode_stream(headers);
             decoder.redact(secret);
-            decoder.set_max_bytes(MAX_BODY);
+            decoder.set_max_bytes(plan.client.max_reply_bytes);
             if plan.keep_raw {
                 decoder.keep_raw();
             }
@@ -204,7 +202,7 @@ impl Start {
             let live = Live::new(decoder, body, whole.into_bytes(), sent_at);
             return Ok(Answer::Stream(Box::new(live)));
         }
-        whole.read(&mut body, MAX_BODY).await?;
+        whole.read(&mut body, plan.client.max_reply_bytes).await?;
         let body = whole.into_bytes();
         let body = secret.redacted(&body).unwrap_or(body);
         let reply = dialect.decode(headers, body)?;

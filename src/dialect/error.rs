@@ -405,6 +405,30 @@ mod tests {
     }
 
     #[test]
+    fn the_delay_in_googles_retry_info_is_read() {
+        let info = |delay: &str| {
+            let kind = "type.googleapis.com/google.rpc.RetryInfo";
+            format!(
+                r#"[{{"error":{{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED","details":[
+                {{"@type":"type.googleapis.com/google.rpc.Help","links":[]}},{{"@type":"{kind}","retryDelay":{delay}}}]}}}}]"#
+            )
+        };
+        for (delay, expected) in [
+            (r#""34s""#, Some(34_000)),
+            (r#""1.5s""#, Some(1_500)),
+            (r#""soon""#, None),
+            ("null", None),
+        ] {
+            let after = decode(429, &HeaderMap::new(), &info(delay)).retry_after();
+            assert_eq!(after.map(|d| d.as_millis()), expected, "{delay}");
+        }
+        // A header comes first.
+        let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("2"))]);
+        let after = decode(429, &headers, &info(r#""34s""#)).retry_after();
+        assert_eq!(after, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
     fn a_spent_quota_is_not_tried_again_and_a_rate_limit_is() {
         for (body, again) in [
             (

@@ -37,6 +37,8 @@ mod facts;
 mod openai_chat;
 mod options;
 mod stream;
+#[cfg(any(feature = "anthropic", feature = "openai-chat"))]
+mod strict;
 mod usage;
 mod wire;
 

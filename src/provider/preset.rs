@@ -223,7 +223,28 @@ impl FromStr for Provider {
         let wanted = name.trim();
         let found = Self::all().find(|provider| provider.name().eq_ignore_ascii_case(wanted));
         found.ok_or_else(|| {
-            let mut message = ["unknown provider ", &quote(name), ": it must be one of "].concat();
+            let mut message = ["unknown provider ", &quote(name), ": "].concat();
+            // The first word of a name with two, such as `gemini`.
+            let is_meant = |known: &str| {
+                known
+                    .split_once('-')
+                    .is_some_and(|(first, _)| first.eq_ignore_ascii_case(wanted))
+            };
+            for (i, near) in Self::all()
+                .filter(|known| is_meant(known.name()))
+                .enumerate()
+            {
+                message.push_str(if i == 0 {
+                    "did you mean \""
+                } else {
+                    "\" or \""
+                });
+                message.push_str(near.name());
+            }
+            message.push_str(match message.ends_with(": ") {
+                true => "it must be one of ",
+                false => "\"? It must be one of ",
+            });
             for provider in Self::all() {
                 message.push_str(provider.name());
                 message.push_str(", ");

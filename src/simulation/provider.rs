@@ -272,8 +272,8 @@ impl Provider {
 
     /// Writes a stream, and bills what it has written by the time that its caller has left, or all of it.
     async fn stream(&self, tokens: Tokens, fate: Fate, chunks: Chunks) {
-        const STEP: Duration = Duration::from_millis(20);
-        let in_a_step = (self.0.behaviour.speed / 50).max(1);
+        const STEP: Duration = Duration::from_millis(100);
+        let in_a_step = (self.0.behaviour.speed / 10).max(1);
         let ends_after = match fate {
             Fate::Broken | Fate::Stuck => self.0.random.with(|random| random.u64(0..tokens.output)),
             _ => tokens.output,

@@ -196,16 +196,17 @@ static ERROR_HEADERS: [&Known; 4] = [
 ];
 
 thread_local! {
-    static FETCH: RefCell<Option<Function>> = const { RefCell::new(None) };
+    static FETCH: RefCell<Option<Rc<Function>>> = const { RefCell::new(None) };
 }
 
-/// Makes clients that are built in `build` call `fetch` instead of the global function.
+/// Makes requests that are sent in `poll` call `fetch` instead of the global function.
 #[cfg(feature = "js")]
-pub(crate) fn with_fetch<T>(fetch: Option<Function>, build: impl FnOnce() -> T) -> T {
-    FETCH.set(fetch);
-    let built = build();
-    FETCH.set(None);
-    built
+pub(crate) fn with_fetch<T>(fetch: Option<Rc<Function>>, poll: impl FnOnce() -> T) -> T {
+    // A function of the caller's can poll another call.
+    let outer = FETCH.replace(fetch);
+    let polled = poll();
+    FETCH.set(outer);
+    polled
 }
 
 /// Sends requests to one endpoint. Cheap to clone.
@@ -223,7 +224,6 @@ struct Inner {
     url: JsValue,
     init: RequestInit,
     headers: RequestInit,
-    fetch: Option<Function>,
     active: Cell<usize>,
     peak: Cell<usize>,
 }
@@ -235,7 +235,6 @@ impl Transport {
             url: endpoint.url.as_str().into(),
             init: common_init(&headers),
             headers,
-            fetch: FETCH.take(),
             active: Cell::new(0),
             peak: Cell::new(0),
         })))
@@ -338,7 +337,7 @@ impl Transport {
         set(&init, "signal", &call.controller.signal());
         let other = to.map(|endpoint| JsValue::from(endpoint.url.as_str()));
         let url = other.as_ref().unwrap_or(&self.0.url);
-        let fetched = match &self.0.fetch {
+        let fetched = match FETCH.with_borrow(Clone::clone) {
             Some(fetch) => fetch.call2(&JsValue::UNDEFINED, url, &init)?,
             None => global_fetch(url, &init)?,
         };

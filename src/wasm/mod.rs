@@ -104,7 +104,6 @@ impl Core {
     #[wasm_bindgen(constructor)]
     pub fn new(
         config: &str,
-        fetch: Option<Function>,
         ledger: Option<Function>,
         on_alert: Option<Function>,
         token: Option<Function>,
@@ -119,7 +118,7 @@ impl Core {
                 let _ = tell.call1(&JsValue::NULL, &alerted(alert).into());
             });
         }
-        with_fetch(fetch, || build(config, tracker, token))
+        build(config, tracker, token)
             .map(Core)
             .map_err(|e| error(&e))
     }
@@ -135,34 +134,48 @@ impl Core {
         Ok(Core(self.0.with_cost_tracker(tracker)))
     }
 
-    /// Creates a call. It starts when its first events are requested. One that is not streamed has only the last event.
-    pub fn call(&self, request: &str, stream: bool, token: Option<Function>) -> Call {
+    /// Creates a call, which sends its requests by `fetch`. It starts when its first events are requested. One that is not streamed
+    /// has only the last event.
+    pub fn call(
+        &self,
+        request: &str,
+        stream: bool,
+        fetch: Function,
+        token: Option<Function>,
+    ) -> Call {
         let events = Request::from_json(request).map(|mut request| {
             if let Some(token) = token {
                 request.options.credentials = Some(Credentials::token_source(JsTokenSource(token)));
             }
             self.0.events(&request, stream)
         });
-        Call::new(match events {
+        let work = match events {
             Ok(events) => Work::Events(events),
             Err(error) => Work::Failed(error),
-        })
+        };
+        Call::new(work, Some(Rc::new(fetch)))
     }
 
     /// Returns the spend of this month.
     pub fn spend(&self) -> Call {
         let tracker = self.0.cost_tracker().clone();
-        Call::new(Work::Text(Box::pin(async move {
-            Ok(written(&tracker.spend().await?))
-        })))
+        Call::new(
+            Work::Text(Box::pin(
+                async move { Ok(written(&tracker.spend().await?)) },
+            )),
+            None,
+        )
     }
 
     /// Waits until the ledger has recorded all costs.
     pub fn flush(&self) -> Call {
         let tracker = self.0.cost_tracker().clone();
-        Call::new(Work::Text(Box::pin(async move {
-            tracker.flush().await.map(|()| String::new())
-        })))
+        Call::new(
+            Work::Text(Box::pin(async move {
+                tracker.flush().await.map(|()| String::new())
+            })),
+            None,
+        )
     }
 
     /// Returns the statistics that are known on WebAssembly.
@@ -189,6 +202,7 @@ struct Shared {
     /// The `resolve` and `reject` functions of the promise that waits for events.
     asked: RefCell<Option<[Function; 2]>>,
     cancelled: Cell<bool>,
+    fetch: Option<Rc<Function>>,
 }
 
 /// What a promise waits for.
@@ -203,8 +217,11 @@ enum Work {
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 impl Call {
-    fn new(work: Work) -> Self {
-        let shared = Rc::new(Shared::default());
+    fn new(work: Work, fetch: Option<Rc<Function>>) -> Self {
+        let shared = Rc::new(Shared {
+            fetch,
+            ..Shared::default()
+        });
         shared.work.replace(Some(work));
         let polled = shared.clone();
         Self {
@@ -258,7 +275,7 @@ impl Shared {
         let Some(work) = work else {
             return Poll::Ready(Ok(None));
         };
-        let (polled, rest) = work.poll(cx);
+        let (polled, rest) = with_fetch(self.fetch.clone(), || work.poll(cx));
         // If the call was cancelled while it was polled, it is dropped here.
         if !self.cancelled.get() {
             self.work.replace(rest);

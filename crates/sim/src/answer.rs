@@ -2,9 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::scenario::Scenario;
+use crate::schema::example;
 
 /// A request, independent of the dialect.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub(crate) struct Prompt {
     pub(crate) may_use_tools: bool,
     pub(crate) one_tool: Option<String>,
     pub(crate) schema: Option<Value>,
+    /// Whether the reply must be a JSON object.
+    pub(crate) json_object: bool,
     pub(crate) max_tokens: Option<u64>,
     /// How many more replies than one are asked for.
     pub(crate) more_replies: usize,
@@ -87,7 +90,8 @@ pub(crate) fn answer(prompt: Prompt, scenario: &Scenario) -> Answer {
         (_, Some(tokens), _) => (0..tokens)
             .map(|i| format!("{} ", WORDS[i % WORDS.len()]))
             .collect(),
-        (Some(schema), ..) => example(schema, "", 0).to_string(),
+        (Some(schema), ..) => example(schema, "").to_string(),
+        _ if prompt.json_object => json!({"answer": plain(&prompt)}).to_string(),
         _ => plain(&prompt),
     };
     let mut answer = Answer {
@@ -164,49 +168,9 @@ fn calls(prompt: &Prompt) -> Vec<(String, String, String)> {
     tools
         .map(|(i, (name, schema))| {
             let id = format!("call_{:08x}{i:02}", prompt.hash as u32);
-            (
-                id,
-                name.clone(),
-                example(schema, &prompt.text, 0).to_string(),
-            )
+            (id, name.clone(), example(schema, &prompt.text).to_string())
         })
         .collect()
-}
-
-/// A value that is valid for a JSON schema, with `text` for every string.
-fn example(schema: &Value, text: &str, depth: usize) -> Value {
-    if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {
-        return first.clone();
-    }
-    if let Some(only) = schema.get("const") {
-        return only.clone();
-    }
-    if let Some(first) = schema["anyOf"]
-        .as_array()
-        .and_then(|schemas| schemas.first())
-    {
-        return example(first, text, depth + 1);
-    }
-    let kind = match &schema["type"] {
-        Value::Array(kinds) => kinds.first().and_then(Value::as_str).unwrap_or("object"),
-        kind => kind.as_str().unwrap_or("object"),
-    };
-    match kind {
-        "string" if text.is_empty() => json!("example"),
-        "string" => json!(text.chars().take(40).collect::<String>()),
-        "integer" => json!(schema["minimum"].as_i64().unwrap_or(1)),
-        "number" => json!(schema["minimum"].as_f64().unwrap_or(1.5)),
-        "boolean" => json!(true),
-        "null" => Value::Null,
-        "array" if depth < 8 => json!([example(&schema["items"], text, depth + 1)]),
-        "object" if depth < 8 => {
-            let fields = schema["properties"].as_object().into_iter().flatten();
-            let fields =
-                fields.map(|(name, field)| (name.clone(), example(field, text, depth + 1)));
-            Value::Object(fields.collect::<Map<_, _>>())
-        }
-        _ => Value::Null,
-    }
 }
 
 /// The words, each with the space after it. A word is a token.

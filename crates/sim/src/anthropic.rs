@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Prompt, count, hash};
 use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
+use crate::schema::check_anthropic;
 use crate::stats::Counters;
 
 fn invalid(message: impl Into<String>) -> ApiError {
@@ -81,10 +82,18 @@ pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError
         one_tool: body["tool_choice"]["name"].as_str().map(str::to_owned),
         ..Prompt::default()
     };
+    if let Some(schema) = &prompt.schema {
+        check_anthropic(schema)
+            .map_err(|e| invalid(format!("output_config.format.schema: {e}")))?;
+    }
     for tool in body["tools"].as_array().into_iter().flatten() {
         let name = tool["name"]
             .as_str()
             .ok_or_else(|| invalid("tools.0.custom.name: Field required"))?;
+        if tool["strict"] == true {
+            check_anthropic(&tool["input_schema"])
+                .map_err(|e| invalid(format!("tools.0.custom.input_schema: {e}")))?;
+        }
         prompt
             .tools
             .push((name.to_owned(), tool["input_schema"].clone()));

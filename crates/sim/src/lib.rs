@@ -27,6 +27,7 @@ mod openai;
 mod redis;
 mod reply;
 mod scenario;
+mod schema;
 mod script;
 mod scripted_body;
 mod scripted_server;

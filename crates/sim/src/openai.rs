@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Prompt, count, hash};
 use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
+use crate::schema::check_openai;
 use crate::stats::Counters;
 
 fn invalid(message: impl Into<String>) -> ApiError {
@@ -72,19 +73,27 @@ pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError
                 .map(str::to_owned)
                 .collect(),
         },
-        schema: body["response_format"]
-            .get("json_schema")
-            .map(|shape| shape["schema"].clone()),
+        schema: output_schema(&body["response_format"])?,
+        json_object: body["response_format"]["type"] == "json_object",
         may_use_tools: choice != "none",
         must_use_tool: choice == "required" || choice.is_object(),
         one_tool: choice["function"]["name"].as_str().map(str::to_owned),
         ..Prompt::default()
     };
+    if prompt.json_object && !body["messages"].to_string().to_lowercase().contains("json") {
+        return Err(invalid(
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+        ));
+    }
     for tool in body["tools"].as_array().into_iter().flatten() {
         let function = &tool["function"];
         let name = function["name"]
             .as_str()
             .ok_or_else(|| invalid("Missing required parameter: 'tools[0].function'."))?;
+        if function["strict"] == true {
+            check_openai(&function["parameters"])
+                .map_err(|e| invalid(format!("Invalid schema for function '{name}': {e}")))?;
+        }
         prompt
             .tools
             .push((name.to_owned(), function["parameters"].clone()));
@@ -119,6 +128,26 @@ pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError
         prompt.cached_tokens = prompt.input_tokens / 128 * 128;
     }
     Ok(prompt)
+}
+
+/// Returns the schema of the output. A strict one must fit the strict mode.
+fn output_schema(format: &Value) -> Result<Option<Value>, ApiError> {
+    let Some(shape) = format.get("json_schema") else {
+        return Ok(None);
+    };
+    let name = shape["name"].as_str().unwrap_or_default();
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(is_valid) {
+        return Err(invalid(format!(
+            "Invalid 'response_format.json_schema.name': '{name}' does not match '^[a-zA-Z0-9_-]{{1,64}}$'."
+        )));
+    }
+    if shape["strict"] == true {
+        let checked = check_openai(&shape["schema"]);
+        checked
+            .map_err(|e| invalid(format!("Invalid schema for response_format '{name}': {e}")))?;
+    }
+    Ok(Some(shape["schema"].clone()))
 }
 
 fn text_of(content: &Value) -> String {

@@ -215,6 +215,8 @@ struct Exports {
     redis: Ordered,
     #[serde(rename = "./durable-object")]
     durable_object: Ordered,
+    #[serde(rename = "./testing")]
+    testing: Ordered,
     #[serde(rename = "./warmline.wasm")]
     module: Ordered,
     #[serde(rename = "./package.json")]
@@ -256,6 +258,10 @@ fn manifest(plan: &Plan) -> Manifest<'_> {
             durable_object: Ordered(vec![
                 condition("types", "durable-object.d.ts"),
                 condition("default", "durable-object.js"),
+            ]),
+            testing: Ordered(vec![
+                condition("types", "testing.d.ts"),
+                condition("default", "testing.js"),
             ]),
             module: Ordered(vec![
                 condition("types", "warmline.wasm.d.ts"),

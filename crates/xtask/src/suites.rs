@@ -232,6 +232,13 @@ pub(crate) const SUITES: &[Suite] = &[
         run: |fixtures| runtimes::in_browser(fixtures, "examples.mjs"),
     },
     Suite {
+        name: "ai-sdk",
+        group: Group::Ecosystem,
+        about: "The npm package's UI message streams, read by the AI SDK and by useChat in Chromium",
+        needs: &Need::FOR_BROWSER_TESTS,
+        run: |fixtures| runtimes::in_browser(fixtures, "ai-sdk.mjs"),
+    },
+    Suite {
         name: "ledgers",
         group: Group::Ecosystem,
         about: "Budgets that processes share in Redis and in a Durable Object",

@@ -3,7 +3,7 @@
 
 mod other;
 mod reply;
-mod request;
+pub(super) mod request;
 mod stream;
 
 use super::codec::{Codec, StreamState};

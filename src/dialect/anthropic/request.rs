@@ -1,9 +1,12 @@
 //! Encodes requests.
 
+use std::borrow::Cow;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::chat::ExtraFields;
 use crate::dialect::EncodeOptions;
+use crate::dialect::strict::StrictMode;
 use crate::{
     CacheTtl, DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool,
     ToolCall, ToolChoice,
@@ -131,7 +134,7 @@ struct WireTool<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
-    input_schema: &'a RawJson,
+    input_schema: Cow<'a, RawJson>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     strict: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,8 +168,15 @@ struct OutputConfig<'a> {
 #[derive(serde::Serialize)]
 struct Format<'a> {
     r#type: &'static str,
-    schema: &'a RawJson,
+    schema: Cow<'a, RawJson>,
 }
+
+/// The structured outputs and strict tools of this API.
+pub(in crate::dialect) const STRICT: StrictMode = StrictMode {
+    all_required: false,
+    max_nesting: usize::MAX,
+    constraints: &[],
+};
 
 pub(super) fn encode(request: &Request, options: &EncodeOptions<'_>) -> Result<String> {
     validate(request)?;
@@ -188,7 +198,8 @@ pub(super) fn encode(request: &Request, options: &EncodeOptions<'_>) -> Result<S
         effort: reasoning.effort.map(|effort| effort.name()),
         format: request.response_format.as_ref().map(|format| Format {
             r#type: "json_schema",
-            schema: &format.schema,
+            // There is no other mode, so the API says what is wrong with a schema that does not fit.
+            schema: STRICT.apply(&format.schema).0,
         }),
     };
     let has_output = output_config.effort.is_some() || output_config.format.is_some();
@@ -358,11 +369,15 @@ fn mark(ttl: Option<CacheTtl>) -> Option<CacheControl> {
 }
 
 fn tool(tool: &Tool) -> WireTool<'_> {
+    let (input_schema, strict) = match tool.strict {
+        true => STRICT.apply(&tool.input_schema),
+        false => (Cow::Borrowed(&tool.input_schema), false),
+    };
     WireTool {
         name: &tool.name,
         description: &tool.description,
-        input_schema: &tool.input_schema,
-        strict: tool.strict,
+        input_schema,
+        strict,
         cache_control: mark(tool.cache_control),
     }
 }

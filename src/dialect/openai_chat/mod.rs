@@ -3,7 +3,7 @@
 
 mod pieces;
 mod reply;
-mod request;
+pub(super) mod request;
 mod stream;
 mod wire;
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::chat::ExtraFields;
 use crate::dialect::EncodeOptions;
+use crate::dialect::strict::StrictMode;
 use crate::{
     DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool,
     ToolChoice,
@@ -132,7 +133,7 @@ struct WireTool<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
-    parameters: &'a RawJson,
+    parameters: Cow<'a, RawJson>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     strict: bool,
 }
@@ -158,9 +159,25 @@ struct Format<'a> {
 #[derive(Serialize)]
 struct Schema<'a> {
     name: &'a str,
-    schema: &'a RawJson,
+    schema: Cow<'a, RawJson>,
     strict: bool,
 }
+
+/// The strict mode of OpenAI, which compatible servers have adopted.
+pub(in crate::dialect) const STRICT: StrictMode = StrictMode {
+    all_required: true,
+    max_nesting: 10,
+    constraints: &[
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "maxItems",
+        "maximum",
+        "minItems",
+        "minimum",
+        "multipleOf",
+        "pattern",
+    ],
+};
 
 pub(super) fn encode(
     max_completion_tokens: bool,
@@ -176,13 +193,16 @@ pub(super) fn encode(
         ToolChoice::None => Choice::Word("none"),
         ToolChoice::Tool(name) => Choice::Tool(Function::new(Named { name })),
     });
-    let format = request.response_format.as_ref().map(|format| Format {
-        r#type: "json_schema",
-        json_schema: Schema {
-            name: &format.name,
-            schema: &format.schema,
-            strict: true,
-        },
+    let format = request.response_format.as_ref().map(|format| {
+        let (schema, strict) = STRICT.apply(&format.schema);
+        Format {
+            r#type: "json_schema",
+            json_schema: Schema {
+                name: &format.name,
+                schema,
+                strict,
+            },
+        }
     });
     let limit = |name, sent: bool| extra.unless_set(name, request.max_tokens.filter(|_| sent));
     let effort = request.reasoning.and_then(|reasoning| reasoning.effort);
@@ -220,11 +240,15 @@ pub(super) fn encode(
 }
 
 fn tool(tool: &Tool) -> Function<WireTool<'_>> {
+    let (parameters, strict) = match tool.strict {
+        true => STRICT.apply(&tool.input_schema),
+        false => (Cow::Borrowed(&tool.input_schema), false),
+    };
     Function::new(WireTool {
         name: &tool.name,
         description: &tool.description,
-        parameters: &tool.input_schema,
-        strict: tool.strict,
+        parameters,
+        strict,
     })
 }
 

@@ -123,7 +123,24 @@ fn a_vendors_host_has_its_prices_whatever_the_provider_is_called() {
 #[test]
 fn an_unknown_provider_is_named_with_those_that_there_are() {
     let error = "mistrall".parse::<Provider>().unwrap_err().to_string();
-    for part in ["\"mistrall\"", "anthropic, openai, azure, groq", "litellm"] {
+    for part in [
+        "\"mistrall\": it must be",
+        "anthropic, openai, azure, groq",
+        "litellm",
+    ] {
         assert!(error.contains(part), "{error}");
+    }
+    for (name, says) in [
+        (
+            "gemini",
+            "did you mean \"gemini-openai\"? It must be one of anthropic",
+        ),
+        (
+            "Bedrock",
+            "did you mean \"bedrock-openai\" or \"bedrock-anthropic\"? It must",
+        ),
+    ] {
+        let error = name.parse::<Provider>().unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
     }
 }

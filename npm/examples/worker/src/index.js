@@ -9,7 +9,8 @@ export default {
     const ask = { messages: [{ role: "user", content: await request.text() }], maxTokens: 1024 };
     try {
       const streams = request.headers.get("accept")?.includes("text/event-stream");
-      if (streams) return llm.stream(ask, { signal: request.signal }).toResponse();
+      // The response has the status of a failure before the first event.
+      if (streams) return await llm.stream(ask, { signal: request.signal }).toResponse();
       const { text, usage } = await llm.chat(ask, { signal: request.signal });
       return Response.json({ text, usage });
     } catch (error) {
