@@ -3,14 +3,11 @@
 
 use tracing::Span;
 use tracing::field::Empty;
-use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
 use crate::provider::Endpoint;
 use crate::quote::shorten;
+use crate::runtime::TRACED;
 use crate::{Error, Provider, Reply, Request, StopReason};
-
-/// Whether spans are compiled in. In the npm package they are not, and the compiler removes this module's code too.
-pub(crate) const TRACED: bool = !matches!(STATIC_MAX_LEVEL, LevelFilter::OFF);
 
 /// Creates the span of a call.
 pub(crate) fn call(

@@ -8,7 +8,6 @@ mod form;
 mod media;
 mod message;
 mod part;
-mod place;
 mod raw_json;
 mod reasoning;
 mod reply;

@@ -247,8 +247,8 @@ impl Part {
                 struct Kind {
                     r#type: String,
                 }
-                let kind = serde_json::from_str::<Kind>(json.as_str());
-                let kind = kind.map_or_else(|_| "unknown".to_owned(), |kind| kind.r#type);
+                let kind = serde_json::from_str::<ByName<Kind>>(json.as_str());
+                let kind = kind.map_or_else(|_| "unknown".to_owned(), |ByName(kind)| kind.r#type);
                 Err(Error::config(format!(
                     "{place}[{index}] has a block of type {} of the dialect {dialect}, which {own} cannot express: leave it \
                      out, or send the conversation to {dialect}",

@@ -5,7 +5,6 @@ use super::call_options::CallOptions;
 use super::form::{self, ByName};
 use super::message::Message;
 use super::part::{self, Part};
-use super::place;
 use super::raw_json::RawJson;
 use super::reasoning::{Effort, Reasoning};
 use super::tool::{Tool, ToolChoice};
@@ -351,15 +350,20 @@ impl Request {
     /// assert!(error.message().starts_with("messages[0].role: unknown variant `usr`, expected `user` or `assistant`"));
     /// ```
     pub fn from_json(text: &str) -> Result<Self> {
-        let read = serde_json::from_str(text).map(|ByName(request)| request);
-        read.map_err(|error| {
-            if !error.is_data() {
-                return Error::config(format!("the request is not JSON: {error}"));
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+            let (path, error) = (e.path().to_string(), e.into_inner());
+            match path.as_str() {
+                _ if !error.is_data() => format!("the request is not JSON: {error}"),
+                "." => error.to_string(),
+                _ => format!("{path}: {error}"),
             }
-            let place = place::of(text, &error);
-            let after = if place.is_empty() { "" } else { ": " };
-            Error::config(format!("{place}{after}{error}"))
-        })
+        });
+        let whole = read.and_then(|ByName(request)| match json.end() {
+            Ok(()) => Ok(request),
+            Err(error) => Err(format!("the request is not JSON: {error}")),
+        });
+        whole.map_err(Error::config)
     }
 }
 

@@ -172,7 +172,7 @@ fn what_is_wrong_is_named_with_its_place() {
     for (text, says) in [
         (
             r#"{"messages": [], "model": "a", "model": "b"}"#,
-            "model: duplicate field `model`",
+            "duplicate field `model`",
         ),
         (
             r#"{"extra_body": {"a": 1, "a": 2}, "messages": []}"#,

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::settings::{Setting, Settings, fill, is_segment};
 use crate::quote::quote;
-use crate::trace::TRACED;
+use crate::runtime::TRACED;
 use crate::url::{shown, split_port, split_scheme};
 use crate::{DialectName, Error, Provider, Result};
 

@@ -13,6 +13,12 @@ macro_rules! wasm_only {
 }
 pub(crate) use wasm_only;
 
+/// Whether spans and events are compiled in. In the npm package they are not, and the compiler removes what only they need.
+pub(crate) const TRACED: bool = !matches!(
+    tracing::level_filters::STATIC_MAX_LEVEL,
+    tracing::level_filters::LevelFilter::OFF
+);
+
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
         mod wasm;

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::other::OtherBlock;
@@ -21,7 +24,7 @@ struct Event<'a> {
     #[serde(default)]
     index: Count,
     /// In a box, because the struct is moved several times.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "delta")]
     delta: Option<Box<Block<'a>>>,
     #[serde(borrow)]
     content_block: Option<&'a RawValue>,
@@ -31,6 +34,33 @@ struct Event<'a> {
     usage: Option<&'a RawValue>,
     #[serde(default, deserialize_with = "holds_error")]
     error: bool,
+}
+
+/// Deserializes a delta from an object. A list is none: PHP writes an empty object as an empty list.
+fn delta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Block<'de>>>, D::Error> {
+    struct DeltaVisitor;
+    impl<'de> Visitor<'de> for DeltaVisitor {
+        type Value = Option<Box<Block<'de>>>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a delta")
+        }
+        fn visit_none<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_some<D: Deserializer<'de>>(
+            self,
+            deserializer: D,
+        ) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_struct("Block", &[], self)
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Box::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+            IgnoredAny.visit_seq(seq).map(|_| None)
+        }
+    }
+    deserializer.deserialize_option(DeltaVisitor)
 }
 
 /// The blocks of the reply. They can be interleaved.
