@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One attempt of a call: how it ended, how long it took, and how long the call then waited.
 ///
-/// [`Reply::attempts`](crate::Reply::attempts) and [`Error::attempts`] return those of a call, in their order.
+/// [`Reply::attempts`](crate::Reply::attempts) and [`Error::attempts`](crate::Error::attempts) return those of a call, in their order.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {

@@ -242,7 +242,7 @@ mod tests {
     fn exhaustion_raises_an_alert_only_if_calls_wait() {
         for (waiting, expected) in [(0, vec![]), (1, vec![PoolAlertKind::Exhausted])] {
             let mut now = Instant::now();
-        let mut monitor = monitor(now);
+            let mut monitor = monitor(now);
             assert!(monitor.on_change(true, waiting, now).is_empty());
             now += WINDOW * 85 / 100;
             assert!(monitor.on_change(false, 0, now).is_empty());
@@ -299,7 +299,7 @@ mod tests {
             (CloseReason::Broken, "read replies to their end"),
         ] {
             let mut now = Instant::now();
-        let mut monitor = monitor(now);
+            let mut monitor = monitor(now);
             // Connections that grow the pool replace no closed one.
             (0..50).for_each(|_| monitor.on_connect());
             now += WINDOW;

@@ -270,9 +270,7 @@ impl<C: Connection, W> State<C, W> {
                 Some(_) => effects.dropped.push(conn),
                 None => open.handle = Some(conn),
             }
-            let later = |other: &&u64| {
-                matches!(self.connections.get(other), Some(Slot::Open(open)) if open.idle_since > idle_since)
-            };
+            let later = |other: &&u64| matches!(self.connections.get(other), Some(Slot::Open(open)) if open.idle_since > idle_since);
             let later = self.idle.iter().rev().take_while(later).count();
             self.idle.insert(self.idle.len() - later, id);
         }
@@ -391,11 +389,7 @@ impl<C: Connection, W> State<C, W> {
         })
     }
 
-    fn assign_idle(
-        &mut self,
-        now: Instant,
-        effects: &mut Effects<C, W>,
-    ) -> Option<Assignment<C>> {
+    fn assign_idle(&mut self, now: Instant, effects: &mut Effects<C, W>) -> Option<Assignment<C>> {
         for index in (0..self.idle.len()).rev() {
             let id = self.idle[index];
             let Some(Slot::Open(open)) = self.connections.get_mut(&id) else {

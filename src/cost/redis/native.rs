@@ -165,7 +165,9 @@ impl Server {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) && redirections < MAX_REDIRECTIONS {
+            if error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
+                && redirections < MAX_REDIRECTIONS
+            {
                 redirections += 1;
                 node = node_of(&error);
                 continue;

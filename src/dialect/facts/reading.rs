@@ -14,7 +14,7 @@ const MOST_SEARCHES: u64 = 30;
 /// The assumed maximum of questions to Anthropic's advisor.
 const MOST_ADVICE: u64 = 10;
 
-/// What the maximum cost and the route of a request depend on. [`Dialect::facts`](super::Dialect::facts) reads it from the
+/// What the maximum cost and the route of a request depend on. [`Dialect::facts`](crate::dialect::Dialect::facts) reads it from the
 /// body.
 ///
 /// ```

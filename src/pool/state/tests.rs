@@ -59,7 +59,11 @@ fn waiters_are_served_in_order_and_leave_at_once() {
     let mut pool = Pool::new(2, 2, false);
     (1..=5).for_each(|ticket| pool.acquire(ticket));
     pool.connect(1);
-    let waiting = ["waiting: ticket 3", "waiting: ticket 4", "waiting: ticket 5"];
+    let waiting = [
+        "waiting: ticket 3",
+        "waiting: ticket 4",
+        "waiting: ticket 5",
+    ];
     pool.is(&[&["#1 active, 1 request", "#2 connecting"][..], &waiting].concat());
     pool.leave(4);
     pool.is(&[
@@ -69,7 +73,11 @@ fn waiters_are_served_in_order_and_leave_at_once() {
         "waiting: ticket 5",
     ]);
     pool.done(1);
-    pool.is(&["#1 active, 2 requests", "#2 connecting", "waiting: ticket 5"]);
+    pool.is(&[
+        "#1 active, 2 requests",
+        "#2 connecting",
+        "waiting: ticket 5",
+    ]);
     // The second connection cannot be opened.
     pool.end(2, Progress::Unused);
     pool.is(&["#1 active, 2 requests", "#3 connecting"]);
@@ -84,7 +92,11 @@ fn a_caller_who_gives_its_connection_back_returns_to_its_place() {
     pool.end(1, Progress::Unused);
     pool.is(&["#1 active, 1 request", "waiting: ticket 3"]);
     pool.acquire(1);
-    pool.is(&["#1 active, 1 request", "waiting: ticket 1", "waiting: ticket 3"]);
+    pool.is(&[
+        "#1 active, 1 request",
+        "waiting: ticket 1",
+        "waiting: ticket 3",
+    ]);
     pool.done(2);
     pool.is(&["#1 active, 2 requests", "waiting: ticket 3"]);
     assert!(pool.held.contains_key(&1));
@@ -207,7 +219,11 @@ fn warming_up_opens_no_more_connections_than_may_be_idle() {
 fn http2_calls_wait_for_the_connection_that_is_opened_and_for_the_servers_limit() {
     let mut pool = Pool::new(2, 2, true);
     (1..=4).for_each(|ticket| pool.acquire(ticket));
-    let waiting = ["waiting: ticket 2", "waiting: ticket 3", "waiting: ticket 4"];
+    let waiting = [
+        "waiting: ticket 2",
+        "waiting: ticket 3",
+        "waiting: ticket 4",
+    ];
     pool.is(&[&["#1 connecting"][..], &waiting].concat());
     pool.connect_http2(1, None);
     pool.is(&[&["#1 active, 1 of ? streams, 1 request"][..], &waiting].concat());
@@ -292,4 +308,3 @@ fn callers_do_not_wait_for_a_connection_that_turns_out_to_be_one_of_http1() {
     pool.connect(1);
     pool.is(&["#1 active, 1 request", "#2 connecting", "#3 connecting"]);
 }
-

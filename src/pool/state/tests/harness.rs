@@ -53,7 +53,11 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(max_connections: usize, max_keepalive_connections: usize, multiplexed: bool) -> Self {
+    pub(super) fn new(
+        max_connections: usize,
+        max_keepalive_connections: usize,
+        multiplexed: bool,
+    ) -> Self {
         let limits = Limits {
             max_connections,
             max_keepalive_connections,
@@ -136,7 +140,8 @@ impl Pool {
         self.sockets.insert(id, conn.clone());
         self.change(|state, now, effects| state.connected(id, &conn, now, effects));
         let reused = false;
-        self.held.insert(ticket, Held::Connection { id, conn, reused });
+        self.held
+            .insert(ticket, Held::Connection { id, conn, reused });
     }
 
     /// Opens the connection that a caller has a permit for. It is one of HTTP/1.1.
