@@ -17,6 +17,7 @@ impl Known {
     }
 }
 
+#[cfg(feature = "anthropic")]
 pub(crate) static ANTHROPIC_VERSION: Known = Known::new("anthropic-version");
 pub(crate) static CONTENT_ENCODING: Known = Known::new("content-encoding");
 pub(crate) static CONTENT_TYPE: Known = Known::new("content-type");

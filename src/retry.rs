@@ -188,6 +188,9 @@ pub(crate) fn retry_delay(text: &str) -> Option<Duration> {
     decimal(text.trim().strip_suffix('s')?)
 }
 
+/// The maximum delay that is read, in seconds: a year. Adding it to the current time cannot overflow.
+const MAX_SECONDS: u64 = 365 * 24 * 3600;
+
 /// Parses a decimal number of seconds, to the nanosecond. It does not use std's float parser, whose tables would be a large
 /// part of the WebAssembly module.
 fn decimal(text: &str) -> Option<Duration> {
@@ -198,7 +201,9 @@ fn decimal(text: &str) -> Option<Duration> {
     }
     let fraction = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
     let nanos = fraction.fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'));
-    Some(Duration::new(whole.parse().ok()?, nanos))
+    // A number that does not fit is a long time all the same.
+    let whole = whole.parse().unwrap_or(MAX_SECONDS).min(MAX_SECONDS);
+    Some(Duration::new(whole, nanos))
 }
 
 /// Returns the value of the `x-should-retry` header, if it is valid.
@@ -264,7 +269,10 @@ mod tests {
             (vec![("retry-after", "soon".into())], None),
             (vec![("retry-after", "inf".into())], None),
             (vec![("retry-after", "1e3".into())], None),
-            (vec![("retry-after", "99999999999999999999".into())], None),
+            (
+                vec![("retry-after", "99999999999999999999".into())],
+                Some(Duration::from_secs(MAX_SECONDS)),
+            ),
             (vec![("retry-after", "1.5.1".into())], None),
             (vec![], None),
         ] {

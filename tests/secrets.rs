@@ -48,7 +48,7 @@ fn responses(echo: &str) -> Vec<Vec<String>> {
     let response = |status: &str, content_type: &str, id: &str, body: &str| {
         let length = body.len();
         let head = format!(
-            "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\nx-request-id: req {id}\r\nx-other: {id}\r\ncontent-length: {length}\r\n\
+            "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\nx-request-id: req {id}\r\nx-other: {id}\r\nx-ratelimit-reset-requests: {id}\r\ncontent-length: {length}\r\n\
              connection: close\r\n\r\n"
         );
         // Within the echo, if it is in the body.
@@ -194,6 +194,7 @@ async fn a_key_that_a_server_echoes_is_seen_nowhere() {
                 }
                 Err(error) => seen.error(&error),
             }
+            seen.add(&client.rate_limits());
             let mut stream = client.stream(raw.clone());
             while let Some(event) = stream.next().await {
                 match event {

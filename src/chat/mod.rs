@@ -23,7 +23,6 @@ pub(crate) use billing::{Billing, ServiceTier};
 pub use call_options::CallOptions;
 pub use dialect_name::DialectName;
 pub use event::StreamEvent;
-#[cfg(feature = "anthropic")]
 pub(crate) use form::{ByName, fields};
 pub use media::{CacheTtl, MediaSource};
 pub use message::{Message, Role};

@@ -98,6 +98,7 @@ impl Start {
         // Servers and proxies echo keys, and whoever reads the reply need not know the key, such as a caller of a gateway.
         let secret = opening.secret.clone().unwrap_or_default();
         secret.redact_headers(&mut response.headers);
+        transport.update_rate_limits(&response.headers);
         if !(200..300).contains(&response.status) {
             reservation.refused();
             return Err(self.read_error(response, &secret).await);
@@ -161,6 +162,9 @@ impl Start {
                 }
                 Err(Refusal::Final(error)) => return Err(error),
                 Err(Refusal::Wait { budget, error }) => {
+                    if waiting.is_none() {
+                        tracing::info!(budget, %error, "the call waits for what others have reserved");
+                    }
                     let place = match waiting {
                         Some((place, _)) if place.is_for(&budget) => place,
                         _ => Reservation::join_queue(cost, &budget),

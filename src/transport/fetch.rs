@@ -253,6 +253,9 @@ impl Transport {
         Vec::new()
     }
 
+    /// Does nothing, as [`rate_limits`](Self::rate_limits) says.
+    pub(crate) fn update_rate_limits(&self, _headers: &http::HeaderMap) {}
+
     /// Does nothing, because the runtime opens the connections.
     pub(crate) async fn warm_up(&self, _n: usize) -> Result<usize> {
         Ok(0)

@@ -97,6 +97,13 @@ impl Transport {
         self.0.rate_limits().clone()
     }
 
+    /// Takes the rate limits that a response reports. Secrets have been removed from its headers.
+    pub(crate) fn update_rate_limits(&self, headers: &HeaderMap) {
+        let headers = headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        rate_limit::update(&mut self.0.rate_limits(), headers);
+    }
+
     /// Opens up to `n` connections, as far as the limits allow that many idle ones. Returns the number opened.
     pub(crate) async fn warm_up(&self, n: usize) -> Result<usize> {
         let mut dials = JoinSet::new();
@@ -291,9 +298,6 @@ impl Inner {
             }
         };
         let (head, incoming) = response.into_parts();
-        let headers = head.headers.iter();
-        let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
-        rate_limit::update(&mut self.rate_limits(), headers);
         let mut body = Body {
             incoming,
             connection: Some(connection),

@@ -31,6 +31,8 @@ pub struct RateLimit {
 
 /// The maximum number of resources that are kept, so that a server cannot make the list grow. No provider has this many.
 const MAX_RESOURCES: usize = 16;
+/// The maximum length of a resource's name, in bytes.
+const MAX_NAME: usize = 32;
 
 /// Updates the known rate limits from the headers of a response. Limits that it does not report are kept.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
@@ -54,7 +56,14 @@ pub(crate) fn update<'a>(
         if !matches!(field, "limit" | "remaining" | "reset") {
             continue;
         }
-        let resource = shorten(resource);
+        // Names of headers are not searched for secrets, and no resource has a digit.
+        if resource.len() > MAX_NAME
+            || !resource
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b == b'-')
+        {
+            continue;
+        }
         let index = known.iter().position(|limit| limit.resource == resource);
         if index.is_none() && known.len() == MAX_RESOURCES {
             continue;
@@ -132,12 +141,18 @@ mod tests {
     }
 
     #[test]
-    fn long_values_are_shortened() {
+    fn long_values_are_shortened_and_strange_names_ignored() {
         let (mut known, long) = (Vec::new(), "x".repeat(10_000));
-        let name = format!("anthropic-ratelimit-{long}-reset");
-        update_from(&mut known, &[(&name, &long), (&name, &long)]);
+        update_from(
+            &mut known,
+            &[
+                (&format!("anthropic-ratelimit-{long}-limit"), "1"),
+                ("x-ratelimit-limit-sk-test1234", "1"),
+                ("x-ratelimit-reset-tokens", &long),
+            ],
+        );
         assert_eq!(known.len(), 1);
-        assert_eq!(known[0].resource, known[0].reset.clone().unwrap());
-        assert_eq!(known[0].resource.len(), 256);
+        assert_eq!(known[0].resource, "tokens");
+        assert_eq!(known[0].reset.as_deref().map(str::len), Some(256));
     }
 }
