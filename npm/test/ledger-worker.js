@@ -33,7 +33,7 @@ export default {
       const result = await ledger[method](...JSON.parse(words, revive));
       return new Response(JSON.stringify(result ?? null, (key, value) => (typeof value === "bigint" ? `${value}n` : value)));
     }
-    const llm = new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001", baseUrl: sim, timeoutMs: 60_000, budget: { usd, ledger } });
+    const llm = new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001", baseUrl: sim, timeoutMs: 60_000, poolTimeoutMs: 1_000, budget: { usd, ledger } });
     try {
       const reply = await llm.chat({ model, maxTokens: 10, messages: [{ role: "user", content: "Hi" }] });
       return Response.json({ cost: reply.cost.usd });

@@ -102,6 +102,7 @@ await test("what is wrong with a Redis is said, and no token shown", async () =>
 });
 
 const stats = async () => (await fetch(`${sim}/sim/stats`)).json();
+// The others wait for room, for a second.
 await test("of 200 parallel requests to a Worker as many are sent as fit", async () => {
   const model = "claude-sonnet-4-5?hold";
   const nothing = await worker({ ledger: "none", usd: "0", sim, model });
