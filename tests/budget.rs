@@ -124,6 +124,19 @@ async fn a_call_that_waits_for_a_budget_holds_no_connection_and_gives_up_after_p
     );
     assert!(error.message().contains("no room within 5s"), "{error}");
     assert_eq!((client.stats().waiting, client.stats().active), (0, 1));
+    // A deadline ends the wait too, and the budget is named as the cause.
+    let waiting = ask("tokens=1").max_tokens(400).deadline(3 * second);
+    let error = client.chat(waiting).await.unwrap_err();
+    assert_eq!(
+        (error.kind().name(), error.attempts().len()),
+        ("budget_exceeded", 0)
+    );
+    assert!(
+        error
+            .message()
+            .contains("no room before the deadline of 3s"),
+        "{error}"
+    );
     // One that waits long enough is answered as soon as the other is settled.
     let waiting = tokio::spawn({
         let client = client.clone();

@@ -133,14 +133,24 @@ impl Start {
         loop {
             if let Some((place, _)) = &mut waiting {
                 let since = Instant::now();
-                let waited = runtime::timeout(left(), place.wait()).await;
+                // If the deadline ends the wait, the budget is still the cause.
+                let deadline = timeouts
+                    .deadline
+                    .filter(|deadline| deadline.saturating_sub(self.at.elapsed()) < left());
+                let limit = deadline.map_or_else(left, |d| d.saturating_sub(self.at.elapsed()));
+                let waited = runtime::timeout(limit, place.wait()).await;
                 timing.queued += since.elapsed();
                 if waited.is_none()
                     && let Some((_, error)) = waiting
                 {
-                    let limit = seconds(timeouts.pool());
-                    let reason = ["there was no room within ", &limit].concat();
-                    return Err(error.with_reason(&reason));
+                    let reason = match deadline {
+                        Some(deadline) => [
+                            "there was no room before the deadline of ",
+                            &seconds(deadline),
+                        ],
+                        None => ["there was no room within ", &seconds(timeouts.pool())],
+                    };
+                    return Err(error.with_reason(&reason.concat()));
                 }
             }
             let turn = client.transport.acquire(ticket, left(), timing).await?;
