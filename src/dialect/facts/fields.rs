@@ -49,21 +49,20 @@ pub enum Field {
     Other,
 }
 
-/// The fields that a dialect reads: its own, and those that are read in every dialect. Names with one meaning are separated by a
-/// space.
+/// The fields that a dialect reads: its own, and those that are read in every dialect.
 ///
 /// A name that differs from one of these only in case is refused, because some servers accept it.
 pub(crate) type Fields = [Names; 2];
 
-type Names = &'static [(Field, &'static str)];
+type Names = &'static [(Field, &'static [&'static str])];
 
 #[cfg(feature = "anthropic")]
 pub(in crate::dialect) const ANTHROPIC: Fields = [
     &[
-        (Field::MoreInput, "mcp_servers"),
-        (Field::Container, "container"),
-        (Field::AnotherRun, "context_management"),
-        (Field::Schema, "output_config output_format"),
+        (Field::MoreInput, &["mcp_servers"]),
+        (Field::Container, &["container"]),
+        (Field::AnotherRun, &["context_management"]),
+        (Field::Schema, &["output_config", "output_format"]),
     ],
     COMMON,
 ];
@@ -71,83 +70,110 @@ pub(in crate::dialect) const ANTHROPIC: Fields = [
 #[cfg(feature = "openai-chat")]
 pub(in crate::dialect) const OPENAI_CHAT: Fields = [
     &[
-        (Field::StreamOptions, "stream_options"),
-        (Field::Tools, "functions"),
-        (Field::Schema, "response_format"),
-        (Field::Modalities, "modalities"),
-        (Field::Audio, "audio"),
-        (Field::CacheTime, "prompt_cache_retention"),
-        (Field::Options(CACHE), "prompt_cache_options"),
+        (Field::StreamOptions, &["stream_options"]),
+        (Field::Tools, &["functions"]),
+        (Field::Schema, &["response_format"]),
+        (Field::Modalities, &["modalities"]),
+        (Field::Audio, &["audio"]),
+        (Field::CacheTime, &["prompt_cache_retention"]),
+        (Field::Options(CACHE), &["prompt_cache_options"]),
     ],
     COMMON,
 ];
 
 const COMMON: Names = &[
-    (Field::Other, "messages system cache_control"),
-    (Field::Model, "model"),
-    (Field::Tools, "tools"),
-    (Field::Stream, "stream"),
-    (Field::MaxTokens, "max_tokens"),
-    (Field::MaxCompletionTokens, "max_completion_tokens"),
-    (Field::Replies, "n best_of"),
-    (Field::Prediction, "prediction"),
-    (Field::ServiceTier, "service_tier"),
+    (Field::Other, &["messages", "system", "cache_control"]),
+    (Field::Model, &["model"]),
+    (Field::Tools, &["tools"]),
+    (Field::Stream, &["stream"]),
+    (Field::MaxTokens, &["max_tokens"]),
+    (Field::MaxCompletionTokens, &["max_completion_tokens"]),
+    (Field::Replies, &["n", "best_of"]),
+    (Field::Prediction, &["prediction"]),
+    (Field::ServiceTier, &["service_tier"]),
     // Anthropic's, which gateways for several vendors pass on.
-    (Field::Speed, "speed"),
-    (Field::Region, "inference_geo"),
+    (Field::Speed, &["speed"]),
+    (Field::Region, &["inference_geo"]),
     // OpenAI's, and OpenRouter's and xAI's.
-    (Field::Search, "web_search_options"),
-    (Field::Searches, "plugins search_parameters"),
+    (Field::Search, &["web_search_options"]),
+    (Field::Searches, &["plugins", "search_parameters"]),
     // OpenRouter's, and Anthropic's and LiteLLM's.
-    (Field::Models, "models"),
-    (Field::Fallbacks, "fallbacks"),
-    (Field::Options(REASONING), "thinking reasoning"),
-    (Field::ReasoningLimit, "thinking_budget"),
+    (Field::Models, &["models"]),
+    (Field::Fallbacks, &["fallbacks"]),
+    (Field::Options(REASONING), &["thinking", "reasoning"]),
+    (Field::ReasoningLimit, &["thinking_budget"]),
     // The limit's names on other servers: Hugging Face's TGI, the Responses API, Llama's API, Anthropic's old API, Ollama
     // and llama.cpp.
     (
         Field::OtherLimit,
-        "max_new_tokens max_output_tokens max_gen_len max_length max_tokens_to_sample num_predict n_predict",
+        &[
+            "max_new_tokens",
+            "max_output_tokens",
+            "max_gen_len",
+            "max_length",
+            "max_tokens_to_sample",
+            "num_predict",
+            "n_predict",
+        ],
     ),
     // Objects with limits: Ollama's, Gemini's and Bedrock's.
     (
         Field::Options(LIMITS),
-        "options generationConfig generation_config inferenceConfig",
+        &[
+            "options",
+            "generationConfig",
+            "generation_config",
+            "inferenceConfig",
+        ],
     ),
-    (Field::ExtraBody, "extra_body"),
+    (Field::ExtraBody, &["extra_body"]),
 ];
 
 const LIMITS: Names = &[
     (
         Field::OtherLimit,
-        "max_tokens maxTokens max_completion_tokens max_output_tokens maxOutputTokens max_new_tokens num_predict n_predict",
+        &[
+            "max_tokens",
+            "maxTokens",
+            "max_completion_tokens",
+            "max_output_tokens",
+            "maxOutputTokens",
+            "max_new_tokens",
+            "num_predict",
+            "n_predict",
+        ],
     ),
-    (Field::Replies, "n candidateCount candidate_count"),
+    (Field::Replies, &["n", "candidateCount", "candidate_count"]),
     (
         Field::Options(REASONING),
-        "thinking thinkingConfig thinking_config",
+        &["thinking", "thinkingConfig", "thinking_config"],
     ),
 ];
 
 const REASONING: Names = &[(
     Field::ReasoningLimit,
-    "budget_tokens max_tokens thinkingBudget thinking_budget",
+    &[
+        "budget_tokens",
+        "max_tokens",
+        "thinkingBudget",
+        "thinking_budget",
+    ],
 )];
 
 #[cfg(feature = "openai-chat")]
-const CACHE: Names = &[(Field::CacheTime, "ttl")];
+const CACHE: Names = &[(Field::CacheTime, &["ttl"])];
 
 /// The fields of a tool.
 pub(super) const TOOL: Names = &[
-    (Field::ToolType, "type"),
-    (Field::ToolUses, "max_uses"),
-    (Field::Models, "model"),
+    (Field::ToolType, &["type"]),
+    (Field::ToolUses, &["max_uses"]),
+    (Field::Models, &["model"]),
 ];
 
 /// The fields of an entry of `fallbacks`.
 pub(super) const FALLBACK: Names = &[
-    (Field::Models, "model"),
-    (Field::OtherLimit, "max_tokens"),
-    (Field::Speed, "speed"),
-    (Field::Options(REASONING), "thinking"),
+    (Field::Models, &["model"]),
+    (Field::OtherLimit, &["max_tokens"]),
+    (Field::Speed, &["speed"]),
+    (Field::Options(REASONING), &["thinking"]),
 ];

@@ -148,9 +148,9 @@ fn set_fact(
 fn meaning(fields: Fields, key: &str) -> Result<Field, String> {
     let folded_key = folded(key);
     for (meant, names) in fields.into_iter().flatten() {
-        let mut names = names.split(' ');
-        match names.find(|name| folded(name) == folded_key) {
-            Some(name) if name == key => return Ok(*meant),
+        let mut names = names.iter();
+        match names.find(|name| name.eq_ignore_ascii_case(&folded_key)) {
+            Some(name) if *name == key => return Ok(*meant),
             Some(name) => {
                 return Err([&quote(key), " is not a field: it is spelled ", name].concat());
             }

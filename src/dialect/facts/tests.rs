@@ -194,7 +194,7 @@ fn other_names_of_limits_and_of_replies_count_by_the_most() {
     let names = OPENAI_CHAT
         .into_iter()
         .flatten()
-        .flat_map(|(_, names)| names.split(' '));
+        .flat_map(|(_, names)| names.iter());
     for name in names.filter(|n| n.contains("max_") || n.ends_with("predict")) {
         let facts = read(&format!(r#"{{"{name}": 9, "max_tokens ": 1}}"#));
         let limits = [
