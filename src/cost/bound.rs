@@ -79,7 +79,6 @@ impl CostEstimate {
                 Regional::ByRequest => facts.region.as_deref() != Some("global"),
                 Regional::Unknown => true,
             },
-            most_expensive: Price::most_expensive(list),
         };
         let known = |model: &str| {
             let region = host.split('.').nth(1);
@@ -95,7 +94,9 @@ impl CostEstimate {
             let price = most.known(model, known(model))?;
             max = max.or(most.cost(model, &price)?);
         }
-        if let Some(any) = most.most_expensive.filter(|_| facts.any_model) {
+        if facts.any_model
+            && let Some(any) = most.most_expensive()
+        {
             max = max.or(most.cost(model, &any)?);
         }
         if !is_free {
@@ -189,11 +190,13 @@ impl CostEstimate {
             Regional::No | Regional::Unknown => false,
         };
         let regional = price.regional.filter(|_| is_regional);
-        let star = Price::most_expensive(self.list);
-        price.web_search = price.web_search.or(star.and_then(|star| star.web_search));
         let mut usage = reply.usage;
         let charged = self.charged_searches.max(price.always_searches.into());
         usage.web_search_requests = usage.web_search_requests.max(charged);
+        if usage.web_search_requests > 0 {
+            let common = || Price::most_expensive(self.list)?.web_search;
+            price.web_search = price.web_search.or_else(common);
+        }
         if self.cached_long {
             usage.cache_write_1h_tokens = usage.cache_write_tokens;
         }
@@ -234,13 +237,17 @@ struct Most<'a> {
     list: &'static str,
     tier_by_account: bool,
     may_be_regional: bool,
-    most_expensive: Option<Price>,
 }
 
 impl Most<'_> {
+    /// Returns the highest prices of the list. Few calls need them, and looking them up takes as long as looking up the model.
+    fn most_expensive(&self) -> Option<Price> {
+        Price::most_expensive(self.list)
+    }
+
     /// Returns the price of a model, or else the highest of the list.
     fn known(&self, model: &str, known: Option<Price>) -> Result<Price> {
-        match known.or(self.most_expensive) {
+        match known.or_else(|| self.most_expensive()) {
             Some(price) => Ok(price),
             None if self.must_be_known => Err(Error::config(
                 [
@@ -260,8 +267,11 @@ impl Most<'_> {
     fn cost(&self, model: &str, price: &Price) -> Result<MaxCost> {
         let searches = self.facts.searches.max(price.always_searches.into());
         let searches = searches.saturating_mul(self.facts.replies.max(1));
-        let common = self.most_expensive.and_then(|price| price.web_search);
-        let fee = price.web_search.or(common);
+        let common = || self.most_expensive()?.web_search;
+        let fee = match searches {
+            0 => None,
+            _ => price.web_search.or_else(common),
+        };
         if fee.is_none() && searches > 0 && self.must_be_known {
             return Err(Error::config(
                 [
@@ -310,19 +320,17 @@ impl Most<'_> {
 
     /// Returns the factors of the tiers that can serve the request, beside that of the standard one.
     fn factors(&self, price: &Price) -> [Option<PriceFactor>; 2] {
-        let most_expensive = self.most_expensive.as_ref();
-        let fast = price.fast.or(most_expensive.and_then(|most| most.fast));
-        let priority = most_expensive.and_then(|most| most.priority);
-        let priority = price.priority.or(priority);
+        let fast = || price.fast.or_else(|| self.most_expensive()?.fast);
+        let priority = || price.priority.or_else(|| self.most_expensive()?.priority);
         let tier = self.facts.service_tier.as_deref();
         let (priority, ultrafast) = match tier.and_then(ServiceTier::named) {
             None if self.tier_by_account => (price.priority, None),
             None | Some(ServiceTier::Standard | ServiceTier::Flex) => (None, None),
-            Some(ServiceTier::Priority) => (priority, None),
-            Some(ServiceTier::Fast) => (None, fast),
-            Some(ServiceTier::Unknown) => (priority, fast),
+            Some(ServiceTier::Priority) => (priority(), None),
+            Some(ServiceTier::Fast) => (None, fast()),
+            Some(ServiceTier::Unknown) => (priority(), fast()),
         };
-        let fast = if self.facts.fast { fast } else { ultrafast };
+        let fast = if self.facts.fast { fast() } else { ultrafast };
         [priority, fast]
     }
 
