@@ -149,6 +149,8 @@ await test("native and Node processes share a budget, and one is killed", async 
     LLM_LEDGER: REDIS_URL,
     LLM_BUDGET_LIMIT: limit,
     LLM_MODEL: "claude-sonnet-4-5",
+    // A call waits for so long for what others have reserved, also for what the killed process had.
+    LLM_REPLY_TIMEOUT: "4",
   };
   const outcomes = [];
   const natively = async () => {
