@@ -185,6 +185,8 @@ providers! {
         tier_by_account: true,
         max_completion_tokens: true,
         bills_after_disconnect: false,
+        // Twice what OpenAI says of its fastest model, GPT-5.3-Codex-Spark: more than 1,000.
+        max_output_speed: 2_000,
         ..COMPATIBLE
     }
     // AZURE_OPENAI_API_KEY, AZURE_OPENAI_AD_TOKEN, AZURE_OPENAI_ENDPOINT and OPENAI_API_VERSION are those of OpenAI's SDK (`azure.js`), AZURE_RESOURCE_NAME is
