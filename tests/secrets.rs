@@ -1,12 +1,14 @@
 //! A server that echoes the key, in many encodings and places. A separate test program, because a subscriber is global to the process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::fmt::{Debug, Write as _};
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use common::log::Log;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -141,30 +143,9 @@ impl Seen {
     }
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_key_that_a_server_echoes_is_seen_nowhere() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::start(tracing::Level::TRACE);
     let current = Arc::new(Mutex::new(Vec::new()));
     let url = serve(current.clone()).await;
     let retry = RetryPolicy {
@@ -220,7 +201,7 @@ async fn a_key_that_a_server_echoes_is_seen_nowhere() {
                 }
             }
             assert!(seen.0.contains("[redacted]"), "{index} {echo}: {}", seen.0);
-            let log = String::from_utf8(std::mem::take(&mut log.0.lock().unwrap())).unwrap();
+            let log = log.take();
             assert!(log.contains("close"), "{log}");
             for text in [&seen.0, &log] {
                 for forbidden in &forbidden {

@@ -3,43 +3,10 @@
 
 mod common;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
+use common::log::Log;
 use common::{ask, client, sim};
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing::Level;
 use warmline::{Client, Provider};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .with_span_events(FmtSpan::CLOSE)
-            .with_ansi(false)
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
 
 #[test]
 fn a_key_that_goes_unencrypted_to_another_machine_is_warned_of() {
@@ -55,14 +22,14 @@ fn a_key_that_goes_unencrypted_to_another_machine_is_warned_of() {
         ("http://[::1]:8000", "sk-secret", false),
         ("http://[::ffff:127.0.0.1]", "sk-secret", false),
     ] {
-        let (log, _guard) = Log::start();
+        let (log, _guard) = Log::start(Level::INFO);
         let builder = Client::builder(Provider::OpenAi).base_url(url);
         let builder = match key {
             "" => builder,
             key => builder.api_key(key),
         };
         builder.build().unwrap();
-        let log = log.text();
+        let log = log.take();
         let warning = "the API key is sent without encryption: use an https:// URL";
         assert_eq!(
             log.matches(warning).count(),
@@ -75,7 +42,7 @@ fn a_key_that_goes_unencrypted_to_another_machine_is_warned_of() {
 
 #[tokio::test]
 async fn each_call_has_a_span_and_the_client_logs_its_settings() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = Log::start(Level::INFO);
     let sim = sim().await;
     let client = client(&sim);
     client
@@ -83,7 +50,7 @@ async fn each_call_has_a_span_and_the_client_logs_its_settings() {
         .await
         .unwrap();
     client.stream(ask("tokens=3")).into_reply().await.unwrap();
-    let log = log.text();
+    let log = log.take();
     for part in [
         "LLM service initialized provider=anthropic model=\"claude-sonnet-4-5\"",
         "HTTP client initialized with connection pool (max 10 connections)",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::handle::{Client, Inner};
 use crate::credentials::Credentials;
+use crate::dialect::MAX_REPLY_BYTES;
 use crate::pool::Alerts;
 use crate::provider::{Endpoint, Settings};
 use crate::retry::RetryBudget;
@@ -80,7 +81,7 @@ impl ClientBuilder {
             settings: Settings::default(),
             limits: Limits::default(),
             timeouts: TimeoutSettings::default(),
-            max_reply_bytes: 64 << 20,
+            max_reply_bytes: MAX_REPLY_BYTES,
             retry: RetryPolicy::default(),
             http_version: HttpVersion::default(),
             http2_ping: None,

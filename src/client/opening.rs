@@ -133,23 +133,21 @@ impl Start {
         loop {
             if let Some((place, _)) = &mut waiting {
                 let since = Instant::now();
+                let mut limit = (left(), "within ", timeouts.pool());
                 // If the deadline ends the wait, the budget is still the cause.
-                let deadline = timeouts
-                    .deadline
-                    .filter(|deadline| deadline.saturating_sub(self.at.elapsed()) < left());
-                let limit = deadline.map_or_else(left, |d| d.saturating_sub(self.at.elapsed()));
-                let waited = runtime::timeout(limit, place.wait()).await;
+                if let Some(deadline) = timeouts.deadline {
+                    let left = deadline.saturating_sub(self.at.elapsed());
+                    if left < limit.0 {
+                        limit = (left, "before the deadline of ", deadline);
+                    }
+                }
+                let (left, which, limit) = limit;
+                let waited = runtime::timeout(left, place.wait()).await;
                 timing.queued += since.elapsed();
                 if waited.is_none()
                     && let Some((_, error)) = waiting
                 {
-                    let reason = match deadline {
-                        Some(deadline) => [
-                            "there was no room before the deadline of ",
-                            &seconds(deadline),
-                        ],
-                        None => ["there was no room within ", &seconds(timeouts.pool())],
-                    };
+                    let reason = ["there was no room ", which, &seconds(limit)];
                     return Err(error.with_reason(&reason.concat()));
                 }
             }

@@ -57,6 +57,7 @@ pub use self::facts::RequestFacts;
 #[cfg(feature = "openai-chat")]
 pub use self::openai_chat::OpenAiChat;
 pub use self::options::{EncodeOptions, Encoded};
+pub(crate) use self::stream::MAX_REPLY_BYTES;
 pub use self::stream::StreamDecoder;
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{DialectName, Error, Reply, Request, Result};

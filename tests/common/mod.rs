@@ -2,10 +2,12 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod expected;
+pub mod log;
 pub mod money;
 
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use warmline::{Client, ClientBuilder, Limits, Provider, Request};
 use warmline_sim::{Config, Sim};
 
@@ -53,6 +55,13 @@ pub async fn stats_become(client: &Client, expected: &str) {
     {
         assert_eq!(client.stats().to_string(), expected);
     }
+}
+
+/// Asserts that no further connection has arrived at a server.
+#[track_caller]
+pub fn nobody_connects(listener: TcpListener) {
+    let accepted = listener.into_std().unwrap().accept().unwrap_err();
+    assert_eq!(accepted.kind(), std::io::ErrorKind::WouldBlock);
 }
 
 /// The pool's line.
