@@ -14,6 +14,7 @@ use warmline_gateway::{
     AlertLog, AllowedHost, AllowedOrigin, ApiKeys, Gateway, nodelay, not_found,
 };
 
+use crate::burst;
 use crate::environment::{self, Overrides};
 use crate::report::Failure;
 
@@ -66,7 +67,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ..AlertThresholds::default()
     };
     let with_alerts = |builder| record_pool_alerts(builder, &alerts).alert_thresholds(thresholds);
-    let (clients, _simulator) =
+    let (clients, simulator) =
         environment::clients(overrides, options.simulate, with_alerts).await?;
     let mut builder = Gateway::builder()
         .listen_address(options.host)
@@ -95,6 +96,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             Router::new().fallback_service(ServeDir::new(folder).fallback(any(not_found)))
         }
         None => Router::new().fallback(not_found),
+    };
+    // A caller of an ordinary gateway could spend its owner's money with a burst.
+    let fallback = match &simulator {
+        Some(_) => fallback.merge(burst::routes(&gateway)),
+        None => fallback,
     };
     let app = gateway.router_with_fallback(fallback);
 

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Prompt, count, hash};
+use crate::media;
 use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
 use crate::schema::check_anthropic;
@@ -103,7 +104,7 @@ pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError
             Some("text") => prompt
                 .text
                 .push_str(block["text"].as_str().unwrap_or_default()),
-            Some("image") => prompt.images += 1,
+            Some("image") => prompt.pictures.push(media::of_anthropic(&block)),
             Some("document") => prompt.documents += 1,
             Some("tool_result") => prompt.tool_results.push(text_of(&block["content"])),
             _ => {}

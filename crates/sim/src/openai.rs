@@ -4,6 +4,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Prompt, count, hash};
+use crate::media;
 use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
 use crate::schema::check_openai;
@@ -107,15 +108,13 @@ pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError
             Some("tool") => prompt.tool_results.insert(0, text_of(&message["content"])),
             Some("user") if prompt.text.is_empty() => {
                 prompt.text = text_of(&message["content"]);
-                let parts = message["content"].as_array();
-                let of = |kind: &str| {
-                    parts
-                        .into_iter()
-                        .flatten()
-                        .filter(|p| p["type"] == kind)
-                        .count()
-                };
-                (prompt.images, prompt.documents) = (of("image_url"), of("file"));
+                for part in message["content"].as_array().into_iter().flatten() {
+                    match part["type"].as_str() {
+                        Some("image_url") => prompt.pictures.push(media::of_openai(part)),
+                        Some("file") => prompt.documents += 1,
+                        _ => {}
+                    }
+                }
             }
             _ => {}
         }
