@@ -2,34 +2,62 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use imagesize::ImageSize;
 use serde_json::Value;
 
-/// Describes the picture of an `image` block in Anthropic's dialect.
-pub(crate) fn of_anthropic(block: &Value) -> String {
-    let source = &block["source"];
-    match source["data"].as_str() {
-        Some(data) => describe(source["media_type"].as_str().unwrap_or_default(), data),
+use crate::answer::count;
+
+/// Describes the picture of an `image` block in Anthropic's dialect or of an `image_url` part in OpenAI's.
+pub(crate) fn describe(part: &Value) -> String {
+    match inline(part) {
+        Some((media_type, data)) => match size(data) {
+            Some(size) => format!("{media_type}, {} × {} pixels", size.width, size.height),
+            None => media_type.to_owned(),
+        },
         None => "by its address".to_owned(),
     }
 }
 
-/// Describes the picture of an `image_url` part in OpenAI's dialect, which may be a `data:` URL.
-pub(crate) fn of_openai(part: &Value) -> String {
-    let url = part["image_url"]["url"].as_str().unwrap_or_default();
-    let data = url.strip_prefix("data:");
-    match data.and_then(|data| data.split_once(";base64,")) {
-        Some((media_type, data)) => describe(media_type, data),
-        None => "by its address".to_owned(),
+/// Counts the tokens of JSON, of which pictures have one for each 750 pixels:
+/// <https://docs.claude.com/en/docs/build-with-claude/vision>.
+pub(crate) fn count_tokens(json: &Value) -> u64 {
+    let mut json = json.clone();
+    let pictures = take_pictures(&mut json);
+    count(&json.to_string()) + pictures
+}
+
+/// Removes the pictures from JSON, and returns their tokens.
+fn take_pictures(json: &mut Value) -> u64 {
+    if let Some((_, data)) = inline(json) {
+        let pixels = size(data).map_or(0, |size| size.width * size.height);
+        *json = Value::Null;
+        return (pixels as u64).div_ceil(750);
+    }
+    match json {
+        Value::Array(values) => values.iter_mut().map(take_pictures).sum(),
+        Value::Object(fields) => fields.values_mut().map(take_pictures).sum(),
+        _ => 0,
     }
 }
 
-/// Returns the media type, and the size if the data can be read.
-fn describe(media_type: &str, base64: &str) -> String {
-    let size = STANDARD.decode(base64).ok();
-    match size.and_then(|bytes| imagesize::blob_size(&bytes).ok()) {
-        Some(size) => format!("{media_type}, {} × {} pixels", size.width, size.height),
-        None => media_type.to_owned(),
+/// Returns the media type and the base64 of a picture that is in the request, not at an address.
+fn inline(part: &Value) -> Option<(&str, &str)> {
+    match part["type"].as_str()? {
+        "image" => {
+            let source = &part["source"];
+            Some((source["media_type"].as_str()?, source["data"].as_str()?))
+        }
+        "image_url" => {
+            let url = part["image_url"]["url"].as_str()?;
+            url.strip_prefix("data:")?.split_once(";base64,")
+        }
+        _ => None,
     }
+}
+
+fn size(base64: &str) -> Option<ImageSize> {
+    let bytes = STANDARD.decode(base64).ok()?;
+    imagesize::blob_size(&bytes).ok()
 }
 
 #[cfg(test)]
@@ -45,14 +73,26 @@ mod tests {
     fn the_size_of_a_picture_is_known_in_both_dialects() {
         let base64 = |data: &str| {
             let source = json!({"type": "base64", "media_type": "image/png", "data": data});
-            of_anthropic(&json!({"type": "image", "source": source}))
+            describe(&json!({"type": "image", "source": source}))
         };
-        let url = |url: String| of_openai(&json!({"type": "image_url", "image_url": {"url": url}}));
+        let url = |url: String| describe(&json!({"type": "image_url", "image_url": {"url": url}}));
         assert_eq!(base64(PNG), "image/png, 1 × 1 pixels");
         assert_eq!(url(format!("data:image/png;base64,{PNG}")), base64(PNG));
         // Data that is cut off, and data that is not base64.
         assert_eq!(base64(&PNG[..12]), "image/png");
         assert_eq!(base64("?"), "image/png");
         assert_eq!(url("https://example.com/a.png".into()), "by its address");
+    }
+
+    #[test]
+    fn a_picture_has_tokens_by_its_size_not_by_its_base64() {
+        let source = json!({"type": "base64", "media_type": "image/png", "data": PNG});
+        let blocks = json!([{"type": "text", "text": "?"}, {"type": "image", "source": source}]);
+        let without = json!([{"type": "text", "text": "?"}, null]);
+        assert_eq!(
+            count_tokens(&blocks),
+            count(&without.to_string()) + 1,
+            "one pixel is one token"
+        );
     }
 }

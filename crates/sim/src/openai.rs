@@ -110,7 +110,7 @@ pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError
                 prompt.text = text_of(&message["content"]);
                 for part in message["content"].as_array().into_iter().flatten() {
                     match part["type"].as_str() {
-                        Some("image_url") => prompt.pictures.push(media::of_openai(part)),
+                        Some("image_url") => prompt.pictures.push(media::describe(part)),
                         Some("file") => prompt.documents += 1,
                         _ => {}
                     }
@@ -119,10 +119,10 @@ pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError
             _ => {}
         }
     }
-    let all = Value::from(messages.clone()).to_string();
-    prompt.input_tokens = count(&all) + count(&body["tools"].to_string());
+    let all = Value::from(messages.clone());
+    prompt.input_tokens = media::count_tokens(&all) + count(&body["tools"].to_string());
     // OpenAI caches without being asked: prefixes of at least 1,024 tokens, in steps of 128.
-    let prefix: String = all.chars().take(1024 * 4).collect();
+    let prefix: String = all.to_string().chars().take(1024 * 4).collect();
     if prompt.input_tokens >= 1024 && counters.is_cached(hash(prefix)) {
         prompt.cached_tokens = prompt.input_tokens / 128 * 128;
     }
