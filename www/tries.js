@@ -63,7 +63,7 @@ const tries = {
       await llm.flush();
       const { spent } = (await llm.spend()).budgets.find(({ name }) => name === alone);
       const words = came.trim().split(/\s+/).length;
-      return `The provider broke the reply off after ${words} words. They are shown already, so the call is not retried. The usage never came, so the cost is an estimate: ${dollars(spent)} is charged, for the input and the most that the model can have written by then. Budgets hold even if the provider bills that much.`;
+      return `The provider broke the reply off after ${words} words. The page has them already, so the call is not retried. The provider reported no usage, so the budget is charged an estimate, ${dollars(spent)}: the input and the most that the model can have written by then.`;
     } finally {
       llm.close();
     }
