@@ -11,12 +11,16 @@ const STEPS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
 
 const OUTCOMES = { budget_exceeded: "refused", stream: "cut", cancelled: "stopped", connect: "no connection" };
 
-/** Returns how long a call waited for a connection in the browser, which opens only a few to a host, and how long it connected, in seconds. */
-function inBrowser({ resource }) {
+/**
+ * Returns how long a call was held back by its budget, how long it waited for a connection of the browser, which opens only a few to a host, and
+ * how long it connected, in seconds.
+ */
+function inBrowser({ begun, resource }) {
   // All times are zero if the server does not expose them (Timing-Allow-Origin).
   if (!resource?.requestStart) return undefined;
   const connect = resource.connectEnd - resource.connectStart;
-  return { queued: (resource.requestStart - resource.startTime - connect) / 1000, connect: connect / 1000 };
+  const held = Math.max(0, (performance.timeOrigin + resource.startTime) / 1000 - begun);
+  return { held, queued: (resource.requestStart - resource.startTime - connect) / 1000, connect: connect / 1000 };
 }
 
 /** Returns how long a call has taken so far, in seconds. */
@@ -29,7 +33,7 @@ function lengthOf({ begun, ended, seen, byGateway }) {
 function phases(call) {
   const { begun, ended, failed, seen } = call;
   const length = lengthOf(call);
-  if (failed === "budget_exceeded") return [];
+  if (failed === "budget_exceeded") return [{ kind: "held", from: 0, to: length }];
   if (failed === "connect") return [{ kind: "connect", from: 0, to: length }];
   const parts = [];
   let reached = 0;
@@ -40,7 +44,8 @@ function phases(call) {
   };
   const browser = inBrowser(call);
   if (browser) {
-    until("queued", browser.queued);
+    until("held", browser.held);
+    until("queued", reached + browser.queued);
     until("connect", reached + browser.connect);
   }
   if (seen) {
@@ -49,10 +54,10 @@ function phases(call) {
   }
   const measured = call.first && call.first - begun;
   const first = measured ?? (call.byGateway && seen ? seen.time_to_first_token_ms / 1000 : undefined);
-  // Which phases they are is known only when the call has ended and the gateway has told.
+  // What comes before the first token is known only when the call has ended and the gateway has told.
   const known = ended && (seen || call.own || failed);
   until(known ? "first" : "pending", first ?? length);
-  until(known ? "stream" : "pending", length);
+  until("stream", length);
   return parts;
 }
 
@@ -68,10 +73,10 @@ function details(call) {
   const ms = (given) => duration(given / 1000);
   const connected = (given) => (given ? `connected in ${duration(given)}` : "reused a connection");
   const parts = [];
-  if (browser) parts.push(`In the browser: waited ${duration(browser.queued)}, ${connected(browser.connect)}.`);
+  if (browser) parts.push(`In the browser: waited ${duration(browser.held)} for the budget and ${duration(browser.queued)} for a connection, ${connected(browser.connect)}.`);
   if (seen) {
     const first = `first token after ${ms(seen.time_to_first_token_ms)}, ended after ${ms(seen.total_ms)}`;
-    parts.push(`In the gateway: waited ${ms(seen.queued_ms)}, ${connected((seen.connect_ms ?? 0) / 1000)}, ${first}.`);
+    parts.push(`In the gateway: waited ${ms(seen.queued_ms)} for a connection, ${connected((seen.connect_ms ?? 0) / 1000)}, ${first}.`);
   }
   return parts.join(" ");
 }

@@ -116,6 +116,7 @@ for (const [width, colorScheme] of [[1440, "light"], [380, "dark"], [1440, "dark
     await said("of $0.75 is spent. The call could cost up to");
     const { share } = await budget("This page", /spent/);
     check(share > 0.99 && share <= 1, `the page's budget is spent by ${share}`);
+    check((await page.locator(".call .part.held").count()) > 0, "calls that waited for the budget");
     await page.locator("#refused").waitFor({ timeout: 5_000 });
     check(/This page's budget is spent.*refused before it was sent/.test(await page.locator("#refusal").textContent()), await page.locator("#refusal").textContent());
     await chat.ask("Still there?");
