@@ -17,6 +17,10 @@ const live = new EventSource("/v1/llm/stats?samples=0&every=200");
 let unreachable = false;
 live.addEventListener("message", async ({ data }) => {
   const { providers: { anthropic }, spend, alerts } = JSON.parse(data);
+  if (!anthropic) {
+    live.close();
+    return say("The gateway", 'It does not serve Anthropic\'s API, which this page calls. Start it with "cargo xtask demo".', true);
+  }
   unreachable = false;
   recordSeen(anthropic.recent);
   showPool(anthropic.pool.now);

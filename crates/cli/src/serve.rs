@@ -51,7 +51,8 @@ pub(crate) struct Options {
     /// The maximum that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
     #[arg(long, allow_negative_numbers = true)]
     budget: Option<String>,
-    /// Answer with the simulated provider, even if the key of a provider is set.
+    /// Answer with the simulated provider, even if the key of a provider is set. Only then is there `POST /demo/burst/{calls}`, by which
+    /// the demo page makes the gateway send calls.
     #[arg(long, hide = !cfg!(feature = "simulator"))]
     simulate: bool,
 }

@@ -525,6 +525,19 @@ async fn a_gateway_with_the_simulated_provider_makes_a_bounded_burst() {
     let anthropic = &stats["providers"]["anthropic"];
     assert_eq!(anthropic["calls"]["total"], 12, "{stats}");
     assert_eq!(anthropic["pool"]["now"]["peak"], 3, "{stats}");
+    // Pages of other origins may not, and the calls of a caller who leaves are cancelled.
+    let foreign = gateway.post("/demo/burst/1", "");
+    let foreign = foreign.header("origin", "https://example.com");
+    assert_eq!(foreign.send().await.unwrap().status(), 403);
+    drop(burst("100").await);
+    let stats = gateway
+        .until(|stats| {
+            let calls = &stats["providers"]["anthropic"]["calls"];
+            calls["total"] != 12 && calls["under_way"] == 0
+        })
+        .await;
+    let abandoned = &stats["providers"]["anthropic"]["calls"]["abandoned"];
+    assert!(abandoned.as_u64().unwrap() > 50, "{stats}");
     // Calls of a burst are calls of the caller's: a gateway with keys wants one.
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(
