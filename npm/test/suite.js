@@ -75,7 +75,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     const png = bytesOf("iVBORw0KGgo=");
     const content = [{ type: "text", text: "What?" }, { type: "image", image: png }, { type: "image", image: new Blob([png], { type: "image/png" }) }];
     const reply = await make().chat({ model: "m", messages: [{ role: "user", content }] });
-    check(reply.text.startsWith("I was given 2 image(s)"), reply.text);
+    check(reply.text.startsWith("I see 2 pictures (image/png; image/png)"), reply.text);
   });
 
   if (otherRealm) {
@@ -87,7 +87,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
       for (const image of images) check(!(image instanceof globalThis[image.constructor.name]), `${image} is of this realm`);
       const content = images.map((image) => ({ type: "image", image }));
       const reply = await make().chat({ model: "m", messages: [{ role: "user", content }] });
-      check(reply.text.startsWith(`I was given ${images.length} image(s)`), reply.text);
+      check(reply.text.startsWith(`I see ${images.length} pictures`), reply.text);
     });
   }
 

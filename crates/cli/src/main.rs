@@ -1,5 +1,6 @@
 //! The `warmline` command.
 
+mod burst;
 mod chat;
 mod dotenv;
 mod environment;

@@ -14,6 +14,7 @@ use warmline_gateway::{
     AlertLog, AllowedHost, AllowedOrigin, ApiKeys, Gateway, nodelay, not_found,
 };
 
+use crate::burst;
 use crate::environment::{self, Overrides};
 use crate::report::Failure;
 
@@ -50,7 +51,8 @@ pub(crate) struct Options {
     /// The maximum that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
     #[arg(long, allow_negative_numbers = true)]
     budget: Option<String>,
-    /// Answer with the simulated provider, even if the key of a provider is set.
+    /// Answer with the simulated provider, even if the key of a provider is set. Only then is there `POST /demo/burst/{calls}`, by which
+    /// the demo page makes the gateway send calls.
     #[arg(long, hide = !cfg!(feature = "simulator"))]
     simulate: bool,
 }
@@ -66,7 +68,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ..AlertThresholds::default()
     };
     let with_alerts = |builder| record_pool_alerts(builder, &alerts).alert_thresholds(thresholds);
-    let (clients, _simulator) =
+    let (clients, simulator) =
         environment::clients(overrides, options.simulate, with_alerts).await?;
     let mut builder = Gateway::builder()
         .listen_address(options.host)
@@ -95,6 +97,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             Router::new().fallback_service(ServeDir::new(folder).fallback(any(not_found)))
         }
         None => Router::new().fallback(not_found),
+    };
+    // A caller of an ordinary gateway could spend its owner's money with a burst.
+    let fallback = match &simulator {
+        Some(_) => fallback.merge(burst::routes(&gateway)),
+        None => fallback,
     };
     let app = gateway.router_with_fallback(fallback);
 
