@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root, startSimulator } from "./measure.mjs";
 
-const { Warmline } = await import(pathToFileURL(resolve(root, "pkg/node.js")).href);
+const { Warmline } = await import(pathToFileURL(resolve(root, "pkg/inline.js")).href);
 const { default: OpenAI } = await import("openai");
 const { default: Anthropic } = await import("@anthropic-ai/sdk");
 const { streamText } = await import("ai");
