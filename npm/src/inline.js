@@ -1,4 +1,5 @@
 // Node, Deno and Bun: the module is part of the code, so that it is found whatever a bundler makes of this file.
+import "./environment.js";
 import { base64 } from "./base64.js";
 import { provide } from "./core.js";
 

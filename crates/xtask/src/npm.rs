@@ -110,7 +110,10 @@ pub(crate) fn make(plan: &Plan) -> Result<PathBuf> {
     }
     fs::create_dir_all(&package)?;
     bind(&module, &plan.build, &package)?;
-    copy_files(&root().join("npm/src"), &package, |_| true)?;
+    for file in fs::read_dir(root().join("npm/src"))? {
+        let file = file?.path();
+        fs::copy(&file, package.join(file.file_name().unwrap_or_default()))?;
+    }
     for (from, to) in [
         ("npm/README.md", "README.md"),
         ("LICENSE-MIT", "LICENSE-MIT"),
@@ -124,41 +127,36 @@ pub(crate) fn make(plan: &Plan) -> Result<PathBuf> {
         package.join("base64.js"),
         format!("export const base64 = \"{base64}\";\n"),
     )?;
-    common_js(plan, &package)?;
+    common_js(&package)?;
     let manifest = serde_json::to_string_pretty(&manifest(plan))?;
     fs::write(package.join("package.json"), manifest + "\n")?;
     Ok(package)
 }
 
-/// Copies the files of a folder, without its folders.
-fn copy_files(from: &Path, to: &Path, is_wanted: impl Fn(&str) -> bool) -> Result {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if entry.file_type()?.is_file() && is_wanted(&name.to_string_lossy()) {
-            fs::copy(entry.path(), to.join(name))?;
-        }
-    }
-    Ok(())
-}
-
-/// The folder `cjs`: the same modules and types for `require`, and its entry, which is written by hand.
-fn common_js(plan: &Plan, package: &Path) -> Result {
+/// The folder `cjs`: the same modules and types for `require`.
+fn common_js(package: &Path) -> Result {
+    // They import the module, know their own URL, or are for bundlers alone.
+    let without = [
+        "browser.js",
+        "durable-object.js",
+        "durable-object.d.ts",
+        "edge-light.js",
+        "workerd.js",
+    ];
     let folder = package.join("cjs");
-    copy_files(&root().join("npm/src/cjs"), &folder, |_| true)?;
-    // The entries, and what only they use.
-    let mut without: BTreeSet<&str> = plan.entry.iter().flat_map(Entry::files).collect();
-    without.extend(["base64.js", "durable-object.js", "durable-object.d.ts"]);
-    copy_files(package, &folder, |name| {
-        name.ends_with(".d.ts") && !without.contains(name)
-    })?;
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
     let mut esbuild = Command::new(root().join("npm/node_modules/.bin/esbuild"));
     for entry in fs::read_dir(package)? {
-        let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        if name.ends_with(".js") && !without.contains(&*name) {
-            esbuild.arg(package.join(&*name));
+        let file = entry?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if without.contains(&&*name) {
+            continue;
+        }
+        if name.ends_with(".d.ts") {
+            fs::copy(&file, folder.join(&*name))?;
+        } else if name.ends_with(".js") {
+            esbuild.arg(&file);
         }
     }
     esbuild.args(["--format=cjs", "--platform=node", "--log-level=error"]);
@@ -300,7 +298,7 @@ struct Manifest<'a> {
     engines: Value,
     exports: Exports,
     types: &'a str,
-    /// Only the entries have an effect when they are imported: they say where the module is.
+    /// The modules that do something when they are imported: entries say where the WebAssembly module is.
     side_effects: BTreeSet<String>,
     publish_config: Value,
 }
@@ -331,9 +329,14 @@ fn manifest(plan: &Plan) -> Manifest<'_> {
     let mut inline = vec![types("index")];
     let precompiled = plan.entry.iter().filter(|entry| entry.precompiled);
     inline.extend(precompiled.map(Entry::export));
-    inline.extend(with_common_js("inline.js", "cjs/node.js"));
+    inline.extend(with_common_js("inline.js", "cjs/inline.js"));
     let files = plan.entry.iter().flat_map(Entry::files);
-    let side_effects = files.chain(["manual.js", "cjs/manual.js"]);
+    let side_effects = files.chain([
+        "environment.js",
+        "cjs/environment.js",
+        "manual.js",
+        "cjs/manual.js",
+    ]);
     Manifest {
         name: &plan.package.name,
         version: env!("CARGO_PKG_VERSION"),

@@ -38,7 +38,8 @@ impl Fixtures {
 
 fn prepare() -> Result<PathBuf> {
     npm::build()?;
-    let folder = root().join("target/npm-test");
+    // Beneath the development packages, which the tests import too.
+    let folder = tools().join("installed");
     run(Command::new("node")
         .arg(tools().join("test/prepare.mjs"))
         .arg(&folder))?;
