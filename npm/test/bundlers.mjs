@@ -21,7 +21,9 @@ const source = resolve("ecosystem");
 const built = resolve("bundles");
 mkdirSync(built, { recursive: true });
 const elsewhere = mkdtempSync(join(tmpdir(), "warmline-bundles-"));
-process.once("exit", () => rmSync(elsewhere, { recursive: true }));
+process.once("exit", () => {
+  for (const folder of [built, elsewhere]) rmSync(folder, { recursive: true });
+});
 
 const DENO = [tool("deno"), "run", "--allow-net"];
 

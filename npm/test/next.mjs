@@ -1,5 +1,6 @@
 // A Next.js app as its developers and its server run it: `node next.mjs TOOLS SIM CHROMIUM`.
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
@@ -72,4 +73,5 @@ for (const bundler of ["--turbopack", "--webpack"]) {
 }
 await serve(["dev"], app("next dev"));
 await browser.close();
+rmSync(resolve(cwd, ".next"), { recursive: true, force: true });
 console.log(JSON.stringify(results));
