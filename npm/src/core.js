@@ -185,9 +185,9 @@ function price(model, { input, output, cacheRead = input, cacheWrite = input, ca
   return [`price:${model}`, rates.map(([name, value]) => amount(value, `prices[${JSON.stringify(model)}].${name}`)).join(" ")];
 }
 
-// A server runtime may have a `document`, from a test library or a polyfill, but not all three of these.
+/** Returns whether this is a web page. Under a test library's DOM, such as jsdom, Node remains Node. */
 const inBrowser = () =>
-  typeof window !== "undefined" && typeof window.document !== "undefined" && typeof navigator !== "undefined";
+  typeof window !== "undefined" && typeof window.document !== "undefined" && typeof navigator !== "undefined" && !globalThis.process?.versions?.node;
 
 /** What a client that was derived from another shares with it. */
 class Made {

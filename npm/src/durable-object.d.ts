@@ -1,3 +1,4 @@
+import { DurableObject } from "cloudflare:workers";
 import type { BudgetExceeded } from "./index.js";
 
 /**
@@ -20,9 +21,7 @@ import type { BudgetExceeded } from "./index.js";
  * wrangler's configuration needs a `durable_objects` binding `BUDGETS` to the class `BudgetLedger`, and a migration that lists the class in
  * `new_sqlite_classes`.
  */
-export declare class BudgetLedger {
-  constructor(ctx: unknown, env: unknown);
-  fetch?(request: Request): Response | Promise<Response>;
+export declare class BudgetLedger extends DurableObject {
   reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): BudgetExceeded | undefined;
   settle(id: string, amount: bigint): bigint[];
   state(budget: string): { spent: bigint; reserved: bigint };

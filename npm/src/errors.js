@@ -124,8 +124,8 @@ const KINDS = {
 };
 
 /** Throws a configuration error. */
-export function fail(message) {
-  throw new ConfigError({ kind: "config", message });
+export function fail(message, cause) {
+  throw new ConfigError({ kind: "config", message }, cause);
 }
 
 // The core is also a Rust library, and some of its messages name settings as that does.

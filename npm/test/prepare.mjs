@@ -1,6 +1,6 @@
 // Packs the package and installs it into a scratch project, as a user would: `node prepare.mjs FOLDER`.
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { writeExamples } from "./readme.mjs";
 
@@ -13,12 +13,8 @@ const npm = (...words) => execFileSync("npm", words, { cwd: folder, encoding: "u
 const packed = JSON.parse(npm("pack", join(root, "pkg"), "--json", "--silent"))[0];
 writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
 renameSync(join(folder, packed.filename), join(folder, "warmline.tgz"));
-npm("install", "--no-audit", "--no-fund", "--silent", "./warmline.tgz");
-// What the tests and examples import is the tools', so that nothing is fetched twice.
-for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex", "@opentelemetry"]) {
-  const from = join(root, "npm/node_modules", name);
-  if (existsSync(from)) cpSync(from, join(folder, "node_modules", name), { recursive: true });
-}
+// Without a lock file, of which Next.js would take the folder for the root of everything. What else the tests import is in the folder above.
+npm("install", "--no-audit", "--no-fund", "--no-package-lock", "--silent", "./warmline.tgz");
 cpSync(import.meta.dirname, folder, { recursive: true });
 writeExamples(join(root, "npm/README.md"), join(folder, "readme"));
 cpSync(join(root, "npm/examples"), join(folder, "examples"), { recursive: true });
