@@ -1,4 +1,4 @@
-import type { BudgetExceeded } from "./index.js";
+import type { BudgetExceeded, LedgerBudget, LedgerState } from "./index.js";
 
 /**
  * A ledger in a Durable Object, for Workers. All Workers that use the object of the same name share its budgets:
@@ -21,9 +21,14 @@ import type { BudgetExceeded } from "./index.js";
  * `new_sqlite_classes`.
  */
 export declare class BudgetLedger {
+  /** Called by the runtime, which creates the object. */
   constructor(ctx: unknown, env: unknown);
+  /** Not used: Workers call the methods below. */
   fetch?(request: Request): Response | Promise<Response>;
-  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): BudgetExceeded | undefined;
+  /** See `Ledger.reserve`. A reservation that is not settled within an hour counts as spent. */
+  reserve(id: string, budgets: LedgerBudget[], amount: bigint): BudgetExceeded | undefined;
+  /** See `Ledger.settle`. */
   settle(id: string, amount: bigint): bigint[];
-  state(budget: string): { spent: bigint; reserved: bigint };
+  /** See `Ledger.state`. */
+  state(budget: string): LedgerState;
 }

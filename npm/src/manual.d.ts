@@ -1,6 +1,14 @@
 export * from "./index.js";
 
-/** Loads the core from the module `warmline/warmline.wasm`, its bytes, a `Response` with these bytes, or a promise of one of them. Call it before any other function. */
+/**
+ * Loads the WebAssembly module, `warmline/warmline.wasm`. Call it before a client makes its first call; without it, calls fail with a `ConfigError`.
+ *
+ * ```ts
+ * await init(fetch("/assets/warmline.wasm"));
+ * ```
+ *
+ * @param source The compiled module, its bytes, a `Response` with these bytes, or a promise of one of them.
+ */
 export function init(
   source: WebAssembly.Module | BufferSource | Response | Promise<WebAssembly.Module | BufferSource | Response>,
 ): Promise<void>;

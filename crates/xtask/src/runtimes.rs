@@ -54,21 +54,22 @@ fn tool(name: &str) -> PathBuf {
     tools().join("node_modules/.bin").join(name)
 }
 
-/// The package's types and manifest.
+/// The package's types, their documentation, and its manifest.
 pub(crate) fn package(fixtures: &Fixtures) -> Result<Count> {
     let folder = fixtures.project()?;
+    let mut hover_docs = Command::new("node");
+    hover_docs
+        .args(["hover-docs.mjs", "node_modules/warmline"])
+        .arg(tools());
+    let mut types = Command::new(tool("tsc"));
+    types.args(["--project", "tsconfig.json"]);
+    let mut manifest = Command::new(tool("publint"));
+    manifest.args(["--strict", "node_modules/warmline"]);
+    let mut resolution = Command::new(tool("attw"));
+    resolution.args(["--profile", "esm-only", "--quiet", "warmline.tgz"]);
     let mut count = Count::default();
-    for (program, arguments) in [
-        ("tsc", &["--project", "tsconfig.json"][..]),
-        ("publint", &["--strict", "node_modules/warmline"]),
-        (
-            "attw",
-            &["--profile", "esm-only", "--quiet", "warmline.tgz"],
-        ),
-    ] {
-        let checked = run(Command::new(tool(program))
-            .args(arguments)
-            .current_dir(folder));
+    for mut check in [types, hover_docs, manifest, resolution] {
+        let checked = run(check.current_dir(folder));
         if let Err(error) = &checked {
             println!("{error}");
         }

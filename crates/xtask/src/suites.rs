@@ -178,7 +178,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "npm",
         group: Group::Ecosystem,
-        about: "The npm package's types, and its manifest by publint and \"are the types wrong\"",
+        about: "The npm package's types and their doc comments, and its manifest by publint and \"are the types wrong\"",
         needs: &Need::FOR_NPM,
         run: runtimes::package,
     },
