@@ -3,14 +3,15 @@ import type { BudgetExceeded, LedgerBudget, LedgerState } from "./index.js";
 /**
  * A ledger in a Durable Object, for Workers. All Workers that use the object of the same name share its budgets:
  *
- * ```ts
+ * ```ts workerd
+ * import { Warmline } from "warmline";
  * export { BudgetLedger } from "warmline/durable-object";
  *
  * export default {
- *   async fetch(request, env, ctx) {
+ *   async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
  *     const ledger = env.BUDGETS.get(env.BUDGETS.idFromName("company"));
  *     const llm = new Warmline({ provider: "openai", apiKey: env.OPENAI_API_KEY, budget: { usd: "50", ledger } });
- *     const response = llm.stream(await request.json()).toResponse();
+ *     const response = llm.stream(await request.text()).toResponse();
  *     ctx.waitUntil(llm.flush());
  *     return response;
  *   },

@@ -3,7 +3,7 @@ export * from "./index.js";
 /**
  * Loads the WebAssembly module, `warmline/warmline.wasm`. Call it before a client makes its first call; without it, calls fail with a `ConfigError`.
  *
- * ```ts
+ * ```ts types
  * await init(fetch("/assets/warmline.wasm"));
  * ```
  *

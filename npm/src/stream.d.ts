@@ -145,9 +145,11 @@ export interface ResponseOptions {
  * response has gone), the call is cancelled at once, unless `reply()` waits for its end.
  *
  * ```ts
- * const stream = llm.stream("Hello");
- * ctx.waitUntil(stream.reply().then(({ text }) => save(text)));
- * return stream.toResponse();
+ * export async function POST(request: Request) {
+ *   const stream = llm.stream(await request.text());
+ *   ctx.waitUntil(stream.reply().then(({ text }) => save(text)));
+ *   return stream.toResponse();
+ * }
  * ```
  */
 export interface ReplyStream<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> {

@@ -1,8 +1,8 @@
 // Packs the package and installs it into a scratch project, as a user would: `node prepare.mjs FOLDER`.
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { writeExamples } from "./readme.mjs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { writeSnippets } from "./snippets.mjs";
 
 const root = resolve(import.meta.dirname, "../..");
 const folder = resolve(process.argv[2]);
@@ -19,9 +19,17 @@ for (const name of ["zod", "valibot", "arktype", "@ark", "arkregex", "@opentelem
   const from = join(root, "npm/node_modules", name);
   if (existsSync(from)) cpSync(from, join(folder, "node_modules", name), { recursive: true });
 }
+// Only the examples of the documentation import these. Their own dependencies stay where they are.
+for (const name of ["@types/node", "ai", "vite", "webpack"]) {
+  mkdirSync(dirname(join(folder, "node_modules", name)), { recursive: true });
+  symlinkSync(join(root, "npm/node_modules", name), join(folder, "node_modules", name), "dir");
+}
 cpSync(import.meta.dirname, folder, { recursive: true });
-writeExamples(join(root, "npm/README.md"), join(folder, "readme"));
+writeSnippets(root, folder);
 cpSync(join(root, "npm/examples"), join(folder, "examples"), { recursive: true });
+// What the examples read.
+writeFileSync(join(folder, "cat.png"), Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg==", "base64"));
+writeFileSync(join(folder, "report.pdf"), "%PDF-1.4\n%%EOF\n");
 const vectors = {};
 for (const file of readdirSync(join(root, "tests/vectors"), { recursive: true }).filter((file) => file.endsWith(".json"))) {
   vectors[file] = JSON.parse(readFileSync(join(root, "tests/vectors", file), "utf8"));

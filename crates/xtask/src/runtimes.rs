@@ -110,6 +110,14 @@ pub(crate) fn in_browser(fixtures: &Fixtures, name: &str) -> Result<Count> {
     outcomes(fixtures, command)
 }
 
+/// The examples of the documentation, some of which are pages and some of which use a Redis.
+pub(crate) fn snippets(fixtures: &Fixtures) -> Result<Count> {
+    let mut command = script_command(fixtures, "run-snippets.mjs")?;
+    command.arg(setup::browser()?);
+    command.envs(fixtures.simulator()?.addresses.clone());
+    outcomes(fixtures, command)
+}
+
 /// A script that runs the command `warmline`, and knows the simulator's Redis.
 pub(crate) fn with_command(fixtures: &Fixtures, name: &str) -> Result<Count> {
     let mut command = script_command(fixtures, name)?;

@@ -232,6 +232,13 @@ pub(crate) const SUITES: &[Suite] = &[
         run: |fixtures| runtimes::in_browser(fixtures, "examples.mjs"),
     },
     Suite {
+        name: "snippets",
+        group: Group::Ecosystem,
+        about: "The JavaScript examples of the documentation, each in the runtime that it is for",
+        needs: &Need::FOR_BROWSER_TESTS,
+        run: runtimes::snippets,
+    },
+    Suite {
         name: "ai-sdk",
         group: Group::Ecosystem,
         about: "The npm package's UI message streams, read by the AI SDK and by useChat in Chromium",
