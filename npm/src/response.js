@@ -24,12 +24,14 @@ function statusOf({ kind, status }) {
 }
 
 /** Returns the response, once it is known whether the call succeeds. */
-export async function respond(reader, options = {}) {
+export async function respond(reader, options) {
   let first;
   try {
+    options ??= {};
     checkTypes(options, OPTIONS, "", "toResponse()");
     const { format = "events", status = 200, errorMessage } = options;
     const make = Object.hasOwn(FORMATS, format) ? FORMATS[format] : fail(`format must be one of ${Object.keys(FORMATS).join(", ")}, got ${JSON.stringify(format)}`);
+    checkStatus(status);
     const headers = new Headers(options.headers);
     const messageOf = (error) => String(errorMessage?.(error) ?? MESSAGES[error.kind] ?? "The model's reply failed.");
     const form = make(messageOf);
@@ -45,6 +47,15 @@ export async function respond(reader, options = {}) {
   } catch (error) {
     await reader.return();
     throw error;
+  }
+}
+
+/** Checks a status before the call is made, and not when its response is. */
+function checkStatus(status) {
+  try {
+    new Response("", { status });
+  } catch {
+    fail(`status must be one of a response with a body, such as 200 or 201, got ${status}`);
   }
 }
 

@@ -30,7 +30,10 @@ export interface ScriptedToolCall {
   id?: string | undefined;
   /** The tool's name. */
   name: string;
-  /** The arguments. A string is sent as it is, also if it is not JSON. Default: `{}`. */
+  /**
+   * The arguments. A string is sent as it is, also if it is not JSON. In a reply of Anthropic's that is not streamed, such a string is the value of the
+   * arguments, because that format has no place for their text. Default: `{}`.
+   */
   arguments?: unknown;
 }
 

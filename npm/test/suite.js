@@ -319,7 +319,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["bearerToken must be a string or a function", { provider: "openai", bearerToken: 7 }],
     ["apiKey must be a string", { provider: "openai", apiKey: 7 }],
     ["unknown option \"apikey\"", { provider: "openai", apikey: "k" }],
-    ["timeoutMs must be 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
+    ["timeoutMs must be a finite number that is 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
     ["fetch must be a function", { provider: "openai", apiKey: "k", fetch: {} }],
     // Text there can be a secret, and is not shown.
     ["headers must be an object, got string", { provider: "openai", apiKey: "k", headers: "authorization: Bearer k" }],
