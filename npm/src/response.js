@@ -50,13 +50,10 @@ export async function respond(reader, options) {
   }
 }
 
-/** Checks a status before the call is made, and not when its response is. */
+/** Checks a status before the call is made. Runtimes differ in which ones their `Response` refuses. */
 function checkStatus(status) {
-  try {
-    new Response("", { status });
-  } catch {
-    fail(`status must be one of a response with a body, such as 200 or 201, got ${status}`);
-  }
+  const hasBody = Number.isInteger(status) && status >= 200 && status <= 599 && ![204, 205, 304].includes(status);
+  if (!hasBody) fail(`status must be one of a response with a body, such as 200 or 201, got ${status}`);
 }
 
 function failed(error, form, headers, message) {

@@ -368,7 +368,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["unknown field of the request \"maxtokens\": did you mean \"maxTokens\"?", { ...ask(""), maxtokens: 1 }],
     ["maxTokens must be a whole number", { ...ask(""), maxTokens: "many" }],
     ["messages[0].role must be \"user\" or \"assistant\"", { messages: [{ role: "system", content: "x" }] }],
-    ["messages[0].content[0].type is \"vidoe\"", { messages: [{ role: "user", content: [{ type: "vidoe" }] }] }],
+    ["redacted_reasoning, other, got \"vidoe\"", { messages: [{ role: "user", content: [{ type: "vidoe" }] }] }],
     ["tools[0].input is missing", { ...ask(""), tools: [{ name: "t" }] }],
     ["temperature is 3", { ...ask(""), temperature: 3 }],
     ["cannot be written as JSON", circular],
