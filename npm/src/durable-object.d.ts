@@ -22,6 +22,8 @@ import type { BudgetExceeded, LedgerBudget, LedgerState } from "./index.js";
  * `new_sqlite_classes`.
  */
 export declare class BudgetLedger {
+  /** Says that the class is a Durable Object, as `DurableObjectNamespace` in Cloudflare's types requires. It has no value. */
+  readonly __DURABLE_OBJECT_BRAND: never;
   /** Called by the runtime, which creates the object. */
   constructor(ctx: unknown, env: unknown);
   /** Not used: Workers call the methods below. */

@@ -1,5 +1,6 @@
 // What the examples of the documentation take as given. `given.mjs` has the values.
 import type { Message, Warmline as Client } from "warmline";
+import type { BudgetLedger } from "warmline/durable-object";
 
 declare global {
   const llm: Client;
@@ -20,7 +21,14 @@ declare global {
     GROQ_API_KEY: string;
     UPSTASH_REDIS_REST_URL: string;
     UPSTASH_REDIS_REST_TOKEN: string;
-    BUDGETS: { get(id: unknown): import("warmline").Ledger; idFromName(name: string): unknown };
+    BUDGETS: DurableObjectNamespace<BudgetLedger>;
+  }
+  /** What Cloudflare's types require of a Durable Object's class, and what they make of its methods. */
+  interface DurableObjectNamespace<T extends { readonly __DURABLE_OBJECT_BRAND: never }> {
+    idFromName(name: string): unknown;
+    get(id: unknown): {
+      [K in "reserve" | "settle" | "state"]: K extends keyof T ? (T[K] extends (...given: infer P) => infer R ? (...given: P) => Promise<R> : never) : never;
+    };
   }
   interface ExecutionContext {
     waitUntil(promise: Promise<unknown>): void;
