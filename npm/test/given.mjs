@@ -1,4 +1,4 @@
-// The values of `given.d.ts`, and a `fetch` that asks the simulator in place of every provider. It is imported before an example, in Node, Bun and
+// The values of `given.ts`, and a `fetch` that asks the simulator in place of every provider. It is imported before an example, in Node, Bun and
 // Deno; `globalThis.SIM`, or else the variable WARMLINE_SIM, is the simulator's address.
 const variables = globalThis.process?.env ?? {};
 const sim = globalThis.SIM ?? variables.WARMLINE_SIM;

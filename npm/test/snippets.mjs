@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** Where an example runs, as the second word of its fence says. Without one it runs in Node, with what `given.d.ts` declares. */
+/** Where an example runs, as the second word of its fence says. Without one it runs in Node, with what `given.ts` declares. */
 export const PLACES = ["node", "program", "deno", "bun", "workerd", "browser", "types"];
 
 /** What an example uses without importing it. */
