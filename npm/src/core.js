@@ -2,11 +2,11 @@
 
 import * as glue from "./glue_bg.js";
 import { Call } from "./call.js";
-import { checkTypes, show } from "./check.js";
+import { checkFields, checkTypes, show } from "./check.js";
 import { fail, fromCore, translated } from "./errors.js";
 import { HOOKS, Hooks } from "./hooks.js";
 import { toSpend } from "./reply.js";
-import { toHeaders, toRequest } from "./shape.js";
+import { toHeaders, toRequest, wholeMs } from "./shape.js";
 import { ReplyStream } from "./stream.js";
 import { toResponse } from "./realm.js";
 
@@ -115,6 +115,11 @@ function checkBudget(budget) {
   amount(budget.usd, "budget.usd");
   const { alerts = [] } = budget;
   if (!Array.isArray(alerts)) fail(`budget.alerts must be a list of percentages, got ${show(alerts)}`);
+  for (const percent of alerts) {
+    if (!(Number.isInteger(percent) && percent >= 1 && percent <= 255)) {
+      fail(`budget.alerts must be whole percentages from 1 to 255, got ${typeof percent === "number" ? percent : show(percent)}`);
+    }
+  }
 }
 
 function checkOptions(options) {
@@ -179,10 +184,14 @@ function amount(value, name) {
 }
 
 /** Converts a price to the core's field: its amounts in the order that the core expects. */
-function price(model, { input, output, cacheRead = input, cacheWrite = input, cacheWrite1h = cacheWrite, audioInput = input, audioOutput = output, webSearch }) {
+function price(model, given) {
+  const name = `prices[${JSON.stringify(model)}]`;
+  if (given === null || typeof given !== "object") fail(`${name} must be an object: { input, output, … }, got ${show(given)}`);
+  checkFields(name, given, ["input", "output", "cacheRead", "cacheWrite", "cacheWrite1h", "audioInput", "audioOutput", "webSearch"]);
+  const { input, output, cacheRead = input, cacheWrite = input, cacheWrite1h = cacheWrite, audioInput = input, audioOutput = output, webSearch } = given;
   const rates = Object.entries({ input, output, cacheRead, cacheWrite, cacheWrite1h, audioInput, audioOutput });
   if (webSearch !== undefined) rates.push(["webSearch", webSearch]);
-  return [`price:${model}`, rates.map(([name, value]) => amount(value, `prices[${JSON.stringify(model)}].${name}`)).join(" ")];
+  return [`price:${model}`, rates.map(([rate, value]) => amount(value, `${name}.${rate}`)).join(" ")];
 }
 
 /** Returns whether this is a web page. Under a test library's DOM, such as jsdom, Node remains Node. */
@@ -254,10 +263,10 @@ export class Warmline {
       model: rest.model,
       base_url: rest.baseUrl,
       credentials_per_request: rest.credentialsPerRequest || undefined,
-      timeout_ms: rest.timeoutMs,
-      reply_timeout_ms: rest.replyTimeoutMs,
-      pool_timeout_ms: rest.poolTimeoutMs,
-      deadline_ms: rest.deadlineMs,
+      timeout_ms: wholeMs(rest.timeoutMs),
+      reply_timeout_ms: wholeMs(rest.replyTimeoutMs),
+      pool_timeout_ms: wholeMs(rest.poolTimeoutMs),
+      deadline_ms: wholeMs(rest.deadlineMs),
       max_retries: rest.maxRetries,
       ...(rest.budget && budgetOf(rest.budget)),
       ...Object.fromEntries(Object.entries(rest.prices ?? {}).map(([model, rates]) => price(model, rates))),
@@ -341,6 +350,8 @@ export class Warmline {
 
   /** Returns a client with the same settings and ledger that also enforces this budget. */
   withBudget(budget) {
+    if (budget === null || typeof budget !== "object") fail(`the budget must be an object: { name, usd }, got ${show(budget)}`);
+    checkFields("budget", budget, ["name", "usd"]);
     checkBudget(budget);
     const { name = "default", usd } = budget;
     return new Warmline(new Made(() => this.#start().with_budget(name, String(usd)), this.#calls, this.#options));

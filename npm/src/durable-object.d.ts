@@ -1,17 +1,18 @@
 import { DurableObject } from "cloudflare:workers";
-import type { BudgetExceeded } from "./index.js";
+import type { BudgetExceeded, LedgerBudget, LedgerState } from "./index.js";
 
 /**
  * A ledger in a Durable Object, for Workers. All Workers that use the object of the same name share its budgets:
  *
- * ```ts
+ * ```ts workerd
+ * import { Warmline } from "warmline";
  * export { BudgetLedger } from "warmline/durable-object";
  *
  * export default {
- *   async fetch(request, env, ctx) {
+ *   async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
  *     const ledger = env.BUDGETS.get(env.BUDGETS.idFromName("company"));
  *     const llm = new Warmline({ provider: "openai", apiKey: env.OPENAI_API_KEY, budget: { usd: "50", ledger } });
- *     const response = llm.stream(await request.json()).toResponse();
+ *     const response = llm.stream(await request.text()).toResponse();
  *     ctx.waitUntil(llm.flush());
  *     return response;
  *   },
@@ -22,7 +23,10 @@ import type { BudgetExceeded } from "./index.js";
  * `new_sqlite_classes`.
  */
 export declare class BudgetLedger extends DurableObject {
-  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): BudgetExceeded | undefined;
+  /** See `Ledger.reserve`. A reservation that is not settled within an hour counts as spent. */
+  reserve(id: string, budgets: LedgerBudget[], amount: bigint): BudgetExceeded | undefined;
+  /** See `Ledger.settle`. */
   settle(id: string, amount: bigint): bigint[];
-  state(budget: string): { spent: bigint; reserved: bigint };
+  /** See `Ledger.state`. */
+  state(budget: string): LedgerState;
 }

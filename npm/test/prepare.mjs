@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { writeExamples } from "./readme.mjs";
+import { writeSnippets } from "./snippets.mjs";
 
 const root = resolve(import.meta.dirname, "../..");
 const folder = resolve(process.argv[2]);
@@ -16,8 +16,11 @@ renameSync(join(folder, packed.filename), join(folder, "warmline.tgz"));
 // Without a lock file, of which Next.js would take the folder for the root of everything. What else the tests import is in the folder above.
 npm("install", "--no-audit", "--no-fund", "--no-package-lock", "--silent", "./warmline.tgz");
 cpSync(import.meta.dirname, folder, { recursive: true });
-writeExamples(join(root, "npm/README.md"), join(folder, "readme"));
+writeSnippets(root, folder);
 cpSync(join(root, "npm/examples"), join(folder, "examples"), { recursive: true });
+// What the examples read.
+writeFileSync(join(folder, "cat.png"), Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg==", "base64"));
+writeFileSync(join(folder, "report.pdf"), "%PDF-1.4\n%%EOF\n");
 const vectors = {};
 for (const file of readdirSync(join(root, "tests/vectors"), { recursive: true }).filter((file) => file.endsWith(".json"))) {
   vectors[file] = JSON.parse(readFileSync(join(root, "tests/vectors", file), "utf8"));

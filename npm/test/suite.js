@@ -319,7 +319,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["bearerToken must be a string or a function", { provider: "openai", bearerToken: 7 }],
     ["apiKey must be a string", { provider: "openai", apiKey: 7 }],
     ["unknown option \"apikey\"", { provider: "openai", apikey: "k" }],
-    ["timeoutMs must be 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
+    ["timeoutMs must be a finite number that is 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
     ["fetch must be a function", { provider: "openai", apiKey: "k", fetch: {} }],
     // Text there can be a secret, and is not shown.
     ["headers must be an object, got string", { provider: "openai", apiKey: "k", headers: "authorization: Bearer k" }],
@@ -368,7 +368,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["unknown field of the request \"maxtokens\": did you mean \"maxTokens\"?", { ...ask(""), maxtokens: 1 }],
     ["maxTokens must be a whole number", { ...ask(""), maxTokens: "many" }],
     ["messages[0].role must be \"user\" or \"assistant\"", { messages: [{ role: "system", content: "x" }] }],
-    ["messages[0].content[0].type is \"vidoe\"", { messages: [{ role: "user", content: [{ type: "vidoe" }] }] }],
+    ["redacted_reasoning, other, got \"vidoe\"", { messages: [{ role: "user", content: [{ type: "vidoe" }] }] }],
     ["tools[0].input is missing", { ...ask(""), tools: [{ name: "t" }] }],
     ["temperature is 3", { ...ask(""), temperature: 3 }],
     ["cannot be written as JSON", circular],

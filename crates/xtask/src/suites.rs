@@ -178,7 +178,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "npm",
         group: Group::Ecosystem,
-        about: "The npm package's types, and its manifest by publint and \"are the types wrong\"",
+        about: "The npm package's types and their doc comments, and its manifest by publint and \"are the types wrong\"",
         needs: &Need::FOR_NPM,
         run: runtimes::package,
     },
@@ -258,6 +258,13 @@ pub(crate) const SUITES: &[Suite] = &[
         about: "The npm package's examples under wrangler, Vite and webpack",
         needs: &Need::FOR_BROWSER_TESTS,
         run: |fixtures| runtimes::in_browser(fixtures, "examples.mjs"),
+    },
+    Suite {
+        name: "snippets",
+        group: Group::Ecosystem,
+        about: "The JavaScript examples of the documentation, each in the runtime that it is for",
+        needs: &Need::FOR_BROWSER_TESTS,
+        run: runtimes::snippets,
     },
     Suite {
         name: "ai-sdk",
