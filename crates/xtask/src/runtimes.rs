@@ -68,7 +68,12 @@ pub(crate) fn package(fixtures: &Fixtures) -> Result<Count> {
     manifest.args(["--strict", "node_modules/warmline"]);
     let mut resolution = Command::new(tool("attw"));
     // TypeScript's oldest resolution does not know exports. Durable Objects and the module are for bundlers alone.
-    resolution.args(["--profile", "node16", "--ignore-rules", "cjs-resolves-to-esm"]);
+    resolution.args([
+        "--profile",
+        "node16",
+        "--ignore-rules",
+        "cjs-resolves-to-esm",
+    ]);
     resolution.args(["--quiet", "warmline.tgz"]);
     let mut count = Count::default();
     for mut check in [types, hover_docs, manifest, resolution] {
