@@ -5,13 +5,13 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::cost::{self, redis};
+use crate::cost::{self, DEFAULT_BUDGET, redis};
 use crate::provider::ollama_url;
 use crate::transport::{Proxy, ProxyVariables, env_text};
 use crate::url::scheme;
 use crate::{
     Budget, Client, ClientBuilder, CostTracker, Error, Limits, ParseUsdError, Price, Provider,
-    RestLedger, Result, RetryPolicy, Usd,
+    RestLedger, Result, RetryPolicy, Usd, headers,
 };
 
 impl ClientBuilder {
@@ -25,6 +25,7 @@ impl ClientBuilder {
     /// | `LLM_REPLY_TIMEOUT` | [`ClientBuilder::reply_timeout`], in seconds | 600, or `LLM_TIMEOUT` if that is set |
     /// | `LLM_DEADLINE` | [`ClientBuilder::deadline`], in seconds | none |
     /// | `LLM_MAX_RETRIES` | [`RetryPolicy::max_retries`] | 3 |
+    /// | `LLM_MAX_RETRY_AFTER` | [`RetryPolicy::max_retry_after`], in seconds | 60 |
     /// | `LLM_MAX_CONNECTIONS` | [`Limits::max_connections`] | 10 |
     /// | `LLM_MAX_KEEPALIVE` | [`Limits::max_keepalive_connections`] | 5, or `LLM_MAX_CONNECTIONS` if that is less |
     /// | `LLM_KEEPALIVE_EXPIRY` | [`Limits::keepalive_expiry`], in seconds | 30 |
@@ -112,6 +113,9 @@ impl ClientBuilder {
         if let Some(n) = parse(get, "LLM_MAX_RETRIES", "a whole number")? {
             retry.max_retries = n;
         }
+        if let Some(max) = seconds(get, "LLM_MAX_RETRY_AFTER")? {
+            retry.max_retry_after = max;
+        }
         let mut builder = Client::builder(provider).limits(limits).retry(retry);
         builder.provider_by_default = provider_by_default;
         for (name, timeout) in [
@@ -129,10 +133,12 @@ impl ClientBuilder {
         if let Some(model) = get("LLM_MODEL")? {
             builder = builder.model(model.trim());
         }
+        let is_key = |name: &&str| get(name).is_ok_and(|value| value.is_some());
         if let Some(key) = first(row.key_variables).transpose()? {
-            builder = builder.api_key(key);
+            let name = row.key_variables.iter().find(|name| is_key(name));
+            builder = builder.api_key(sendable(name, key)?);
         } else if let Some(token) = row.token_variable.map(get).transpose()?.flatten() {
-            builder = builder.bearer_token(token);
+            builder = builder.bearer_token(sendable(row.token_variable.as_ref(), token)?);
         }
         if let Some(url) = get(row.base_url_variable)? {
             builder = builder.base_url(match provider {
@@ -152,6 +158,17 @@ impl ClientBuilder {
     }
 }
 
+/// Returns a key if it can be sent in a header. The error names its variable.
+fn sendable(name: Option<&&str>, key: String) -> Result<String> {
+    match headers::is_sendable(key.trim()) {
+        true => Ok(key),
+        false => Err(Error::config(format!(
+            "{} holds characters that no HTTP header can carry, such as a newline",
+            name.unwrap_or(&"the API key")
+        ))),
+    }
+}
+
 fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<CostTracker> {
     let mut tracker = CostTracker::new();
     let limit = get("LLM_BUDGET_LIMIT")?;
@@ -160,7 +177,7 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
         let limit = limit.parse().map_err(|e: ParseUsdError| {
             Error::config(format!("LLM_BUDGET_LIMIT: {e}, or `none`"))
         })?;
-        tracker = tracker.budget(Budget::monthly("default", limit)?);
+        tracker = tracker.budget(Budget::monthly(DEFAULT_BUDGET, limit)?);
     }
     if let Some(ledger) = get("LLM_LEDGER")? {
         let ledger = ledger.trim();

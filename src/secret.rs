@@ -90,6 +90,19 @@ impl Secret {
         }
     }
 
+    /// Removes the secret from the body of an error. If the body was cut, what may be the start of the secret at its end is removed too.
+    pub(crate) fn redacted_error(&self, body: &Bytes, is_whole: bool) -> Bytes {
+        if self.len() < MIN_IN_ERRORS {
+            return body.clone();
+        }
+        let kept = match is_whole {
+            true => body.clone(),
+            false => body.slice(..self.patterns().start_at_end(body)),
+        };
+        let redacted = self.patterns().redacted(&kept);
+        redacted.map_or(kept, Bytes::from)
+    }
+
     /// Removes the secret from the headers of a reply.
     pub(crate) fn redact_headers(&self, headers: &mut HeaderMap) {
         for value in headers.values_mut() {
@@ -108,7 +121,7 @@ impl Secret {
     }
 }
 
-/// The forms of a secret that are searched for: as it is, and in base64, where it can begin at any of three places in a group.
+/// The forms of a secret that are searched for: as it is, in hexadecimal, and in base64, where it can begin at any of three places in a group.
 /// Escapes are decoded before the search.
 ///
 /// The search looks up every `step`-th sequence of [`GRAM`] bytes in a sorted list of all sequences in the forms. Its time does
@@ -141,6 +154,13 @@ impl Form {
 impl Patterns {
     fn new(secret: &[u8]) -> Self {
         let mut forms = vec![Form::new(secret.to_vec())];
+        for digits in [b"0123456789abcdef", b"0123456789ABCDEF"] {
+            let digit = |half: u8| digits[usize::from(half & 15)];
+            let hex = secret
+                .iter()
+                .flat_map(|byte| [digit(byte >> 4), digit(*byte)]);
+            forms.push(Form::new(hex.collect()));
+        }
         for shift in 0..3 {
             let standard = base64(secret, shift);
             let url: Vec<u8> = standard
@@ -221,11 +241,58 @@ impl Patterns {
         found
     }
 
-    /// Finds the forms in which characters are written as `%73` or `\u0073`.
-    fn find_escaped(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
-        // Each byte of a form takes up to 12, as in `%25255C%252575`.
+    /// The maximum length of a form whose characters are escaped. Each takes up to 12 bytes, as in `%25255C%252575`.
+    fn longest(&self) -> usize {
         let longest = self.forms.iter().map(|form| form.bytes.len()).max();
-        let overlap = 12 * longest.unwrap_or_default();
+        12 * longest.unwrap_or_default()
+    }
+
+    /// Returns where, at the end of a text that was cut, the start of a form may be. It is the text's length if there is none.
+    fn start_at_end(&self, text: &[u8]) -> usize {
+        let from = text.len().saturating_sub(self.longest());
+        let mut end = text.len();
+        // An escape can be cut, too.
+        let last = text
+            .iter()
+            .rev()
+            .take(12)
+            .position(|byte| b"%\\&".contains(byte));
+        if let Some(at) = last.map(|behind| text.len() - 1 - behind)
+            && text
+                .get(at..)
+                .and_then(escape)
+                .is_none_or(|(_, length)| at + length > text.len())
+        {
+            end = at;
+        }
+        let text = text.get(..end).unwrap_or_default();
+        end -= text
+            .iter()
+            .rev()
+            .take_while(|byte| b"%\\&".contains(byte))
+            .count();
+        let mut decoded = Decoded::new(text.get(from..end).unwrap_or_default());
+        let mut starts = end;
+        for _ in 0..=MAX_DEPTH {
+            for form in &self.forms {
+                let at_end = |length: &usize| decoded.bytes.ends_with(&form.bytes[..*length]);
+                let length = (1..form.bytes.len()).rev().find(at_end).unwrap_or_default();
+                let start = decoded.bytes.len() - length;
+                if length > 0 {
+                    starts = starts.min(from + decoded.origin(start));
+                }
+            }
+            let Some(next) = decoded.decode() else {
+                break;
+            };
+            decoded = next;
+        }
+        starts
+    }
+
+    /// Finds the forms in which characters are written as `%73`, `\u0073` or `&#x73;`.
+    fn find_escaped(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
+        let overlap = self.longest();
         let mut from = 0;
         while from < text.len() {
             let end = text.len().min(from + PART + overlap);
@@ -316,7 +383,7 @@ impl<'a> Decoded<'a> {
         // The end of what has been copied.
         let mut copied = 0;
         let mut at = 0;
-        while let Some(found) = memchr::memchr2(b'%', b'\\', text.get(at..)?) {
+        while let Some(found) = memchr::memchr3(b'%', b'\\', b'&', text.get(at..)?) {
             at += found;
             let Some((byte, length)) = escape(text.get(at..)?) else {
                 at += 1;
@@ -340,8 +407,8 @@ impl<'a> Decoded<'a> {
     }
 }
 
-/// Returns the ASCII character that an escape at the start of a text stands for, and the length of the escape: `%73`, `\u0073`
-/// and `\/`. A backslash that is itself escaped, as in JSON within JSON, counts as one.
+/// Returns the ASCII character that an escape at the start of a text stands for, and the length of the escape: `%73`, `\u0073`,
+/// `\x73`, `\/`, `&#115;`, `&#x73;` and `&amp;`. A backslash that is itself escaped, as in JSON within JSON, counts as one.
 fn escape(text: &[u8]) -> Option<(u8, usize)> {
     let hex = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok();
     if text.first() == Some(&b'%') {
@@ -350,6 +417,9 @@ fn escape(text: &[u8]) -> Option<(u8, usize)> {
             true => Some((hex(digits)?, 3)),
             false => None,
         };
+    }
+    if text.first() == Some(&b'&') {
+        return entity(text);
     }
     let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
     let rest = text.get(slashes..)?;
@@ -360,8 +430,33 @@ fn escape(text: &[u8]) -> Option<(u8, usize)> {
             let byte = hex(digits).filter(|byte| byte.is_ascii() && *byte > b' ')?;
             Some((byte, slashes + 5))
         }
+        [b'x', digits @ ..] => {
+            let digits = digits.get(..2)?;
+            let byte = hex(digits).filter(|byte| byte.is_ascii() && *byte > b' ')?;
+            Some((byte, slashes + 3))
+        }
         _ => None,
     }
+}
+
+/// Returns the ASCII character of an entity of HTML, and the entity's length.
+fn entity(text: &[u8]) -> Option<(u8, usize)> {
+    let end = text.iter().take(12).position(|byte| *byte == b';')?;
+    let number = |digits: &[u8], radix| {
+        let number = u8::from_str_radix(str::from_utf8(digits).ok()?, radix).ok()?;
+        (number.is_ascii() && number > b' ').then_some(number)
+    };
+    let byte = match text.get(1..end)? {
+        b"amp" => b'&',
+        b"lt" => b'<',
+        b"gt" => b'>',
+        b"quot" => b'"',
+        b"apos" => b'\'',
+        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16)?,
+        [b'#', digits @ ..] => number(digits, 10)?,
+        _ => return None,
+    };
+    Some((byte, end + 1))
 }
 
 #[cfg(test)]

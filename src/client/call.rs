@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::clock::Clock;
 use super::handle::Client;
 use super::live::Live;
-use super::opening::{Answer, Opened, Opening, Start};
+use super::opening::{Answer, Head, Opened, Opening, Start};
 use super::plan::{CallBody, Plan};
 use super::replay::replay;
 use crate::cost::Reservation;
@@ -41,12 +41,14 @@ pub(super) struct Call {
     /// The reservation of the attempt whose response is being read.
     reservation: Option<Reservation>,
     forwarded: Forwarded,
+    /// The head of the current attempt's response, if it is a stream to forward.
+    head: Arc<OnceLock<Head>>,
 }
 
 /// How far frames have been forwarded.
 #[derive(Default)]
 struct Forwarded {
-    /// Whether any have been handed out before the first content.
+    /// Whether the head, or any frames, have been handed out before the first content.
     any: bool,
     /// Whether they hold more than comments, so that another attempt would repeat something.
     events: bool,
@@ -100,6 +102,7 @@ impl Call {
             repeats: 0,
             reservation: None,
             forwarded: Forwarded::default(),
+            head: Arc::default(),
         })
     }
 
@@ -194,7 +197,9 @@ impl Call {
             attempt_at: self.attempt_start,
             hide_usage: self.body.asked_usage.is_some(),
             refused: self.refused.clone(),
+            head: Arc::default(),
         };
+        self.head = start.head.clone();
         self.state = State::Opening(Box::pin(start.open()));
     }
 
@@ -219,6 +224,8 @@ impl Call {
     }
 
     fn content_has_come(&mut self) {
+        // Nothing is sent again, and a body can be large.
+        self.body.bytes = Bytes::new();
         self.timing.time_to_first_token = self.clock.start.elapsed();
         self.plan.client.retry_budget.succeeded();
         // The rest of a stream may be read outside a runtime.
@@ -370,22 +377,32 @@ impl Call {
         }
     }
 
-    /// Returns whether frames have arrived before the first content.
-    pub(super) fn has_frames(&self) -> bool {
-        matches!(&self.state, State::AwaitingContent(live) if live.decoder.has_frames())
+    /// Returns when the head of the stream that is being opened arrived, if it has.
+    pub(super) fn head_arrived(&self) -> Option<Instant> {
+        match self.state {
+            State::Opening(_) | State::AwaitingContent(_) => self.head.get().map(|head| head.at),
+            _ => None,
+        }
+    }
+
+    /// Hands out the head of a stream before its first content. From here on the reply must be a stream.
+    pub(super) fn release_head(&mut self) {
+        self.forwarded.any = true;
     }
 
     /// Returns the provider's id of the request whose response is being read.
     pub(super) fn request_id(&self) -> Option<&str> {
         match &self.state {
             State::AwaitingContent(live) | State::Streaming(live) => live.decoder.request_id(),
+            State::Opening(_) => self.head.get()?.request_id.as_deref(),
             _ => None,
         }
     }
 
     /// Returns the number of attempts, with the current one.
     pub(super) fn attempt_count(&self) -> usize {
-        self.attempts.len() + usize::from(self.reservation.is_some())
+        let is_under_way = matches!(self.state, State::Opening(_)) || self.reservation.is_some();
+        self.attempts.len() + usize::from(is_under_way)
     }
 
     pub(super) fn state_name(&self) -> &'static str {

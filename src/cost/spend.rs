@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::DEFAULT_BUDGET;
 use super::totals::ModelSpend;
 use crate::Usd;
 
@@ -92,10 +93,15 @@ impl BudgetAlert {
     /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.hint()));
     /// ```
     pub fn hint(&self) -> &'static str {
-        if self.percent < 100 {
-            "raise it (LLM_BUDGET_LIMIT), or see by model what spends it"
-        } else {
-            "raise it (LLM_BUDGET_LIMIT), or wait for the next month: calls are refused until then"
+        match (&*self.budget, self.percent) {
+            (DEFAULT_BUDGET, ..100) => {
+                "raise it (LLM_BUDGET_LIMIT), or see by model what spends it"
+            }
+            (DEFAULT_BUDGET, _) => {
+                "raise it (LLM_BUDGET_LIMIT), or wait for the next month: calls are refused until then"
+            }
+            (_, ..100) => "raise it, or see by model what spends it",
+            (_, _) => "raise it, or wait for the next month: calls are refused until then",
         }
     }
 }

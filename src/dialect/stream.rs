@@ -294,14 +294,6 @@ impl StreamDecoder {
         }
     }
 
-    /// Returns whether frames wait in [`StreamDecoder::take_frames`].
-    pub(crate) fn has_frames(&self) -> bool {
-        self.frames
-            .forward
-            .as_ref()
-            .is_some_and(|f| !f.frames.is_empty())
-    }
-
     pub(crate) fn request_id(&self) -> Option<&str> {
         self.frames.accumulator.reply.request_id.as_deref()
     }

@@ -18,7 +18,7 @@ use warmline::{
     BoxFuture, Budget, BudgetExceeded, Client, CostTracker, Error, ErrorKind, Ledger, Provider,
     Settlement, Usd,
 };
-use warmline_gateway::{AlertLog, ApiKeys, Gateway, GatewayBuilder, nodelay, not_found};
+use warmline_gateway::{AlertLog, ApiKeys, Gateway, GatewayBuilder, Server, not_found};
 use warmline_sim::{Config, Sim};
 
 async fn sim() -> Sim {
@@ -343,9 +343,8 @@ async fn a_shutdown_ends_live_statistics_and_the_sampling() {
                 let _ = stopped.await;
                 gateway.shutdown();
             };
-            axum::serve(nodelay(listener), app)
-                .with_graceful_shutdown(shutdown)
-                .await
+            let server = Server::new(listener).shutdown_on(shutdown);
+            server.serve(app).await
         }
     });
     let mut caller = BufReader::new(TcpStream::connect(address).await.unwrap());
@@ -361,7 +360,7 @@ async fn a_shutdown_ends_live_statistics_and_the_sampling() {
     let mut rest = Vec::new();
     caller.read_to_end(&mut rest).await.unwrap();
     assert!(rest.ends_with(b"0\r\n\r\n"));
-    server.await.unwrap().unwrap();
+    assert_eq!(server.await.unwrap().cut_requests, 0);
     sampling.await.unwrap();
     gateway.flush().await.unwrap();
 }
