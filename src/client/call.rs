@@ -54,6 +54,8 @@ struct Forwarded {
     events: bool,
     /// The last frames of a stream that has ended.
     rest: Bytes,
+    /// Whether they hold the provider's own event of the error that ended it.
+    error: bool,
 }
 
 enum State {
@@ -124,6 +126,7 @@ impl Call {
                         }
                         Err(error) => {
                             self.forwarded.rest = live.decoder.take_frames();
+                            self.forwarded.error = is_of_provider(&error);
                             let error = self.record(error);
                             Err(self.end(error))
                         }
@@ -187,6 +190,7 @@ impl Call {
 
     fn begin_attempt(&mut self) {
         self.attempt_start = Instant::now();
+        (self.forwarded.rest, self.forwarded.error) = (Bytes::new(), false);
         if self.attempts.is_empty() {
             self.clock.start = self.attempt_start;
         }
@@ -258,6 +262,7 @@ impl Call {
             && self.forwarded.any
         {
             self.forwarded.rest = live.decoder.take_frames();
+            self.forwarded.error = is_of_provider(&error);
         }
         // What the attempt holds is released before the next one.
         self.settle_cut();
@@ -302,6 +307,7 @@ impl Call {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.delay = delay;
         }
+        // What is handed out during the pause must not hold the error.
         self.forwarded.rest = Bytes::new();
         self.state = State::Pausing {
             since: Instant::now(),
@@ -377,6 +383,11 @@ impl Call {
         }
     }
 
+    /// Returns whether the error that ended the call is in the frames, as an event of the provider's.
+    pub(super) fn error_is_forwarded(&self) -> bool {
+        self.forwarded.error
+    }
+
     /// Returns when the head of the stream that is being opened arrived, if it has.
     pub(super) fn head_arrived(&self) -> Option<Instant> {
         match self.state {
@@ -416,6 +427,14 @@ impl Call {
             State::Ended => "ended",
         }
     }
+}
+
+/// Whether a stream has ended with an error event of the provider's. The other errors of streams are found here.
+fn is_of_provider(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Status { .. } | ErrorKind::RateLimited { .. } | ErrorKind::Overloaded
+    )
 }
 
 impl Drop for Call {

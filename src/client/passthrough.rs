@@ -158,6 +158,24 @@ impl PassthroughResponse {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
+    /// Returns whether the error that [`chunk`](Self::chunk) returned was an event of the provider's, which is among the bytes that came
+    /// before it. Any other error must be reported to whoever reads the bytes.
+    ///
+    /// ```no_run
+    /// # async fn demo(mut reply: warmline::PassthroughResponse) {
+    /// while let Some(bytes) = reply.chunk().await {
+    ///     match bytes {
+    ///         Ok(bytes) => print!("{}", String::from_utf8_lossy(&bytes)),
+    ///         Err(error) if !reply.error_is_forwarded() => println!("data: {{\"error\": \"{error}\"}}\n"),
+    ///         Err(_) => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn error_is_forwarded(&self) -> bool {
+        self.call.error_is_forwarded()
+    }
+
     /// [`PassthroughResponse::chunk`], for a body that is polled.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {

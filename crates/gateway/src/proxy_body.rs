@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_core::Stream;
-use warmline::{ErrorKind, PassthroughResponse, Provider};
+use warmline::{PassthroughResponse, Provider};
 
 use crate::api_error::{ApiError, request_id_header};
 use crate::calls::InFlight;
@@ -91,14 +91,7 @@ impl Stream for ProxyBody {
                 if let Some(in_flight) = self.in_flight.take() {
                     in_flight.failed(&error);
                 }
-                // An error event of the provider's own has been forwarded already.
-                let not_sent = !matches!(
-                    error.kind(),
-                    ErrorKind::Status { .. }
-                        | ErrorKind::RateLimited { .. }
-                        | ErrorKind::Overloaded
-                );
-                not_sent.then(|| {
+                (!self.response.error_is_forwarded()).then(|| {
                     let body = ApiError::from(error).body(self.provider);
                     let event = match self.provider {
                         Provider::Anthropic => "event: error\n",
