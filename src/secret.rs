@@ -250,38 +250,18 @@ impl Patterns {
     /// Returns where, at the end of a text that was cut, the start of a form may be. It is the text's length if there is none.
     fn start_at_end(&self, text: &[u8]) -> usize {
         let from = text.len().saturating_sub(self.longest());
-        let mut end = text.len();
-        // An escape can be cut, too.
-        let last = text
-            .iter()
-            .rev()
-            .take(12)
-            .position(|byte| b"%\\&".contains(byte));
-        if let Some(at) = last.map(|behind| text.len() - 1 - behind)
-            && text
-                .get(at..)
-                .and_then(escape)
-                .is_none_or(|(_, length)| at + length > text.len())
-        {
-            end = at;
-        }
-        let text = text.get(..end).unwrap_or_default();
-        end -= text
-            .iter()
-            .rev()
-            .take_while(|byte| b"%\\&".contains(byte))
-            .count();
-        let mut decoded = Decoded::new(text.get(from..end).unwrap_or_default());
-        let mut starts = end;
+        let mut decoded = Decoded::new(text.get(from..).unwrap_or_default());
+        let mut starts = text.len();
         for _ in 0..=MAX_DEPTH {
-            for form in &self.forms {
+            // An escape can be cut, too.
+            let end = without_cut_escape(&decoded.bytes).len();
+            decoded.bytes.to_mut().truncate(end);
+            let longest = self.forms.iter().map(|form| {
                 let at_end = |length: &usize| decoded.bytes.ends_with(&form.bytes[..*length]);
-                let length = (1..form.bytes.len()).rev().find(at_end).unwrap_or_default();
-                let start = decoded.bytes.len() - length;
-                if length > 0 {
-                    starts = starts.min(from + decoded.origin(start));
-                }
-            }
+                (1..form.bytes.len()).rev().find(at_end).unwrap_or_default()
+            });
+            let start = end - longest.max().unwrap_or_default();
+            starts = starts.min(from + decoded.origin(start));
             let Some(next) = decoded.decode() else {
                 break;
             };
@@ -437,6 +417,26 @@ fn escape(text: &[u8]) -> Option<(u8, usize)> {
         }
         _ => None,
     }
+}
+
+/// Removes an escape that is not complete from the end of a text.
+fn without_cut_escape(text: &[u8]) -> &[u8] {
+    let is_start = |byte: &u8| b"%\\&".contains(byte);
+    let near_end = text.len().saturating_sub(12);
+    let last = text
+        .get(near_end..)
+        .and_then(|end| end.iter().rposition(is_start));
+    let Some(last) = last.map(|at| near_end + at) else {
+        return text;
+    };
+    if text.get(last..).and_then(escape).is_some() {
+        return text;
+    }
+    let mut kept = text.get(..last).unwrap_or_default();
+    while let [before @ .., b'\\'] = kept {
+        kept = before;
+    }
+    kept
 }
 
 /// Returns the ASCII character of an entity of HTML, and the entity's length.

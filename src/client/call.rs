@@ -19,7 +19,8 @@ use crate::error::seconds;
 use crate::runtime::{self, BoxFuture, Instant};
 use crate::secret::Secret;
 use crate::{
-    Attempt, CallOptions, Error, ErrorKind, Reply, Request, Result, StreamEvent, Timing, trace,
+    Attempt, CallOptions, Error, ErrorKind, Reply, Request, Result, StreamEvent, TimeoutKind,
+    Timing, trace,
 };
 
 /// A call, from its first poll to its end. Dropping it cancels the call and releases its connection.
@@ -317,7 +318,19 @@ impl Call {
     }
 
     /// Adds the current attempt to the history, and removes the key from its error.
-    fn record(&mut self, error: Error) -> Error {
+    fn record(&mut self, mut error: Error) -> Error {
+        let is_of_reply = matches!(
+            error.kind(),
+            ErrorKind::Timeout {
+                which: TimeoutKind::Reply
+            }
+        );
+        if is_of_reply && self.plan.timeouts.reply_by_timeout {
+            error = error.with_hint(
+                "raise `timeout` (LLM_TIMEOUT), or set `reply_timeout` (LLM_REPLY_TIMEOUT), if the model takes longer: \
+                 only `timeout` is set, so it limits this too",
+            );
+        }
         let error = match &self.secret {
             Some(secret) => error.redacted(secret),
             None => error,

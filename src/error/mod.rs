@@ -99,7 +99,7 @@ impl Error {
             ),
             TimeoutKind::Reply => (
                 "the model was silent, and wrote no text",
-                "raise `reply_timeout` (LLM_REPLY_TIMEOUT; by default it is `timeout`, LLM_TIMEOUT, if that is set) if the model takes longer",
+                "raise `reply_timeout` (LLM_REPLY_TIMEOUT) if the model takes longer",
             ),
             TimeoutKind::Read => (
                 "the model had begun to write, and no further text came",
