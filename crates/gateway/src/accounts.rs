@@ -75,9 +75,14 @@ impl Accounts {
         } = presented(headers)?;
         let hash = KeyHash::of(key);
         let all = self.all();
+        let mut found = None;
         // All are compared, so that the time does not tell which one it is.
-        let matching = all.iter().filter(|account| account.key.hash.is(&hash));
-        match matching.last() {
+        for account in all.iter() {
+            if account.key.hash.is(&hash) {
+                found = Some(account);
+            }
+        }
+        match found {
             Some(account) if !account.key.is_expired() => Ok(account.clone()),
             Some(_) => Err(unauthorized(format!("the API key in {header} has expired"))),
             None => Err(unauthorized(format!(

@@ -22,6 +22,9 @@ use crate::relay::relayed;
 /// How long the rest of a response may take to leave during a shutdown, when nothing else keeps the connection open.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The maximum size of the head of a request, in bytes, and of what is read or written at once.
+const MAX_HEAD: usize = 64 << 10;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
     /// For the head of a request.
@@ -127,7 +130,8 @@ impl Connection {
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.timeouts.header);
+            .header_read_timeout(self.timeouts.header)
+            .max_buf_size(MAX_HEAD);
         // A caller of HTTP/2 who is gone is noticed by pings, since nothing is written to one who waits.
         builder
             .http2()
