@@ -186,6 +186,7 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
             Some("redis" | "rediss") => redis::connect(tracker, ledger).map_err(named)?,
             Some("http" | "https") => {
                 let token = get("LLM_LEDGER_TOKEN")?.unwrap_or_default();
+                let token = sendable(Some(&"LLM_LEDGER_TOKEN"), token)?;
                 let rest = RestLedger::through(proxies, ledger, token.trim());
                 tracker.ledger(rest.map_err(named)?)
             }

@@ -218,7 +218,14 @@ impl Call {
             }) => {
                 self.reservation = Some(reservation);
                 match answer {
-                    Answer::Stream(live) => self.state = State::AwaitingContent(live),
+                    Answer::Stream(live) => {
+                        // Its head need not have said that it is a stream.
+                        self.head.get_or_init(|| Head {
+                            at: Instant::now(),
+                            request_id: None,
+                        });
+                        self.state = State::AwaitingContent(live);
+                    }
                     Answer::Reply(reply) => self.whole_reply_has_come(reply)?,
                 }
                 Ok(())

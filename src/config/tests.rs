@@ -57,6 +57,14 @@ fn a_key_that_no_header_can_have_names_its_variable() {
                 ("AZURE_OPENAI_AD_TOKEN", "secret\u{7f}"),
             ],
         ),
+        (
+            "LLM_LEDGER_TOKEN",
+            &[
+                ("OPENAI_API_KEY", "k"),
+                ("LLM_LEDGER", "https://example.upstash.io"),
+                ("LLM_LEDGER_TOKEN", "secret\nsecret"),
+            ],
+        ),
     ] {
         let error = build(vars).unwrap_err().to_string();
         assert!(

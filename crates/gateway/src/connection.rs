@@ -112,7 +112,14 @@ impl Connection {
             tokio::select! {
                 _ = serving.as_mut() => return 0,
                 _ = changes.changed() => {}
-                () = tokio::time::sleep(idle_timeout.unwrap_or_default()), if idle_timeout.is_some() => return 0,
+                () = tokio::time::sleep(idle_timeout.unwrap_or_default()), if idle_timeout.is_some() => {
+                    if is_draining || !had_request {
+                        return 0;
+                    }
+                    // A caller of HTTP/2 is told, so that it does not send a request now.
+                    serving.as_mut().graceful_shutdown();
+                    activity.send_modify(|activity| activity.is_draining = true);
+                }
                 _ = self.phase.changed() => match *self.phase.borrow_and_update() {
                     Phase::Serving => {}
                     Phase::Draining => {

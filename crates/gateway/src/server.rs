@@ -10,11 +10,15 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::connection::{Connection, Phase, Timeouts};
 
 /// The time between two attempts to accept a connection while the system has no file descriptor left for it.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is logged that callers wait for a connection.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -198,14 +202,19 @@ impl Server {
             mut shutdown,
             mut abort,
         } = self;
-        let permits = Arc::new(Semaphore::new(max_connections));
+        let mut acceptor = Acceptor {
+            listener,
+            permits: Arc::new(Semaphore::new(max_connections)),
+            warned: None,
+            paused: None,
+        };
         let phase = watch::Sender::new(Phase::Serving);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 () = &mut abort => break,
-                (socket, permit) = accept(&listener, &permits) => {
+                (socket, permit) = acceptor.accept() => {
                     let connection = Connection::new(app.clone(), timeouts, phase.subscribe());
                     connections.spawn(async move {
                         let cut = connection.serve(socket).await;
@@ -216,7 +225,7 @@ impl Server {
                 Some(_) = connections.join_next() => {}
             }
         }
-        drop(listener);
+        drop(acceptor);
         phase.send_replace(Phase::Draining);
         tokio::select! {
             () = async { while connections.join_next().await.is_some() {} } => {}
@@ -232,42 +241,55 @@ impl Server {
     }
 }
 
-/// Accepts a connection as soon as there is room for one more.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = match permits.clone().try_acquire_owned() {
-        Ok(permit) => permit,
-        Err(_) => {
+struct Acceptor {
+    listener: TcpListener,
+    permits: Arc<Semaphore>,
+    /// When it was last logged that callers wait.
+    warned: Option<Instant>,
+    /// When a connection could not be accepted, after which there is a pause.
+    paused: Option<Instant>,
+}
+
+impl Acceptor {
+    /// Accepts a connection as soon as there is room for one more. What it waits for can be cancelled.
+    async fn accept(&mut self) -> (TcpStream, OwnedSemaphorePermit) {
+        let permit = self.permit().await;
+        loop {
+            if let Some(since) = self.paused {
+                tokio::time::sleep_until(since + ACCEPT_PAUSE).await;
+                self.paused = None;
+            }
+            match self.listener.accept().await {
+                Ok((socket, _)) => return (socket, permit),
+                // The caller has left before its connection was accepted.
+                Err(error) if is_of_caller(&error) => {}
+                Err(error) => {
+                    tracing::error!(
+                        %error,
+                        "connections cannot be accepted: if too many files are open, raise their limit (ulimit -n, LimitNOFILE)"
+                    );
+                    self.paused = Some(Instant::now());
+                }
+            }
+        }
+    }
+
+    async fn permit(&mut self) -> OwnedSemaphorePermit {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return permit;
+        }
+        if self.warned.is_none_or(|at| at.elapsed() > WARNING_INTERVAL) {
+            self.warned = Some(Instant::now());
             tracing::warn!(
                 "as many connections are open as callers may have: further ones wait; raise max_connections \
                  (--max-caller-connections) if the machine can hold more"
             );
-            wait_for_permit(permits).await
         }
-    };
-    loop {
-        match listener.accept().await {
-            Ok((socket, _)) => return (socket, permit),
-            // The caller has left before its connection was accepted.
-            Err(error) if is_of_caller(&error) => {}
-            Err(error) => {
-                tracing::error!(
-                    %error,
-                    "connections cannot be accepted: if too many files are open, raise their limit (ulimit -n, LimitNOFILE)"
-                );
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+        match self.permits.clone().acquire_owned().await {
+            Ok(permit) => permit,
+            // The semaphore is never closed.
+            Err(_) => std::future::pending().await,
         }
-    }
-}
-
-async fn wait_for_permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    match permits.clone().acquire_owned().await {
-        Ok(permit) => permit,
-        // The semaphore is never closed.
-        Err(_) => std::future::pending().await,
     }
 }
 

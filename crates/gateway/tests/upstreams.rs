@@ -410,19 +410,22 @@ async fn pages_of_proxies_are_errors_in_the_callers_format() {
 
 #[tokio::test]
 async fn comments_before_the_first_content_reach_a_caller_who_waits() {
-    let mut reply = vec![write(STREAM), write(": working\n\n"), Step::Wait];
-    reply.extend(
-        events(&[TEXT, STOP, USAGE, DONE], "\n")
-            .into_iter()
-            .map(Step::Write),
-    );
-    let fixture = Fixture::openai(vec![[reply, vec![Step::Close]].concat()]).await;
-    let mut body = fixture.ask(json!({})).await.into_body();
-    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(first, ": working\n\n");
-    fixture.server.release();
-    let rest = body.collect().await.unwrap().to_bytes();
-    assert_eq!(rest, events(&[TEXT, STOP, DONE], "\n").concat());
+    // Some servers label streams as JSON.
+    for head in [
+        STREAM.to_owned(),
+        STREAM.replace("text/event-stream", "application/json"),
+    ] {
+        let mut reply = vec![write(head), write(": working\n\n"), Step::Wait];
+        let rest = events(&[TEXT, STOP, USAGE, DONE], "\n");
+        reply.extend(rest.into_iter().map(Step::Write));
+        let fixture = Fixture::openai(vec![[reply, vec![Step::Close]].concat()]).await;
+        let mut body = fixture.ask(json!({})).await.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, ": working\n\n");
+        fixture.server.release();
+        let rest = body.collect().await.unwrap().to_bytes();
+        assert_eq!(rest, events(&[TEXT, STOP, DONE], "\n").concat());
+    }
 }
 
 #[tokio::test]
