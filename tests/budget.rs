@@ -278,40 +278,6 @@ async fn a_call_must_fit_into_every_budget() {
 }
 
 #[tokio::test]
-async fn a_subtotal_is_counted_separately_and_in_the_sum_and_shares_its_alerts() {
-    let sim = sim().await;
-    let alerts = Arc::new(Mutex::new(0));
-    let count = alerts.clone();
-    let sum = tracker("1").thresholds([0]);
-    let whole = client(&sim, sum.on_alert(move |_| *count.lock().unwrap() += 1));
-    let parts = [(); 2].map(|()| whole.with_cost_tracker(whole.cost_tracker().subtotal()));
-    let mut expected = Usd::ZERO;
-    for (calls, part) in parts.iter().enumerate() {
-        let mut own = Usd::ZERO;
-        for _ in 0..=calls {
-            own = own
-                + part
-                    .chat(ask("tokens=1").max_tokens(1))
-                    .await
-                    .unwrap()
-                    .cost
-                    .unwrap()
-                    .usd;
-        }
-        let spend = part.cost_tracker().spend().await.unwrap();
-        assert_eq!(
-            (spend.total, spend.models[0].calls),
-            (own, calls as u64 + 1)
-        );
-        expected = expected + own;
-    }
-    let spend = whole.cost_tracker().spend().await.unwrap();
-    assert_eq!((spend.total, spend.models[0].calls), (expected, 3));
-    assert_eq!(spend.budgets[0].spent, expected);
-    assert_eq!(*alerts.lock().unwrap(), 1);
-}
-
-#[tokio::test]
 async fn a_tag_has_its_own_budget_within_the_total() {
     let sim = sim().await;
     let whole = client(&sim, tracker("10"));

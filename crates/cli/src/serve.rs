@@ -161,7 +161,7 @@ async fn flush(gateway: &Gateway, signals: &Signals) -> Result<(), Failure> {
         () = tokio::time::sleep(FLUSH_TIMEOUT) => {
             Err(lost(format!("the ledger did not answer within {FLUSH_TIMEOUT:?}")))
         }
-        () = signals.nth(3) => Err(lost("stopped by a third signal".to_owned())),
+        () = signals.next() => Err(lost("another signal ended the wait for the ledger".to_owned())),
     }
 }
 

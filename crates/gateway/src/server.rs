@@ -210,10 +210,10 @@ impl Server {
         };
         let phase = watch::Sender::new(Phase::Serving);
         let mut connections = JoinSet::new();
-        loop {
+        let is_aborted = loop {
             tokio::select! {
-                () = &mut shutdown => break,
-                () = &mut abort => break,
+                () = &mut shutdown => break false,
+                () = &mut abort => break true,
                 (socket, permit) = acceptor.accept() => {
                     let connection = Connection::new(app.clone(), timeouts, phase.subscribe());
                     connections.spawn(async move {
@@ -224,13 +224,15 @@ impl Server {
                 }
                 Some(_) = connections.join_next() => {}
             }
-        }
+        };
         drop(acceptor);
-        phase.send_replace(Phase::Draining);
-        tokio::select! {
-            () = async { while connections.join_next().await.is_some() {} } => {}
-            () = tokio::time::sleep(shutdown_timeout) => {}
-            () = &mut abort => {}
+        if !is_aborted {
+            phase.send_replace(Phase::Draining);
+            tokio::select! {
+                () = async { while connections.join_next().await.is_some() {} } => {}
+                () = tokio::time::sleep(shutdown_timeout) => {}
+                () = &mut abort => {}
+            }
         }
         phase.send_replace(Phase::Cutting);
         let mut cut_requests = 0;

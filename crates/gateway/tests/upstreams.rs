@@ -245,6 +245,28 @@ async fn the_head_of_a_silent_stream_is_passed_on_and_failures_are_then_events()
 }
 
 #[tokio::test]
+async fn pings_are_passed_on_after_a_second_and_a_failure_after_them_is_not_retried() {
+    let start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m1\",\"model\":\"claude-sonnet-4-5\",\"content\":[],\"usage\":{\"input_tokens\":20,\"output_tokens\":1}}}\n\n";
+    let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+    let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
+    let reply = vec![
+        write(STREAM),
+        write(start),
+        write(ping),
+        Step::Wait,
+        write(error),
+        Step::Close,
+    ];
+    let fixture = Fixture::new(Provider::Anthropic, vec![reply]).await;
+    let mut body = fixture.ask_anthropic().await.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, [start, ping].concat());
+    fixture.server.release();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), error);
+    assert_eq!(fixture.server.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a_failure_within_a_second_of_the_head_is_retried_or_a_status() {
     let error = r#"data: {"error":{"message":"The model is busy","code":503}}"#;
     let busy = || streamed(events(&[ROLE, error], "\n"));

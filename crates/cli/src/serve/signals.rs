@@ -35,6 +35,11 @@ impl Signals {
         Self(counted)
     }
 
+    /// Waits for another signal.
+    pub(crate) fn next(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.nth(*self.0.borrow() + 1)
+    }
+
     /// Waits for the nth signal.
     pub(crate) fn nth(&self, n: usize) -> impl Future<Output = ()> + Send + use<> {
         let mut counted = self.0.clone();
