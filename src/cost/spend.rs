@@ -111,3 +111,31 @@ impl fmt::Display for BudgetAlert {
         write!(f, "{}: {}", self.summary(), self.hint())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_budget_of_the_setting_hints_at_the_setting() {
+        for (budget, percent, hints) in [
+            (DEFAULT_BUDGET, 50, true),
+            (DEFAULT_BUDGET, 100, true),
+            ("key:alice", 50, false),
+            ("key:alice", 100, false),
+        ] {
+            let alert = BudgetAlert {
+                budget: budget.to_owned(),
+                percent,
+                spent: Usd::ZERO,
+                limit: Usd::ZERO,
+            };
+            assert_eq!(alert.hint().contains("LLM_BUDGET_LIMIT"), hints, "{alert}");
+            assert_eq!(
+                alert.hint().contains("next month"),
+                percent == 100,
+                "{alert}"
+            );
+        }
+    }
+}

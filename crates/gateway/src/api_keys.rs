@@ -177,10 +177,10 @@ impl ApiKeys {
     /// use warmline_gateway::ApiKeys;
     ///
     /// let keys = ApiKeys::from_json(r#"[{"name": "ops", "key": "ops-0123456789abcdef", "operator": true}]"#)?;
-    /// assert!(keys.have_operator());
+    /// assert!(keys.has_operator());
     /// # Ok::<(), warmline_gateway::ConfigError>(())
     /// ```
-    pub fn have_operator(&self) -> bool {
+    pub fn has_operator(&self) -> bool {
         self.0.iter().any(|key| key.is_operator)
     }
 }

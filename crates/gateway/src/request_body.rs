@@ -1,5 +1,6 @@
 //! Reads the bodies of requests, within limits of size, time and memory.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -144,7 +145,12 @@ impl BodyLimits {
 }
 
 fn broken(error: axum::Error) -> ApiError {
-    let message = format!("the request body cannot be read: {error}");
+    // The first error of the chain only says that there is another.
+    let mut cause: &dyn Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let message = format!("the request body cannot be read: {cause}");
     ApiError::new(StatusCode::BAD_REQUEST, "request", message)
 }
 

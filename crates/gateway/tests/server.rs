@@ -210,6 +210,16 @@ async fn a_declared_length_that_is_too_large_is_refused_before_a_byte_is_sent() 
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_http_is_400_and_says_why() {
+    let fixture = Fixture::new(vec![whole()], |builder| builder, |it| it).await;
+    let text = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
+    let mut socket = fixture.send(text).await;
+    let answer = read_until(&mut socket, "the request body cannot be read").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("chunk size"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_caller_that_still_sends_reads_why_it_is_refused() {
     let fixture = Fixture::new(vec![whole()], |builder| builder.max_body(1000), |it| it).await;
     // More than the buffers of the system hold.

@@ -19,7 +19,7 @@ pub(crate) fn read(file: &Path) -> Result<ApiKeys, ConfigError> {
             expired.join(", ")
         );
     }
-    if !keys.have_operator() {
+    if !keys.has_operator() {
         eprintln!(
             "{}: no key is an operator's, so nobody can read /metrics and the statistics of all callers: add \"operator\": true to one",
             file.display()
