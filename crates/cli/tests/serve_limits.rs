@@ -36,6 +36,8 @@ fn post(length: usize, body: &str) -> String {
 fn limits_out_of_bounds_name_where_they_come_from() {
     for (option, value, expected) in [
         ("--max-body", "0", "a whole number from 1 to"),
+        ("--max-body", "-1", "a whole number from 1 to"),
+        ("--write-timeout", "-1", "a number of seconds"),
         ("--max-body", "1k", "a whole number from 1 to"),
         (
             "--max-body-total",

@@ -56,6 +56,8 @@ impl BodyLimits {
             all: self.held.clone(),
         };
         let bytes = tokio::select! {
+            // A body that is there is used, even during a shutdown.
+            biased;
             bytes = self.read_all(body, &mut held) => bytes?,
             () = tokio::time::sleep(self.timeout) => {
                 let message = format!(

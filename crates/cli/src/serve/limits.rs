@@ -13,29 +13,29 @@ use crate::report::Failure;
 #[derive(Args)]
 pub(crate) struct LimitArgs {
     /// The maximum size of a request body, in bytes. [env: LLM_SERVE_MAX_BODY] [default: 33554432]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
     max_body: Option<String>,
     /// The maximum size of all request bodies together, in bytes: of those that arrive, and of those whose calls are under way.
     /// [env: LLM_SERVE_MAX_BODY_TOTAL] [default: 268435456]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
     max_body_total: Option<String>,
     /// How long a request body may take to arrive, in seconds. [env: LLM_SERVE_BODY_TIMEOUT] [default: 120]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     body_timeout: Option<String>,
     /// How long the head of a request may take to arrive, and an idle connection may stay open, in seconds.
     /// [env: LLM_SERVE_HEADER_TIMEOUT] [default: 60]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     header_timeout: Option<String>,
     /// How long a caller may read nothing of a response that is being written, in seconds. [env: LLM_SERVE_WRITE_TIMEOUT] [default: 60]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     write_timeout: Option<String>,
     /// The maximum number of open connections from callers. Further callers wait.
     /// [env: LLM_SERVE_MAX_CALLER_CONNECTIONS] [default: 1024]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_caller_connections: Option<String>,
     /// How long a shutdown waits for open requests to end, in seconds. Then they are cut.
     /// [env: LLM_SERVE_SHUTDOWN_TIMEOUT] [default: 25]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     shutdown_timeout: Option<String>,
 }
 
