@@ -85,8 +85,8 @@ async fn variables_limit_the_gateway() {
     let limits = [
         ("LLM_SERVE_MAX_BODY", "2000"),
         ("LLM_SERVE_MAX_BODY_TOTAL", "2000"),
-        ("LLM_SERVE_BODY_TIMEOUT", "0.1"),
-        ("LLM_SERVE_HEADER_TIMEOUT", "0.1"),
+        ("LLM_SERVE_BODY_TIMEOUT", "0.2"),
+        ("LLM_SERVE_HEADER_TIMEOUT", "0.5"),
     ];
     let gateway = Gateway::start(&sim, &[], &limits).await;
     for (sent, status) in [
