@@ -6,12 +6,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::cost::{self, DEFAULT_BUDGET, redis};
+use crate::credentials::check;
 use crate::provider::ollama_url;
 use crate::transport::{Proxy, ProxyVariables, env_text};
 use crate::url::scheme;
 use crate::{
     Budget, Client, ClientBuilder, CostTracker, Error, Limits, ParseUsdError, Price, Provider,
-    RestLedger, Result, RetryPolicy, Usd, headers,
+    RestLedger, Result, RetryPolicy, Usd,
 };
 
 impl ClientBuilder {
@@ -136,9 +137,11 @@ impl ClientBuilder {
         let is_key = |name: &&str| get(name).is_ok_and(|value| value.is_some());
         if let Some(key) = first(row.key_variables).transpose()? {
             let name = row.key_variables.iter().find(|name| is_key(name));
-            builder = builder.api_key(sendable(name, key)?);
+            check(name.unwrap_or(&""), key.trim())?;
+            builder = builder.api_key(key);
         } else if let Some(token) = row.token_variable.map(get).transpose()?.flatten() {
-            builder = builder.bearer_token(sendable(row.token_variable.as_ref(), token)?);
+            check(row.token_variable.unwrap_or_default(), token.trim())?;
+            builder = builder.bearer_token(token);
         }
         if let Some(url) = get(row.base_url_variable)? {
             builder = builder.base_url(match provider {
@@ -155,17 +158,6 @@ impl ClientBuilder {
         let proxies = Proxy::Variables(ProxyVariables::read(get)?);
         builder.proxy = proxies.clone();
         Ok(builder.cost_tracker(cost(get, proxies)?))
-    }
-}
-
-/// Returns a key if it can be sent in a header. The error names its variable.
-fn sendable(name: Option<&&str>, key: String) -> Result<String> {
-    match headers::is_sendable(key.trim()) {
-        true => Ok(key),
-        false => Err(Error::config(format!(
-            "{} holds characters that no HTTP header can carry, such as a newline",
-            name.unwrap_or(&"the API key")
-        ))),
     }
 }
 
@@ -186,7 +178,7 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
             Some("redis" | "rediss") => redis::connect(tracker, ledger).map_err(named)?,
             Some("http" | "https") => {
                 let token = get("LLM_LEDGER_TOKEN")?.unwrap_or_default();
-                let token = sendable(Some(&"LLM_LEDGER_TOKEN"), token)?;
+                check("LLM_LEDGER_TOKEN", token.trim())?;
                 let rest = RestLedger::through(proxies, ledger, token.trim());
                 tracker.ledger(rest.map_err(named)?)
             }

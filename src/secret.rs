@@ -155,11 +155,11 @@ impl Patterns {
     fn new(secret: &[u8]) -> Self {
         let mut forms = vec![Form::new(secret.to_vec())];
         for digits in [b"0123456789abcdef", b"0123456789ABCDEF"] {
-            let digit = |half: u8| digits[usize::from(half & 15)];
-            let hex = secret
-                .iter()
-                .flat_map(|byte| [digit(byte >> 4), digit(*byte)]);
-            forms.push(Form::new(hex.collect()));
+            let mut hex = Vec::with_capacity(2 * secret.len());
+            for byte in secret {
+                hex.extend([byte >> 4, byte & 15].map(|digit| digits[usize::from(digit)]));
+            }
+            forms.push(Form::new(hex));
         }
         for shift in 0..3 {
             let standard = base64(secret, shift);
@@ -388,7 +388,7 @@ impl<'a> Decoded<'a> {
 }
 
 /// Returns the ASCII character that an escape at the start of a text stands for, and the length of the escape: `%73`, `\u0073`,
-/// `\x73`, `\/`, `&#115;`, `&#x73;` and `&amp;`. A backslash that is itself escaped, as in JSON within JSON, counts as one.
+/// `\x73`, `\/`, `&#115;` and `&#x73;`. A backslash that is itself escaped, as in JSON within JSON, counts as one.
 fn escape(text: &[u8]) -> Option<(u8, usize)> {
     let hex = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok();
     if text.first() == Some(&b'%') {
@@ -439,23 +439,18 @@ fn without_cut_escape(text: &[u8]) -> &[u8] {
     kept
 }
 
-/// Returns the ASCII character of an entity of HTML, and the entity's length.
+/// Returns the ASCII character of a numeric entity of HTML, and the entity's length. Keys have no characters with named ones.
 fn entity(text: &[u8]) -> Option<(u8, usize)> {
     let end = text.iter().take(12).position(|byte| *byte == b';')?;
-    let number = |digits: &[u8], radix| {
-        let number = u8::from_str_radix(str::from_utf8(digits).ok()?, radix).ok()?;
-        (number.is_ascii() && number > b' ').then_some(number)
-    };
-    let byte = match text.get(1..end)? {
-        b"amp" => b'&',
-        b"lt" => b'<',
-        b"gt" => b'>',
-        b"quot" => b'"',
-        b"apos" => b'\'',
-        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16)?,
-        [b'#', digits @ ..] => number(digits, 10)?,
+    let (digits, radix) = match text.get(1..end)? {
+        [b'#', b'x' | b'X', digits @ ..] => (digits, 16),
+        [b'#', digits @ ..] => (digits, 10),
         _ => return None,
     };
+    let byte = u8::from_str_radix(str::from_utf8(digits).ok()?, radix).ok()?;
+    if !byte.is_ascii() || byte <= b' ' {
+        return None;
+    }
     Some((byte, end + 1))
 }
 

@@ -334,8 +334,7 @@ impl Call {
         );
         if is_of_reply && self.plan.timeouts.reply_by_timeout {
             error = error.with_hint(
-                "raise `timeout` (LLM_TIMEOUT), or set `reply_timeout` (LLM_REPLY_TIMEOUT), if the model takes longer: \
-                 only `timeout` is set, so it limits this too",
+                "raise `timeout` (LLM_TIMEOUT), or set `reply_timeout` (LLM_REPLY_TIMEOUT), if the model takes longer",
             );
         }
         let error = match &self.secret {
