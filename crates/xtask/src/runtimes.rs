@@ -134,6 +134,14 @@ pub(crate) fn with_command(fixtures: &Fixtures, name: &str) -> Result<Count> {
     outcomes(fixtures, command)
 }
 
+/// A script that runs the command `warmline` and drives a browser.
+pub(crate) fn with_command_in_browser(fixtures: &Fixtures, name: &str) -> Result<Count> {
+    let mut command = script_command(fixtures, name)?;
+    command.arg(binary("warmline-cli", "warmline")?);
+    command.arg(setup::browser()?);
+    outcomes(fixtures, command)
+}
+
 fn script_command(fixtures: &Fixtures, name: &str) -> Result<Command> {
     let mut command = Command::new("node");
     command

@@ -288,6 +288,13 @@ pub(crate) const SUITES: &[Suite] = &[
         run: |fixtures| runtimes::with_command(fixtures, "serve.mjs"),
     },
     Suite {
+        name: "gateway-page",
+        group: Group::Ecosystem,
+        about: "The official SDKs in a page, through `warmline serve`, in Chromium",
+        needs: &Need::FOR_BROWSER_TESTS,
+        run: |fixtures| runtimes::with_command_in_browser(fixtures, "serve-page.mjs"),
+    },
+    Suite {
         name: "demo",
         group: Group::Ecosystem,
         about: "Every button of the demo page, in Chromium",
