@@ -129,17 +129,6 @@ function checkOptions(options) {
 
 const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean", strict: "boolean" };
 
-/** Converts a budget to the core's fields. */
-function budgetOf({ name = "default", usd, alerts, failOpen, strict }) {
-  return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined, strict: strict || undefined };
-}
-
-/**
- * Adapts a `Ledger` to the core, which passes the name of an operation and its arguments as text. Amounts are whole pico-dollars, which the
- * ledger's methods take as `bigint`.
- */
-const asked = (ledger) => (what, text) => inTime(ask(ledger, what, text));
-
 /** How long a ledger may take, in milliseconds. */
 const LEDGER_TIMEOUT = 10_000;
 
@@ -147,29 +136,23 @@ const LEDGER_TIMEOUT = 10_000;
 function inTime(answer) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`it has not answered within ${LEDGER_TIMEOUT / 1000} s`)), LEDGER_TIMEOUT);
-    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+    Promise.resolve(answer).then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
 
-async function ask(ledger, what, text) {
-  const [id, amount, ...rest] = text.split(" ");
-  if (what === "reserve") {
-    const budgets = [];
-    while (rest.length) budgets.push({ name: rest.shift(), limit: BigInt(rest.shift()) });
-    const refused = await ledger.reserve(id, budgets, BigInt(amount));
-    return refused ? `${refused.budget} ${refused.spent} ${refused.reserved}` : "";
-  }
-  if (what === "settle") return (await ledger.settle(id, BigInt(amount))).join(" ");
-  const { spent, reserved } = await ledger.state(id);
-  return `${spent} ${reserved}`;
-}
+/** Returns a ledger whose answers are awaited for a limited time. */
+const timed = (ledger) => ({
+  reserve: (id, budgets, amount) => inTime(ledger.reserve(id, budgets, amount)),
+  settle: (id, amount) => inTime(ledger.settle(id, amount)),
+  state: (budget) => inTime(ledger.state(budget)),
+});
 
-/** Adapts a function that gives tokens to the core, which expects its lifetime in milliseconds, if it has one, a space and the token. */
+/** Adapts a function that gives tokens to the core, which expects objects. */
 const asTokens = (give) => async () => {
   const given = await give();
-  const { token, expiresInMs = "" } = typeof given === "string" ? { token: given } : (given ?? {});
+  const { token, expiresInMs } = typeof given === "string" ? { token: given } : (given ?? {});
   if (typeof token !== "string") fail(`bearerToken must return a string or { token, expiresInMs }, got ${show(token)}`);
-  return `${expiresInMs === "" ? "" : Math.max(0, Math.floor(expiresInMs))} ${token}`;
+  return { token, expiresInMs };
 };
 
 /** Returns dollars as decimal text, which is exact. The core validates it. */
@@ -178,12 +161,21 @@ function amount(value, name) {
   return String(value);
 }
 
-/** Converts a price to the core's field: its amounts in the order that the core expects. */
-function price(model, { input, output, cacheRead = input, cacheWrite = input, cacheWrite1h = cacheWrite, audioInput = input, audioOutput = output, webSearch }) {
-  const rates = Object.entries({ input, output, cacheRead, cacheWrite, cacheWrite1h, audioInput, audioOutput });
-  if (webSearch !== undefined) rates.push(["webSearch", webSearch]);
-  return [`price:${model}`, rates.map(([name, value]) => amount(value, `prices[${JSON.stringify(model)}].${name}`)).join(" ")];
+/** Returns a list of headers. A value that is not text is not shown either, because it can be a secret. */
+function headerList(headers) {
+  const given = Object.entries(headers).filter(([, value]) => value !== undefined);
+  const wrong = given.find(([, value]) => typeof value !== "string");
+  if (wrong) fail(`headers[${JSON.stringify(wrong[0])}] must be a string, got ${wrong[1] === null ? "null" : typeof wrong[1]}`);
+  return given;
 }
+
+/** Returns a list of models and their prices, with the amounts as text. */
+const priceList = (prices = {}) =>
+  Object.entries(prices).map(([model, { input, output, ...others }]) => {
+    const rates = Object.entries(others).filter(([, value]) => value !== undefined);
+    rates.push(["input", input], ["output", output]);
+    return [model, Object.fromEntries(rates.map(([name, value]) => [name, amount(value, `prices[${JSON.stringify(model)}].${name}`)]))];
+  });
 
 // A server runtime may have a `document`, from a test library or a polyfill, but not all three of these.
 const inBrowser = () =>
@@ -208,14 +200,12 @@ function checkKeys({ apiKey, bearerToken }, allowed) {
   }
 }
 
-/** Waits for the result of one operation of the core. */
-async function answer(call) {
+/** Waits for a promise of the core's. */
+async function answer(promise) {
   try {
-    return await new Promise((resolve, reject) => call.next(resolve, reject));
+    return await promise;
   } catch (error) {
     throw fromCore(error);
-  } finally {
-    call.free();
   }
 }
 
@@ -242,33 +232,16 @@ export class Warmline {
     checkKeys(rest, dangerouslyAllowBrowser);
     if (inBrowser() && rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
     const tokens = typeof rest.bearerToken === "function" ? asTokens(rest.bearerToken) : undefined;
-    const config = JSON.stringify({
-      provider: rest.provider,
-      api_key: rest.apiKey,
-      bearer_token: tokens ? undefined : rest.bearerToken,
-      resource: rest.resource,
-      region: rest.region,
-      project: rest.project,
-      deployment: rest.deployment,
-      api_version: rest.apiVersion,
-      model: rest.model,
-      base_url: rest.baseUrl,
-      credentials_per_request: rest.credentialsPerRequest || undefined,
-      timeout_ms: rest.timeoutMs,
-      reply_timeout_ms: rest.replyTimeoutMs,
-      pool_timeout_ms: rest.poolTimeoutMs,
-      deadline_ms: rest.deadlineMs,
-      max_retries: rest.maxRetries,
-      ...(rest.budget && budgetOf(rest.budget)),
-      ...Object.fromEntries(Object.entries(rest.prices ?? {}).map(([model, rates]) => price(model, rates))),
-      ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [`header:${name}`, value])),
+    const { ledger, onAlert, ...budget } = rest.budget ?? {};
+    // Functions and what is undefined are left out of JSON.
+    const settings = JSON.stringify({
+      ...rest,
+      headers: headerList(headers),
+      budget: rest.budget && { ...budget, usd: amount(budget.usd, "budget.usd") },
+      prices: priceList(rest.prices),
     });
-    const { ledger, onAlert } = rest.budget ?? {};
-    const told = onAlert && ((alert) => {
-      const { hint, ...rest } = JSON.parse(alert);
-      onAlert({ ...rest, hint: translated(hint) });
-    });
-    this.#make = () => new glue.Core(config, ledger && asked(ledger), told, tokens);
+    const alert = onAlert && ((json, hint) => onAlert({ ...JSON.parse(json), hint: translated(hint) }));
+    this.#make = () => new glue.Core(settings, ledger && timed(ledger), alert, tokens);
     // If the module is available at once, a bad URL or header throws here. Otherwise the first call throws, as it does if the
     // module cannot be loaded.
     const loading = ready();
@@ -322,7 +295,7 @@ export class Warmline {
   /** Returns the number of calls in flight. */
   stats() {
     if (!this.#core) return { active: 0, peak: 0 };
-    const { active, peak } = JSON.parse(this.#core.stats());
+    const { active, peak } = this.#core;
     return { active, peak };
   }
 
@@ -343,7 +316,7 @@ export class Warmline {
   withBudget(budget) {
     checkBudget(budget);
     const { name = "default", usd } = budget;
-    return new Warmline(new Made(() => this.#start().with_budget(name, String(usd)), this.#calls, this.#options));
+    return new Warmline(new Made(() => this.#start().withBudget(name, String(usd)), this.#calls, this.#options));
   }
 
   /** Frees the client's memory. Calls in flight continue. */

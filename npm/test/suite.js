@@ -318,6 +318,8 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["apiKey and bearerToken are both given", { provider: "openai", apiKey: "k", bearerToken: "t" }],
     ["bearerToken must be a string or a function", { provider: "openai", bearerToken: 7 }],
     ["apiKey must be a string", { provider: "openai", apiKey: 7 }],
+    ['headers["x-team"] must be a string, got number', { provider: "openai", apiKey: "k", headers: { "x-team": 7 }, dangerouslyAllowBrowser: true }],
+    ["unknown field `cacheReads`", { provider: "openai", apiKey: "k", prices: { m: { input: 1, output: 1, cacheReads: 1 } }, dangerouslyAllowBrowser: true }],
     ["unknown option \"apikey\"", { provider: "openai", apikey: "k" }],
     ["timeoutMs must be 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
     ["fetch must be a function", { provider: "openai", apiKey: "k", fetch: {} }],
