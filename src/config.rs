@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::cost::{self, redis};
+use crate::cost::{self, DEFAULT_BUDGET, redis};
+use crate::credentials::check;
 use crate::provider::ollama_url;
 use crate::transport::{Proxy, ProxyVariables, env_text};
 use crate::url::scheme;
@@ -25,6 +26,7 @@ impl ClientBuilder {
     /// | `LLM_REPLY_TIMEOUT` | [`ClientBuilder::reply_timeout`], in seconds | 600, or `LLM_TIMEOUT` if that is set |
     /// | `LLM_DEADLINE` | [`ClientBuilder::deadline`], in seconds | none |
     /// | `LLM_MAX_RETRIES` | [`RetryPolicy::max_retries`] | 3 |
+    /// | `LLM_MAX_RETRY_AFTER` | [`RetryPolicy::max_retry_after`], in seconds | 60 |
     /// | `LLM_MAX_CONNECTIONS` | [`Limits::max_connections`] | 10 |
     /// | `LLM_MAX_KEEPALIVE` | [`Limits::max_keepalive_connections`] | 5, or `LLM_MAX_CONNECTIONS` if that is less |
     /// | `LLM_KEEPALIVE_EXPIRY` | [`Limits::keepalive_expiry`], in seconds | 30 |
@@ -112,6 +114,9 @@ impl ClientBuilder {
         if let Some(n) = parse(get, "LLM_MAX_RETRIES", "a whole number")? {
             retry.max_retries = n;
         }
+        if let Some(max) = seconds(get, "LLM_MAX_RETRY_AFTER")? {
+            retry.max_retry_after = max;
+        }
         let mut builder = Client::builder(provider).limits(limits).retry(retry);
         builder.provider_by_default = provider_by_default;
         for (name, timeout) in [
@@ -129,9 +134,13 @@ impl ClientBuilder {
         if let Some(model) = get("LLM_MODEL")? {
             builder = builder.model(model.trim());
         }
+        let is_key = |name: &&str| get(name).is_ok_and(|value| value.is_some());
         if let Some(key) = first(row.key_variables).transpose()? {
+            let name = row.key_variables.iter().find(|name| is_key(name));
+            check(name.unwrap_or(&""), key.trim())?;
             builder = builder.api_key(key);
         } else if let Some(token) = row.token_variable.map(get).transpose()?.flatten() {
+            check(row.token_variable.unwrap_or_default(), token.trim())?;
             builder = builder.bearer_token(token);
         }
         if let Some(url) = get(row.base_url_variable)? {
@@ -160,7 +169,7 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
         let limit = limit.parse().map_err(|e: ParseUsdError| {
             Error::config(format!("LLM_BUDGET_LIMIT: {e}, or `none`"))
         })?;
-        tracker = tracker.budget(Budget::monthly("default", limit)?);
+        tracker = tracker.budget(Budget::monthly(DEFAULT_BUDGET, limit)?);
     }
     if let Some(ledger) = get("LLM_LEDGER")? {
         let ledger = ledger.trim();
@@ -169,6 +178,7 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
             Some("redis" | "rediss") => redis::connect(tracker, ledger).map_err(named)?,
             Some("http" | "https") => {
                 let token = get("LLM_LEDGER_TOKEN")?.unwrap_or_default();
+                check("LLM_LEDGER_TOKEN", token.trim())?;
                 let rest = RestLedger::through(proxies, ledger, token.trim());
                 tracker.ledger(rest.map_err(named)?)
             }

@@ -200,7 +200,7 @@ impl Credentials {
     /// `Config` for a key or token that no header can carry.
     pub(crate) fn check(&self) -> Result<()> {
         match &self.0 {
-            Kind::Key(secret) | Kind::Bearer(secret) => check(secret),
+            Kind::Key(secret) | Kind::Bearer(secret) => check(KEY, secret),
             Kind::None | Kind::Source(_) | Kind::Own(_) | Kind::PerRequest => Ok(()),
         }
     }
@@ -241,12 +241,17 @@ pub(crate) fn secret_in(value: &str) -> &str {
     value.rsplit(' ').next().unwrap_or(value)
 }
 
-fn check(secret: &str) -> Result<()> {
+/// What errors call a key if its variable is not known.
+const KEY: &str = "the API key or token";
+
+/// # Errors
+/// `Config` for what cannot be sent. The message begins with `what`.
+pub(crate) fn check(what: &str, secret: &str) -> Result<()> {
     if headers::is_sendable(secret) {
         return Ok(());
     }
     Err(Error::config(
-        "the API key or token holds characters that no HTTP header can carry",
+        [what, " holds characters that no HTTP header can carry"].concat(),
     ))
 }
 
@@ -318,7 +323,7 @@ impl TokenCache {
             if got.token.is_empty() {
                 return Err(Error::config("the token source has given an empty token"));
             }
-            check(&got.token).map(|()| got)
+            check(KEY, &got.token).map(|()| got)
         });
         match (got, usable) {
             (Ok(AccessToken { token, expires_in }), _) => {

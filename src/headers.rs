@@ -33,6 +33,13 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, known: &Known) -> Option<&'a str>
     headers.get(&known.name)?.to_str().ok()
 }
 
+/// Whether a response says that it is a stream of server-sent events.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    const EVENT_STREAM: &str = "text/event-stream";
+    let start = text(headers, &CONTENT_TYPE).and_then(|value| value.get(..EVENT_STREAM.len()));
+    start.is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+}
+
 /// Whether a header can have this value (RFC 9110, section 5.5: no control characters, and here only ASCII).
 pub(crate) fn is_sendable(text: &str) -> bool {
     text.bytes()

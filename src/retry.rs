@@ -45,6 +45,7 @@ pub struct RetryPolicy {
     #[serde(rename = "cap_ms", with = "millis")]
     pub cap: Duration,
     /// The maximum `retry-after` that the call waits for. With a longer one, the call fails at once. The default is 60 s.
+    /// Environment variable: `LLM_MAX_RETRY_AFTER`.
     #[serde(rename = "max_retry_after_ms", with = "millis")]
     pub max_retry_after: Duration,
     /// Whether a [`Reply`](crate::TimeoutKind::Reply) timeout, or a [`Read`](crate::TimeoutKind::Read) timeout of an error's
@@ -111,7 +112,7 @@ impl RetryPolicy {
         let delay = match error.retry_after() {
             Some(delay) if delay > self.max_retry_after => {
                 return Err(Some(format!(
-                    "the provider asks to wait {}, longer than max_retry_after, which is {}",
+                    "the provider asks to wait {}, longer than max_retry_after (LLM_MAX_RETRY_AFTER), which is {}",
                     seconds(delay),
                     seconds(self.max_retry_after)
                 )));

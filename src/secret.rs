@@ -90,6 +90,19 @@ impl Secret {
         }
     }
 
+    /// Removes the secret from the body of an error. If the body was cut, what may be the start of the secret at its end is removed too.
+    pub(crate) fn redacted_error(&self, body: &Bytes, is_whole: bool) -> Bytes {
+        if self.len() < MIN_IN_ERRORS {
+            return body.clone();
+        }
+        let kept = match is_whole {
+            true => body.clone(),
+            false => body.slice(..self.patterns().start_at_end(body)),
+        };
+        let redacted = self.patterns().redacted(&kept);
+        redacted.map_or(kept, Bytes::from)
+    }
+
     /// Removes the secret from the headers of a reply.
     pub(crate) fn redact_headers(&self, headers: &mut HeaderMap) {
         for value in headers.values_mut() {
@@ -108,7 +121,7 @@ impl Secret {
     }
 }
 
-/// The forms of a secret that are searched for: as it is, and in base64, where it can begin at any of three places in a group.
+/// The forms of a secret that are searched for: as it is, in hexadecimal, and in base64, where it can begin at any of three places in a group.
 /// Escapes are decoded before the search.
 ///
 /// The search looks up every `step`-th sequence of [`GRAM`] bytes in a sorted list of all sequences in the forms. Its time does
@@ -141,6 +154,13 @@ impl Form {
 impl Patterns {
     fn new(secret: &[u8]) -> Self {
         let mut forms = vec![Form::new(secret.to_vec())];
+        for digits in [b"0123456789abcdef", b"0123456789ABCDEF"] {
+            let mut hex = Vec::with_capacity(2 * secret.len());
+            for byte in secret {
+                hex.extend([byte >> 4, byte & 15].map(|digit| digits[usize::from(digit)]));
+            }
+            forms.push(Form::new(hex));
+        }
         for shift in 0..3 {
             let standard = base64(secret, shift);
             let url: Vec<u8> = standard
@@ -221,11 +241,38 @@ impl Patterns {
         found
     }
 
-    /// Finds the forms in which characters are written as `%73` or `\u0073`.
-    fn find_escaped(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
-        // Each byte of a form takes up to 12, as in `%25255C%252575`.
+    /// The maximum length of a form whose characters are escaped. Each takes up to 12 bytes, as in `%25255C%252575`.
+    fn longest(&self) -> usize {
         let longest = self.forms.iter().map(|form| form.bytes.len()).max();
-        let overlap = 12 * longest.unwrap_or_default();
+        12 * longest.unwrap_or_default()
+    }
+
+    /// Returns where, at the end of a text that was cut, the start of a form may be. It is the text's length if there is none.
+    fn start_at_end(&self, text: &[u8]) -> usize {
+        let from = text.len().saturating_sub(self.longest());
+        let mut decoded = Decoded::new(text.get(from..).unwrap_or_default());
+        let mut starts = text.len();
+        for _ in 0..=MAX_DEPTH {
+            // An escape can be cut, too.
+            let end = without_cut_escape(&decoded.bytes).len();
+            decoded.bytes.to_mut().truncate(end);
+            let longest = self.forms.iter().map(|form| {
+                let at_end = |length: &usize| decoded.bytes.ends_with(&form.bytes[..*length]);
+                (1..form.bytes.len()).rev().find(at_end).unwrap_or_default()
+            });
+            let start = end - longest.max().unwrap_or_default();
+            starts = starts.min(from + decoded.origin(start));
+            let Some(next) = decoded.decode() else {
+                break;
+            };
+            decoded = next;
+        }
+        starts
+    }
+
+    /// Finds the forms in which characters are written as `%73`, `\u0073` or `&#x73;`.
+    fn find_escaped(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
+        let overlap = self.longest();
         let mut from = 0;
         while from < text.len() {
             let end = text.len().min(from + PART + overlap);
@@ -316,7 +363,7 @@ impl<'a> Decoded<'a> {
         // The end of what has been copied.
         let mut copied = 0;
         let mut at = 0;
-        while let Some(found) = memchr::memchr2(b'%', b'\\', text.get(at..)?) {
+        while let Some(found) = memchr::memchr3(b'%', b'\\', b'&', text.get(at..)?) {
             at += found;
             let Some((byte, length)) = escape(text.get(at..)?) else {
                 at += 1;
@@ -340,8 +387,8 @@ impl<'a> Decoded<'a> {
     }
 }
 
-/// Returns the ASCII character that an escape at the start of a text stands for, and the length of the escape: `%73`, `\u0073`
-/// and `\/`. A backslash that is itself escaped, as in JSON within JSON, counts as one.
+/// Returns the ASCII character that an escape at the start of a text stands for, and the length of the escape: `%73`, `\u0073`,
+/// `\x73`, `\/`, `&#115;` and `&#x73;`. A backslash that is itself escaped, as in JSON within JSON, counts as one.
 fn escape(text: &[u8]) -> Option<(u8, usize)> {
     let hex = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok();
     if text.first() == Some(&b'%') {
@@ -350,6 +397,9 @@ fn escape(text: &[u8]) -> Option<(u8, usize)> {
             true => Some((hex(digits)?, 3)),
             false => None,
         };
+    }
+    if text.first() == Some(&b'&') {
+        return entity(text);
     }
     let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
     let rest = text.get(slashes..)?;
@@ -360,8 +410,48 @@ fn escape(text: &[u8]) -> Option<(u8, usize)> {
             let byte = hex(digits).filter(|byte| byte.is_ascii() && *byte > b' ')?;
             Some((byte, slashes + 5))
         }
+        [b'x', digits @ ..] => {
+            let digits = digits.get(..2)?;
+            let byte = hex(digits).filter(|byte| byte.is_ascii() && *byte > b' ')?;
+            Some((byte, slashes + 3))
+        }
         _ => None,
     }
+}
+
+/// Removes an escape that is not complete from the end of a text.
+fn without_cut_escape(text: &[u8]) -> &[u8] {
+    let is_start = |byte: &u8| b"%\\&".contains(byte);
+    let near_end = text.len().saturating_sub(12);
+    let last = text
+        .get(near_end..)
+        .and_then(|end| end.iter().rposition(is_start));
+    let Some(last) = last.map(|at| near_end + at) else {
+        return text;
+    };
+    if text.get(last..).and_then(escape).is_some() {
+        return text;
+    }
+    let mut kept = text.get(..last).unwrap_or_default();
+    while let [before @ .., b'\\'] = kept {
+        kept = before;
+    }
+    kept
+}
+
+/// Returns the ASCII character of a numeric entity of HTML, and the entity's length. Keys have no characters with named ones.
+fn entity(text: &[u8]) -> Option<(u8, usize)> {
+    let end = text.iter().take(12).position(|byte| *byte == b';')?;
+    let (digits, radix) = match text.get(1..end)? {
+        [b'#', b'x' | b'X', digits @ ..] => (digits, 16),
+        [b'#', digits @ ..] => (digits, 10),
+        _ => return None,
+    };
+    let byte = u8::from_str_radix(str::from_utf8(digits).ok()?, radix).ok()?;
+    if !byte.is_ascii() || byte <= b' ' {
+        return None;
+    }
+    Some((byte, end + 1))
 }
 
 #[cfg(test)]

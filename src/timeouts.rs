@@ -11,6 +11,8 @@ pub(crate) struct Timeouts {
     pub(crate) timeout: Duration,
     /// For every other silence of the model.
     pub(crate) reply: Duration,
+    /// Whether `reply` is that long because only `timeout` was set.
+    pub(crate) reply_by_timeout: bool,
     /// For a place in the pool: as `reply`, unless it is set.
     pool: Option<Duration>,
     /// For the whole call with its retries.
@@ -22,6 +24,7 @@ impl Default for Timeouts {
         Self {
             timeout: Duration::from_secs(30),
             reply: Duration::from_secs(600),
+            reply_by_timeout: false,
             pool: None,
             deadline: None,
         }
@@ -57,6 +60,10 @@ impl Timeouts {
         Ok(Self {
             timeout: or(set.timeout, self.timeout),
             reply: or(set.reply.or(set.timeout), self.reply),
+            reply_by_timeout: match set.reply {
+                Some(_) => false,
+                None => set.timeout.is_some() || self.reply_by_timeout,
+            },
             pool: set.pool.or(set.timeout).or(self.pool).map(at_most),
             deadline: set.deadline.or(self.deadline).map(at_most),
         })
@@ -67,6 +74,7 @@ impl Timeouts {
         Self {
             timeout,
             reply: timeout,
+            reply_by_timeout: false,
             pool: None,
             deadline: None,
         }

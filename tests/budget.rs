@@ -269,6 +269,11 @@ async fn a_call_must_fit_into_every_budget() {
     let client = client(&sim, tracker);
     let error = client.chat(ask("tokens=1")).await.unwrap_err();
     assert!(error.to_string().contains("the budget \"team\""), "{error}");
+    // The setting is that of the budget `default` only.
+    assert_eq!(
+        error.hint(),
+        Some("lower max_tokens, or raise the budget \"team\"")
+    );
     assert_eq!(state(&client).await, (Usd::ZERO, Usd::ZERO));
 }
 

@@ -170,7 +170,7 @@ async fn images_and_documents_are_sent() {
         assert!(
             reply
                 .text()
-                .starts_with("I was given 1 image(s) and 1 document(s)."),
+                .starts_with("I see 1 picture (image/png) and 1 document."),
             "{}",
             reply.text()
         );

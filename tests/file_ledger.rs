@@ -190,7 +190,9 @@ async fn a_ledger_whose_file_was_replaced_fails_until_it_is_reopened() {
         let changed = std::fs::read(&path).ok();
         for _ in 0..3 {
             let error = ledger.reserve(2, &budget(), usd("1")).await.unwrap_err();
-            let says = format!("spend.log was {what} while it was in use");
+            let says = format!(
+                "spend.log was {what} while it was in use: restart the program, or open the ledger again"
+            );
             assert!(error.to_string().contains(&says), "{error}");
             assert!(ledger.state("a").await.is_err());
             assert_eq!(error.kind().name(), "ledger");

@@ -3,7 +3,9 @@
 
 mod common;
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use common::{builder, sim};
@@ -329,4 +331,34 @@ async fn a_failure_soon_after_a_comment_is_still_an_error_of_its_own() {
     let (base, _) = server(replies).await;
     let error = plain(&base).passthrough(ask(), []).await.err().unwrap();
     assert_eq!(error.status(), Some(400));
+}
+
+#[tokio::test]
+async fn frames_that_arrive_together_are_returned_together() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = plain(&format!("http://{}/v1", listener.local_addr().unwrap()));
+    let frame =
+        |text| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+    let chunk = |frame: String| format!("{:x}\r\n{frame}\r\n", frame.len());
+    let served = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"}") {
+            socket.read_buf(&mut request).await.unwrap();
+        }
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+        let first = head + &chunk(frame("a"));
+        socket.write_all(first.as_bytes()).await.unwrap();
+        socket
+    };
+    let (response, mut socket) = tokio::join!(client.passthrough(ask(), []), served);
+    let mut response = response.unwrap();
+    assert_eq!(response.chunk().await.unwrap().unwrap(), frame("a"));
+    let is_waiting = poll_fn(|cx| Poll::Ready(response.poll_chunk(cx).is_pending())).await;
+    assert!(is_waiting);
+
+    let together = ["b", "c", "d"].map(frame);
+    let chunks = together.clone().map(chunk).concat() + "0\r\n\r\n";
+    socket.write_all(chunks.as_bytes()).await.unwrap();
+    assert_eq!(response.chunk().await.unwrap().unwrap(), together.concat());
 }

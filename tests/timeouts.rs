@@ -85,6 +85,16 @@ async fn a_timeout_after_the_request_was_sent_is_not_retried_by_default() {
         };
         assert!(error.hint().unwrap().contains(setting), "{error}");
     }
+    // If it is only `timeout` that is set, that is named too.
+    let set = ask("hold").timeout(std::time::Duration::from_secs(5));
+    let error = client(&sim).chat(set).await.unwrap_err();
+    assert_eq!(which(&error), "reply");
+    for setting in [
+        "`timeout` (LLM_TIMEOUT)",
+        "`reply_timeout` (LLM_REPLY_TIMEOUT)",
+    ] {
+        assert!(error.hint().unwrap().contains(setting), "{error}");
+    }
     let policy = RetryPolicy {
         retry_timeouts: true,
         ..RetryPolicy::default()

@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { contestants, many } from "./contestants.js";
 import { compare, report, root, startSimulator } from "./measure.mjs";
 
-const address = (name) => (name === "warmline" ? pathToFileURL(resolve(root, "pkg/node.js")).href : import.meta.resolve(name));
+const address = (name) => (name === "warmline" ? pathToFileURL(resolve(root, "pkg/inline.js")).href : import.meta.resolve(name));
 const makers = {
   warmline: "new m.Warmline({ provider: 'openai', apiKey: 'k' })",
   openai: "new m.default({ apiKey: 'k' })",

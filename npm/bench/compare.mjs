@@ -1,13 +1,11 @@
 // What each client does where things go wrong, beside Warmline on the same simulator: `cargo xtask npm && node npm/bench/compare.mjs`.
 // Defaults throughout, but for the timeout of the stream that stalls; no outcome is waited for longer than 4 s.
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { gzipSync } from "node:zlib";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root, startSimulator } from "./measure.mjs";
 
-const { Warmline } = await import(pathToFileURL(resolve(root, "pkg/node.js")).href);
+const { Warmline } = await import(pathToFileURL(resolve(root, "pkg/inline.js")).href);
 const { default: OpenAI } = await import("openai");
 const { default: Anthropic } = await import("@anthropic-ai/sdk");
 const { streamText } = await import("ai");
@@ -70,16 +68,6 @@ const cases = {
   },
 };
 
-const bundles = { warmline: 'export { Warmline } from "./pkg/core.js"', openai: 'export { default } from "openai"', "@anthropic-ai/sdk": 'export { default } from "@anthropic-ai/sdk"', "ai (AI SDK)": 'export { streamText } from "ai"; export { createOpenAICompatible } from "@ai-sdk/openai-compatible"' };
-function size(name) {
-  const esbuild = resolve(root, "npm/node_modules/.bin/esbuild");
-  const options = ["--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error"];
-  const input = bundles[name].replace("./pkg", "../pkg");
-  const bytes = execFileSync(esbuild, options, { input, cwd: resolve(root, "npm"), maxBuffer: 1 << 28 });
-  const module = name === "warmline" ? gzipSync(readFileSync(resolve(root, "pkg/warmline.wasm"))).length : 0;
-  return `${((gzipSync(bytes).length + module) / 1000).toFixed(0)} kB`;
-}
-
 const names = Object.keys(clients);
 const versionOf = JSON.parse(readFileSync(resolve(root, "npm/package.json"), "utf8")).devDependencies;
 console.log(`| | ${names.join(" | ")} |\n| ---${" | ---".repeat(names.length)} |`);
@@ -89,6 +77,5 @@ for (const [title, run] of Object.entries(cases)) {
   for (const name of names) found.push(await run(clients[name], name));
   console.log(`| ${title} | ${found.join(" | ")} |`);
 }
-console.log(`| bundled for a browser, minified, gzipped | ${names.map(size).join(" | ")} |`);
 stop();
 process.exit(0);

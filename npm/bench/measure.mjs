@@ -3,7 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { resolve } from "node:path";
 
 export const root = resolve(import.meta.dirname, "../..");
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+export const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 /** Each is compared with Warmline in its own dialect. */
 const like = (name) => (name === "@anthropic-ai/sdk" ? "warmline (anthropic)" : "warmline");

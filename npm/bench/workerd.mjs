@@ -1,15 +1,11 @@
 // The same in Cloudflare's workerd, one process a contestant, whose CPU time Linux tells:
 // `cargo xtask npm && node npm/bench/workerd.mjs`.
-import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import esbuild from "esbuild";
 import { contestants } from "./contestants.js";
 import { compare, report, root, startSimulator } from "./measure.mjs";
-
-const folder = mkdtempSync(join(tmpdir(), "warmline-bench-"));
-process.once("exit", () => rmSync(folder, { recursive: true }));
+import { configure, startWorker } from "./worker-process.mjs";
 
 /** A Worker that makes one client and then as many calls as the query says. */
 async function bundle(name, wanted) {
@@ -39,41 +35,6 @@ async function bundle(name, wanted) {
   return outputFiles[0].text;
 }
 
-function configure(number, script) {
-  writeFileSync(join(folder, `${number}.js`), script);
-  writeFileSync(join(folder, "warmline.wasm"), readFileSync(resolve(root, "pkg/warmline.wasm")));
-  const file = join(folder, `${number}.capnp`);
-  writeFileSync(
-    file,
-    `using Workerd = import "/workerd/workerd.capnp";
-     const config :Workerd.Config = (
-       services = [(name = "main", worker = .main), (name = "internet", network = (allow = ["public", "private", "local"]))],
-       sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")]);
-     const main :Workerd.Worker = (
-       modules = [(name = "worker.js", esModule = embed "${number}.js"), (name = "warmline.wasm", wasm = embed "warmline.wasm")],
-       compatibilityDate = "2026-04-01", compatibilityFlags = ["nodejs_compat"]);`,
-  );
-  return file;
-}
-
-async function start(file) {
-  const workerd = spawn(resolve(root, "npm/node_modules/.bin/workerd"), ["serve", file, "--control-fd=3"], { stdio: ["ignore", "inherit", "inherit", "pipe"] });
-  const port = await new Promise((found) => workerd.stdio[3].once("data", (data) => found(/"port":(\d+)/.exec(data)[1])));
-  const ask = async (query) => {
-    const response = await fetch(`http://127.0.0.1:${port}/?${new URLSearchParams(query)}`);
-    const text = await response.text();
-    if (text !== "done") throw new Error(text);
-  };
-  const pid = child(workerd.pid);
-  return { pid, ask, stop: () => process.kill(pid) };
-}
-
-/** The package starts the program as a child of a Node script. */
-function child(pid) {
-  const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-  return Number(first || pid);
-}
-
 /** The CPU time of all threads, in microseconds. */
 function cpuOf(pid) {
   const threads = readdirSync(`/proc/${pid}/task`);
@@ -89,7 +50,7 @@ for (let round = 0; round < 11; round++) {
   cold.push({});
   for (const [name, file] of Object.entries(files)) {
     const before = performance.now();
-    const worker = await start(file);
+    const worker = await startWorker(file);
     await worker.ask({ sim, calls: 0, atOnce: 1 });
     cold.at(-1)[name] = performance.now() - before;
     worker.stop();
@@ -98,7 +59,7 @@ for (let round = 0; round < 11; round++) {
 report("cold start: a fresh workerd until it has made a client, wall clock", "ms", cold);
 
 const workers = {};
-for (const name of Object.keys(contestants)) workers[name] = await start(files[name]);
+for (const name of Object.keys(contestants)) workers[name] = await startWorker(files[name]);
 await compare(Object.keys(workers), async (name, kind, model, calls, atOnce) => {
   const { pid, ask } = workers[name];
   const before = cpuOf(pid);

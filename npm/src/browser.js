@@ -1,6 +1,20 @@
 // Browsers: fetches the module from the URL that the bundler assigns to it.
-import { compile } from "./compile.js";
+import { compile, notFound } from "./compile.js";
 import { provide } from "./core.js";
 
-provide(() => compile(fetch(new URL("./warmline.wasm", import.meta.url))));
+function locate() {
+  const url = new URL("./warmline.wasm", import.meta.url);
+  if (url.protocol === "file:") throw new TypeError(`${url} cannot be fetched`);
+  return url;
+}
+
+provide(async () => {
+  let url;
+  try {
+    url = locate();
+  } catch (error) {
+    notFound(error);
+  }
+  return compile(await fetch(url)).catch(notFound);
+});
 export * from "./index.js";

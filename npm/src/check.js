@@ -18,6 +18,8 @@ const OTHER_NAMES = {
   prompt: "messages",
   instructions: "system",
   abortsignal: "signal",
+  inputschema: "input",
+  parameters: "input",
 };
 
 const spelt = (name) => name.replace(/[_-]/g, "").toLowerCase();
@@ -27,6 +29,13 @@ export function failUnknown(what, of, name, accepted) {
   const meant = OTHER_NAMES[spelt(name)] ?? name;
   const near = accepted.find((other) => spelt(other) === spelt(meant));
   fail(`unknown ${what} ${JSON.stringify(of + name)}: ${near ? `did you mean ${JSON.stringify(of + near)}?` : `it must be one of ${accepted.join(", ")}`}`);
+}
+
+/** Checks that an object has no other fields than those that are known. `more` says which other ones are ignored. */
+export function checkFields(name, value, accepted, more = () => false) {
+  for (const [field, given] of Object.entries(value)) {
+    if (given !== undefined && !accepted.includes(field) && !more(given)) failUnknown("field", `${name}.`, field, accepted);
+  }
 }
 
 /** Names a value in a message without showing what can be a secret. */
@@ -45,6 +54,6 @@ export function checkTypes(options, types, of = "") {
       const shown = type === "number" || value === null ? show(value) : typeof value;
       fail(`${name} must be ${type === "object" ? "an" : "a"} ${type}, got ${shown}`);
     }
-    if (type === "number" && !(Number.isFinite(value) && value >= 0)) fail(`${name} must be 0 or more, got ${value}`);
+    if (type === "number" && !(Number.isFinite(value) && value >= 0)) fail(`${name} must be a finite number that is 0 or more, got ${value}`);
   }
 }

@@ -1,3 +1,5 @@
+import { fail } from "./errors.js";
+
 /** Compiles a response while its bytes arrive, or after the last of them if the runtime cannot stream this response. */
 export async function compile(source) {
   const response = await source;
@@ -9,4 +11,12 @@ export async function compile(source) {
     if (response.bodyUsed) throw error;
     return WebAssembly.compile(await response.arrayBuffer());
   }
+}
+
+/** Throws the error of an entry that does not find the module where a bundler should have put it. */
+export function notFound(error) {
+  fail(
+    `the WebAssembly module was not found (${error.message}): your bundler did not copy warmline.wasm; import "warmline/inline" instead of "warmline", which has the module in its code`,
+    error,
+  );
 }

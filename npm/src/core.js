@@ -2,11 +2,11 @@
 
 import * as glue from "./glue_bg.js";
 import { Call } from "./call.js";
-import { checkTypes, show } from "./check.js";
+import { checkFields, checkTypes, show } from "./check.js";
 import { fail, fromCore, translated } from "./errors.js";
 import { HOOKS, Hooks } from "./hooks.js";
 import { toSpend } from "./reply.js";
-import { toHeaders, toRequest } from "./shape.js";
+import { toHeaders, toRequest, wholeMs } from "./shape.js";
 import { ReplyStream } from "./stream.js";
 import { toResponse } from "./realm.js";
 
@@ -115,6 +115,11 @@ function checkBudget(budget) {
   amount(budget.usd, "budget.usd");
   const { alerts = [] } = budget;
   if (!Array.isArray(alerts)) fail(`budget.alerts must be a list of percentages, got ${show(alerts)}`);
+  for (const percent of alerts) {
+    if (!(Number.isInteger(percent) && percent >= 1 && percent <= 255)) {
+      fail(`budget.alerts must be whole percentages from 1 to 255, got ${typeof percent === "number" ? percent : show(percent)}`);
+    }
+  }
 }
 
 function checkOptions(options) {
@@ -170,16 +175,20 @@ function headerList(headers) {
 }
 
 /** Returns a list of models and their prices, with the amounts as text. */
-const priceList = (prices = {}) =>
-  Object.entries(prices).map(([model, { input, output, ...others }]) => {
-    const rates = Object.entries(others).filter(([, value]) => value !== undefined);
-    rates.push(["input", input], ["output", output]);
-    return [model, Object.fromEntries(rates.map(([name, value]) => [name, amount(value, `prices[${JSON.stringify(model)}].${name}`)]))];
-  });
+const priceList = (prices = {}) => Object.entries(prices).map(([model, given]) => [model, price(`prices[${JSON.stringify(model)}]`, given)]);
 
-// A server runtime may have a `document`, from a test library or a polyfill, but not all three of these.
+function price(name, given) {
+  if (given === null || typeof given !== "object") fail(`${name} must be an object: { input, output, … }, got ${show(given)}`);
+  checkFields(name, given, ["input", "output", "cacheRead", "cacheWrite", "cacheWrite1h", "audioInput", "audioOutput", "webSearch"]);
+  const { input, output, ...others } = given;
+  const rates = Object.entries(others).filter(([, value]) => value !== undefined);
+  rates.push(["input", input], ["output", output]);
+  return Object.fromEntries(rates.map(([rate, value]) => [rate, amount(value, `${name}.${rate}`)]));
+}
+
+/** Returns whether this is a web page. Under a test library's DOM, such as jsdom, Node remains Node. */
 const inBrowser = () =>
-  typeof window !== "undefined" && typeof window.document !== "undefined" && typeof navigator !== "undefined";
+  typeof window !== "undefined" && typeof window.document !== "undefined" && typeof navigator !== "undefined" && !globalThis.process?.versions?.node;
 
 /** What a client that was derived from another shares with it. */
 class Made {
@@ -236,6 +245,10 @@ export class Warmline {
     // Functions and what is undefined are left out of JSON.
     const settings = JSON.stringify({
       ...rest,
+      timeoutMs: wholeMs(rest.timeoutMs),
+      replyTimeoutMs: wholeMs(rest.replyTimeoutMs),
+      poolTimeoutMs: wholeMs(rest.poolTimeoutMs),
+      deadlineMs: wholeMs(rest.deadlineMs),
       headers: headerList(headers),
       budget: rest.budget && { ...budget, usd: amount(budget.usd, "budget.usd") },
       prices: priceList(rest.prices),
@@ -314,6 +327,8 @@ export class Warmline {
 
   /** Returns a client with the same settings and ledger that also enforces this budget. */
   withBudget(budget) {
+    if (budget === null || typeof budget !== "object") fail(`the budget must be an object: { name, usd }, got ${show(budget)}`);
+    checkFields("budget", budget, ["name", "usd"]);
     checkBudget(budget);
     const { name = "default", usd } = budget;
     return new Warmline(new Made(() => this.#start().withBudget(name, String(usd)), this.#calls, this.#options));

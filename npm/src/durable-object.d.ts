@@ -1,16 +1,18 @@
-import type { BudgetExceeded } from "./index.js";
+import { DurableObject } from "cloudflare:workers";
+import type { BudgetExceeded, LedgerBudget, LedgerState } from "./index.js";
 
 /**
  * A ledger in a Durable Object, for Workers. All Workers that use the object of the same name share its budgets:
  *
- * ```ts
+ * ```ts workerd
+ * import { Warmline } from "warmline";
  * export { BudgetLedger } from "warmline/durable-object";
  *
  * export default {
- *   async fetch(request, env, ctx) {
+ *   async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
  *     const ledger = env.BUDGETS.get(env.BUDGETS.idFromName("company"));
  *     const llm = new Warmline({ provider: "openai", apiKey: env.OPENAI_API_KEY, budget: { usd: "50", ledger } });
- *     const response = llm.stream(await request.json()).toResponse();
+ *     const response = llm.stream(await request.text()).toResponse();
  *     ctx.waitUntil(llm.flush());
  *     return response;
  *   },
@@ -20,10 +22,11 @@ import type { BudgetExceeded } from "./index.js";
  * wrangler's configuration needs a `durable_objects` binding `BUDGETS` to the class `BudgetLedger`, and a migration that lists the class in
  * `new_sqlite_classes`.
  */
-export declare class BudgetLedger {
-  constructor(ctx: unknown, env: unknown);
-  fetch?(request: Request): Response | Promise<Response>;
-  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): BudgetExceeded | undefined;
+export declare class BudgetLedger extends DurableObject {
+  /** See `Ledger.reserve`. A reservation that is not settled within an hour counts as spent. */
+  reserve(id: string, budgets: LedgerBudget[], amount: bigint): BudgetExceeded | undefined;
+  /** See `Ledger.settle`. */
   settle(id: string, amount: bigint): bigint[];
-  state(budget: string): { spent: bigint; reserved: bigint };
+  /** See `Ledger.state`. */
+  state(budget: string): LedgerState;
 }

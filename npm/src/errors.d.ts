@@ -1,6 +1,6 @@
 /** Why calls fail. */
 
-/** What tells the classes of errors apart. */
+/** The kind of an error, which tells the classes apart. */
 export type ErrorKind = WarmlineError["kind"];
 
 /** One attempt of a call. */
@@ -9,24 +9,28 @@ export interface Attempt {
   kind: ErrorKind | undefined;
   /** The HTTP status of its error, if the provider responded. */
   status: number | undefined;
-  /** The start of its error's message. */
+  /** The start of its error's message. Undefined if it succeeded. */
   message: string | undefined;
-  /** The provider's id of the request. */
+  /** The provider's id of the request, if the provider responded with one. */
   requestId: string | undefined;
   /** The time from its start to its end, in milliseconds. */
   durationMs: number;
-  /** The delay before the next attempt, in milliseconds. */
+  /** The delay before the next attempt, in milliseconds. 0 for the last one. */
   delayMs: number;
 }
 
 /** What all errors of this package have. */
-declare class CallError extends Error {
+declare class CallError<Name extends string, Kind extends string> extends Error {
   protected constructor();
-  /** The HTTP status, if the provider answered. */
+  /** The name of the class; `"AbortError"` for a `CancelledError`. */
+  readonly name: Name;
+  /** The kind of the error. Each class has its own. */
+  readonly kind: Kind;
+  /** The HTTP status, if the provider responded. */
   readonly status: number | undefined;
   /** The provider's error code, or the error's type if it has no code. */
   readonly code: string | undefined;
-  /** The provider's type of the error. */
+  /** The provider's type of the error, such as `"invalid_request_error"`. */
   readonly errorType: string | undefined;
   /** The provider's request id of the last attempt. Quote it to the provider's support. */
   readonly requestId: string | undefined;
@@ -34,12 +38,17 @@ declare class CallError extends Error {
   readonly retryAfterMs: number | undefined;
   /** The attempts that the call made, in their order. Empty if none was started. */
   readonly attempts: readonly Attempt[];
-  /** What can be done about it, such as which option to change. */
+  /** What to do about the error, such as which option to change. It is also part of the message. */
   readonly hint: string | undefined;
-  /** Whether the failure is temporary, so that the same call may succeed later. */
+  /**
+   * Whether the failure is temporary, so that the same call may succeed later. The client has already retried it, up to `maxRetries` times, unless
+   * content had been handed out. It is false for a timeout, because the provider may bill that request.
+   */
   readonly retryable: boolean;
-  /** The provider's error body, or what the model wrote that cannot be read. */
+  /** The body of the provider's error response, or what the model wrote that cannot be read. It can contain parts of the request. */
   readonly body: string | undefined;
+  /** Returns what a log needs: the error's fields without its stack, its cause and its body. */
+  toJSON(): Pick<this, "kind" | "message" | "hint" | "retryable" | "status" | "code" | "requestId" | "retryAfterMs" | "attempts">;
 }
 
 /**
@@ -68,89 +77,64 @@ export type WarmlineError =
 
 /** The class that all errors of this package extend. */
 export const WarmlineError: {
+  /** The prototype of all errors of this package. */
   readonly prototype: WarmlineError;
+  /** Returns whether a value is an error of this package; called by `instanceof`. */
   [Symbol.hasInstance](value: unknown): value is WarmlineError;
 };
 
-/** The client's options or the request are invalid. Nothing was sent. */
-export class ConfigError extends CallError {
-  readonly name: "ConfigError";
-  readonly kind: "config";
-}
+/** The client's options or the request are invalid. Nothing was sent. The message names the value and what would be accepted. */
+export class ConfigError extends CallError<"ConfigError", "config"> {}
 
 /** The connection could not be opened, or it broke before a reply. `cause` is the error of `fetch`. */
-export class ConnectError extends CallError {
-  readonly name: "ConnectError";
-  readonly kind: "connect";
-}
+export class ConnectError extends CallError<"ConnectError", "connect"> {}
 
-/** A phase of the call, named by `which`, took longer than its timeout. */
-export class TimeoutError extends CallError {
-  readonly name: "TimeoutError";
-  readonly kind: "timeout";
-  /** The timeout that expired. */
+/** A timeout expired. The hint names the option that would have waited longer. */
+export class TimeoutError extends CallError<"TimeoutError", "timeout"> {
+  /** The timeout that expired: `"read"` is `timeoutMs`, `"reply"` is `replyTimeoutMs`, and `"deadline"` is `deadlineMs`. */
   readonly which: "reply" | "read" | "deadline";
 }
 
-/** The provider answered with an error status. */
-export class StatusError extends CallError {
-  readonly name: "StatusError";
-  readonly kind: "status";
+/** The provider responded with an error status that no other class stands for. */
+export class StatusError extends CallError<"StatusError", "status"> {
   /** The HTTP status. */
   readonly status: number;
 }
 
-/** The provider answered 429. */
-export class RateLimitError extends CallError {
-  readonly name: "RateLimitError";
-  readonly kind: "rate_limited";
-}
+/** The provider responded with status 429: too many requests or tokens. `retryAfterMs` is the delay that it asks for. */
+export class RateLimitError extends CallError<"RateLimitError", "rate_limited"> {}
 
-/** The provider is overloaded. */
-export class OverloadedError extends CallError {
-  readonly name: "OverloadedError";
-  readonly kind: "overloaded";
-}
+/** The provider is overloaded: status 529 or 503, or an `overloaded_error` in a stream. */
+export class OverloadedError extends CallError<"OverloadedError", "overloaded"> {}
 
-/** The call's maximum cost does not fit into what is left of the budget. Nothing was sent. Amounts are dollars, as exact decimal strings. */
-export class BudgetExceededError extends CallError {
-  readonly name: "BudgetExceededError";
-  readonly kind: "budget_exceeded";
+/** The maximum cost of the call does not fit into what is left of a budget. Nothing was sent. Amounts are US dollars, as exact decimal strings. */
+export class BudgetExceededError extends CallError<"BudgetExceededError", "budget_exceeded"> {
   /** The budget's limit per month. */
   readonly limit: string;
-  /** What was spent of it this month. */
+  /** The amount spent this month. */
   readonly spent: string;
-  /** What calls in flight have reserved. */
+  /** The amount that calls in flight have reserved. */
   readonly reserved: string;
-  /** The call's maximum cost. */
+  /** The maximum cost of the call. */
   readonly needed: string;
 }
 
 /** The ledger of the budgets cannot be used, for example because its server does not answer. Nothing was sent. */
-export class LedgerError extends CallError {
-  readonly name: "LedgerError";
-  readonly kind: "ledger";
-}
+export class LedgerError extends CallError<"LedgerError", "ledger"> {}
 
 /**
- * The reply does not have the provider's format, or does not match the request's `output` or the tool's `input`. `cause` has the issues that the
- * validator found.
+ * The reply does not have the provider's format, or does not match the request's `output` or the tool's `input`. `body` is what the model wrote, and
+ * `cause` has the issues that the validator found.
  */
-export class DecodeError extends CallError {
-  readonly name: "DecodeError";
-  readonly kind: "decode";
-}
+export class DecodeError extends CallError<"DecodeError", "decode"> {}
 
-/** A streamed reply broke off, or reported an error. */
-export class StreamError extends CallError {
-  readonly name: "StreamError";
-  readonly kind: "stream";
-}
+/** A reply broke off, or reported an error after it had started. */
+export class StreamError extends CallError<"StreamError", "stream"> {}
 
-/** The call was cancelled; `cause` is the signal's reason. Its name is that of the `DOMException` of an aborted `fetch`. */
-export class CancelledError extends CallError {
-  readonly name: "AbortError";
-  readonly kind: "cancelled";
-}
+/**
+ * The call was cancelled: by its `signal`, whose reason is the `cause`, or because its last reader left. Its name is that of the `DOMException` of an
+ * aborted `fetch`.
+ */
+export class CancelledError extends CallError<"AbortError", "cancelled"> {}
 
 export {};

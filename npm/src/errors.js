@@ -126,15 +126,17 @@ const KINDS = {
 };
 
 /** Throws a configuration error. */
-export function fail(message) {
-  throw new ConfigError({ kind: "config", message });
+export function fail(message, cause) {
+  throw new ConfigError({ kind: "config", message }, cause);
 }
 
 // The core is also a Rust library, and some of its messages name settings as that does.
 const NAMES = [
+  // The text of the request that the core reads is not the caller's.
+  [/ at line \d+ column \d+/g, ""],
   [/ \((?:[A-Z]+_)+[A-Z]+\)/g, ""],
   [/set [A-Z_]+ or pass a key to the client/, "pass it to the client as apiKey, or a token as bearerToken"],
-  [/\b(?:base_url|extra_body|tool_choice|stop_sequences|response_format|budget_tokens|top_p|api_key|bearer_token|api_version)\b/g, camel],
+  [/\b(?:base_url|cache_control|media_type|tool_use_id|is_error|extra_body|tool_choice|stop_sequences|response_format|budget_tokens|top_p|api_key|bearer_token|api_version)\b/g, camel],
   [/\bresponseFormat\b/g, "output"],
   [/`(timeout|deadline|reply_timeout|pool_timeout|max_retries)`/g, (_, name) => camel(name) + (name === "max_retries" ? "" : "Ms")],
 ];
@@ -151,6 +153,7 @@ export function fromCore(error, cause) {
   if (typeof error !== "string") return error;
   const { error: details, message, retryable } = JSON.parse(error);
   const failure = { ...details, message, retryable };
+  failure.message = failure.message.replace(/longer than max_retry_after, which is (\S+?)(?=[;\s]|$)/, "longer than the $1 that a call waits at most");
   // Other messages can contain text of the provider's.
   if (failure.kind === "config") failure.message = translated(failure.message);
   if (failure.hint) {

@@ -2,9 +2,9 @@ import type { ChatRequest, Reply } from "./index.js";
 import type { Provider } from "./provider.js";
 import type { WarmlineError } from "./errors.js";
 
-/** The call of an event. All events of a call have the same object, so it can be the key of a `Map`. */
+/** A call, as hooks know it. All events of a call have the same object, so it can be the key of a `WeakMap`. */
 export interface CallInfo {
-  /** A number that no other call of this program has. */
+  /** A number that no other call of this program has, from 1. */
   readonly id: number;
   /** The client's provider. */
   readonly provider: Provider;
@@ -17,7 +17,8 @@ export interface CallInfo {
 }
 
 /**
- * Functions that are told about calls, as options of a client or of one call. They are not waited for, and what they throw is ignored.
+ * Functions that are told about calls, as options of a client or of one call. If both have one, both are called. They are not waited for, and what they
+ * throw is ignored.
  *
  * ```ts
  * const llm = new Warmline({
@@ -29,16 +30,72 @@ export interface CallInfo {
  * ```
  */
 export interface Hooks {
-  /** Called before an attempt is sent. `headers` has none that can contain a secret. */
-  onRequest?: ((event: { call: CallInfo; attempt: number; url: string; headers: Headers; body: string }) => unknown) | undefined;
+  /** Called before an attempt is sent. */
+  onRequest?: ((event: RequestHookEvent) => unknown) | undefined;
   /** Called when the headers of an attempt's response have arrived. */
-  onResponse?: ((event: { call: CallInfo; attempt: number; status: number; headers: Headers; durationMs: number }) => unknown) | undefined;
-  /** Called before an attempt after the first is sent. `previous` has the status of the one before, or the error of its `fetch`. */
-  onRetry?:
-    | ((event: { call: CallInfo; attempt: number; previous: { status: number | undefined; error: unknown } }) => unknown)
-    | undefined;
+  onResponse?: ((event: ResponseHookEvent) => unknown) | undefined;
+  /** Called before an attempt after the first is sent. */
+  onRetry?: ((event: RetryHookEvent) => unknown) | undefined;
   /** Called once if the call fails. If it was cancelled, the error's `kind` is `"cancelled"`. */
-  onError?: ((event: { call: CallInfo; error: WarmlineError }) => unknown) | undefined;
+  onError?: ((event: ErrorHookEvent) => unknown) | undefined;
   /** Called once with the complete reply. Use it to keep what was streamed. */
-  onFinish?: ((event: { call: CallInfo; reply: Reply<unknown> }) => unknown) | undefined;
+  onFinish?: ((event: FinishHookEvent) => unknown) | undefined;
+}
+
+/** What every hook is told. */
+export interface HookEvent {
+  /** The call. */
+  call: CallInfo;
+}
+
+/** An attempt that is about to be sent. */
+export interface RequestHookEvent extends HookEvent {
+  /** The number of the attempt, from 1. */
+  attempt: number;
+  /** The address, without its query. */
+  url: string;
+  /** The headers, without those that can contain a secret. */
+  headers: Headers;
+  /** The body, as JSON text in the provider's wire format. */
+  body: string;
+}
+
+/** A response of which the headers have arrived. */
+export interface ResponseHookEvent extends HookEvent {
+  /** The number of the attempt, from 1. */
+  attempt: number;
+  /** The HTTP status. */
+  status: number;
+  /** The headers of the response. */
+  headers: Headers;
+  /** The time since the attempt was sent, in milliseconds. */
+  durationMs: number;
+}
+
+/** A retry that is about to be sent. */
+export interface RetryHookEvent extends HookEvent {
+  /** The number of the attempt, from 2. */
+  attempt: number;
+  /** The outcome of the attempt before. */
+  previous: PreviousAttempt;
+}
+
+/** The outcome of an attempt that is retried. */
+export interface PreviousAttempt {
+  /** The HTTP status, if the provider responded. */
+  status: number | undefined;
+  /** The error of `fetch`, if the provider did not respond. */
+  error: unknown;
+}
+
+/** A call that failed. */
+export interface ErrorHookEvent extends HookEvent {
+  /** Why it failed. */
+  error: WarmlineError;
+}
+
+/** A call that succeeded. */
+export interface FinishHookEvent extends HookEvent {
+  /** The complete reply. */
+  reply: Reply<unknown>;
 }

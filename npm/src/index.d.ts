@@ -2,51 +2,60 @@
 /** An LLM API client for edge functions, servers and browsers. */
 
 import type { Attempt, DecodeError } from "./errors.js";
-import type { CallInfo, Hooks } from "./hooks.js";
+import type { Hooks } from "./hooks.js";
 import type { Budget, BudgetOptions, Price, Spend } from "./budget.js";
 import type { CacheTtl, Message, Part, TextPart, ToolUsePart } from "./message.js";
 import type { AccessToken, Provider } from "./provider.js";
-import type { InferOutput, JsonSchema, Schema, StandardSchema } from "./schema.js";
-import type { DeepPartial, ReplyStream, ResponseOptions, StreamEvent } from "./stream.js";
+import type { InferOutput, Schema } from "./schema.js";
+import type { ReplyStream } from "./stream.js";
 
 export * from "./errors.js";
 export type * from "./budget.js";
+export type * from "./hooks.js";
 export type * from "./message.js";
-export type { AccessToken, CallInfo, DeepPartial, Hooks, InferOutput, JsonSchema, Provider, ReplyStream, ResponseOptions, Schema, StandardSchema, StreamEvent };
+export type * from "./provider.js";
+export type * from "./schema.js";
+export type * from "./stream.js";
 
 /** The options of a client. */
 export interface WarmlineOptions extends Hooks {
-  /** The provider. */
+  /** The provider: who is called, at which URL, in which wire format, at which prices. */
   provider: Provider;
-  /** The provider's API key. Not needed if `baseUrl` names a server that requires none. */
+  /** The provider's API key. Not needed if `baseUrl` or the provider is a server that requires none. */
   apiKey?: string | undefined;
   /**
    * A token to send as `authorization: Bearer TOKEN` instead of a key, or a function that gives one, such as one that asks Microsoft Entra ID.
-   * The function is called when a token is first needed, when it is about to expire, and once if the provider answers 401.
+   * The function is called when a token is first needed, five minutes before it expires, and once if the provider answers 401. However many calls wait,
+   * one token is asked for at a time.
    */
   bearerToken?: string | (() => string | AccessToken | Promise<string | AccessToken>) | undefined;
   /** Azure: the resource, which is the first label of the host `RESOURCE.openai.azure.com`. */
   resource?: string | undefined;
   /** Azure: the deployment of URLs with a dated `apiVersion`. Default: the request's model. */
   deployment?: string | undefined;
-  /** Azure: the `api-version`. With a date the URLs are the older ones of deployments. Default: the v1 API. */
+  /** Azure: the `api-version`. With a date, the URLs are the older ones of deployments; with `"preview"`, those of the v1 API. Default: the v1 API. */
   apiVersion?: string | undefined;
-  /** Amazon Bedrock: the region. Google Cloud: the location. */
+  /** Amazon Bedrock: the region, such as `"us-east-1"`. Google Cloud: the location, such as `"global"`. */
   region?: string | undefined;
   /** Google Cloud: the project. */
   project?: string | undefined;
-  /** The model of requests without a `model`. Default: the provider's, such as `"claude-sonnet-4-5"`. Some have none. */
+  /** The model of requests without a `model`. Default: the provider's, such as `"claude-sonnet-4-5"`. Some have none: each request must then name its model. */
   model?: string | undefined;
   /**
-   * The base URL of another server with the same API. As in the official SDKs, an OpenAI base URL ends in `/v1`. It may have a path and a query; the
-   * whole address of an endpoint is used as it is. Default: the provider's.
+   * The base URL of another server with the same API. As in the official SDKs, an OpenAI base URL ends in `/v1` and an Anthropic one does not (it may).
+   * It may have a path and a query, which are kept. The whole address of an endpoint is used as it is. Default: the provider's.
    */
   baseUrl?: string | undefined;
-  /** The maximum number of attempts after the first. Default: 3. */
+  /**
+   * The maximum number of retries after the first attempt. Default: 3.
+   *
+   * Retried are failed connections, the statuses 408, 409, 429 and 5xx, and streams that break off before their first content. The delay is the
+   * provider's, up to a minute, or else random and at most 8 s.
+   */
   maxRetries?: number | undefined;
   /**
    * The timeout of a silence while text is being written, in milliseconds. Pings are silence. Default: 30,000. If you set it, it is also the
-   * default of `replyTimeoutMs`.
+   * default of `replyTimeoutMs` and `poolTimeoutMs`.
    */
   timeoutMs?: number | undefined;
   /**
@@ -55,40 +64,47 @@ export interface WarmlineOptions extends Hooks {
    */
   replyTimeoutMs?: number | undefined;
   /**
-   * The maximum time that a call waits for room in the budget which other calls have reserved, in milliseconds. Default: `timeoutMs` if you set it,
+   * The maximum time that a call waits for the part of a budget that other calls have reserved, in milliseconds. Default: `timeoutMs` if you set it,
    * otherwise `replyTimeoutMs`.
    */
   poolTimeoutMs?: number | undefined;
-  /** The timeout of a whole call with its retries, in milliseconds. Default: none. */
+  /** The maximum duration of a whole call, including its retries, in milliseconds. Default: none. */
   deadlineMs?: number | undefined;
   /** Lets the client have no key: each request brings its own `apiKey` or `bearerToken`. Default: false. */
   credentialsPerRequest?: boolean | undefined;
   /** Headers to add to every request. They replace headers of the same name. */
   headers?: Record<string, string> | Headers | undefined;
-  /** A function to call instead of the global `fetch`. */
+  /** A function to call instead of the global `fetch`, such as `scriptedFetch` from `warmline/testing`. */
   fetch?: typeof fetch | undefined;
   /**
    * The budget of each calendar month (UTC), for the calls of this client and of all clients that share its ledger. Each call reserves its
-   * maximum cost before it is sent, so concurrent calls cannot overspend the budget. Default: no budget.
+   * maximum cost before it is sent, so concurrent calls cannot overspend the budget. A call that may not fit fails with a `BudgetExceededError`. Default: no
+   * budget.
    */
   budget?: BudgetOptions | undefined;
-  /** Prices by model, in dollars per million tokens. They replace those of the built-in table. */
+  /** Prices by model, in US dollars per million tokens. They replace those of the built-in table. */
   prices?: Record<string, Price> | undefined;
   /** Allows an `apiKey` in a web page, although every visitor can read it. Default: false. */
   dangerouslyAllowBrowser?: boolean | undefined;
 }
 
-/** A tool that the model may call. */
+/**
+ * A tool that the model may call. The package does not run it: run the calls of `reply.toolCalls`, and send their results in the next request.
+ *
+ * ```ts
+ * const weather = { name: "weather", description: "The weather in a city.", input: z.object({ city: z.string() }) };
+ * ```
+ */
 export interface Tool<Name extends string = string, Input extends Schema = Schema> {
   /** The name by which the model calls the tool. */
   name: Name;
   /** The description that the model reads. */
   description?: string | undefined;
-  /** The schema of its arguments. */
+  /** The schema of its arguments: a JSON schema, or a validator that provides one, such as zod's. */
   input: Input;
   /** Whether the provider, if it can, enforces the schema. It is made fit for that as `output` is. Default: false. */
   strict?: boolean | undefined;
-  /** Asks the provider to cache the tools up to and including this one. */
+  /** Asks the provider to cache the tools up to and including this one (Anthropic only; OpenAI caches automatically). */
   cacheControl?: CacheTtl | undefined;
 }
 
@@ -98,61 +114,79 @@ export interface ChatRequest<Output extends Schema | undefined = Schema | undefi
   messages: readonly Message[];
   /** The model. Default: the client's. */
   model?: string | undefined;
-  /** The instructions. */
+  /** The system prompt. */
   system?: string | readonly TextPart[] | undefined;
-  /** The maximum number of output tokens. Default: the provider's; 4,096 for Anthropic. */
+  /** The maximum number of tokens to generate, at least 1. Default: the provider's; 4,096 for Anthropic. */
   maxTokens?: number | undefined;
-  /** How random the choice of tokens is, from 0 to 2 (Anthropic: 1). */
+  /** The sampling temperature, from 0 to 2 (Anthropic: from 0 to 1). Default: the provider's. */
   temperature?: number | undefined;
-  /** The share of the most probable tokens to choose from, from 0 to 1. */
+  /** The probability mass for nucleus sampling, from 0 to 1. Default: the provider's. */
   topP?: number | undefined;
-  /** Texts at which the model stops. */
+  /** Texts that end the reply when the model generates one of them. */
   stopSequences?: readonly string[] | undefined;
   /** The tools that the model may call. */
   tools?: Tools | undefined;
-  /** Whether the model may, must or must not call tools, or which one it must call. Default: "auto". */
-  toolChoice?: "auto" | "any" | "none" | { tool: string } | undefined;
+  /**
+   * Whether the model may (`"auto"`), must (`"any"`) or must not (`"none"`) call tools, or which one it must call. Default: the provider's, which is
+   * `"auto"`.
+   */
+  toolChoice?: "auto" | "any" | "none" | ToolChoice | undefined;
   /** Whether the model may call several tools at once. Default: the provider's, which is true. */
   parallelToolCalls?: boolean | undefined;
   /**
-   * The schema of the reply's text. `reply.output` is then the parsed and validated value. The schema is made fit for the provider's strict mode where that
-   * keeps its meaning; otherwise OpenAI's dialect sends it without `strict`.
+   * The schema of the reply's text: a JSON schema, or a validator that provides one, such as zod's. `reply.output` is then the parsed and validated value. If
+   * the text does not match, the call fails with a `DecodeError`.
+   *
+   * The schema is made fit for the provider's strict mode where that keeps its meaning: objects are closed, and in OpenAI's dialect optional properties
+   * become nullable. Otherwise OpenAI's dialect sends it without `strict`.
    */
   output?: Output | undefined;
   /** How much the model reasons before it answers. Default: the model's own. */
-  reasoning?:
-    | {
-        effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | undefined;
-        budgetTokens?: number | undefined;
-      }
-    | undefined;
-  /** Fields to add to the body unchanged, such as those that only one provider has. */
+  reasoning?: Reasoning | undefined;
+  /** Additional fields of the request body, as the provider defines them. They replace fields of the same name. */
   extraBody?: Record<string, unknown> | undefined;
-  /** Keeps the body of a streamed reply in `reply.raw`. Default: false. */
+  /** Whether to keep the body of a streamed reply in `reply.raw`. That of a reply that is not streamed is always kept. Default: false. */
   keepRaw?: boolean | undefined;
+}
+
+/** The tool that the model must call. */
+export interface ToolChoice {
+  /** The tool's name. */
+  tool: string;
+}
+
+/** How much a model reasons before it answers. Set one of the two fields. */
+export interface Reasoning {
+  /**
+   * The effort, for models that decide themselves how much to reason. Each model supports some of these: `"none"` and `"minimal"` are OpenAI's, `"max"` is
+   * Anthropic's.
+   */
+  effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | undefined;
+  /** The maximum number of reasoning tokens: Anthropic's `thinking.budget_tokens`, at least 1,024 and less than `maxTokens`. */
+  budgetTokens?: number | undefined;
 }
 
 /** The options of one call. */
 export interface CallOptions extends Hooks {
-  /** Cancels the call and frees its connection when it is aborted. */
+  /** Cancels the call when it is aborted. The call then fails with a `CancelledError`, whose `cause` is the signal's reason. */
   signal?: AbortSignal | null | undefined;
   /** Headers of this call, in place of the client's or the credentials' of the same name. */
   headers?: Record<string, string> | Headers | undefined;
-  /** Another base URL for this call, on the client's own server. A URL on another server is an error: the client's key is not for it. */
+  /** The base URL of this call: another path or query on the client's server. A URL on another server is an error, because the client's key is not for it. */
   baseUrl?: string | undefined;
   /** The key of this call, in place of the client's. */
   apiKey?: string | undefined;
   /** The token of this call, in place of the client's, or a function that gives it. */
   bearerToken?: string | (() => string | AccessToken | Promise<string | AccessToken>) | undefined;
-  /** The client's option of the same name, for this call. */
+  /** The timeout of a silence while text is being written, in milliseconds. Default: the client's. */
   timeoutMs?: number | undefined;
-  /** The client's option of the same name, for this call. */
+  /** The timeout of every other silence of the model, in milliseconds. Default: `timeoutMs` if you set it here, otherwise the client's. */
   replyTimeoutMs?: number | undefined;
-  /** The client's option of the same name, for this call. */
+  /** The maximum time that the call waits for the part of a budget that other calls have reserved, in milliseconds. Default: as for `replyTimeoutMs`. */
   poolTimeoutMs?: number | undefined;
-  /** The client's option of the same name, for this call. */
+  /** The maximum duration of the whole call, including its retries, in milliseconds. Default: the client's. */
   deadlineMs?: number | undefined;
-  /** The client's option of the same name, for this call. */
+  /** The maximum number of retries after the first attempt. Default: the client's. */
   maxRetries?: number | undefined;
 }
 
@@ -190,12 +224,19 @@ export interface Usage {
   inputIncludesCache: boolean;
 }
 
-/** A model's request to run one of the tools. */
+/** A model's request to run one of the tools. Where the tool's `input` is a validator, the arguments are validated and have its output type. */
 export type ToolCall<Tools extends readonly Tool[] = readonly Tool[]> = Tools extends readonly []
   ? ToolCall
   : {
       [K in keyof Tools]: Tools[K] extends Tool<infer Name, infer Input>
-        ? ToolUsePart & { name: Name; arguments: InferOutput<Input>; argumentsText: string }
+        ? ToolUsePart & {
+            /** The tool's name. */
+            name: Name;
+            /** The arguments, validated if the tool's `input` is a validator. */
+            arguments: InferOutput<Input>;
+            /** The arguments as the model wrote them. */
+            argumentsText: string;
+          }
         : never;
     }[number];
 
@@ -207,67 +248,93 @@ export interface InvalidToolCall extends ToolUsePart {
   error: DecodeError;
 }
 
-/** A complete reply. */
+/** A complete reply. A streamed reply and one that is not streamed have the same form. */
 export interface Reply<Output = undefined, Tools extends readonly Tool[] = readonly Tool[]> {
-  /** The provider's id of the reply. */
+  /** The provider's id of the reply. Empty if the provider reported none. */
   id: string;
-  /** The model that answered. */
+  /** The model that replied, as the provider names it. */
   model: string;
   /** The provider. */
   provider: Provider;
-  /** All parts, in order. */
+  /** Reasoning, text and tool calls, in the order in which the model generated them. */
   content: Part[];
   /** The text parts, joined. */
   text: string;
-  /** The reasoning parts, joined. */
+  /** The reasoning parts, joined. Empty if the model did not reason or the provider does not show it. */
   reasoning: string;
-  /** The tool calls. Where a tool's `input` is a validator, their arguments are validated, and have its output type. */
+  /** The tool calls. Where a tool's `input` is a validator, their arguments are validated and have its output type. */
   toolCalls: ToolCall<Tools>[];
   /** The tool calls that are not valid. They must be answered too. */
   invalidToolCalls: InvalidToolCall[];
-  /** Why the model stopped. */
+  /** Why the model stopped, if the provider reported it. */
   stopReason: StopReason | undefined;
-  /** The one of `stopSequences` at which it stopped. */
+  /** The one of `stopSequences` that ended the reply, if one did and the provider reported it. */
   stopSequence: string | undefined;
-  /** The log probabilities of the text's tokens, as the provider writes them, where they were asked for. */
+  /** The log probabilities of the text's tokens as the provider writes them, if `extraBody` requested them. */
   logprobs: unknown[];
   /**
-   * Anthropic's `container`, as the provider writes it: the id and the expiry of the container in which a server tool ran code.
+   * Anthropic's `container` as the provider writes it: the id and the expiry of the container in which a server tool ran code.
    * To use it in the next request, set `extraBody.container` to the id.
    */
   container: unknown;
-  /** The tokens of the call. */
+  /** The tokens of the call. If `usageReported` is false, these are only the counts that are known, or 0. */
   usage: Usage;
-  /** Whether the provider reported the usage. If not, `usage` is zero. */
+  /** Whether the provider reported the usage. */
   usageReported: boolean;
-  /** The provider's id of the request. Quote it to the provider's support. */
+  /** The provider's id of the HTTP request. Quote it to the provider's support. */
   requestId: string | undefined;
-  /** The cost in dollars, as an exact decimal string. It is estimated if the model's price or the usage is not known. */
-  cost: { usd: string; estimated: boolean } | undefined;
+  /** The cost of the call, including its failed attempts. Undefined if it is not known. */
+  cost: Cost | undefined;
   /** The attempts that the call made, in their order. The last one succeeded. */
   attempts: Attempt[];
-  /** The time to the first content and to the end, in milliseconds. */
-  timing: { timeToFirstTokenMs: number; totalMs: number };
-  /** The provider's body, unchanged. For a streamed reply only with `keepRaw`. */
+  /** How long the call took. */
+  timing: Timing;
+  /** The body of the response, unchanged. For a streamed reply only with `keepRaw`. */
   raw: string | undefined;
-  /** The reply as a message for the next request. */
-  message: { role: "assistant"; content: Part[] };
-  /** The value that the request's `output` describes, validated. Undefined if the model called tools instead. */
+  /** The reply as a message for the next request, including reasoning and its signatures. */
+  message: AssistantMessage;
+  /**
+   * The value that the request's `output` describes, validated if `output` is a validator. Undefined without `output`, and if the model called tools instead.
+   */
   output: Tools extends readonly [] ? Output : Output | undefined;
 }
 
-/** The number of calls in flight, now and at most. The runtime owns the connections, so nothing is known of them. */
+/** What a call cost. */
+export interface Cost {
+  /** The cost in US dollars, as an exact decimal string. */
+  usd: string;
+  /** Whether the cost is an upper bound, because the model's price or the usage is not known. */
+  estimated: boolean;
+}
+
+/** How long a call took, in milliseconds. */
+export interface Timing {
+  /** The time from the start of the call to the first content. */
+  timeToFirstTokenMs: number;
+  /** The time from the start of the call to its end. */
+  totalMs: number;
+}
+
+/** A reply as a message. */
+export interface AssistantMessage {
+  /** The model's role. */
+  role: "assistant";
+  /** The parts of the reply. */
+  content: Part[];
+}
+
+/** The number of calls in flight. The runtime owns the connections, so nothing is known of them. */
 export interface PoolStats {
-  /** The number of calls in flight. */
+  /** The number of calls in flight now. */
   active: number;
-  /** The highest number so far. */
+  /** The highest number of calls that were in flight at once. */
   peak: number;
 }
 
 /**
  * A client for one provider.
  *
- * In Workers, make it inside the request that uses it.
+ * Make one client and keep it. In Workers, make it inside the request that uses it.
  *
  * ```ts
  * const llm = new Warmline({ provider: "anthropic", apiKey: env.ANTHROPIC_API_KEY });
@@ -275,30 +342,60 @@ export interface PoolStats {
  * ```
  */
 export class Warmline {
-  /** @throws {ConfigError} if an option is invalid. The message names the option. */
+  /**
+   * Creates a client. Nothing is sent.
+   *
+   * @throws {ConfigError} if an option is invalid. The message names the option and what would be accepted. Where the WebAssembly module is loaded
+   * asynchronously (in browsers), a wrong URL, header or amount is reported by the first call instead.
+   */
   constructor(options: WarmlineOptions);
-  /** Sends a request and returns the complete reply. */
+  /**
+   * Sends a request and returns the complete reply. A string is short for one message of the user's.
+   *
+   * ```ts
+   * const reply = await llm.chat({ messages: [{ role: "user", content: "Hello" }], maxTokens: 256 });
+   * console.log(reply.text, reply.usage.outputTokens);
+   * ```
+   *
+   * The promise rejects with a `WarmlineError` if the call fails.
+   */
   chat<const Output extends Schema | undefined = undefined, const Tools extends readonly Tool[] = readonly []>(
     request: string | ChatRequest<Output, Tools>,
     options?: CallOptions,
   ): Promise<Reply<InferOutput<Output>, Tools>>;
-  /** Sends a request and returns its reply as a stream of events. Nothing is sent until the stream is read. */
+  /**
+   * Sends a request and returns its reply as a stream of events. Nothing is sent until the stream is read. If the call fails, reading rejects with a
+   * `WarmlineError`.
+   *
+   * ```ts
+   * for await (const event of llm.stream("Hello")) {
+   *   if (event.type === "text") process.stdout.write(event.text);
+   * }
+   * ```
+   */
   stream<const Output extends Schema | undefined = undefined, const Tools extends readonly Tool[] = readonly []>(
     request: string | ChatRequest<Output, Tools>,
     options?: CallOptions,
   ): ReplyStream<InferOutput<Output>, Tools>;
   /** Returns the number of calls in flight. */
   stats(): PoolStats;
-  /** Returns what was spent this month (UTC). */
+  /** Returns what was spent this month (UTC). Rejects with a `LedgerError` if the ledger cannot be reached. */
   spend(): Promise<Spend>;
   /**
    * Waits until every call has ended and its cost is recorded in the ledger. In an edge function, `ctx.waitUntil(llm.flush())` does this after
-   * the response is sent. A stream that is not read on is read to its end, and kept for its readers.
+   * the response is sent. A stream that is not read on is read to its end, and kept for its readers. Rejects with a `LedgerError` if the ledger cannot be
+   * reached.
    */
   flush(): Promise<void>;
-  /** Returns a client with the same settings and ledger that also enforces this budget. Use it for a budget per customer, for example. */
+  /**
+   * Returns a client with the same settings and ledger that also enforces this budget. Use it for a budget per customer, for example.
+   *
+   * ```ts
+   * const customer = llm.withBudget({ name: "customer:42", usd: "1" });
+   * ```
+   */
   withBudget(budget: Budget): Warmline;
-  /** Frees the client's memory. Later calls fail; calls in flight continue. */
+  /** Frees the client's memory. Later calls fail with a `ConfigError`; calls in flight continue. */
   close(): void;
   /** Does the same as `close()`, for `using llm = new Warmline(…)`. */
   [Symbol.dispose](): void;

@@ -1,6 +1,6 @@
 /** Messages and their parts. */
 
-/** How long Anthropic caches the prompt up to and including the part with this mark. */
+/** How long Anthropic caches the prompt up to and including the part with this mark: five minutes or an hour. OpenAI caches automatically. */
 export type CacheTtl = "5m" | "1h";
 
 /** Bytes, a URL, a `data:` URL, or base64. */
@@ -8,47 +8,62 @@ export type Media = Uint8Array | ArrayBuffer | Blob | URL | string;
 
 /** Text. */
 export interface TextPart {
+  /** Says that the part is text. */
   type: "text";
   /** The text. */
   text: string;
-  /** The sources that a model names for it, as the provider writes them. */
-  annotations?: { dialect: DialectName; json: readonly unknown[] } | undefined;
-  /** Asks the provider to cache the prompt up to and including this part. */
+  /** The sources that the model cites for the text. They are sent back only to Anthropic, and only if they are from there. */
+  annotations?: Annotations | undefined;
+  /** Asks the provider to cache the prompt up to and including this part (Anthropic only; OpenAI caches automatically). */
   cacheControl?: CacheTtl | undefined;
+}
+
+/** The sources of a text, as the provider reports them. */
+export interface Annotations {
+  /** The wire format that they are written in. */
+  dialect: DialectName;
+  /** Anthropic's `citations`, or OpenAI's `annotations`. */
+  json: readonly unknown[];
 }
 
 /** An image. */
 export interface ImagePart {
+  /** Says that the part is an image. */
   type: "image";
-  /** The image. */
+  /** The image. A URL is fetched by the provider. */
   image: Media;
-  /** Default: detected from the first bytes. */
+  /** The media type of bytes and base64, such as `"image/png"`. Default: that of the `Blob` or of the first bytes, or `"image/png"`. */
   mediaType?: string | undefined;
-  /** Asks the provider to cache the prompt up to and including this part. */
+  /** Asks the provider to cache the prompt up to and including this part (Anthropic only; OpenAI caches automatically). */
   cacheControl?: CacheTtl | undefined;
 }
 
 /** A document, such as a PDF. */
 export interface DocumentPart {
+  /** Says that the part is a document. */
   type: "document";
-  /** The document. */
+  /** The document. A URL is fetched by the provider. */
   document: Media;
-  /** With `"text/plain"`, a string is the document's text itself. */
+  /**
+   * The media type of bytes and base64. With `"text/plain"`, a string is the document's text itself. Default: that of the `Blob` or of the first bytes, or
+   * `"application/pdf"`.
+   */
   mediaType?: string | undefined;
   /** The title that the model sees. */
   title?: string | undefined;
-  /** Asks the provider to cache the prompt up to and including this part. */
+  /** Asks the provider to cache the prompt up to and including this part (Anthropic only; OpenAI caches automatically). */
   cacheControl?: CacheTtl | undefined;
 }
 
 /** The model's request to run a tool. */
 export interface ToolUsePart {
+  /** Says that the part is a tool call. */
   type: "tool_use";
   /** The provider's id of the call, which the result refers to. */
   id: string;
   /** The tool's name. */
   name: string;
-  /** The parsed arguments, or their text if it is not JSON. */
+  /** The parsed arguments, or their text if it is not JSON. Not used if `argumentsText` is set. */
   arguments: unknown;
   /** The arguments as the model wrote them. */
   argumentsText?: string | undefined;
@@ -56,28 +71,31 @@ export interface ToolUsePart {
 
 /** The result of a tool call. */
 export interface ToolResultPart {
+  /** Says that the part is the result of a tool call. */
   type: "tool_result";
-  /** The id of the tool call. */
+  /** The `id` of the tool call. */
   toolUseId: string;
-  /** What the model reads as the result. */
+  /** The result: text and images. */
   content: string | readonly (TextPart | ImagePart)[];
-  /** Whether the tool failed. Default: false. */
+  /** Whether the tool failed. `content` then describes the failure. Default: false. */
   isError?: boolean | undefined;
-  /** Asks the provider to cache the prompt up to and including this part. */
+  /** Asks the provider to cache the prompt up to and including this part (Anthropic only; OpenAI caches automatically). */
   cacheControl?: CacheTtl | undefined;
 }
 
 /** The model's reasoning. Send it back unchanged in the next request. */
 export interface ReasoningPart {
+  /** Says that the part is reasoning. */
   type: "reasoning";
-  /** The reasoning. */
+  /** The text. */
   text: string;
-  /** The provider's proof that the reasoning is its own. */
+  /** The signature by which Anthropic verifies the reasoning. */
   signature?: string | undefined;
 }
 
-/** Reasoning that the provider has encrypted. Send it back unchanged. */
+/** Encrypted reasoning (Anthropic's `redacted_thinking`). Send it back unchanged in the next request. */
 export interface RedactedReasoningPart {
+  /** Says that the part is encrypted reasoning. */
   type: "redacted_reasoning";
   /** The encrypted reasoning. */
   data: string;
@@ -86,10 +104,14 @@ export interface RedactedReasoningPart {
 /** The name of a wire format. */
 export type DialectName = "anthropic" | "openai-chat";
 
-/** A block of a provider's own, such as the use of a server's tool. It goes back unchanged to its own dialect. */
+/**
+ * A block that this package does not model, such as a call of a server-side tool or its result. Send it back unchanged. A request with a block of another
+ * dialect fails.
+ */
 export interface OtherPart {
+  /** Says that the part is a block of the provider's own. */
   type: "other";
-  /** The wire format of the block. */
+  /** The wire format that the block is written in. */
   dialect: DialectName;
   /** The block as the provider wrote it. */
   json: unknown;
@@ -108,7 +130,7 @@ export type Part =
 
 /** One turn of a conversation. */
 export interface Message {
-  /** Who says it. Instructions are the request's `system`. */
+  /** Who says it. The system prompt is the request's `system`. */
   role: "user" | "assistant";
   /** The text, or its parts. */
   content: string | readonly Part[];

@@ -1,4 +1,7 @@
-/** A vendor or server: who is called, at which URL, in which wire format. For a server that is not listed, use `"openai"` and its `baseUrl`. */
+/**
+ * The id of a provider, which is a vendor or a server: who is called, at which URL, in which wire format, at which prices. For a server that is not listed, use
+ * `"openai"` or `"anthropic"`, whichever it is compatible with, and its `baseUrl`.
+ */
 export type Provider =
   | "anthropic"
   | "openai"
@@ -23,10 +26,10 @@ export type Provider =
   | "llamacpp"
   | "litellm";
 
-/** A token and how long it is valid from now on. Without `expiresInMs` it is used until the provider refuses it. */
+/** A bearer token and its lifetime. */
 export interface AccessToken {
   /** The token, without `Bearer`. */
   token: string;
-  /** How long it is valid from now on, in milliseconds. */
+  /** How long it is valid from now on, in milliseconds. Default: it is used until the provider answers 401. */
   expiresInMs?: number | undefined;
 }

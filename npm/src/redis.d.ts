@@ -1,4 +1,18 @@
-import type { Ledger, BudgetExceeded } from "./index.js";
+import type { BudgetExceeded, Ledger, LedgerBudget, LedgerState } from "./index.js";
+
+/** The options of a `RedisLedger`. */
+export interface RedisLedgerOptions {
+  /** The URL of the REST API, such as `https://example.upstash.io`. */
+  url: string;
+  /** The token of the REST API. */
+  token: string;
+  /** The name of the ledger, which separates it from others in the same database. Default: `"warmline"`. */
+  name?: string | undefined;
+  /** A function to call instead of the global `fetch`. */
+  fetch?: typeof globalThis.fetch | undefined;
+  /** The timeout of each request, in milliseconds. Default: 5,000. */
+  timeoutMs?: number | undefined;
+}
 
 /**
  * A ledger in Redis over HTTP, by the REST API that Upstash documents. Servers that use the Rust crate's `RedisLedger` on the
@@ -10,16 +24,16 @@ import type { Ledger, BudgetExceeded } from "./index.js";
  * ```
  */
 export declare class RedisLedger implements Ledger {
-  constructor(options: {
-    url: string;
-    token: string;
-    /** The name of the ledger, which separates it from others in the same database. Default: "warmline". */
-    name?: string | undefined;
-    fetch?: typeof globalThis.fetch | undefined;
-    /** The timeout of each request, in milliseconds. Default: 5,000. */
-    timeoutMs?: number | undefined;
-  });
-  reserve(id: string, budgets: { name: string; limit: bigint }[], amount: bigint): Promise<BudgetExceeded | undefined>;
+  /**
+   * Creates a ledger. Nothing is sent.
+   *
+   * @throws {ConfigError} if an option is invalid.
+   */
+  constructor(options: RedisLedgerOptions);
+  /** See `Ledger.reserve`. Rejects if Redis cannot be reached or refuses the command. */
+  reserve(id: string, budgets: LedgerBudget[], amount: bigint): Promise<BudgetExceeded | undefined>;
+  /** See `Ledger.settle`. Rejects if Redis cannot be reached or refuses the command. */
   settle(id: string, amount: bigint): Promise<bigint[]>;
-  state(budget: string): Promise<{ spent: bigint; reserved: bigint }>;
+  /** See `Ledger.state`. Rejects if Redis cannot be reached or refuses the command. */
+  state(budget: string): Promise<LedgerState>;
 }

@@ -14,7 +14,7 @@ export class RedisLedger {
   #keys;
   #timeoutMs;
 
-  constructor({ url, token, name = "warmline", fetch, timeoutMs = 5000 }) {
+  constructor({ url, token, name = "warmline", fetch, timeoutMs = 5000 } = {}) {
     if (!/^https?:\/\/[^\s@]+$/.test(url)) fail("the ledger's url must be the URL of a Redis REST API, such as https://example.upstash.io");
     if (typeof token !== "string" || !token) fail("the ledger's token is missing");
     if (!NAME.test(name)) fail(`${JSON.stringify(name)} is not a valid name for a ledger: use ASCII letters, digits and -_.:@`);

@@ -24,12 +24,14 @@ function statusOf({ kind, status }) {
 }
 
 /** Returns the response, once it is known whether the call succeeds. */
-export async function respond(reader, options = {}) {
+export async function respond(reader, options) {
   let first;
   try {
+    options ??= {};
     checkTypes(options, OPTIONS, "", "toResponse()");
     const { format = "events", status = 200, errorMessage } = options;
     const make = Object.hasOwn(FORMATS, format) ? FORMATS[format] : fail(`format must be one of ${Object.keys(FORMATS).join(", ")}, got ${JSON.stringify(format)}`);
+    checkStatus(status);
     const headers = new Headers(options.headers);
     const messageOf = (error) => String(errorMessage?.(error) ?? MESSAGES[error.kind] ?? "The model's reply failed.");
     const form = make(messageOf);
@@ -46,6 +48,12 @@ export async function respond(reader, options = {}) {
     await reader.return();
     throw error;
   }
+}
+
+/** Checks a status before the call is made. Runtimes differ in which ones their `Response` refuses. */
+function checkStatus(status) {
+  const hasBody = Number.isInteger(status) && status >= 200 && status <= 599 && ![204, 205, 304].includes(status);
+  if (!hasBody) fail(`status must be one of a response with a body, such as 200 or 201, got ${status}`);
 }
 
 function failed(error, form, headers, message) {

@@ -1,6 +1,6 @@
 // Converts between the public JavaScript types and the core's JSON: camelCase, bytes, validators.
 
-import { failUnknown } from "./check.js";
+import { checkFields, failUnknown } from "./check.js";
 import { fail } from "./errors.js";
 import { is } from "./realm.js";
 import { converter } from "./reply.js";
@@ -18,7 +18,7 @@ const REQUEST = {
   parallelToolCalls: (v) => ["parallel_tool_calls", flag("parallelToolCalls", v)],
   // A function's `name` is its own, not the schema's.
   output: (v) => ["response_format", { name: (typeof v === "object" && v.jsonSchema && v.name) || "output", schema: jsonSchema("output", v) }],
-  reasoning: (v) => ["reasoning", { effort: v.effort, budget_tokens: v.budgetTokens }],
+  reasoning: (v) => ["reasoning", toReasoning(v)],
   extraBody: (v) => ["extra_body", v],
   keepRaw: (v) => ["keep_raw", flag("keepRaw", v)],
 };
@@ -30,7 +30,7 @@ const REQUEST = {
 export async function toRequest(request, options = {}) {
   const { headers, baseUrl, apiKey, bearerToken, timeoutMs, replyTimeoutMs, poolTimeoutMs, deadlineMs, maxRetries } = options;
   if (typeof request === "string") request = { messages: [{ role: "user", content: request }] };
-  if (request === null || typeof request !== "object") fail("the request must be an object: { messages, … }");
+  if (request === null || typeof request !== "object" || Array.isArray(request)) fail(`the request must be an object: { messages, … }, got ${kind(request)}`);
   const core = {};
   for (const [name, value] of Object.entries(request)) {
     if (value === undefined) continue;
@@ -44,10 +44,10 @@ export async function toRequest(request, options = {}) {
     base_url: baseUrl,
     api_key: apiKey,
     bearer_token: typeof bearerToken === "function" ? undefined : bearerToken,
-    timeout_ms: timeoutMs,
-    reply_timeout_ms: replyTimeoutMs,
-    pool_timeout_ms: poolTimeoutMs,
-    deadline_ms: deadlineMs,
+    timeout_ms: wholeMs(timeoutMs),
+    reply_timeout_ms: wholeMs(replyTimeoutMs),
+    pool_timeout_ms: wholeMs(poolTimeoutMs),
+    deadline_ms: wholeMs(deadlineMs),
     retry: maxRetries === undefined ? undefined : { max_retries: maxRetries },
   };
   if (!core.messages) fail("messages is missing from the request");
@@ -59,7 +59,16 @@ export async function toRequest(request, options = {}) {
 }
 
 /** Returns headers as a plain object. They may be a `Headers`. */
-export const toHeaders = (headers = {}) => ({ ...(is(headers, "Headers") ? Object.fromEntries(headers) : headers) });
+export function toHeaders(headers = {}) {
+  if (Array.isArray(headers)) fail("headers must be an object or a Headers, got a list");
+  const plain = { ...(is(headers, "Headers") ? Object.fromEntries(headers) : headers) };
+  // A header's value may be secret.
+  for (const [name, value] of Object.entries(plain)) if (value !== undefined) text(`headers[${JSON.stringify(name)}]`, value);
+  return plain;
+}
+
+/** Returns milliseconds as the core takes them: a whole number, at most a year. */
+export const wholeMs = (ms) => (ms === undefined ? undefined : Math.min(Math.ceil(ms), 31_536_000_000));
 
 function text(name, value) {
   return typeof value === "string" ? value : fail(`${name} must be a string, got ${kind(value)}`);
@@ -91,6 +100,7 @@ async function toMessages(messages) {
         const hint = ["system", "developer"].includes(message?.role) ? ": put these instructions into the request's system" : "";
         fail(`messages[${i}].role must be "user" or "assistant", got ${JSON.stringify(message?.role)}${hint}`);
       }
+      checkFields(`messages[${i}]`, message, ["role", "content"]);
       return { role: message.role, content: await toContent(`messages[${i}].content`, message.content) };
     }),
   );
@@ -102,8 +112,21 @@ async function toContent(name, content) {
   return Promise.all(content.map((part, i) => toPart(`${name}[${i}]`, part)));
 }
 
+const PART = {
+  text: ["text", "annotations", "cacheControl"],
+  image: ["image", "mediaType", "cacheControl"],
+  document: ["document", "mediaType", "title", "cacheControl"],
+  // A call in `reply.invalidToolCalls` has an error.
+  tool_use: ["id", "name", "arguments", "argumentsText", "error"],
+  tool_result: ["toolUseId", "content", "isError", "cacheControl"],
+  reasoning: ["text", "signature"],
+  redacted_reasoning: ["data"],
+  other: ["dialect", "json"],
+};
+
 async function toPart(name, part) {
   const { type, cacheControl: cache_control } = part ?? {};
+  if (Object.hasOwn(PART, type)) checkFields(name, part, ["type", ...PART[type]]);
   switch (type) {
     case "text":
       return { type, text: text(`${name}.text`, part.text), annotations: part.annotations, cache_control };
@@ -128,7 +151,7 @@ async function toPart(name, part) {
     case "other":
       return { type, dialect: part.dialect, json: part.json };
     default:
-      return fail(`${name}.type is ${JSON.stringify(type)}: it must be text, image, document, tool_use, tool_result, reasoning, redacted_reasoning or other`);
+      return fail(`${name}.type must be one of ${Object.keys(PART).join(", ")}, got ${JSON.stringify(type)}`);
   }
 }
 
@@ -174,8 +197,16 @@ function toBase64(bytes) {
   return btoa(binary);
 }
 
+function toReasoning(reasoning) {
+  if (typeof reasoning !== "object" || Array.isArray(reasoning)) fail(`reasoning must be an object: { effort } or { budgetTokens }, got ${kind(reasoning)}`);
+  checkFields("reasoning", reasoning, ["effort", "budgetTokens"]);
+  return { effort: reasoning.effort, budget_tokens: reasoning.budgetTokens };
+}
+
 function toTool(tool, i) {
   const name = text(`tools[${i}].name`, tool?.name);
+  // A function, such as one that runs the tool, is the caller's own.
+  checkFields(`tools[${i}]`, tool, ["name", "description", "input", "strict", "cacheControl"], (given) => typeof given === "function");
   const schema = jsonSchema(`tools[${i}].input`, tool.input ?? fail(`tools[${i}].input is missing: a JSON schema or a validator`));
   return { name, description: tool.description, input_schema: schema, strict: tool.strict, cache_control: tool.cacheControl };
 }

@@ -88,6 +88,15 @@ function bytes(events, signal) {
   });
 }
 
+/** Returns the value of a JSON text, or the text if it is none. */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
 const sse = (data) => `${data.type ? `event: ${data.type}\n` : ""}data: ${JSON.stringify(data)}\n\n`;
 
 const anthropic = {
@@ -99,7 +108,7 @@ const anthropic = {
     model,
     content: [
       ...(text ? [{ type: "text", text }] : []),
-      ...toolCalls.map(({ id, name, arguments: input }) => ({ type: "tool_use", id, name, input: JSON.parse(input) })),
+      ...toolCalls.map(({ id, name, arguments: input }) => ({ type: "tool_use", id, name, input: parsed(input) })),
     ],
     stop_reason: stopReason,
     stop_sequence: null,

@@ -1,3 +1,3 @@
-/** The module, as bundlers for edge runtimes import it. */
-declare const module: WebAssembly.Module;
+/** The module, as bundlers for edge runtimes import it: a `WebAssembly.Module`, where that type is declared. Node's types do not declare it. */
+declare const module: typeof globalThis extends { WebAssembly: { Module: { prototype: infer Module } } } ? Module : object;
 export default module;

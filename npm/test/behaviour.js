@@ -160,6 +160,68 @@ export async function behaviour({ Warmline, ConfigError, DecodeError }, scripted
     equal(seen.map(([, name, { error }]) => [name, error?.kind]), [["onRequest", null], ["onResponse", null], ["onError", "status"]], "the events of a failure");
   });
 
+  await test("fields that do not exist, and values of another type, are errors that name them", async () => {
+    const ask = (more) => [(llm) => llm.chat({ messages: [{ role: "user", content: "?" }], ...more })];
+    const part = (part) => ask({ messages: [{ role: "user", content: [part] }] });
+    const input = { type: "object" };
+    for (const [[act, options], problem] of [
+      [part({ type: "text", text: "?", cache_control: "5m" }), 'did you mean "messages[0].content[0].cacheControl"?'],
+      [part({ type: "image_url" }), "messages[0].content[0].type must be one of text, image, "],
+      [part({ type: "text", text: "?", cacheControl: "2h" }), "messages[0].content[0].cacheControl: unknown variant `2h`, expected `5m` or `1h`"],
+      [ask({ messages: [{ role: "user", content: "?", name: "n" }] }), '"messages[0].name": it must be one of role, content'],
+      [ask({ tools: [{ name: "t", inputSchema: input }] }), 'did you mean "tools[0].input"?'],
+      [ask({ reasoning: "high" }), "reasoning must be an object: { effort } or { budgetTokens }, got string"],
+      [ask({ reasoning: { effrt: "high" } }), '"reasoning.effrt": it must be one of effort, budgetTokens'],
+      [[(llm) => llm.chat([{ role: "user", content: "?" }])], "got a list"],
+      [[(llm) => llm.chat("?", { headers: [["a", "b"]] })], "headers must be an object or a Headers, got a list"],
+      [[(llm) => llm.stream("?").toResponse({ status: 204 })], "status must be one of a response with a body, such as 200 or 201, got 204"],
+      [[(llm) => llm.withBudget({ usd: 1, ledger: {} })], '"budget.ledger": it must be one of name, usd'],
+      [[() => {}, { prices: { m: null } }], 'prices["m"] must be an object: { input, output, … }, got null'],
+      [[() => {}, { prices: { m: { input: 1, output: 1, cached: 1 } } }], "cached"],
+      [[() => {}, { headers: { "x-secret": 7 } }], 'headers["x-secret"] must be a string, got number'],
+      [[() => {}, { budget: { usd: 1, alerts: [50.5] } }], "budget.alerts must be whole percentages from 1 to 255, got 50.5"],
+      [[() => {}, { budget: { usd: 1, alerts: ["x"] } }], 'budget.alerts must be whole percentages from 1 to 255, got "x"'],
+    ]) {
+      let sent = 0;
+      const run = async () => act(client(["Hello"], { onRequest: () => sent++, ...options }).llm);
+      const error = await failure(run());
+      check(error instanceof ConfigError && error.message.includes(problem), `${error} and not ${problem}`);
+      check(!error.message.includes("at line"), error.message);
+      equal(sent, 0, `requests sent by ${problem}`);
+    }
+  });
+
+  await test("a tool may have functions of the caller's, and an invalid call may go back", async () => {
+    const { llm, fetch } = client([call("{", "t"), "Hello"]);
+    const tools = [{ name: "t", input: { type: "object" }, run: () => 1 }];
+    const { invalidToolCalls } = await llm.chat({ ...request, tools });
+    const content = [{ type: "tool_result", toolUseId: invalidToolCalls[0].id, content: "wrong", isError: true }];
+    await llm.chat({ messages: [...request.messages, { role: "assistant", content: invalidToolCalls }, { role: "user", content }], tools });
+    equal(Object.keys(fetch.requests[1].body.tools[0].function).includes("run"), false, "the function is sent");
+  });
+
+  await test("timeouts may be fractions, and longer than any timer", async () => {
+    for (const ms of [0.5, 1234.5, 1e21]) {
+      const timeouts = { timeoutMs: 30_000 + ms, replyTimeoutMs: 30_000 + ms, deadlineMs: 30_000 + ms };
+      equal((await client(["Hello"], timeouts).llm.chat("Hi", timeouts)).text, "Hello", `the reply with ${ms} ms`);
+    }
+    equal((await client(["Hello"], { timeoutMs: 1e21, deadlineMs: 1e21 }).llm.stream("Hi").reply()).text, "Hello", "the streamed reply");
+  });
+
+  await test("a wait that is too long is named without a setting that does not exist", async () => {
+    const { llm } = client([{ status: 429, headers: { "retry-after": "3600" } }]);
+    const { message } = await failure(llm.chat("Hi"));
+    check(message.includes("3600s, longer than the 60s that a call waits at most"), message);
+  });
+
+  await test("scripted arguments that are not JSON, without a stream", async () => {
+    for (const provider of ["anthropic", "openai"]) {
+      const { llm } = client([call("{", "t")], { provider, maxRetries: 0 });
+      const { content } = await llm.chat({ ...request, tools: [{ name: "t", input: { type: "object" } }] });
+      equal(content.at(-1).arguments, "{", `the arguments from ${provider}`);
+    }
+  });
+
   await test("a hook that throws changes nothing", async () => {
     const broken = () => Promise.reject(new Error("x"));
     const { llm } = client(["Hello"], { onRequest: () => check(false, "x"), onResponse: broken, onFinish: broken });

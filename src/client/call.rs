@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::clock::Clock;
 use super::handle::Client;
 use super::live::Live;
-use super::opening::{Answer, Opened, Opening, Start};
+use super::opening::{Answer, Head, Opened, Opening, Start};
 use super::plan::{CallBody, Plan};
 use super::replay::replay;
 use crate::cost::Reservation;
@@ -19,7 +19,8 @@ use crate::error::seconds;
 use crate::runtime::{self, BoxFuture, Instant};
 use crate::secret::Secret;
 use crate::{
-    Attempt, CallOptions, Error, ErrorKind, Reply, Request, Result, StreamEvent, Timing, trace,
+    Attempt, CallOptions, Error, ErrorKind, Reply, Request, Result, StreamEvent, TimeoutKind,
+    Timing, trace,
 };
 
 /// A call, from its first poll to its end. Dropping it cancels the call and releases its connection.
@@ -41,17 +42,21 @@ pub(super) struct Call {
     /// The reservation of the attempt whose response is being read.
     reservation: Option<Reservation>,
     forwarded: Forwarded,
+    /// The head of the current attempt's response, if it is a stream to forward.
+    head: Arc<OnceLock<Head>>,
 }
 
 /// How far frames have been forwarded.
 #[derive(Default)]
 struct Forwarded {
-    /// Whether any have been handed out before the first content.
+    /// Whether the head, or any frames, have been handed out before the first content.
     any: bool,
     /// Whether they hold more than comments, so that another attempt would repeat something.
     events: bool,
     /// The last frames of a stream that has ended.
     rest: Bytes,
+    /// Whether they hold the provider's own event of the error that ended it.
+    error: bool,
 }
 
 enum State {
@@ -100,6 +105,7 @@ impl Call {
             repeats: 0,
             reservation: None,
             forwarded: Forwarded::default(),
+            head: Arc::default(),
         })
     }
 
@@ -121,6 +127,7 @@ impl Call {
                         }
                         Err(error) => {
                             self.forwarded.rest = live.decoder.take_frames();
+                            self.forwarded.error = is_of_provider(&error);
                             let error = self.record(error);
                             Err(self.end(error))
                         }
@@ -184,6 +191,7 @@ impl Call {
 
     fn begin_attempt(&mut self) {
         self.attempt_start = Instant::now();
+        (self.forwarded.rest, self.forwarded.error) = (Bytes::new(), false);
         if self.attempts.is_empty() {
             self.clock.start = self.attempt_start;
         }
@@ -194,7 +202,9 @@ impl Call {
             attempt_at: self.attempt_start,
             hide_usage: self.body.asked_usage.is_some(),
             refused: self.refused.clone(),
+            head: Arc::default(),
         };
+        self.head = start.head.clone();
         self.state = State::Opening(Box::pin(start.open()));
     }
 
@@ -208,7 +218,14 @@ impl Call {
             }) => {
                 self.reservation = Some(reservation);
                 match answer {
-                    Answer::Stream(live) => self.state = State::AwaitingContent(live),
+                    Answer::Stream(live) => {
+                        // Its head need not have said that it is a stream.
+                        self.head.get_or_init(|| Head {
+                            at: Instant::now(),
+                            request_id: None,
+                        });
+                        self.state = State::AwaitingContent(live);
+                    }
                     Answer::Reply(reply) => self.whole_reply_has_come(reply)?,
                 }
                 Ok(())
@@ -219,6 +236,8 @@ impl Call {
     }
 
     fn content_has_come(&mut self) {
+        // Nothing is sent again, and a body can be large.
+        self.body.bytes = Bytes::new();
         self.timing.time_to_first_token = self.clock.start.elapsed();
         self.plan.client.retry_budget.succeeded();
         // The rest of a stream may be read outside a runtime.
@@ -251,6 +270,7 @@ impl Call {
             && self.forwarded.any
         {
             self.forwarded.rest = live.decoder.take_frames();
+            self.forwarded.error = is_of_provider(&error);
         }
         // What the attempt holds is released before the next one.
         self.settle_cut();
@@ -295,6 +315,7 @@ impl Call {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.delay = delay;
         }
+        // What is handed out during the pause must not hold the error.
         self.forwarded.rest = Bytes::new();
         self.state = State::Pausing {
             since: Instant::now(),
@@ -304,7 +325,18 @@ impl Call {
     }
 
     /// Adds the current attempt to the history, and removes the key from its error.
-    fn record(&mut self, error: Error) -> Error {
+    fn record(&mut self, mut error: Error) -> Error {
+        let is_of_reply = matches!(
+            error.kind(),
+            ErrorKind::Timeout {
+                which: TimeoutKind::Reply
+            }
+        );
+        if is_of_reply && self.plan.timeouts.reply_by_timeout {
+            error = error.with_hint(
+                "raise `timeout` (LLM_TIMEOUT), or set `reply_timeout` (LLM_REPLY_TIMEOUT), if the model takes longer",
+            );
+        }
         let error = match &self.secret {
             Some(secret) => error.redacted(secret),
             None => error,
@@ -370,22 +402,37 @@ impl Call {
         }
     }
 
-    /// Returns whether frames have arrived before the first content.
-    pub(super) fn has_frames(&self) -> bool {
-        matches!(&self.state, State::AwaitingContent(live) if live.decoder.has_frames())
+    /// Returns whether the error that ended the call is in the frames, as an event of the provider's.
+    pub(super) fn error_is_forwarded(&self) -> bool {
+        self.forwarded.error
+    }
+
+    /// Returns when the head of the stream that is being opened arrived, if it has.
+    pub(super) fn head_arrived(&self) -> Option<Instant> {
+        match self.state {
+            State::Opening(_) | State::AwaitingContent(_) => self.head.get().map(|head| head.at),
+            _ => None,
+        }
+    }
+
+    /// Hands out the head of a stream before its first content. From here on the reply must be a stream.
+    pub(super) fn release_head(&mut self) {
+        self.forwarded.any = true;
     }
 
     /// Returns the provider's id of the request whose response is being read.
     pub(super) fn request_id(&self) -> Option<&str> {
         match &self.state {
             State::AwaitingContent(live) | State::Streaming(live) => live.decoder.request_id(),
+            State::Opening(_) => self.head.get()?.request_id.as_deref(),
             _ => None,
         }
     }
 
     /// Returns the number of attempts, with the current one.
     pub(super) fn attempt_count(&self) -> usize {
-        self.attempts.len() + usize::from(self.reservation.is_some())
+        let is_under_way = matches!(self.state, State::Opening(_)) || self.reservation.is_some();
+        self.attempts.len() + usize::from(is_under_way)
     }
 
     pub(super) fn state_name(&self) -> &'static str {
@@ -399,6 +446,14 @@ impl Call {
             State::Ended => "ended",
         }
     }
+}
+
+/// Whether a stream has ended with an error event of the provider's. The other errors of streams are found here.
+fn is_of_provider(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Status { .. } | ErrorKind::RateLimited { .. } | ErrorKind::Overloaded
+    )
 }
 
 impl Drop for Call {

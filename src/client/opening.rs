@@ -1,7 +1,7 @@
 //! The first part of an attempt, from its reservation to the head of a stream or to a whole reply.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +11,12 @@ use super::live::Live;
 use super::plan::Plan;
 use crate::cost::{Refusal, Reservation};
 use crate::credentials::secret_in;
+use crate::dialect::request_id;
 use crate::error::seconds;
 use crate::runtime::{self, Instant};
 use crate::secret::Secret;
 use crate::transport::{Body, HttpRequest, HttpResponse, Turn};
-use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing};
+use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing, headers};
 
 /// The maximum number of bytes that are kept of an error response's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -42,6 +43,12 @@ pub(super) enum Answer {
     Stream(Box<Live>),
 }
 
+/// What is known once the head of a stream has arrived.
+pub(super) struct Head {
+    pub(super) at: Instant,
+    pub(super) request_id: Option<String>,
+}
+
 /// What an attempt starts from.
 pub(super) struct Start {
     pub(super) plan: Arc<Plan>,
@@ -54,6 +61,8 @@ pub(super) struct Start {
     pub(super) hide_usage: bool,
     /// A token that the provider has not accepted.
     pub(super) refused: Option<Secret>,
+    /// Is set when the head of a response arrives that says that it is a stream.
+    pub(super) head: Arc<OnceLock<Head>>,
 }
 
 impl Start {
@@ -72,14 +81,14 @@ impl Start {
         let plan = &*self.plan;
         let transport = &plan.transport;
         opening.is_attempt = true;
-        let headers = self.authorize(opening).await?;
+        let own_headers = self.authorize(opening).await?;
         opening.is_attempt = false;
         let (turn, reservation) = self.admit(&mut opening.timing).await?;
         opening.is_attempt = true;
         let request = HttpRequest {
             to: plan.endpoint.as_ref(),
             body: &self.body,
-            headers: &headers,
+            headers: &own_headers,
             timeouts: &plan.timeouts,
         };
         let sent = |sent| match sent {
@@ -102,6 +111,13 @@ impl Start {
         if !(200..300).contains(&response.status) {
             reservation.refused();
             return Err(self.read_error(response, &secret).await);
+        }
+        if plan.forward && plan.stream && headers::is_event_stream(&response.headers) {
+            // It can be set only once, and is set here only.
+            let _ = self.head.set(Head {
+                at: Instant::now(),
+                request_id: request_id(&response.headers),
+            });
         }
         // The time of a whole reply, or of a silence before a stream, began when the request was sent.
         let sent_at = reservation.sent_at();
@@ -225,9 +241,10 @@ impl Start {
     async fn read_error(&self, mut response: HttpResponse<Body>, secret: &Secret) -> Error {
         let mut kept = Whole::default();
         let read = kept.read(&mut response.body, MAX_ERROR_BODY);
-        let _ = runtime::timeout(self.plan.timeouts.timeout, read).await;
+        let read = runtime::timeout(self.plan.timeouts.timeout, read).await;
+        let is_whole = matches!(read, Some(Ok(())));
         let (kept, now) = (kept.into_bytes(), runtime::wall_clock());
-        let kept = secret.redacted(&kept).unwrap_or(kept);
+        let kept = secret.redacted_error(&kept, is_whole);
         let dialect = &self.plan.client.dialect;
         dialect.decode_error(response.status, &response.headers, &kept, now)
     }

@@ -1,16 +1,18 @@
 //! A provider's own request and reply, passed on as they are: what a gateway needs.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::call::Call;
 use super::handle::Client;
-use crate::{CallOptions, Error, Reply, Result, StreamEvent, runtime};
+use crate::runtime::{self, Timer};
+use crate::{CallOptions, Error, Reply, Result, StreamEvent};
 
-/// How long a stream's head is held back for its first content, so that a failure before it can have a status of its own.
+/// The maximum time for which the head of a stream is held back for its first content, so that a failure before that can have a status of
+/// its own.
 const HOLD: Duration = Duration::from_secs(1);
 
 /// A reply in its provider's dialect, byte for byte as it comes. Dropped before its end, it is aborted.
@@ -45,8 +47,9 @@ impl Client {
     /// asking adds to the others. Apart from that, events are passed on as they came. A server that refuses to be asked is not asked
     /// again.
     ///
-    /// The response is there once content is, or after a second in which the provider has said in comments that it is at
-    /// work.
+    /// The response of a stream is returned with its first content, or one second after the head of the provider's response arrived. A
+    /// failure before that is an error of this function, and later one of the response. The attempts before the first content are
+    /// retried in both cases, unless events have been passed on.
     ///
     /// # Errors
     /// Those of [`Client::chat`]. [`Error::status`] and [`Error::body`] hold what the provider has answered.
@@ -68,20 +71,22 @@ impl Client {
         options: impl Into<CallOptions>,
     ) -> Result<PassthroughResponse> {
         let mut call = Call::raw(self, body.into(), &options.into())?;
+        let mut timer = None;
         let first = runtime::within(async {
-            let first = runtime::timeout(HOLD, poll_fn(|cx| call.poll_event(cx))).await;
-            let first = match first {
-                Some(event) => event,
-                // Whoever waits for the head gives up sooner than the model does.
-                None => {
-                    poll_fn(|cx| match call.poll_event(cx) {
-                        Poll::Pending if call.has_frames() => Poll::Ready(None),
-                        polled => polled,
-                    })
-                    .await
+            let first = poll_fn(|cx| {
+                if let Poll::Ready(event) = call.poll_event(cx) {
+                    return Poll::Ready(event);
                 }
-            };
-            first.transpose()
+                // Whoever waits for the head gives up sooner than the model does.
+                let Some(arrived) = call.head_arrived() else {
+                    return Poll::Pending;
+                };
+                let timer = timer.get_or_insert_with(|| Timer::new(HOLD));
+                ready!(timer.poll_until(cx, arrived + HOLD));
+                call.release_head();
+                Poll::Ready(None)
+            });
+            first.await.transpose()
         });
         let first = first.await?;
         let mut response = PassthroughResponse {
@@ -151,6 +156,24 @@ impl PassthroughResponse {
     /// As for an event of [`Client::stream`].
     pub async fn chunk(&mut self) -> Option<Result<Bytes>> {
         poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Returns whether the error that [`chunk`](Self::chunk) returned was an event of the provider's, which is among the bytes that came
+    /// before it. Any other error must be reported to whoever reads the bytes.
+    ///
+    /// ```no_run
+    /// # async fn demo(mut reply: warmline::PassthroughResponse) {
+    /// while let Some(bytes) = reply.chunk().await {
+    ///     match bytes {
+    ///         Ok(bytes) => print!("{}", String::from_utf8_lossy(&bytes)),
+    ///         Err(error) if !reply.error_is_forwarded() => println!("data: {{\"error\": \"{error}\"}}\n"),
+    ///         Err(_) => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn error_is_forwarded(&self) -> bool {
+        self.call.error_is_forwarded()
     }
 
     /// [`PassthroughResponse::chunk`], for a body that is polled.

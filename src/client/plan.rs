@@ -123,7 +123,8 @@ impl Plan {
         if let Some((place, usage)) = ask
             && !client.refuses_usage.load(Relaxed)
         {
-            let replaced = body.slice(place.clone());
+            // A slice would keep the whole body of the caller.
+            let replaced = Bytes::copy_from_slice(&body[place.clone()]);
             let asked = place.start..place.start + usage.len();
             body = [&body[..place.start], usage.as_bytes(), &body[place.end..]]
                 .concat()

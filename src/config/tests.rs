@@ -28,6 +28,54 @@ fn variables_configure_the_client() {
 }
 
 #[test]
+fn the_longest_delay_that_a_provider_may_ask_for_is_a_variable() {
+    let get = |value: &'static str| {
+        ClientBuilder::from_vars(move |name| (name == "LLM_MAX_RETRY_AFTER").then_some(value))
+    };
+    let policy = get("2.5").unwrap().retry;
+    assert_eq!(policy.max_retry_after, Duration::from_millis(2500));
+    let error = get("soon").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("LLM_MAX_RETRY_AFTER is \"soon\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_key_that_no_header_can_have_names_its_variable() {
+    for (name, vars) in [
+        (
+            "OPENAI_API_KEY",
+            &[("OPENAI_API_KEY", "sk-secret\nsk-secret")][..],
+        ),
+        (
+            "AZURE_OPENAI_AD_TOKEN",
+            &[
+                ("LLM_PROVIDER", "azure"),
+                ("AZURE_OPENAI_AD_TOKEN", "secret\u{7f}"),
+            ],
+        ),
+        (
+            "LLM_LEDGER_TOKEN",
+            &[
+                ("OPENAI_API_KEY", "k"),
+                ("LLM_LEDGER", "https://example.upstash.io"),
+                ("LLM_LEDGER_TOKEN", "secret\nsecret"),
+            ],
+        ),
+    ] {
+        let error = build(vars).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{name} holds characters")),
+            "{error}"
+        );
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
 fn the_timeouts_of_the_environment_are_explicit() {
     let get = |vars: &[(&str, &'static str)]| {
         let get = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);

@@ -39,6 +39,9 @@ impl Budget {
     }
 }
 
+/// The name of the budget of `LLM_BUDGET_LIMIT`.
+pub(crate) const DEFAULT_BUDGET: &str = "default";
+
 /// The maximum length of a name, in bytes.
 const MAX_NAME: usize = 128;
 

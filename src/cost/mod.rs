@@ -19,6 +19,7 @@ mod tracker;
 
 pub(crate) use self::bound::CostEstimate;
 pub(crate) use self::cut::Seen;
+pub(crate) use self::ledger::DEFAULT_BUDGET;
 pub use self::ledger::{Budget, BudgetExceeded, Ledger, Settlement};
 pub use self::memory::MemoryLedger;
 pub use self::price::{Price, PriceFactor, PriceTier};

@@ -1,4 +1,4 @@
-use super::{Budget, BudgetExceeded, Usd};
+use super::{Budget, BudgetExceeded, DEFAULT_BUDGET, Usd};
 use crate::{Error, ErrorKind};
 
 /// Why nothing was reserved.
@@ -34,7 +34,11 @@ impl Refusal {
             reserved,
             needed: max_cost,
         };
-        let hint = "lower max_tokens, or raise the budget (LLM_BUDGET_LIMIT)";
+        // The only budget that a setting makes.
+        let hint = match &*name {
+            DEFAULT_BUDGET => "lower max_tokens, or raise the budget (LLM_BUDGET_LIMIT)".into(),
+            _ => ["lower max_tokens, or raise the budget \"", &name, "\""].concat(),
+        };
         let error = Error::new(kind, message.concat()).with_hint(hint);
         match spent.pico().saturating_add(max_cost.pico()) <= limit.pico() {
             true => Self::Wait {

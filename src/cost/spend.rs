@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::DEFAULT_BUDGET;
 use super::totals::ModelSpend;
 use crate::Usd;
 
@@ -92,10 +93,15 @@ impl BudgetAlert {
     /// let tracker = warmline::CostTracker::new().on_alert(|alert| eprintln!("{}", alert.hint()));
     /// ```
     pub fn hint(&self) -> &'static str {
-        if self.percent < 100 {
-            "raise it (LLM_BUDGET_LIMIT), or see by model what spends it"
-        } else {
-            "raise it (LLM_BUDGET_LIMIT), or wait for the next month: calls are refused until then"
+        match (&*self.budget, self.percent) {
+            (DEFAULT_BUDGET, ..100) => {
+                "raise it (LLM_BUDGET_LIMIT), or see by model what spends it"
+            }
+            (DEFAULT_BUDGET, _) => {
+                "raise it (LLM_BUDGET_LIMIT), or wait for the next month: calls are refused until then"
+            }
+            (_, ..100) => "raise it, or see by model what spends it",
+            (_, _) => "raise it, or wait for the next month: calls are refused until then",
         }
     }
 }
@@ -103,5 +109,33 @@ impl BudgetAlert {
 impl fmt::Display for BudgetAlert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.summary(), self.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_budget_of_the_setting_hints_at_the_setting() {
+        for (budget, percent, hints) in [
+            (DEFAULT_BUDGET, 50, true),
+            (DEFAULT_BUDGET, 100, true),
+            ("key:alice", 50, false),
+            ("key:alice", 100, false),
+        ] {
+            let alert = BudgetAlert {
+                budget: budget.to_owned(),
+                percent,
+                spent: Usd::ZERO,
+                limit: Usd::ZERO,
+            };
+            assert_eq!(alert.hint().contains("LLM_BUDGET_LIMIT"), hints, "{alert}");
+            assert_eq!(
+                alert.hint().contains("next month"),
+                percent == 100,
+                "{alert}"
+            );
+        }
     }
 }

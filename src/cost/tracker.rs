@@ -56,6 +56,8 @@ struct Settings {
     fail_open: bool,
     strict: bool,
     totals: Arc<Mutex<MonthlyTotals>>,
+    /// The totals of the trackers that this one is a subtotal of.
+    sums: Vec<Arc<Mutex<MonthlyTotals>>>,
 }
 
 trait OnAlert: MaybeSend + MaybeSync {
@@ -80,6 +82,7 @@ impl Default for CostTracker {
                 fail_open: false,
                 strict: false,
                 totals: Arc::default(),
+                sums: Vec::new(),
             }),
             outbox: Outbox::new(MemoryLedger::default()),
             queues: Arc::default(),
@@ -213,6 +216,24 @@ impl CostTracker {
         self
     }
 
+    /// Returns a tracker with the same budgets and ledger, whose calls are counted separately as well as in this tracker.
+    ///
+    /// ```no_run
+    /// # async fn demo(tracker: warmline::CostTracker, client: warmline::Client) -> warmline::Result<()> {
+    /// let alice = client.with_cost_tracker(tracker.subtotal());
+    /// alice.chat("Hello").await?;
+    /// println!("${} of ${}", alice.cost_tracker().spend().await?.total, tracker.spend().await?.total);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn subtotal(&self) -> Self {
+        let mut tracker = self.clone();
+        let settings = tracker.set();
+        let sum = std::mem::take(&mut settings.totals);
+        settings.sums.push(sum);
+        tracker
+    }
+
     fn set(&mut self) -> &mut Settings {
         Arc::make_mut(&mut self.settings)
     }
@@ -262,9 +283,9 @@ impl CostTracker {
                 reserved,
             });
         }
-        let (month, models) = self
-            .settings
-            .with_totals(|month, totals| (month, totals.models.clone()));
+        let (month, models) = of_this_month(&self.settings.totals, |month, totals| {
+            (month, totals.models.clone())
+        });
         Ok(Spend {
             month: month.to_string(),
             total: models.iter().map(|model| model.cost).sum(),
@@ -389,25 +410,21 @@ impl Settings {
         queues.settled(self.budgets.iter().map(|budget| &*budget.name));
     }
 
-    fn with_totals<T>(&self, f: impl FnOnce(Month, &mut Totals) -> T) -> T {
-        let month = Month::at(runtime::wall_clock());
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        f(month, totals.of(month))
-    }
-
     fn count(&self, provider: Provider, model: &str, cost: Cost, reply: Option<&Reply>) {
-        self.with_totals(|_, totals| {
-            let model = totals.model_mut(provider, model);
-            model.calls += 1;
-            model.cost = model.cost + cost.usd;
-            if cost.estimated {
-                model.estimated = model.estimated + cost.usd;
-            }
-            match reply {
-                Some(reply) => model.usage.add(&reply.usage),
-                None => model.failures += 1,
-            }
-        });
+        for totals in self.sums.iter().chain([&self.totals]) {
+            of_this_month(totals, |_, totals| {
+                let model = totals.model_mut(provider, model);
+                model.calls += 1;
+                model.cost = model.cost + cost.usd;
+                if cost.estimated {
+                    model.estimated = model.estimated + cost.usd;
+                }
+                match reply {
+                    Some(reply) => model.usage.add(&reply.usage),
+                    None => model.failures += 1,
+                }
+            });
+        }
     }
 
     /// Sends an alert for each budget that has reached a threshold higher than any before it this month.
@@ -425,7 +442,9 @@ impl Settings {
             let Some(percent) = reached.max() else {
                 continue;
             };
-            let is_new = self.with_totals(|_, totals| {
+            // Subtotals share the alerts of their budgets.
+            let totals = self.sums.first().unwrap_or(&self.totals);
+            let is_new = of_this_month(totals, |_, totals| {
                 let alerted = &mut totals.alerted;
                 let index = alerted.iter().position(|(name, _)| *name == budget.name);
                 let index = index.unwrap_or_else(|| {
@@ -454,6 +473,12 @@ impl Settings {
             }
         }
     }
+}
+
+fn of_this_month<T>(totals: &Mutex<MonthlyTotals>, f: impl FnOnce(Month, &mut Totals) -> T) -> T {
+    let month = Month::at(runtime::wall_clock());
+    let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+    f(month, totals.of(month))
 }
 
 impl fmt::Debug for CostTracker {

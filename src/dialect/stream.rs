@@ -65,6 +65,8 @@ struct Forward {
     /// Whether the usage is left out because the caller did not request it.
     hide_usage: bool,
     frames: Vec<Bytes>,
+    /// Whether the last frame was left out and ended in a CR. A LF that comes in the next chunk is then left out, too.
+    hid_cr: bool,
 }
 
 /// Returns the first provider with a dialect.
@@ -123,6 +125,7 @@ impl StreamDecoder {
         self.frames.forward = Some(Forward {
             hide_usage,
             frames: Vec::new(),
+            hid_cr: false,
         });
     }
 
@@ -294,14 +297,6 @@ impl StreamDecoder {
         }
     }
 
-    /// Returns whether frames wait in [`StreamDecoder::take_frames`].
-    pub(crate) fn has_frames(&self) -> bool {
-        self.frames
-            .forward
-            .as_ref()
-            .is_some_and(|f| !f.frames.is_empty())
-    }
-
     pub(crate) fn request_id(&self) -> Option<&str> {
         self.frames.accumulator.reply.request_id.as_deref()
     }
@@ -333,15 +328,22 @@ impl FrameDecoder {
             raw.extend_from_slice(frame.bytes);
         }
         let event = Event::read(frame)?;
-        if let Some(Forward { hide_usage, frames }) = &mut self.forward {
+        if let Some(Forward {
+            hide_usage,
+            frames,
+            hid_cr,
+        }) = &mut self.forward
+        {
+            let hid_cr_before = std::mem::take(hid_cr);
             match &event {
                 Some(event) if *hide_usage => {
                     match self.state.without_usage(frame.bytes, &event.data) {
                         Some(Cow::Borrowed(_)) => frames.push(frame.to_bytes()),
                         Some(Cow::Owned(changed)) => frames.push(changed.into()),
-                        None => {}
+                        None => *hid_cr = frame.bytes.ends_with(b"\r"),
                     }
                 }
+                None if hid_cr_before && frame.bytes == b"\n" => {}
                 _ => frames.push(frame.to_bytes()),
             }
         }

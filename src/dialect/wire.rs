@@ -12,7 +12,7 @@ use crate::quote::quote;
 use crate::{Error, Result, headers};
 
 /// Returns the provider's id of a request. Proxies and compatible servers use the header of either provider.
-pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers::text(headers, &headers::REQUEST_ID);
     id.or_else(|| headers::text(headers, &headers::X_REQUEST_ID))
         .map(str::to_owned)

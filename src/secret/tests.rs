@@ -46,6 +46,35 @@ fn encodings() -> Vec<(&'static str, String)> {
             "base64 in a URL",
             STANDARD.encode(KEY).replace('+', "%2B").replace('/', "%2F"),
         ),
+        ("hexadecimal", escaped(|byte| format!("{byte:02x}"), all)),
+        (
+            "hexadecimal, upper case",
+            escaped(|byte| format!("{byte:02X}"), all),
+        ),
+        (
+            "hexadecimal escapes",
+            escaped(|byte| format!("\\x{byte:02x}"), all),
+        ),
+        (
+            "hexadecimal escapes in JSON",
+            escaped(|byte| format!("\\\\x{byte:02X}"), all),
+        ),
+        (
+            "HTML",
+            escaped(
+                |byte| format!("&#{byte};"),
+                |byte| !byte.is_ascii_alphanumeric(),
+            ),
+        ),
+        ("HTML, all", escaped(|byte| format!("&#x{byte:02X};"), all)),
+        (
+            "HTML, all, with zeros",
+            escaped(|byte| format!("&#x00{byte:02x};"), all),
+        ),
+        (
+            "HTML in a URL",
+            escaped(|byte| format!("%26%23{byte}%3B"), all),
+        ),
         ("the first half", KEY[..KEY.len() / 2].to_owned()),
         ("the second half", KEY[KEY.len() / 2..].to_owned()),
     ]
@@ -63,6 +92,35 @@ fn assert_hidden(text: &[u8], what: &str) {
             );
         }
     }
+}
+
+#[test]
+fn a_body_that_was_cut_shows_no_start_of_the_key() {
+    let secret = Secret::from(KEY);
+    // Those that begin with the key.
+    let begins =
+        |what: &str| !what.contains(" of ") && !what.contains("bearer") && !what.contains("second");
+    for (what, encoded) in encodings().into_iter().filter(|(what, _)| begins(what)) {
+        let text = format!("{{\"error\": \"your key is {encoded}");
+        let start = text.len() - encoded.len();
+        for end in start..text.len() {
+            let body = Bytes::copy_from_slice(&text.as_bytes()[..end]);
+            let shown = secret.redacted_error(&body, false);
+            let shown = String::from_utf8_lossy(&shown).replace("[redacted]", "");
+            // "s" can begin the key.
+            let expected = text[..start].trim_end_matches(&encoded[..1]);
+            assert!(
+                shown.len() <= start && shown.starts_with(expected),
+                "{what}: {shown}"
+            );
+        }
+    }
+    let whole = Bytes::from("your key is sk-l");
+    assert_eq!(secret.redacted_error(&whole, true), whole);
+    // A key that is short is removed from errors, too.
+    let short = Secret::from("sk-12345678");
+    let cut = Bytes::from("key sk-12345678, key sk-1234");
+    assert_eq!(short.redacted_error(&cut, false), "key [redacted], key ");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::connector::BoxIo;
 use super::options::Options;
+use super::relay::{Driver, Relay};
 use super::socket::{PermitIo, Writes};
 use super::stream_limit::{Executor, StreamLimit};
 use crate::pool::{Connection, ConnectionPermit, Pool, WeakPool};
@@ -71,6 +72,8 @@ pub(crate) struct Conn {
     sender: Sender,
     driver: AbortHandle,
     writes: Arc<Writes>,
+    /// Reads the bodies of HTTP/1.1.
+    pub(super) relay: Option<Arc<Relay>>,
     /// Whether the peer is a plain-HTTP proxy, which takes the request target in absolute form.
     pub(super) proxied: bool,
 }
@@ -94,6 +97,7 @@ impl Connection for Conn {
                 sender: Sender::Http2(sender.clone(), limit.clone()),
                 driver: self.driver.clone(),
                 writes: self.writes.clone(),
+                relay: None,
                 proxied: self.proxied,
             }),
         }
@@ -139,7 +143,7 @@ impl Conn {
             _permit: permit,
         };
         let expiry = (pool.downgrade(), id, options.limits.keepalive_expiry);
-        let (sender, driver) = if http2 {
+        let (sender, driver, relay) = if http2 {
             let limit = Arc::<StreamLimit>::default();
             let mut builder = http2::Builder::new(Executor(limit.clone()));
             builder
@@ -162,18 +166,19 @@ impl Conn {
                 }
                 polled
             });
-            (sender, tokio::spawn(drive(driver, expiry)))
+            (sender, tokio::spawn(drive(driver, expiry)), None)
         } else {
             let (sender, connection) = http1::handshake(socket).await.map_err(failed)?;
-            (
-                Sender::Http1(sender),
-                tokio::spawn(drive(connection, expiry)),
-            )
+            let relay = Arc::<Relay>::default();
+            let driver = Driver::new(connection, relay.clone());
+            let driver = tokio::spawn(drive(driver, expiry));
+            (Sender::Http1(sender), driver, Some(relay))
         };
         Ok(Self {
             sender,
             driver: driver.abort_handle(),
             writes,
+            relay,
             proxied,
         })
     }

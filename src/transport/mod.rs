@@ -26,6 +26,7 @@ cfg_if::cfg_if! {
         mod connection;
         mod connector;
         mod native;
+        mod relay;
         mod socket;
         mod stream_limit;
         pub(crate) mod pem;

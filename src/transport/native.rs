@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::uri::InvalidUri;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use http_body_util::Full;
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Incoming};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -17,6 +17,7 @@ use super::connection::{Conn, Failure};
 use super::connector::Connector;
 use super::options::Options;
 use super::rate_limit;
+use super::relay::Relay;
 use super::request::HttpRequest;
 use super::response::HttpResponse;
 
@@ -282,6 +283,7 @@ impl Inner {
             let error = Error::new(ErrorKind::Connect, "the connection is closed");
             return Err(Failure::Unsent(error));
         };
+        let relay = conn.relay.clone();
         let limit = request.timeouts.reply;
         let request = self.request(conn, target, request);
         let response = match timeout(limit, conn.exchange(request)).await {
@@ -298,15 +300,10 @@ impl Inner {
             }
         };
         let (head, incoming) = response.into_parts();
-        let mut body = Body {
-            incoming,
-            connection: Some(connection),
-        };
-        body.release_if_ended();
         Ok(HttpResponse {
             status: head.status.as_u16(),
             headers: head.headers,
-            body,
+            body: Body::new(incoming, relay, connection),
         })
     }
 
@@ -357,34 +354,81 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, mut value: HeaderValue) {
 
 /// A response body. It holds the connection until it has ended or is dropped.
 pub(crate) struct Body {
-    incoming: hyper::body::Incoming,
+    source: Source,
+    /// `None` once the body has ended.
     connection: Option<PooledConnection<Conn>>,
 }
 
+enum Source {
+    /// With the relay of the connection, if it has one.
+    Hyper(Incoming, Option<Arc<Relay>>),
+    /// After the first wait for a body of HTTP/1.1.
+    Relay(Arc<Relay>),
+}
+
 impl Body {
+    fn new(
+        incoming: Incoming,
+        relay: Option<Arc<Relay>>,
+        connection: PooledConnection<Conn>,
+    ) -> Self {
+        let is_ended = incoming.is_end_stream();
+        let mut body = Self {
+            source: Source::Hyper(incoming, relay),
+            connection: Some(connection),
+        };
+        if is_ended {
+            body.release();
+        }
+        body
+    }
+
     /// Returns the next bytes, or `None` at the end.
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        loop {
-            let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-            match frame {
-                Some(Ok(frame)) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        self.release_if_ended();
-                        return Poll::Ready(Some(Ok(bytes)));
+        if self.connection.is_none() {
+            return Poll::Ready(None);
+        }
+        let read = loop {
+            let (incoming, relay) = match &mut self.source {
+                Source::Relay(relay) => break ready!(relay.poll_read(cx)),
+                Source::Hyper(incoming, relay) => (incoming, relay),
+            };
+            match Pin::new(&mut *incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) if !bytes.is_empty() => {
+                        break Ok((bytes, incoming.is_end_stream()));
+                    }
+                    // Trailers are not read.
+                    _ => {}
+                },
+                Poll::Ready(Some(Err(error))) => break Err(error),
+                Poll::Ready(None) => break Ok((Bytes::new(), true)),
+                Poll::Pending => {
+                    let Some(relay) = relay.take() else {
+                        return Poll::Pending;
+                    };
+                    let relayed = Source::Relay(relay.clone());
+                    if let Source::Hyper(incoming, _) = std::mem::replace(&mut self.source, relayed)
+                    {
+                        relay.take_over(incoming);
                     }
                 }
-                Some(Err(error)) => {
-                    self.connection = None;
-                    let error = Error::stream("the connection broke in the middle of the reply")
-                        .with_source(error);
-                    return Poll::Ready(Some(Err(error)));
-                }
-                None => {
-                    self.release();
-                    return Poll::Ready(None);
-                }
             }
-        }
+        };
+        Poll::Ready(match read {
+            Ok((bytes, is_end)) => {
+                if is_end {
+                    self.release();
+                }
+                (!bytes.is_empty()).then_some(Ok(bytes))
+            }
+            Err(error) => {
+                self.connection = None;
+                let error = Error::stream("the connection broke in the middle of the reply")
+                    .with_source(error);
+                Some(Err(error))
+            }
+        })
     }
 
     pub(crate) async fn chunk(&mut self) -> Option<Result<Bytes>> {
@@ -400,13 +444,6 @@ impl Body {
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(timeout(LIMIT, rest));
             }
-        }
-    }
-
-    /// Releases the connection if the body has ended. A body of known length ends with its last byte, before another poll.
-    fn release_if_ended(&mut self) {
-        if self.incoming.is_end_stream() {
-            self.release();
         }
     }
 

@@ -1,6 +1,6 @@
 //! `warmline chat`.
 
-use std::io::{ErrorKind as Io, IsTerminal, Read, Write, stderr, stdin, stdout};
+use std::io::{IsTerminal, Read, stderr, stdin};
 use std::time::Duration;
 
 use clap::Args;
@@ -78,7 +78,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let Some(reply) = reply else { return Ok(()) };
     let pool = client.stats();
     if options.json {
-        report::json(&report::reply(&reply, &pool));
+        report::json(&report::reply(&reply, &pool))?;
     } else if stderr().is_terminal() {
         eprintln!("{}", report::summary(&reply, &pool));
     }
@@ -109,19 +109,20 @@ fn prompt(given: Option<&str>) -> Result<String, Failure> {
     Ok(text)
 }
 
-async fn unary(client: &Client, request: Request, print: bool) -> Result<Option<Reply>, Error> {
+/// Returns `None` if the reader of stdout has closed it.
+async fn unary(client: &Client, request: Request, print: bool) -> Result<Option<Reply>, Failure> {
     let waiting = spinner();
     let reply = client.chat(request).await;
     waiting.finish_and_clear();
     let reply = reply?;
-    if print && writeln!(stdout(), "{}", reply.text()).is_err() {
+    if print && !report::print(&(reply.text() + "\n"))? {
         return Ok(None);
     }
     Ok(Some(reply))
 }
 
 /// Returns `None` if the reader of stdout has closed it.
-async fn stream(client: &Client, request: Request, print: bool) -> Result<Option<Reply>, Error> {
+async fn stream(client: &Client, request: Request, print: bool) -> Result<Option<Reply>, Failure> {
     let waiting = spinner();
     let mut stream = client.stream(request);
     let mut ends_with_newline = true;
@@ -129,26 +130,21 @@ async fn stream(client: &Client, request: Request, print: bool) -> Result<Option
         let event = event.inspect_err(|_| {
             waiting.finish_and_clear();
             if !ends_with_newline {
-                println!();
+                // The call's own error is the one to report.
+                let _ = report::print("\n");
             }
         })?;
         match event {
             StreamEvent::Text { text } => {
                 waiting.finish_and_clear();
                 ends_with_newline = text.ends_with('\n');
-                if print
-                    && is_closed(
-                        stdout()
-                            .write_all(text.as_bytes())
-                            .and_then(|()| stdout().flush()),
-                    )
-                {
+                if print && !report::print(&text)? {
                     return Ok(None);
                 }
             }
             StreamEvent::Done { reply } => {
                 waiting.finish_and_clear();
-                if print && !ends_with_newline && is_closed(writeln!(stdout())) {
+                if print && !ends_with_newline && !report::print("\n")? {
                     return Ok(None);
                 }
                 return Ok(Some(*reply));
@@ -157,11 +153,6 @@ async fn stream(client: &Client, request: Request, print: bool) -> Result<Option
         }
     }
     Ok(None)
-}
-
-/// Whether a write to stdout has failed because its reader has closed it.
-fn is_closed(written: std::io::Result<()>) -> bool {
-    written.is_err_and(|error| error.kind() == Io::BrokenPipe)
 }
 
 /// A spinner to show until the first token arrives. It is hidden if stderr is not a terminal.

@@ -66,11 +66,10 @@ pub(crate) fn builder(overrides: Overrides) -> Result<ClientBuilder, Failure> {
 ///
 /// With `simulate`, returns a client for every provider. They call a simulated provider, which is returned as well.
 pub(crate) async fn clients(
-    overrides: Overrides,
+    mut variables: Variables,
     simulate: bool,
     prepare: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> Result<(Vec<Client>, Option<Simulator>), Failure> {
-    let mut variables = Variables::read(overrides)?;
     let mut simulator = None;
     if simulate {
         variables = variables.simulated();
@@ -84,6 +83,11 @@ pub(crate) async fn clients(
             .to_owned();
         if cfg!(feature = "simulator") {
             message += "; --simulate answers with the simulated provider";
+        }
+        if let Some(other) = variables.other_key() {
+            message = format!(
+                "{other} is set, but the gateway serves Anthropic and OpenAI only: {message}"
+            );
         }
         return Err(Failure::Config(message));
     }
@@ -112,7 +116,7 @@ pub(crate) async fn clients(
 }
 
 /// The variables of the command line, the environment and `.env`, in this order of precedence.
-struct Variables {
+pub(crate) struct Variables {
     overrides: Overrides,
     dotenv: HashMap<String, OsString>,
     /// Whether variables that only real calls need are ignored.
@@ -120,7 +124,7 @@ struct Variables {
 }
 
 impl Variables {
-    fn read(overrides: Overrides) -> Result<Self, Failure> {
+    pub(crate) fn read(overrides: Overrides) -> Result<Self, Failure> {
         Ok(Self {
             overrides,
             dotenv: dotenv::read()?,
@@ -134,7 +138,7 @@ impl Variables {
         self
     }
 
-    fn get(&self, name: &str) -> Option<OsString> {
+    pub(crate) fn get(&self, name: &str) -> Option<OsString> {
         let real_only = name.starts_with("LLM_LEDGER")
             || Provider::all().any(|provider| provider.variables().any(|own| own == name));
         if self.simulated && real_only {
@@ -178,6 +182,13 @@ impl Variables {
             // The builder reports the unknown name.
             None => true,
         }
+    }
+
+    /// Returns the variable of a key that is set for a provider which the gateway does not serve.
+    fn other_key(&self) -> Option<&'static str> {
+        let others = Provider::all().filter(|provider| !SERVED.contains(provider));
+        let mut names = others.flat_map(Provider::credential_variables);
+        names.find(|name| self.get(name).is_some())
     }
 
     fn configured_builder(&self) -> Result<ClientBuilder, Failure> {

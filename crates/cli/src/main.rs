@@ -1,5 +1,6 @@
 //! The `warmline` command.
 
+mod burst;
 mod chat;
 mod dotenv;
 mod environment;
@@ -53,10 +54,12 @@ fn main() -> ExitCode {
         Some(Command::Load(_)) => "error",
         _ => "warn",
     };
+    let filter = match log_filter(level) {
+        Ok(filter) => filter,
+        Err(message) => return report::failed(&message, 2),
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level)),
-        )
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
@@ -84,6 +87,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// Returns what `RUST_LOG` asks for, or else messages of this level and above.
+fn log_filter(level: &str) -> Result<EnvFilter, String> {
+    let Some(value) = std::env::var_os(EnvFilter::DEFAULT_ENV).filter(|value| !value.is_empty())
+    else {
+        return Ok(EnvFilter::new(level));
+    };
+    let filter = value
+        .to_str()
+        .and_then(|text| EnvFilter::try_new(text).ok());
+    filter.ok_or_else(|| {
+        format!(
+            "{} is {value:?}: it must be a level such as debug, or a list such as warn,warmline=debug",
+            EnvFilter::DEFAULT_ENV
+        )
+    })
+}
+
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -97,7 +117,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     let help = matches!(error.kind(), Usage::DisplayHelp | Usage::DisplayVersion);
     if !help && std::env::args().any(|argument| argument == "--json") {
         let message = error.to_string();
-        report::json(&report::error_object("config", message.trim_end(), None));
+        // If neither stdout nor stderr can be written, there is nothing left to do.
+        let _ = report::json(&report::error_object("config", message.trim_end(), None));
     } else {
         // If stderr cannot be written, there is nothing left to do.
         let _ = error.print();

@@ -1,13 +1,13 @@
 //! `warmline prices`.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::fmt::Write;
 
 use clap::Args;
 use serde_json::json;
 use warmline::{Price, Usd};
 
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -19,30 +19,31 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let text = options.model.as_deref().unwrap_or_default();
+    let wanted = options.model.as_deref().unwrap_or_default();
     let name = |list: &str, model: &str| format!("{list}/{model}");
     let mut found: Vec<_> = Price::all()
-        .filter(|(list, model, _)| name(list, model).contains(text))
+        .filter(|(list, model, _)| name(list, model).contains(wanted))
         .collect();
     // A name with a date or a prefix can be in a list without them.
     let lists: BTreeSet<_> = Price::all().map(|(list, _, _)| list).collect();
     for list in lists {
         let is_found = found.iter().any(|(of, _, _)| *of == list);
-        if let (false, Some(price)) = (is_found, Price::lookup(list, text)) {
-            found.push((list, text, price));
+        if let (false, Some(price)) = (is_found, Price::lookup(list, wanted)) {
+            found.push((list, wanted, price));
         }
     }
     if found.is_empty() {
         return Err(Failure::Config(format!(
-            "no model's name contains {text:?}: `warmline prices` lists all"
+            "no model's name contains {wanted:?}: `warmline prices` lists all"
         )));
     }
-    let mut out = std::io::stdout().lock();
+    let mut text = String::new();
     let million = |price: Usd| (price * 1_000_000).to_string();
     if !options.json {
-        let _ = writeln!(out, "{}", Price::source());
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", Price::source());
         let _ = writeln!(
-            out,
+            text,
             "{:<52} {:>9} {:>9} {:>10} {:>11}",
             "$ per million tokens", "input", "output", "cache read", "cache write"
         );
@@ -67,10 +68,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             .map(million);
             format!("{name:<52} {input:>9} {output:>9} {read:>10} {write:>11}")
         };
-        // The reader has closed stdout.
-        if writeln!(out, "{line}").is_err() {
-            break;
-        }
+        text += &line;
+        text.push('\n');
     }
-    Ok(())
+    report::print(&text).map(drop)
 }

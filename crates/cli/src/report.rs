@@ -50,7 +50,10 @@ pub(crate) fn error(failure: &Failure, as_json: bool) -> ExitCode {
     if !as_json {
         return failed(&message, code);
     }
-    json(&error_object(kind, &message, error));
+    // The exit code still tells that it has failed.
+    if let Err(Failure::Other(unwritten)) = json(&error_object(kind, &message, error)) {
+        eprintln!("warmline: {unwritten}");
+    }
     ExitCode::from(code)
 }
 
@@ -70,9 +73,25 @@ pub(crate) fn error_object(kind: &str, message: &str, error: Option<&Error>) -> 
     }})
 }
 
-pub(crate) fn json(value: &Value) {
-    // If the reader has closed stdout, there is nothing left to do.
-    let _ = writeln!(std::io::stdout(), "{value:#}");
+/// Prints one line of JSON.
+///
+/// # Errors
+/// Those of [`print`].
+pub(crate) fn json(value: &Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n")).map(drop)
+}
+
+/// Prints to stdout. Returns whether anyone still reads it.
+///
+/// # Errors
+/// It cannot be written, as if the disk is full.
+pub(crate) fn print(text: &str) -> Result<bool, Failure> {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Other(format!("stdout cannot be written: {error}"))),
+    }
 }
 
 pub(crate) fn reply(reply: &Reply, pool: &PoolStats) -> Value {

@@ -1,5 +1,9 @@
 //! `warmline serve`: the gateway as a server of its own.
 
+mod keys;
+mod limits;
+mod signals;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,12 +14,16 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
 use warmline::{AlertThresholds, Client, ClientBuilder};
-use warmline_gateway::{
-    AlertLog, AllowedHost, AllowedOrigin, ApiKeys, Gateway, nodelay, not_found,
-};
+use warmline_gateway::{AlertLog, AllowedHost, AllowedOrigin, Gateway, not_found};
 
-use crate::environment::{self, Overrides};
+use self::limits::LimitArgs;
+use self::signals::Signals;
+use crate::burst;
+use crate::environment::{self, Overrides, Variables};
 use crate::report::Failure;
+
+/// How long the end of the process may wait for the ledger.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -25,8 +33,9 @@ pub(crate) struct Options {
     /// The port to listen on. If it is 0, the system chooses one.
     #[arg(long, default_value_t = 8787)]
     port: u16,
-    /// A JSON file with the API keys of callers: [{"name": "alice", "key": "…", "budget": "5"}]. A budget is in dollars a month. Without
-    /// this option callers need no key.
+    /// A JSON file with the API keys of callers: [{"name": "alice", "key": "…", "budget": "5"}]. A budget is in dollars a month. In place of
+    /// "key", "sha256" is its hash. "operator": true lets a key read /metrics and everyone's statistics. "expires": "2027-01-31" ends it.
+    /// The file is read again when it changes, and on SIGHUP. Without this option callers need no key.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
     /// An origin whose web pages may call, such as `https://example.com`, or `*` for all. Can be repeated. Pages of the gateway itself
@@ -38,9 +47,8 @@ pub(crate) struct Options {
     /// With --keys every host is accepted.
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<AllowedHost>,
-    /// The maximum size of a request body, in bytes.
-    #[arg(long, default_value_t = 32 << 20, value_name = "BYTES")]
-    max_body: usize,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// How long a call may wait for a connection before an alert is raised, in milliseconds.
     #[arg(long, default_value_t = 1000, value_name = "MS")]
     alert_wait: u64,
@@ -50,7 +58,8 @@ pub(crate) struct Options {
     /// The maximum that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
     #[arg(long, allow_negative_numbers = true)]
     budget: Option<String>,
-    /// Answer with the simulated provider, even if the key of a provider is set.
+    /// Answer with the simulated provider, even if the key of a provider is set. Only then is there `POST /demo/burst/{calls}`, by which
+    /// the demo page makes the gateway send calls.
     #[arg(long, hide = !cfg!(feature = "simulator"))]
     simulate: bool,
 }
@@ -65,12 +74,14 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         wait: Duration::from_millis(options.alert_wait),
         ..AlertThresholds::default()
     };
+    let variables = Variables::read(overrides)?;
+    let limits = options.limits.resolve(&variables)?;
     let with_alerts = |builder| record_pool_alerts(builder, &alerts).alert_thresholds(thresholds);
-    let (clients, _simulator) =
-        environment::clients(overrides, options.simulate, with_alerts).await?;
-    let mut builder = Gateway::builder()
+    let (clients, simulator) =
+        environment::clients(variables, options.simulate, with_alerts).await?;
+    let mut builder = limits
+        .of_bodies(Gateway::builder())
         .listen_address(options.host)
-        .max_body(options.max_body)
         .alert_log(alerts.clone());
     for client in clients {
         builder = builder.client(record_budget_alerts(&client, &alerts));
@@ -82,7 +93,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         builder = builder.allow_host(host);
     }
     if let Some(file) = &options.keys {
-        builder = builder.api_keys(ApiKeys::from_file(file)?);
+        builder = builder.api_keys(keys::read(file)?);
     }
     let gateway = builder.build()?;
     let fallback = match options.site {
@@ -96,7 +107,13 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         }
         None => Router::new().fallback(not_found),
     };
+    // A caller of an ordinary gateway could spend its owner's money with a burst.
+    let fallback = match &simulator {
+        Some(_) => fallback.merge(burst::routes(&gateway)),
+        None => fallback,
+    };
     let app = gateway.router_with_fallback(fallback);
+    let shutdown_timeout = limits.shutdown_timeout;
 
     let address = SocketAddr::from((options.host, options.port));
     let listener = TcpListener::bind(address).await.map_err(|e| {
@@ -105,25 +122,54 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ))
     })?;
     let address = listener.local_addr().unwrap_or(address);
-    eprintln!("listening on http://{address}, press Ctrl-C to stop once open streams have ended");
+    // Signals are counted before anyone is told that the gateway is there.
+    let signals = Signals::listen();
+    eprintln!("listening on http://{address}, press Ctrl-C to stop once open requests have ended");
     if !options.host.is_loopback() && options.keys.is_none() {
         eprintln!(
             "callers need no key: everyone who can reach this address can spend from the budget; require keys with --keys"
         );
     }
     tokio::spawn(gateway.sample_pools());
+    if let Some(file) = options.keys {
+        tokio::spawn(keys::watch(gateway.clone(), file));
+    }
     let shutdown = {
-        let gateway = gateway.clone();
+        let (gateway, signal) = (gateway.clone(), signals.nth(1));
         async move {
-            shutdown_signal().await;
+            signal.await;
             gateway.shutdown();
+            eprintln!(
+                "stopping once open requests have ended, in {shutdown_timeout:?} at the latest; a second signal cuts them"
+            );
         }
     };
-    axum::serve(nodelay(listener), app)
-        .with_graceful_shutdown(shutdown)
-        .await
-        .map_err(|e| Failure::Other(format!("the gateway has failed: {e}")))?;
-    Ok(gateway.flush().await?)
+    let server = limits.server(listener);
+    let server = server.shutdown_on(shutdown).abort_on(signals.nth(2));
+    let stopped = server.serve(app).await;
+    let flushed = flush(&gateway, &signals).await;
+    match stopped.cut_requests {
+        0 => {}
+        1 => eprintln!("1 open request was cut"),
+        n => eprintln!("{n} open requests were cut"),
+    }
+    flushed
+}
+
+/// Writes what calls have cost to the ledger, also of those that were cut.
+async fn flush(gateway: &Gateway, signals: &Signals) -> Result<(), Failure> {
+    let lost = |why: String| {
+        Failure::Other(format!(
+            "{why}: what the last calls have cost may not be in the ledger"
+        ))
+    };
+    tokio::select! {
+        flushed = gateway.flush() => Ok(flushed?),
+        () = tokio::time::sleep(FLUSH_TIMEOUT) => {
+            Err(lost(format!("the ledger did not answer within {FLUSH_TIMEOUT:?}")))
+        }
+        () = signals.next() => Err(lost("another signal ended the wait for the ledger".to_owned())),
+    }
 }
 
 fn record_pool_alerts(builder: ClientBuilder, alerts: &AlertLog) -> ClientBuilder {
@@ -135,21 +181,4 @@ fn record_budget_alerts(client: &Client, alerts: &AlertLog) -> Client {
     let alerts = alerts.clone();
     let tracker = client.cost_tracker().clone();
     client.with_cost_tracker(tracker.on_alert(move |alert| alerts.record_budget(alert)))
-}
-
-/// Waits for Ctrl-C or SIGTERM, which service managers send.
-async fn shutdown_signal() {
-    #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

@@ -261,3 +261,63 @@ async fn a_proxy_comes_from_the_environment_or_dotenv_and_must_be_valid() {
         (1, &"connect".into())
     );
 }
+
+#[test]
+fn an_unreadable_rust_log_is_an_error() {
+    for (value, readable) in [
+        ("warmline=lots", false),
+        ("a=b=c", false),
+        ("debug", true),
+        ("warn,warmline=debug", true),
+        ("", true),
+    ] {
+        let (code, _, stderr) = run(warmline(&["prices"]).env("RUST_LOG", value));
+        assert_eq!(code == 0, readable, "{value}: {stderr}");
+        let says = format!("RUST_LOG is {value:?}: it must be a level such as debug");
+        assert_eq!(stderr.contains(&says), !readable, "{stderr}");
+    }
+}
+
+/// `/dev/full` is a disk that is full.
+#[cfg(all(target_os = "linux", feature = "load"))]
+#[test]
+fn a_stdout_that_cannot_be_written_is_an_error() {
+    let load = [
+        "load",
+        "--concurrency",
+        "1",
+        "--connections",
+        "1",
+        "--calls",
+        "1",
+        "--tokens",
+        "1",
+    ];
+    let with = |arguments: &[&'static str], more| [arguments, &[more]].concat();
+    for arguments in [
+        vec!["prices"],
+        vec!["prices", "--json"],
+        vec!["chat", "Hi"],
+        vec!["chat", "Hi", "--no-stream"],
+        vec!["chat", "Hi", "--json"],
+        load.to_vec(),
+        with(&load, "--json"),
+    ] {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let (code, _, stderr) = run(warmline(&arguments).stdout(full));
+        assert_eq!(code, 1, "{arguments:?}: {stderr}");
+        assert!(
+            stderr.contains("stdout cannot be written: No space left"),
+            "{arguments:?}: {stderr}"
+        );
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        // One that is closed is no error.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, _, stderr) = run(warmline(&arguments).stdout(writer));
+        assert_eq!(code, 0, "{arguments:?}: {stderr}");
+    }
+}

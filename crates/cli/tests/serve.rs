@@ -452,6 +452,12 @@ async fn without_a_provider_it_does_not_start_and_says_what_to_set() {
     }
     let simulator = cfg!(feature = "simulator");
     assert_eq!(stderr.contains("--simulate"), simulator, "{stderr}");
+    let output = warmline(&["serve", "--port", "0"])
+        .env("GROQ_API_KEY", "k")
+        .output();
+    let (code, _, stderr) = outcome(output.unwrap());
+    let says = "GROQ_API_KEY is set, but the gateway serves Anthropic and OpenAI only";
+    assert!(code == 2 && stderr.contains(says), "{stderr}");
 }
 
 #[cfg(not(feature = "simulator"))]

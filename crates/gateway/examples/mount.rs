@@ -14,7 +14,7 @@ use axum::Router;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use warmline::Client;
-use warmline_gateway::{Gateway, nodelay};
+use warmline_gateway::{Gateway, Server};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,9 +33,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             gateway.shutdown();
         }
     };
-    axum::serve(nodelay(listener), app)
-        .with_graceful_shutdown(shutdown)
-        .await?;
+    let stopped = Server::new(listener).shutdown_on(shutdown).serve(app).await;
+    println!("{} requests were cut", stopped.cut_requests);
     gateway.flush().await?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use warmline::{Error, ErrorKind, Provider};
 
@@ -17,6 +18,8 @@ pub(crate) struct ApiError {
     /// The machine-readable code, which is this gateway's own.
     code: &'static str,
     message: String,
+    /// The `retry-after` header, in seconds.
+    retry_after: Option<u64>,
     error: Option<Error>,
 }
 
@@ -26,8 +29,14 @@ impl ApiError {
             status,
             code,
             message: message.into(),
+            retry_after: None,
             error: None,
         }
+    }
+
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     pub(crate) fn message(&self) -> &str {
@@ -64,24 +73,39 @@ impl ApiError {
 
     pub(crate) fn into_response(self, provider: Provider) -> Response {
         let error = self.error.as_ref();
-        // A body that the provider has sent is passed on.
-        let provider_body = error.and_then(|error| error.status().and(error.body()));
-        let provider_body = provider_body.and_then(|body| serde_json::from_str::<Value>(body).ok());
-        let body = provider_body.unwrap_or_else(|| self.body(provider));
-        let mut response = json_response(self.status, &body);
+        // A body that the provider has sent is passed on as it is.
+        let provider_body = error.filter(|_| self.is_providers());
+        let provider_body = provider_body.and_then(Error::body).filter(|body| {
+            // Pages of proxies, and bodies that were cut, are not.
+            serde_json::from_str::<IgnoredAny>(body).is_ok()
+        });
+        let body = match provider_body {
+            Some(body) => body.to_owned(),
+            None => self.body(provider).to_string(),
+        };
+        let mut response = json_text(self.status, body);
         let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED && error.is_none() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, after.into());
+        }
         if let Some(error) = error {
             // The call has been retried here as often as is useful.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
             headers.insert("x-warmline-attempts", error.attempts().len().into());
-            if let Some(after) = error.retry_after() {
-                headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
-            }
             if let Some(Ok(id)) = error.request_id().map(HeaderValue::from_str) {
                 headers.insert(request_id_header(provider), id);
             }
         }
         response
+    }
+
+    /// Whether the status is one that the provider has sent.
+    fn is_providers(&self) -> bool {
+        let status = self.error.as_ref().and_then(Error::status);
+        status == Some(self.status.as_u16())
     }
 }
 
@@ -94,7 +118,11 @@ impl From<Error> for ApiError {
             ErrorKind::Timeout { .. } => 504,
             ErrorKind::RateLimited { .. } => error.status().unwrap_or(429),
             ErrorKind::Overloaded => error.status().unwrap_or(529),
-            _ => error.status().unwrap_or(502),
+            // A redirect of the provider's is none of the gateway's: callers would follow it, with their keys.
+            _ => error
+                .status()
+                .filter(|status| (400..600).contains(status))
+                .unwrap_or(502),
         };
         let message = match (error.kind(), error.hint()) {
             // Its message names files and servers of the operator's.
@@ -109,13 +137,17 @@ impl From<Error> for ApiError {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             code: error.kind().name(),
             message,
+            retry_after: error.retry_after().map(|after| after.as_secs().max(1)),
             error: Some(error),
         }
     }
 }
 
 pub(crate) fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
-    let text = serde_json::to_string(value).unwrap_or_default();
+    json_text(status, serde_json::to_string(value).unwrap_or_default())
+}
+
+fn json_text(status: StatusCode, text: String) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static("application/json");
@@ -135,7 +167,8 @@ pub(crate) fn request_id_header(provider: Provider) -> &'static str {
 
 /// The provider whose dialect a path belongs to.
 pub(crate) fn dialect_of(path: &str) -> Provider {
-    match path.starts_with("/v1/messages") {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    match path.starts_with("/messages") {
         true => Provider::Anthropic,
         false => Provider::OpenAi,
     }

@@ -1,42 +1,84 @@
-//! The keys of callers, and their budgets.
+//! The keys of callers, as they are configured.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::path::Path;
+use std::io::Read;
+use std::time::{Duration, SystemTime};
 
-use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use serde_path_to_error::{Path, Segment};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use warmline::{Budget, Usd};
 
-use crate::api_error::ApiError;
 use crate::error::ConfigError;
 
 /// The minimum length of a key, in bytes.
 const MIN_KEY_LENGTH: usize = 16;
 
+/// The maximum size of a file of keys, in bytes.
+const MAX_FILE: u64 = 16 << 20;
+
 /// The API keys that callers of a gateway may use. Each belongs to a named caller, who can have a monthly budget of its own within the
 /// gateway's.
 ///
-/// Callers send a key as `x-api-key` or as `authorization: Bearer …`. `Debug` shows the callers' names only.
+/// Callers send a key as `x-api-key` or as `authorization: Bearer …`. Only the SHA-256 hashes of keys are kept, and `Debug` shows the
+/// callers' names only.
 ///
 /// ```
 /// use warmline_gateway::ApiKeys;
 ///
 /// let keys = ApiKeys::from_json(r#"[
-///     {"name": "alice", "key": "alice-0123456789abcdef", "budget": "5"},
-///     {"name": "bob", "key": "bob-0123456789abcdef"}
+///     {"name": "alice", "key": "alice-0123456789abcdef", "budget": "5", "expires": "2099-12-31"},
+///     {"name": "ops", "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "operator": true}
 /// ]"#)?;
-/// assert_eq!(format!("{keys:?}"), r#"["alice", "bob"]"#);
+/// assert_eq!(format!("{keys:?}"), r#"["alice", "ops"]"#);
 /// # Ok::<(), warmline_gateway::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct ApiKeys(Vec<ApiKey>);
+pub struct ApiKeys(pub(crate) Vec<ApiKey>);
 
-#[derive(Clone, Deserialize)]
+#[derive(Clone)]
+pub(crate) struct ApiKey {
+    pub(crate) name: String,
+    pub(crate) hash: KeyHash,
+    pub(crate) budget: Option<Budget>,
+    pub(crate) is_operator: bool,
+    pub(crate) expires: Option<SystemTime>,
+}
+
+/// The SHA-256 hash of a key.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    pub(crate) fn of(key: &[u8]) -> Self {
+        Self(Sha256::digest(key).into())
+    }
+
+    /// Compares in a time that does not depend on how many bytes are equal.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl ApiKey {
+    pub(crate) fn is_expired(&self) -> bool {
+        self.expires.is_some_and(|at| at <= SystemTime::now())
+    }
+}
+
+/// An entry of the JSON form.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ApiKey {
+struct Entry {
     name: String,
-    key: String,
+    key: Option<String>,
+    sha256: Option<String>,
     budget: Option<Usd>,
+    #[serde(default)]
+    operator: bool,
+    expires: Option<String>,
 }
 
 impl fmt::Debug for ApiKeys {
@@ -47,7 +89,7 @@ impl fmt::Debug for ApiKeys {
 }
 
 impl ApiKeys {
-    /// Reads the keys from a JSON file; see [`from_json`](Self::from_json).
+    /// Reads the keys from a JSON file of at most 16 MiB; see [`from_json`](Self::from_json).
     ///
     /// # Errors
     /// The file cannot be read, or its contents are invalid. The message names the file.
@@ -56,19 +98,27 @@ impl ApiKeys {
     /// let keys = warmline_gateway::ApiKeys::from_file("keys.json")?;
     /// # Ok::<(), warmline_gateway::ConfigError>(())
     /// ```
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+    pub fn from_file(path: impl AsRef<std::path::Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let read = std::fs::read_to_string(path).map_err(|e| ConfigError::new(e.to_string()));
-        read.and_then(|text| Self::from_json(&text))
+        read(path)
+            .and_then(|text| Self::from_json(&text))
             .map_err(|e| ConfigError::new(format!("API keys in {}: {e}", path.display())))
     }
 
-    /// Reads the keys from a JSON array of objects with `name`, `key` (at least 16 bytes) and, optionally, `budget`: the maximum that
-    /// the caller may spend in a month, in dollars.
+    /// Reads the keys from a JSON array of objects with these fields:
+    ///
+    /// | field | meaning |
+    /// | --- | --- |
+    /// | `name` | the caller's name: 1 to 124 ASCII letters, digits and `-_.:@` |
+    /// | `key` | the key: at least 16 visible ASCII characters |
+    /// | `sha256` | instead of `key`: its SHA-256 hash, as 64 hexadecimal digits |
+    /// | `budget` | optional: the maximum that the caller may spend in a month, in dollars, as a string |
+    /// | `operator` | optional: whether the key may read `/metrics` and everyone's statistics |
+    /// | `expires` | optional: when the key expires, in UTC, as `2027-01-31` (at its start) or `2027-01-31T12:00:00Z` |
     ///
     /// # Errors
-    /// The text is not such an array, it lists no key, a key is too short, a name cannot name a budget, or a name or key is repeated. The
-    /// message never shows a key.
+    /// The text is not such an array, it lists no key that is still valid, a key can never match, a name cannot name a budget, or a name
+    /// or key is repeated. The message names the entry, and never shows a key.
     ///
     /// ```
     /// use warmline_gateway::ApiKeys;
@@ -77,68 +127,177 @@ impl ApiKeys {
     /// assert_eq!(error.to_string(), "the key of alice is shorter than 16 bytes");
     /// ```
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        // serde's own message could show a key.
-        let keys: Vec<ApiKey> = serde_json::from_str(text).map_err(|e| {
-            let (line, column) = (e.line(), e.column());
-            ConfigError::new(format!(
-                r#"line {line}, column {column}: expected [{{"name": "alice", "key": "…", "budget": "5"}}]"#
-            ))
-        })?;
-        if keys.is_empty() {
-            return Err(ConfigError::new("there is no key, so nobody could call"));
-        }
-        for (i, ApiKey { name, key, .. }) in keys.iter().enumerate() {
-            // The budget is made for each request, which must not fail there.
-            Budget::monthly(budget_name(name), Usd::ZERO)
-                .map_err(|e| ConfigError::new(e.message()))?;
-            if key.len() < MIN_KEY_LENGTH {
-                return Err(ConfigError::new(format!(
-                    "the key of {name} is shorter than {MIN_KEY_LENGTH} bytes"
-                )));
-            }
-            let repeated = |other: &ApiKey| other.name == *name || other.key == *key;
-            if keys[..i].iter().any(repeated) {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let entries: Vec<Entry> = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| misread(Some(error.path()), error.inner()))?;
+        json.end().map_err(|error| misread(None, &error))?;
+        let mut keys: Vec<ApiKey> = Vec::with_capacity(entries.len());
+        let (mut names, mut hashes) = (HashSet::new(), HashSet::new());
+        for entry in entries {
+            let key = entry.check()?;
+            if !names.insert(key.name.clone()) || !hashes.insert(key.hash.0) {
+                let name = &key.name;
                 return Err(ConfigError::new(format!(
                     "the name or the key of {name} is there twice"
                 )));
             }
+            keys.push(key);
+        }
+        if keys.is_empty() {
+            return Err(ConfigError::new("there is no key, so nobody could call"));
+        }
+        if keys.iter().all(ApiKey::is_expired) {
+            return Err(ConfigError::new(
+                "every key has expired, so nobody could call",
+            ));
         }
         Ok(Self(keys))
     }
 
-    /// Finds the caller whose key a request has, and returns its own budget, if it has one.
-    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Budget>, ApiError> {
-        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        let given = header("x-api-key").or(bearer).unwrap_or_default();
-        let found = self
-            .0
-            .iter()
-            .find(|caller| constant_time_eq(&caller.key, given));
-        let Some(caller) = found else {
-            let message = "the API key is missing or unknown: send one of this gateway's keys as x-api-key or as a bearer token";
-            return Err(ApiError::new(
-                StatusCode::UNAUTHORIZED,
-                "authentication",
-                message,
-            ));
-        };
-        let Some(limit) = caller.budget else {
-            return Ok(None);
-        };
-        Ok(Some(Budget::monthly(budget_name(&caller.name), limit)?))
+    /// Returns the names of the callers whose keys have expired.
+    ///
+    /// ```
+    /// use warmline_gateway::ApiKeys;
+    ///
+    /// let keys = ApiKeys::from_json(r#"[
+    ///     {"name": "alice", "key": "alice-0123456789abcdef", "expires": "2020-01-01"},
+    ///     {"name": "bob", "key": "bob-0123456789abcdef"}
+    /// ]"#)?;
+    /// assert_eq!(keys.expired().collect::<Vec<_>>(), ["alice"]);
+    /// # Ok::<(), warmline_gateway::ConfigError>(())
+    /// ```
+    pub fn expired(&self) -> impl Iterator<Item = &str> {
+        let expired = self.0.iter().filter(|key| key.is_expired());
+        expired.map(|key| &*key.name)
+    }
+
+    /// Returns whether one of the keys is an operator's.
+    ///
+    /// ```
+    /// use warmline_gateway::ApiKeys;
+    ///
+    /// let keys = ApiKeys::from_json(r#"[{"name": "ops", "key": "ops-0123456789abcdef", "operator": true}]"#)?;
+    /// assert!(keys.has_operator());
+    /// # Ok::<(), warmline_gateway::ConfigError>(())
+    /// ```
+    pub fn has_operator(&self) -> bool {
+        self.0.iter().any(|key| key.is_operator)
     }
 }
 
-fn budget_name(caller: &str) -> String {
-    format!("key:{caller}")
+fn read(path: &std::path::Path) -> Result<String, ConfigError> {
+    let failed = |e: std::io::Error| ConfigError::new(e.to_string());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let read = file.take(MAX_FILE + 1).read_to_string(&mut text);
+    read.map_err(failed)?;
+    match text.len() as u64 > MAX_FILE {
+        true => Err(ConfigError::new(format!(
+            "the file is larger than {MAX_FILE} bytes"
+        ))),
+        false => Ok(text),
+    }
 }
 
-/// Compares in a time that does not depend on how many bytes are equal.
-fn constant_time_eq(key: &str, given: &str) -> bool {
-    let differ = key
-        .bytes()
-        .zip(given.bytes())
-        .fold(0, |differ, (a, b)| differ | (a ^ b));
-    key.len() == given.len() && differ == 0
+impl Entry {
+    fn check(self) -> Result<ApiKey, ConfigError> {
+        let Self {
+            name,
+            key,
+            sha256,
+            budget,
+            operator,
+            expires,
+        } = self;
+        // A name that cannot name a budget is refused even if it has none yet.
+        let budget_of = |limit| Budget::monthly(format!("key:{name}"), limit);
+        budget_of(Usd::ZERO).map_err(|e| ConfigError::new(e.message()))?;
+        let budget = budget.map(budget_of).transpose();
+        let budget = budget.map_err(|e| ConfigError::new(e.message()))?;
+        let wrong = |what: &str| ConfigError::new(format!("the {what}"));
+        let hash = match (key, sha256) {
+            (Some(key), None) => hash_of_key(&key).map_err(|why| wrong(&format!("key of {name} {why}")))?,
+            (None, Some(hash)) => hash_of_hex(&hash).ok_or_else(|| {
+                wrong(&format!(
+                    "sha256 of {name} is not a hash: expected 64 hexadecimal digits, such as `printf %s KEY | sha256sum` prints"
+                ))
+            })?,
+            (None, None) | (Some(_), Some(_)) => {
+                return Err(wrong(&format!("entry of {name} must have either key or sha256")));
+            }
+        };
+        let expires = expires.map(|text| {
+            time(&text).ok_or_else(|| {
+                wrong(&format!(
+                    "expires of {name} is {text:?}: expected a time in UTC such as 2027-01-31 or 2027-01-31T12:00:00Z"
+                ))
+            })
+        });
+        Ok(ApiKey {
+            hash,
+            budget,
+            is_operator: operator,
+            expires: expires.transpose()?,
+            name,
+        })
+    }
+}
+
+/// Hashes a key, or says why no request can have it.
+fn hash_of_key(key: &str) -> Result<KeyHash, String> {
+    if key.len() < MIN_KEY_LENGTH {
+        return Err(format!("is shorter than {MIN_KEY_LENGTH} bytes"));
+    }
+    match key.chars().position(|c| !c.is_ascii_graphic()) {
+        // In a header, it would end there or be refused.
+        Some(at) => Err(format!(
+            "has a space, a control character or one that is not ASCII at position {}, so no header can have it",
+            at + 1
+        )),
+        None => Ok(KeyHash::of(key.as_bytes())),
+    }
+}
+
+fn hash_of_hex(digits: &str) -> Option<KeyHash> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(digits, &mut hash).ok()?;
+    Some(KeyHash(hash))
+}
+
+fn time(text: &str) -> Option<SystemTime> {
+    let whole = match text.len() {
+        10 => format!("{text}T00:00:00Z"),
+        _ => text.to_owned(),
+    };
+    let time = humantime::parse_rfc3339(&whole).ok()?;
+    // Before 1970 or after a million years, it is a mistake.
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .is_ok_and(|since| since < Duration::from_secs(1 << 45))
+        .then_some(time)
+}
+
+/// Says where JSON is wrong, and what is expected there. serde's own message could show a key.
+fn misread(path: Option<&Path>, error: &serde_json::Error) -> ConfigError {
+    let mut segments = path.into_iter().flatten();
+    let entry = segments.find_map(|segment| match segment {
+        Segment::Seq { index } => Some(format!("entry {}, ", index + 1)),
+        _ => None,
+    });
+    let field = segments.find_map(|segment| match segment {
+        Segment::Map { key } => Some(key.as_str()),
+        _ => None,
+    });
+    let expected = match field {
+        Some("name") => "name: expected a string",
+        Some("key") => "key: expected a string of at least 16 characters",
+        Some("sha256") => "sha256: expected a string of 64 hexadecimal digits",
+        Some("budget") => "budget: expected dollars a month as a string, such as \"5\" or \"0.50\"",
+        Some("operator") => "operator: expected true or false",
+        Some("expires") => "expires: expected a string such as \"2027-01-31\"",
+        _ => {
+            r#"expected [{"name": "alice", "key": "…", "budget": "5"}], with sha256 in place of key, operator and expires if needed"#
+        }
+    };
+    let (entry, line, column) = (entry.unwrap_or_default(), error.line(), error.column());
+    ConfigError::new(format!("{entry}line {line}, column {column}: {expected}"))
 }

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{Router, middleware};
 use tokio::sync::watch;
 use tower_http::cors::CorsLayer;
 use warmline::{Client, Error};
 
+use crate::accounts::Accounts;
 use crate::alert_log::AlertLog;
 use crate::api_keys::ApiKeys;
 use crate::error::ConfigError;
@@ -16,11 +18,9 @@ use crate::guard::{self, Guard};
 use crate::host::AllowedHost;
 use crate::metrics::Metrics;
 use crate::origin::{AllowedOrigin, Origins};
+use crate::request_body::BodyLimits;
 use crate::routes;
 use crate::state::GatewayState;
-
-/// The default of [`GatewayBuilder::max_body`]: 32 MiB.
-const DEFAULT_MAX_BODY: usize = 32 << 20;
 
 /// A gateway for LLM APIs: see the [crate's documentation](crate). Clones share everything.
 #[derive(Clone)]
@@ -36,7 +36,10 @@ impl fmt::Debug for Gateway {
         let providers: Vec<_> = self.state.clients.iter().map(Client::provider).collect();
         f.debug_struct("Gateway")
             .field("providers", &providers)
-            .field("api_keys", &self.state.api_keys)
+            .field(
+                "api_keys",
+                &self.state.accounts.as_ref().map(Accounts::names),
+            )
             .finish_non_exhaustive()
     }
 }
@@ -60,7 +63,9 @@ impl Gateway {
             origins: Vec::new(),
             hosts: Vec::new(),
             listen_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            max_body: DEFAULT_MAX_BODY,
+            max_body: GatewayBuilder::MAX_BODY,
+            max_body_total: GatewayBuilder::MAX_BODY_TOTAL,
+            body_timeout: GatewayBuilder::BODY_TIMEOUT,
             alerts: AlertLog::default(),
         }
     }
@@ -127,22 +132,46 @@ impl Gateway {
     }
 
     /// Ends the streams of live statistics, which otherwise keep a graceful shutdown waiting for ever, and
-    /// [`sample_pools`](Self::sample_pools). Calls are not affected.
+    /// [`sample_pools`](Self::sample_pools), and refuses requests whose body has not arrived. Other calls are not affected.
     ///
     /// ```
-    /// # async fn demo(gateway: warmline_gateway::Gateway, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// # async fn demo(gateway: warmline_gateway::Gateway, listener: tokio::net::TcpListener) {
+    /// use warmline_gateway::Server;
+    ///
     /// let app = gateway.router();
     /// let shutdown = async move {
     ///     let _ = tokio::signal::ctrl_c().await;
     ///     gateway.shutdown();
     /// };
-    /// axum::serve(warmline_gateway::nodelay(listener), app)
-    ///     .with_graceful_shutdown(shutdown)
-    ///     .await
+    /// Server::new(listener).shutdown_on(shutdown).serve(app).await;
     /// # }
     /// ```
     pub fn shutdown(&self) {
         self.state.shutdown.send_replace(true);
+    }
+
+    /// Replaces the keys of callers. Calls that are under way are not affected. A caller whose name stays keeps what it has spent.
+    ///
+    /// # Errors
+    /// The gateway was built without [`GatewayBuilder::api_keys`], so that its callers need no key.
+    ///
+    /// ```
+    /// # fn demo(gateway: warmline_gateway::Gateway) -> Result<(), warmline_gateway::ConfigError> {
+    /// use warmline_gateway::ApiKeys;
+    ///
+    /// gateway.set_api_keys(ApiKeys::from_file("keys.json")?)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn set_api_keys(&self, api_keys: ApiKeys) -> Result<(), ConfigError> {
+        match &self.state.accounts {
+            Some(accounts) => {
+                accounts.replace(api_keys, &self.state.clients);
+                Ok(())
+            }
+            None => Err(ConfigError::new(
+                "the gateway was built without API keys, so its callers need none",
+            )),
+        }
     }
 
     /// Waits until the costs of all ended calls are in the ledger. Call it before the process exits.
@@ -186,10 +215,19 @@ pub struct GatewayBuilder {
     hosts: Vec<AllowedHost>,
     listen_address: IpAddr,
     max_body: usize,
+    max_body_total: usize,
+    body_timeout: Duration,
     alerts: AlertLog,
 }
 
 impl GatewayBuilder {
+    /// The default of [`max_body`](Self::max_body): 32 MiB.
+    pub const MAX_BODY: usize = 32 << 20;
+    /// The default of [`max_body_total`](Self::max_body_total): 256 MiB.
+    pub const MAX_BODY_TOTAL: usize = 256 << 20;
+    /// The default of [`body_timeout`](Self::body_timeout).
+    pub const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+
     /// Adds the client for one provider. At least one is required, and at most one for each provider. Clients should share a cost tracker:
     /// the statistics show the spend of the first client's.
     ///
@@ -267,7 +305,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets the maximum size of a request body, in bytes. The default is 32 MiB. Larger requests get status 413.
+    /// Sets the maximum size of a request body, in bytes. The default is 32 MiB. Larger requests get status 413, before any of their bytes
+    /// are read if they declare their length.
     ///
     /// ```
     /// # use warmline_gateway::Gateway;
@@ -275,6 +314,29 @@ impl GatewayBuilder {
     /// ```
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
+        self
+    }
+
+    /// Sets the maximum size of all request bodies together, in bytes: of those that arrive, and of those whose calls are under way. The
+    /// default is 256 MiB. A request that would exceed it gets status 503. A declared length counts from the start.
+    ///
+    /// ```
+    /// # use warmline_gateway::Gateway;
+    /// let builder = Gateway::builder().max_body_total(1 << 30);
+    /// ```
+    pub fn max_body_total(mut self, bytes: usize) -> Self {
+        self.max_body_total = bytes;
+        self
+    }
+
+    /// Sets how long a request body may take to arrive. The default is 120 s. Slower requests get status 408.
+    ///
+    /// ```
+    /// # use warmline_gateway::Gateway;
+    /// let builder = Gateway::builder().body_timeout(std::time::Duration::from_secs(30));
+    /// ```
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.body_timeout = timeout;
         self
     }
 
@@ -293,7 +355,7 @@ impl GatewayBuilder {
     /// Builds the gateway.
     ///
     /// # Errors
-    /// There is no client, or more than one for the same provider.
+    /// There is no client, or more than one for the same provider, or a limit of bodies is 0 or contradicts the other.
     ///
     /// ```
     /// let error = warmline_gateway::Gateway::builder().build().unwrap_err();
@@ -314,17 +376,37 @@ impl GatewayBuilder {
                 )));
             }
         }
+        for (name, is_zero) in [
+            ("max_body", self.max_body == 0),
+            ("body_timeout", self.body_timeout.is_zero()),
+        ] {
+            if is_zero {
+                return Err(ConfigError::new(format!("{name} is 0: it must be more")));
+            }
+        }
+        if self.max_body_total < self.max_body {
+            return Err(ConfigError::new(format!(
+                "max_body_total is {}: it must be at least max_body, which is {}",
+                self.max_body_total, self.max_body
+            )));
+        }
         let origins = Origins::new(self.origins);
         let cors = origins.cors();
         let guard = match &self.api_keys {
             Some(_) => None,
             None => Some(Guard::new(origins, self.listen_address, self.hosts)),
         };
+        let accounts = self.api_keys;
         let state = GatewayState {
             metrics: Metrics::new(self.clients.clone(), self.alerts),
+            accounts: accounts.map(|keys| Accounts::new(keys, &self.clients)),
             clients: self.clients,
-            api_keys: self.api_keys,
-            max_body: self.max_body,
+            body_limits: BodyLimits {
+                max: self.max_body,
+                max_total: self.max_body_total,
+                timeout: self.body_timeout,
+                held: Arc::default(),
+            },
             shutdown: watch::Sender::new(false),
         };
         Ok(Gateway {

@@ -5,13 +5,13 @@
 //!
 //! ```no_run
 //! use warmline::Client;
-//! use warmline_gateway::{Gateway, nodelay, not_found};
+//! use warmline_gateway::{Gateway, Server, not_found};
 //!
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let gateway = Gateway::builder().client(Client::from_env()?).build()?;
 //! let app = gateway.router_with_fallback(axum::Router::new().fallback(not_found));
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8787").await?;
-//! axum::serve(nodelay(listener), app).await?;
+//! Server::new(listener).serve(app).await;
 //! # Ok(()) }
 //! ```
 //!
@@ -24,26 +24,33 @@
 //! | `GET /healthz` | 200 while the process runs |
 //! | `GET /readyz` | 200 if the ledger can be reached, else 503 |
 //!
+//! Paths may lack `/v1`, and may end with a slash. With [`ApiKeys`], `/metrics` needs the key of an operator, and `/v1/llm/stats` shows
+//! other callers only what they have spent themselves.
+//!
 //! Errors have the shape of the caller's dialect. The gateway reads no environment variable, and no file but by [`ApiKeys::from_file`].
 //! `crates/gateway/examples/mount.rs` is a server that mounts it beside a route of its own, and `warmline serve` is one that serves it alone.
 //!
 //! TLS to providers is by the feature `rustls` (the default) or `native-tls`.
 
+mod accounts;
 mod alert_log;
 mod api_error;
 mod api_keys;
 mod calls;
+mod connection;
 mod error;
 mod gateway;
 mod guard;
 mod host;
-mod listener;
 mod metrics;
 mod origin;
 mod prometheus;
 mod provider_stats;
 mod proxy_body;
+mod relay;
+mod request_body;
 mod routes;
+mod server;
 mod state;
 
 pub use alert_log::AlertLog;
@@ -51,6 +58,6 @@ pub use api_keys::ApiKeys;
 pub use error::ConfigError;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use host::AllowedHost;
-pub use listener::nodelay;
 pub use origin::AllowedOrigin;
 pub use routes::not_found;
+pub use server::{Server, Stopped};

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Map, Value, json};
 use warmline::{Client, Error, Provider};
 
+use crate::accounts::AccountSpend;
 use crate::alert_log::AlertLog;
 use crate::calls::{Calls, InFlight};
 use crate::prometheus::Prometheus;
@@ -68,7 +69,7 @@ impl Metrics {
     }
 
     /// The metrics in OpenMetrics' text format.
-    pub(crate) async fn text(&self) -> String {
+    pub(crate) async fn text(&self, keys: &[AccountSpend]) -> String {
         let prometheus = &self.calls.prometheus;
         for client in &self.clients {
             prometheus.set_pool(client.provider(), &client.stats());
@@ -77,9 +78,7 @@ impl Metrics {
         if let Some(client) = self.clients.first()
             && let Ok(spend) = client.cost_tracker().spend().await
         {
-            for budget in &spend.budgets {
-                prometheus.set_budget(budget);
-            }
+            prometheus.set_spend(&spend, keys);
         }
         prometheus.encode()
     }

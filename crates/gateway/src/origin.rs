@@ -1,9 +1,10 @@
 //! Origins of web pages, as `Origin` headers name them.
 
 use std::str::FromStr;
+use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Method, header};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use axum::http::{HeaderName, HeaderValue, Method};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::error::ConfigError;
 use crate::host::Authority;
@@ -16,6 +17,9 @@ const EXPOSED_HEADERS: [&str; 5] = [
     "x-should-retry",
     "x-warmline-attempts",
 ];
+
+/// How long browsers may keep the answer to a preflight.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 
 /// An origin. A port that is not written is the default of the scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,15 +134,12 @@ impl Origins {
         };
         CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::POST])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                HeaderName::from_static("x-api-key"),
-                HeaderName::from_static("anthropic-version"),
-                HeaderName::from_static("anthropic-beta"),
-                HeaderName::from_static("anthropic-dangerous-direct-browser-access"),
-            ])
+            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            // The official SDKs send many headers of their own, and more with each version. Those that are not known are not forwarded.
+            .allow_headers(AllowHeaders::mirror_request())
+            // A public page that calls a gateway in a private network asks for this.
+            .allow_private_network(true)
+            .max_age(PREFLIGHT_MAX_AGE)
             .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
     }
 }

@@ -8,8 +8,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use warmline::{BudgetSpend, PoolStats, Provider, Reply};
+use warmline::{BudgetSpend, PoolStats, Provider, Reply, Spend, Usd};
 
+use crate::accounts::AccountSpend;
 use crate::alert_log::AlertLog;
 
 /// Bucket bounds in seconds, as OpenTelemetry's conventions for generative AI advise
@@ -47,6 +48,19 @@ struct BudgetLabels {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SpendLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeySpendLabels {
+    key: String,
+    kind: &'static str,
+}
+
+type Dollars = Gauge<f64, AtomicU64>;
+
 pub(crate) struct Prometheus {
     registry: Registry,
     duration: Family<ProviderLabels, Histogram>,
@@ -56,7 +70,9 @@ pub(crate) struct Prometheus {
     retries: Family<ProviderLabels, Counter>,
     pool: Family<StateLabels, Gauge>,
     pool_events: Family<StateLabels, Gauge>,
-    budgets: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
+    budgets: Family<BudgetLabels, Dollars>,
+    spend: Family<SpendLabels, Dollars>,
+    key_spend: Family<KeySpendLabels, Dollars>,
 }
 
 impl Prometheus {
@@ -72,6 +88,8 @@ impl Prometheus {
             pool: Family::default(),
             pool_events: Family::default(),
             budgets: Family::default(),
+            spend: Family::default(),
+            key_spend: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -118,6 +136,16 @@ impl Prometheus {
             "warmline_budget_usd",
             "Dollars of each budget: its limit, and what is spent and reserved this month",
             metrics.budgets.clone(),
+        );
+        registry.register(
+            "warmline_spend_usd",
+            "Dollars that this gateway's calls have cost this month: exact costs, and upper bounds of those that are not known exactly",
+            metrics.spend.clone(),
+        );
+        registry.register(
+            "warmline_key_spend_usd",
+            "The same by the key of the caller",
+            metrics.key_spend.clone(),
         );
         metrics
     }
@@ -177,7 +205,28 @@ impl Prometheus {
         set(&self.pool_events, "exhausted", stats.acquire_waits);
     }
 
-    pub(crate) fn set_budget(&self, budget: &BudgetSpend) {
+    pub(crate) fn set_spend(&self, spend: &Spend, keys: &[AccountSpend]) {
+        for (kind, usd) in by_kind(spend.total, spend.estimated) {
+            let spent = self.spend.get_or_create(&SpendLabels { kind });
+            spent.set(dollars(usd));
+        }
+        // Keys can be removed.
+        self.key_spend.clear();
+        self.budgets.clear();
+        for key in keys {
+            for (kind, usd) in by_kind(key.total, key.estimated) {
+                let key = key.name.clone();
+                let spent = self.key_spend.get_or_create(&KeySpendLabels { key, kind });
+                spent.set(dollars(usd));
+            }
+        }
+        let own = keys.iter().filter_map(|key| key.budget.as_ref());
+        for budget in spend.budgets.iter().chain(own) {
+            self.set_budget(budget);
+        }
+    }
+
+    fn set_budget(&self, budget: &BudgetSpend) {
         for (state, usd) in [
             ("limit", budget.limit),
             ("spent", budget.spent),
@@ -187,10 +236,7 @@ impl Prometheus {
                 budget: budget.name.clone(),
                 state,
             };
-            // A float is precise enough for a graph; the statistics have the exact sums.
-            self.budgets
-                .get_or_create(&labels)
-                .set(usd.pico() as f64 / 1e12);
+            self.budgets.get_or_create(&labels).set(dollars(usd));
         }
     }
 
@@ -207,4 +253,15 @@ fn provider_labels(provider: Provider) -> ProviderLabels {
     ProviderLabels {
         gen_ai_provider_name: provider.name(),
     }
+}
+
+/// Splits a sum into what is exact and what is an upper bound.
+fn by_kind(total: Usd, estimated: Usd) -> [(&'static str, Usd); 2] {
+    let exact = total.pico().saturating_sub(estimated.pico());
+    [("exact", Usd::from_pico(exact)), ("estimated", estimated)]
+}
+
+/// A float is precise enough for a graph; the statistics have the exact sums.
+fn dollars(usd: Usd) -> f64 {
+    usd.pico() as f64 / 1e12
 }

@@ -9,10 +9,11 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_core::Stream;
-use warmline::{ErrorKind, PassthroughResponse, Provider};
+use warmline::{PassthroughResponse, Provider};
 
 use crate::api_error::{ApiError, request_id_header};
 use crate::calls::InFlight;
+use crate::request_body::Held;
 
 /// The body of a provider's response. Its end is recorded in the statistics. Dropping it, as the server does if the caller disconnects,
 /// aborts the call.
@@ -21,6 +22,8 @@ pub(crate) struct ProxyBody {
     provider: Provider,
     /// `None` once the end is recorded.
     in_flight: Option<InFlight>,
+    /// The request's bytes, which the call keeps for as long as it runs.
+    _held: Held,
 }
 
 impl ProxyBody {
@@ -28,11 +31,13 @@ impl ProxyBody {
         response: PassthroughResponse,
         provider: Provider,
         in_flight: InFlight,
+        held: Held,
     ) -> Self {
         Self {
             response,
             provider,
             in_flight: Some(in_flight),
+            _held: held,
         }
     }
 
@@ -86,14 +91,7 @@ impl Stream for ProxyBody {
                 if let Some(in_flight) = self.in_flight.take() {
                     in_flight.failed(&error);
                 }
-                // An error event of the provider's own has been forwarded already.
-                let not_sent = !matches!(
-                    error.kind(),
-                    ErrorKind::Status { .. }
-                        | ErrorKind::RateLimited { .. }
-                        | ErrorKind::Overloaded
-                );
-                not_sent.then(|| {
+                (!self.response.error_is_forwarded()).then(|| {
                     let body = ApiError::from(error).body(self.provider);
                     let event = match self.provider {
                         Provider::Anthropic => "event: error\n",

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use warmline::Provider;
 
 use crate::api_error::{ApiError, dialect_of, json_response};
 use crate::proxy_body::ProxyBody;
+use crate::request_body::discard;
 use crate::state::GatewayState;
 
 /// The shortest interval of live statistics.
@@ -23,23 +24,40 @@ const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The routes that the guard protects.
 pub(crate) fn api(state: Arc<GatewayState>) -> Router {
-    Router::new()
-        .route("/v1/messages", post(messages))
-        .route("/v1/chat/completions", post(chat_completions))
-        .route("/v1/llm/stats", get(stats))
-        .route("/metrics", get(metrics))
+    let mut router = Router::new();
+    // Base URLs are written with `/v1` and without it.
+    for prefix in ["/v1", ""] {
+        let path = |path| format!("{prefix}{path}");
+        router = route(router, &path("/messages"), post(messages).head(exists));
+        router = route(
+            router,
+            &path("/chat/completions"),
+            post(chat_completions).head(exists),
+        );
+        router = route(router, &path("/llm/stats"), get(stats));
+    }
+    route(router, "/metrics", get(metrics))
         .method_not_allowed_fallback(method_not_allowed)
-        .route_layer(DefaultBodyLimit::max(state.max_body))
         .with_state(state)
 }
 
 /// The routes for health checks. The guard does not protect them, since such checks call by address.
 pub(crate) fn health(state: Arc<GatewayState>) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
+    let router = route(Router::new(), "/healthz", get(async || "ok\n"));
+    route(router, "/readyz", get(ready))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
+}
+
+/// Adds a route, and the same with a slash at its end.
+fn route(
+    router: Router<Arc<GatewayState>>,
+    path: &str,
+    methods: MethodRouter<Arc<GatewayState>>,
+) -> Router<Arc<GatewayState>> {
+    router
+        .route(&format!("{path}/"), methods.clone())
+        .route(path, methods)
 }
 
 async fn messages(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
@@ -50,24 +68,32 @@ async fn chat_completions(State(state): State<Arc<GatewayState>>, request: Reque
     proxy(&state, Provider::OpenAi, request).await
 }
 
+/// Answers programs that ask by a HEAD request whether a path is there.
+async fn exists() {}
+
 async fn proxy(state: &GatewayState, provider: Provider, request: Request) -> Response {
-    match try_proxy(state, provider, request).await {
+    let (parts, mut body) = request.into_parts();
+    match try_proxy(state, provider, &parts.headers, &mut body).await {
         Ok(response) => response,
-        Err(error) => error.into_response(provider),
+        Err(error) => {
+            discard(&parts.headers, body);
+            error.into_response(provider)
+        }
     }
 }
 
 async fn try_proxy(
     state: &GatewayState,
     provider: Provider,
-    request: Request,
+    headers: &HeaderMap,
+    body: &mut Body,
 ) -> Result<Response, ApiError> {
-    let client = state.authorize(provider, request.headers())?;
-    let headers = forwarded_headers(request.headers());
-    let body = read_body(request, state.max_body).await?;
+    let client = state.authorize(provider, headers)?;
+    let headers = forwarded_headers(headers);
+    let (body, held) = state.body_limits.read(body, state.shut_down()).await?;
     let in_flight = state.metrics.call_started(provider);
     match client.passthrough(body, headers).await {
-        Ok(response) => Ok(ProxyBody::new(response, provider, in_flight)
+        Ok(response) => Ok(ProxyBody::new(response, provider, in_flight, held)
             .into_response()
             .await),
         Err(error) => {
@@ -86,20 +112,6 @@ fn forwarded_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         (!values.is_empty()).then(|| (name.to_owned(), values.join(",")))
     };
     names.into_iter().filter_map(value).collect()
-}
-
-async fn read_body(request: Request, max: usize) -> Result<Bytes, ApiError> {
-    let body = Bytes::from_request(request, &()).await;
-    body.map_err(|rejection| {
-        let message = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => format!(
-                "the request body is larger than {max} bytes: shorten it, or start the gateway with --max-body \
-                 (in code: GatewayBuilder::max_body)"
-            ),
-            _ => rejection.body_text(),
-        };
-        ApiError::new(rejection.status(), "request", message)
-    })
 }
 
 #[derive(Deserialize)]
@@ -129,38 +141,47 @@ async fn try_stats(
     let Query(query) = query.map_err(|rejection| {
         ApiError::new(StatusCode::BAD_REQUEST, "query", rejection.body_text())
     })?;
-    state.authenticate(&headers)?;
+    let view = state.view(&headers)?;
     let samples = query.samples.unwrap_or(usize::MAX);
     Ok(match query.every {
-        Some(every) => live_stats(state, samples, Duration::from_millis(every)),
-        None => json_response(StatusCode::OK, &state.metrics.stats(samples).await?),
+        Some(every) => live_stats(state, headers, samples, Duration::from_millis(every)),
+        None => json_response(StatusCode::OK, &state.stats(&view, samples).await?),
     })
 }
 
-/// Sends the statistics at intervals until the gateway shuts down.
-fn live_stats(state: Arc<GatewayState>, samples: usize, interval: Duration) -> Response {
+/// Sends the statistics at intervals until the gateway shuts down, or the caller's key is no longer valid.
+fn live_stats(
+    state: Arc<GatewayState>,
+    headers: HeaderMap,
+    samples: usize,
+    interval: Duration,
+) -> Response {
     let shutdown = state.shutdown.subscribe();
     let ticks = tokio::time::interval(interval.max(MIN_INTERVAL));
-    let events =
-        futures_util::stream::unfold((state, shutdown, ticks), move |mut live| async move {
-            let (state, shutdown, ticks) = &mut live;
-            tokio::select! {
-                _ = ticks.tick() => {}
-                _ = shutdown.wait_for(|shutdown| *shutdown) => return None,
-            }
-            let event = match state.metrics.stats(samples).await {
-                Ok(stats) => format!("data: {stats}\n\n"),
-                // The ledger cannot be reached now, but perhaps at the next tick.
-                Err(_) => ":\n\n".to_owned(),
-            };
-            Some((Ok::<_, Infallible>(event), live))
-        });
+    let live = (state, headers, shutdown, ticks);
+    let events = futures_util::stream::unfold(live, move |mut live| async move {
+        let (state, headers, shutdown, ticks) = &mut live;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = shutdown.wait_for(|shutdown| *shutdown) => return None,
+        }
+        let view = state.view(headers).ok()?;
+        let event = match state.stats(&view, samples).await {
+            Ok(stats) => format!("data: {stats}\n\n"),
+            // The ledger cannot be reached now, but perhaps at the next tick.
+            Err(_) => ":\n\n".to_owned(),
+        };
+        Some((Ok::<_, Infallible>(event), live))
+    });
     with_content_type(Body::from_stream(events), "text/event-stream")
 }
 
-async fn metrics(State(state): State<Arc<GatewayState>>) -> Response {
+async fn metrics(State(state): State<Arc<GatewayState>>, headers: HeaderMap) -> Response {
+    if let Err(error) = state.require_operator(&headers) {
+        return error.into_response(Provider::OpenAi);
+    }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    with_content_type(state.metrics.text().await.into(), content_type)
+    with_content_type(state.metrics_text().await.into(), content_type)
 }
 
 /// Whether calls can be made. They would fail if the ledger cannot be reached.
@@ -182,21 +203,25 @@ fn with_content_type(body: Body, content_type: &'static str) -> Response {
     response
 }
 
-/// A handler for paths that do not exist: a 404 in the caller's dialect, whose message lists the gateway's paths.
+/// What the gateway answers at which path.
+const PATHS: &str = "POST /v1/messages, POST /v1/chat/completions, GET /v1/llm/stats, /metrics, /healthz and /readyz";
+
+/// A handler for all other paths: a 404 in the caller's dialect, whose message lists the gateway's paths. At `/` they are the response.
 ///
 /// ```
 /// let fallback = axum::Router::<()>::new().fallback(warmline_gateway::not_found);
 /// ```
 pub async fn not_found(request: Request) -> Response {
-    let path = request.uri().path();
-    let message = format!(
-        "there is no {path}: there are POST /v1/messages, POST /v1/chat/completions, GET /v1/llm/stats, /metrics, /healthz and /readyz"
-    );
+    let (method, path) = (request.method(), request.uri().path());
+    if path == "/" && (method == Method::GET || method == Method::HEAD) {
+        return format!("This is a gateway for LLM APIs: there are {PATHS}.\n").into_response();
+    }
+    let message = format!("there is no {path}: there are {PATHS}");
     ApiError::new(StatusCode::NOT_FOUND, "not_found", message).into_response(dialect_of(path))
 }
 
 async fn method_not_allowed(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
-    let message = format!("{path} does not support {method}");
+    let message = format!("{path} does not support {method}: there are {PATHS}");
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", message).into_response(dialect_of(path))
 }

@@ -18,7 +18,7 @@ use warmline::{
     BoxFuture, Budget, BudgetExceeded, Client, CostTracker, Error, ErrorKind, Ledger, Provider,
     Settlement, Usd,
 };
-use warmline_gateway::{AlertLog, ApiKeys, Gateway, GatewayBuilder, nodelay, not_found};
+use warmline_gateway::{AlertLog, ApiKeys, Gateway, GatewayBuilder, Server, not_found};
 use warmline_sim::{Config, Sim};
 
 async fn sim() -> Sim {
@@ -96,6 +96,104 @@ async fn it_is_nested_beside_another_route() {
         "own"
     );
     assert_eq!(sim.stats().requests, 4);
+}
+
+#[tokio::test]
+async fn paths_may_lack_v1_and_end_with_a_slash_and_others_are_told_what_there_is() {
+    let sim = sim().await;
+    let gateway = gateway(&sim).build().unwrap();
+    let app = gateway.router_with_fallback(Router::new().fallback(not_found));
+    for path in [
+        "/messages",
+        "/messages/",
+        "/v1/messages/",
+        "/chat/completions",
+        "/chat/completions/",
+        "/v1/chat/completions/",
+    ] {
+        let (status, reply) = json(send(&app, call(path, "m?tokens=3", false)).await).await;
+        assert_eq!(status, 200, "{path}: {reply}");
+        let (status, error) = json(send(&app, get_request(path, "localhost")).await).await;
+        assert_eq!(status, 405, "{path}");
+        assert_eq!(
+            error["type"] == "error",
+            path.contains("messages"),
+            "{error}"
+        );
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains("POST /v1/messages"), "{message}");
+    }
+    for path in [
+        "/llm/stats",
+        "/v1/llm/stats/",
+        "/metrics/",
+        "/healthz/",
+        "/readyz/",
+        "/",
+    ] {
+        let response = send(&app, get_request(path, "localhost")).await;
+        assert_eq!(response.status(), 200, "{path}");
+    }
+    for path in [
+        "/",
+        "/v1/messages",
+        "/messages/",
+        "/v1/chat/completions",
+        "/healthz",
+        "/v1/llm/stats",
+    ] {
+        let request = Request::head(path)
+            .header("host", "localhost")
+            .body(Body::empty());
+        let response = send(&app, request.unwrap()).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(text(response).await, "");
+    }
+    for path in ["/v1/responses", "/v2/messages", "/v1", "//v1/messages"] {
+        let (status, error) = json(send(&app, call(path, "m", false)).await).await;
+        let message = error["error"]["message"].as_str().unwrap();
+        assert_eq!(status, 404);
+        let says = format!(
+            "there is no {path}: there are POST /v1/messages, POST /v1/chat/completions, GET /v1/llm/stats"
+        );
+        assert!(message.starts_with(&says), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_preflight_allows_every_header_to_allowed_origins_and_none_to_others() {
+    let sim = sim().await;
+    let origin = "https://example.com";
+    let gateway = gateway(&sim).allow_origin(origin.parse().unwrap());
+    let app = gateway.build().unwrap().router();
+    let headers = "authorization,content-type,x-stainless-lang,x-stainless-retry-count,openai-organization,idempotency-key,x-of-tomorrow";
+    for (from, allowed) in [(origin, Some(origin)), ("https://example.org", None)] {
+        for path in ["/v1/messages", "/chat/completions"] {
+            let preflight = Request::options(path)
+                .header("host", "localhost")
+                .header("origin", from)
+                .header("access-control-request-method", "POST")
+                .header("access-control-request-headers", headers)
+                .header("access-control-request-private-network", "true");
+            let response = send(&app, preflight.body(Body::empty()).unwrap()).await;
+            let given = |name: &str| {
+                response
+                    .headers()
+                    .get(name)
+                    .map(|value| value.to_str().unwrap())
+            };
+            assert_eq!(given("access-control-allow-origin"), allowed);
+            if allowed.is_some() {
+                assert_eq!(given("access-control-allow-headers"), Some(headers));
+                assert_eq!(given("access-control-allow-private-network"), Some("true"));
+                assert!(
+                    given("access-control-allow-methods")
+                        .unwrap()
+                        .contains("POST")
+                );
+            }
+        }
+    }
 }
 
 /// A ledger that cannot be used, and whose errors name what callers must not see.
@@ -343,9 +441,8 @@ async fn a_shutdown_ends_live_statistics_and_the_sampling() {
                 let _ = stopped.await;
                 gateway.shutdown();
             };
-            axum::serve(nodelay(listener), app)
-                .with_graceful_shutdown(shutdown)
-                .await
+            let server = Server::new(listener).shutdown_on(shutdown);
+            server.serve(app).await
         }
     });
     let mut caller = BufReader::new(TcpStream::connect(address).await.unwrap());
@@ -361,7 +458,7 @@ async fn a_shutdown_ends_live_statistics_and_the_sampling() {
     let mut rest = Vec::new();
     caller.read_to_end(&mut rest).await.unwrap();
     assert!(rest.ends_with(b"0\r\n\r\n"));
-    server.await.unwrap().unwrap();
+    assert_eq!(server.await.unwrap().cut_requests, 0);
     sampling.await.unwrap();
     gateway.flush().await.unwrap();
 }

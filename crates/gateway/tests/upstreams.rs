@@ -205,6 +205,133 @@ async fn a_stream_is_forwarded_without_the_usage_that_its_caller_did_not_request
 }
 
 #[tokio::test]
+async fn nothing_is_left_of_a_usage_that_is_cut_before_its_last_line_feed() {
+    let pieces = events(&[TEXT, STOP, USAGE, DONE], "\r\n");
+    let before = pieces[..3].concat();
+    let before = before.strip_suffix('\n').unwrap();
+    let reply = vec![
+        write(STREAM),
+        write(before),
+        Step::Wait,
+        write(format!("\n{}", pieces[3])),
+        Step::Close,
+    ];
+    let fixture = Fixture::openai(vec![reply]).await;
+    let mut body = fixture.ask(json!({})).await.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    fixture.server.release();
+    let rest = body.collect().await.unwrap().to_bytes();
+    let expected = events(&[TEXT, STOP, DONE], "\r\n").concat();
+    assert_eq!([first, rest].concat(), expected.as_bytes());
+}
+
+#[tokio::test]
+async fn the_head_of_a_silent_stream_is_passed_on_and_failures_are_then_events() {
+    for silent in [STREAM.to_owned(), format!("{STREAM}: working\n\n")] {
+        let reply = vec![write(&*silent), Step::Wait, Step::Close];
+        let status = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 31\r\n\r\n{\"error\":{\"message\":\"too late\"}}";
+        let refused = vec![write(status.replace("31", "32"))];
+        let fixture = Fixture::openai(vec![reply, refused]).await;
+        let response = fixture.ask(json!({})).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["x-warmline-attempts"], "1");
+        fixture.server.release();
+        let body = text(response).await;
+        let (before, error) = body.trim_end().rsplit_once("data: ").unwrap();
+        assert_eq!(before, &silent[STREAM.len()..]);
+        assert!(error.contains("too late"), "{error}");
+        assert_eq!(fixture.server.requests().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn pings_are_passed_on_after_a_second_and_a_failure_after_them_is_not_retried() {
+    let start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m1\",\"model\":\"claude-sonnet-4-5\",\"content\":[],\"usage\":{\"input_tokens\":20,\"output_tokens\":1}}}\n\n";
+    let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+    let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
+    let reply = vec![
+        write(STREAM),
+        write(start),
+        write(ping),
+        Step::Wait,
+        write(error),
+        Step::Close,
+    ];
+    let fixture = Fixture::new(Provider::Anthropic, vec![reply]).await;
+    let mut body = fixture.ask_anthropic().await.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, [start, ping].concat());
+    fixture.server.release();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), error);
+    assert_eq!(fixture.server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_within_a_second_of_the_head_is_retried_or_a_status() {
+    let error = r#"data: {"error":{"message":"The model is busy","code":503}}"#;
+    let busy = || streamed(events(&[ROLE, error], "\n"));
+    let fixture = Fixture::openai(vec![busy()]).await;
+    let response = fixture.ask(json!({})).await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(fixture.server.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn error_bodies_of_the_provider_pass_byte_for_byte() {
+    for body in [
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"},"request_id":"r"}"#,
+        " {\"z\": 1.0,\n\t\"a\" : {\"message\":\"\\u00fc\", \"b\":1e2}, \"a\": null}\n",
+    ] {
+        let length = body.len();
+        let reply = format!(
+            "HTTP/1.1 400 X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        for provider in [Provider::OpenAi, Provider::Anthropic] {
+            let fixture = Fixture::new(provider, vec![vec![write(&*reply)]]).await;
+            let response = match provider {
+                Provider::Anthropic => fixture.ask_anthropic().await,
+                _ => fixture.ask(json!({})).await,
+            };
+            assert_eq!(response.status(), 400);
+            assert_eq!(response.headers()["content-type"], "application/json");
+            assert_eq!(text(response).await, body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_of_the_provider_is_a_502_that_says_so() {
+    let redirect = "HTTP/1.1 307 Temporary Redirect\r\nlocation: https://elsewhere.example/v1\r\ncontent-length: 2\r\n\r\n{}";
+    let fixture = Fixture::openai(vec![vec![write(redirect)]]).await;
+    let response = fixture.ask(json!({})).await;
+    assert_eq!(response.status(), 502);
+    assert!(!response.headers().contains_key("location"));
+    let body = text(response).await;
+    assert!(
+        body.contains("307") && body.contains("redirects are not followed"),
+        "{body}"
+    );
+    assert_eq!(fixture.server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn whether_a_stream_is_asked_for_must_be_clear() {
+    let fixture = Fixture::openai(vec![vec![Step::Close]]).await;
+    for value in [json!(1), json!("true"), json!([true])] {
+        let response = fixture.ask(json!({"stream": value})).await;
+        assert_eq!(response.status(), 400);
+        let body = text(response).await;
+        let says = format!("stream is {value}: it must be true, false or null");
+        let error: Value = serde_json::from_str(&body).unwrap();
+        assert!(
+            error["error"]["message"].as_str().unwrap().contains(&says),
+            "{body}"
+        );
+    }
+    assert!(fixture.server.requests().is_empty());
+}
+
+#[tokio::test]
 async fn a_stream_with_the_usage_that_its_caller_requested_is_forwarded_whole() {
     let null = TEXT.replace("]}", "],\"usage\":null}");
     for end in ["\n", "\r\n"] {
@@ -305,19 +432,22 @@ async fn pages_of_proxies_are_errors_in_the_callers_format() {
 
 #[tokio::test]
 async fn comments_before_the_first_content_reach_a_caller_who_waits() {
-    let mut reply = vec![write(STREAM), write(": working\n\n"), Step::Wait];
-    reply.extend(
-        events(&[TEXT, STOP, USAGE, DONE], "\n")
-            .into_iter()
-            .map(Step::Write),
-    );
-    let fixture = Fixture::openai(vec![[reply, vec![Step::Close]].concat()]).await;
-    let mut body = fixture.ask(json!({})).await.into_body();
-    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(first, ": working\n\n");
-    fixture.server.release();
-    let rest = body.collect().await.unwrap().to_bytes();
-    assert_eq!(rest, events(&[TEXT, STOP, DONE], "\n").concat());
+    // Some servers label streams as JSON.
+    for head in [
+        STREAM.to_owned(),
+        STREAM.replace("text/event-stream", "application/json"),
+    ] {
+        let mut reply = vec![write(head), write(": working\n\n"), Step::Wait];
+        let rest = events(&[TEXT, STOP, USAGE, DONE], "\n");
+        reply.extend(rest.into_iter().map(Step::Write));
+        let fixture = Fixture::openai(vec![[reply, vec![Step::Close]].concat()]).await;
+        let mut body = fixture.ask(json!({})).await.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, ": working\n\n");
+        fixture.server.release();
+        let rest = body.collect().await.unwrap().to_bytes();
+        assert_eq!(rest, events(&[TEXT, STOP, DONE], "\n").concat());
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ pub(crate) struct Prompt {
     pub(crate) text: String,
     /// The results of tools in the last turn.
     pub(crate) tool_results: Vec<String>,
-    pub(crate) images: usize,
+    /// What is known of each picture in the last turn, such as its size.
+    pub(crate) pictures: Vec<String>,
     pub(crate) documents: usize,
     /// The name and the argument schema of each tool.
     pub(crate) tools: Vec<(String, Value)>,
@@ -135,11 +136,9 @@ fn plain(prompt: &Prompt) -> String {
             prompt.tool_results.join("; ")
         ));
     }
-    if prompt.images + prompt.documents > 0 {
-        text.push_str(&format!(
-            "I was given {} image(s) and {} document(s). ",
-            prompt.images, prompt.documents
-        ));
+    let given = given(prompt);
+    if !given.is_empty() {
+        text.push_str(&format!("I see {}. ", given.join(" and ")));
     }
     let asked: String = prompt.text.split_whitespace().collect::<Vec<_>>().join(" ");
     if !asked.is_empty() {
@@ -153,10 +152,26 @@ fn plain(prompt: &Prompt) -> String {
     text
 }
 
-/// Calls each tool that the prompt allows, and none if the last turn has results.
+/// The pictures and the documents of the last turn.
+fn given(prompt: &Prompt) -> Vec<String> {
+    let of = |count: usize, one: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        n => Some(format!("{n} {one}s")),
+    };
+    let known = || format!(" ({})", prompt.pictures.join("; "));
+    let pictures = of(prompt.pictures.len(), "picture").map(|count| count + &known());
+    pictures
+        .into_iter()
+        .chain(of(prompt.documents, "document"))
+        .collect()
+}
+
+/// Calls each tool that the prompt allows. Unless it must use one, it calls none if the last turn has results, or has pictures or documents,
+/// which it is then asked about.
 fn calls(prompt: &Prompt) -> Vec<(String, String, String)> {
-    let asks = prompt.may_use_tools && (prompt.must_use_tool || prompt.tool_results.is_empty());
-    if !asks {
+    let answers = !prompt.tool_results.is_empty() || !given(prompt).is_empty();
+    if !prompt.may_use_tools || (answers && !prompt.must_use_tool) {
         return Vec::new();
     }
     let wanted = |name: &String| prompt.one_tool.as_ref().is_none_or(|one| one == name);
@@ -203,5 +218,32 @@ fn stop_early(answer: &mut Answer) {
         answer.calls.clear();
         answer.stop_reason = "max_tokens";
         answer.stop_sequence = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_about_a_picture_is_answered_without_a_tool_unless_one_must_be_used() {
+        let mut prompt = Prompt {
+            text: "What is this?".into(),
+            pictures: vec!["image/png, 1 × 1 pixels".into()],
+            tools: vec![("clock".into(), json!({"type": "object"}))],
+            may_use_tools: true,
+            ..Prompt::default()
+        };
+        let given = answer(prompt.clone(), &Scenario::default());
+        assert!(given.calls.is_empty());
+        let text = given.text.concat();
+        let expected = "I see 1 picture (image/png, 1 × 1 pixels). You said: “What is this?”";
+        assert!(text.starts_with(expected), "{text}");
+        prompt.must_use_tool = true;
+        let given = answer(prompt.clone(), &Scenario::default());
+        assert_eq!(given.calls.len(), 1);
+        prompt.must_use_tool = false;
+        prompt.pictures.clear();
+        assert_eq!(answer(prompt, &Scenario::default()).calls.len(), 1);
     }
 }

@@ -3,7 +3,8 @@
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Prompt, count, hash};
+use crate::answer::{Answer, Prompt, hash};
+use crate::media;
 use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
 use crate::schema::check_anthropic;
@@ -103,7 +104,7 @@ pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError
             Some("text") => prompt
                 .text
                 .push_str(block["text"].as_str().unwrap_or_default()),
-            Some("image") => prompt.images += 1,
+            Some("image") => prompt.pictures.push(media::describe(&block)),
             Some("document") => prompt.documents += 1,
             Some("tool_result") => prompt.tool_results.push(text_of(&block["content"])),
             _ => {}
@@ -215,7 +216,7 @@ fn count_tokens(body: &Value, prompt: &mut Prompt, counters: &Counters) {
     for message in body["messages"].as_array().into_iter().flatten() {
         parts.extend(blocks(&message["content"]));
     }
-    let size = |parts: &[Value]| count(&Value::from(parts).to_string());
+    let size = |parts: &[Value]| media::count_tokens(&Value::from(parts));
     let marked = parts
         .iter()
         .rposition(|part| part.get("cache_control").is_some())

@@ -23,6 +23,7 @@ mod dialect;
 mod faulty_io;
 mod handler;
 mod lenient;
+mod media;
 mod openai;
 mod redis;
 mod reply;

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Prompt, count, hash};
+use crate::media;
 use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
 use crate::schema::check_openai;
@@ -107,23 +108,21 @@ pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError
             Some("tool") => prompt.tool_results.insert(0, text_of(&message["content"])),
             Some("user") if prompt.text.is_empty() => {
                 prompt.text = text_of(&message["content"]);
-                let parts = message["content"].as_array();
-                let of = |kind: &str| {
-                    parts
-                        .into_iter()
-                        .flatten()
-                        .filter(|p| p["type"] == kind)
-                        .count()
-                };
-                (prompt.images, prompt.documents) = (of("image_url"), of("file"));
+                for part in message["content"].as_array().into_iter().flatten() {
+                    match part["type"].as_str() {
+                        Some("image_url") => prompt.pictures.push(media::describe(part)),
+                        Some("file") => prompt.documents += 1,
+                        _ => {}
+                    }
+                }
             }
             _ => {}
         }
     }
-    let all = Value::from(messages.clone()).to_string();
-    prompt.input_tokens = count(&all) + count(&body["tools"].to_string());
+    let all = Value::from(messages.clone());
+    prompt.input_tokens = media::count_tokens(&all) + count(&body["tools"].to_string());
     // OpenAI caches without being asked: prefixes of at least 1,024 tokens, in steps of 128.
-    let prefix: String = all.chars().take(1024 * 4).collect();
+    let prefix: String = all.to_string().chars().take(1024 * 4).collect();
     if prompt.input_tokens >= 1024 && counters.is_cached(hash(prefix)) {
         prompt.cached_tokens = prompt.input_tokens / 128 * 128;
     }

@@ -24,10 +24,10 @@ pub(crate) struct Options {
     api_version: Option<String>,
     model: Option<String>,
     base_url: Option<String>,
-    timeout_ms: Option<f64>,
-    reply_timeout_ms: Option<f64>,
-    pool_timeout_ms: Option<f64>,
-    deadline_ms: Option<f64>,
+    timeout_ms: Option<u64>,
+    reply_timeout_ms: Option<u64>,
+    pool_timeout_ms: Option<u64>,
+    deadline_ms: Option<u64>,
     max_retries: Option<u32>,
     #[serde(default)]
     headers: Vec<(String, String)>,
@@ -105,7 +105,7 @@ impl Options {
                 builder = set(builder, value);
             }
         }
-        let times: [(Option<f64>, Setter<Duration>); 4] = [
+        let times: [(Option<u64>, Setter<Duration>); 4] = [
             (self.timeout_ms, ClientBuilder::timeout),
             (self.reply_timeout_ms, ClientBuilder::reply_timeout),
             (self.pool_timeout_ms, ClientBuilder::pool_timeout),
@@ -113,7 +113,7 @@ impl Options {
         ];
         for (ms, set) in times {
             if let Some(ms) = ms {
-                builder = set(builder, Duration::from_micros((ms * 1000.0) as u64));
+                builder = set(builder, Duration::from_millis(ms));
             }
         }
         if let Some(max_retries) = self.max_retries {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use wasm_bindgen_cli_support::Bindgen;
@@ -50,6 +51,30 @@ struct Budget {
 struct Entry {
     condition: String,
     file: String,
+    /// What `require` gets outside of bundlers.
+    require: Option<String>,
+    /// The runtime compiles nothing, but gets the module from its bundler.
+    #[serde(default)]
+    precompiled: bool,
+}
+
+impl Entry {
+    fn files(&self) -> impl Iterator<Item = &str> {
+        [self.file.as_str()]
+            .into_iter()
+            .chain(self.require.as_deref())
+    }
+
+    /// Its condition, and the files that it leads to.
+    fn export(&self) -> (String, Target) {
+        match &self.require {
+            None => condition(&self.condition, &self.file),
+            Some(require) => {
+                let both = Conditions(with_common_js(&self.file, require).into());
+                (self.condition.clone(), Target::Conditions(both))
+            }
+        }
+    }
 }
 
 impl Plan {
@@ -96,9 +121,45 @@ pub(crate) fn make(plan: &Plan) -> Result<PathBuf> {
         fs::copy(root().join(from), package.join(to))?;
     }
     fs::write(package.join("scripts.js"), scripts()?)?;
+    let base64 = BASE64_STANDARD.encode(fs::read(package.join("warmline.wasm"))?);
+    fs::write(
+        package.join("base64.js"),
+        format!("export const base64 = \"{base64}\";\n"),
+    )?;
+    common_js(&package)?;
     let manifest = serde_json::to_string_pretty(&manifest(plan))?;
     fs::write(package.join("package.json"), manifest + "\n")?;
     Ok(package)
+}
+
+/// The folder `cjs`: the same modules and types for `require`.
+fn common_js(package: &Path) -> Result {
+    // They import the module, know their own URL, or are for bundlers alone.
+    let without = [
+        "browser.js",
+        "durable-object.js",
+        "durable-object.d.ts",
+        "edge-light.js",
+        "workerd.js",
+    ];
+    let folder = package.join("cjs");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
+    let mut esbuild = Command::new(root().join("npm/node_modules/.bin/esbuild"));
+    for entry in fs::read_dir(package)? {
+        let file = entry?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if without.contains(&&*name) {
+            continue;
+        }
+        if name.ends_with(".d.ts") {
+            fs::copy(&file, folder.join(&*name))?;
+        } else if name.ends_with(".js") {
+            esbuild.arg(&file);
+        }
+    }
+    esbuild.args(["--format=cjs", "--platform=node", "--log-level=error"]);
+    run(esbuild.arg(format!("--outdir={}", folder.display())))
 }
 
 /// The module with the Lua scripts of ledgers in Redis. Their text is what `script` in src/cost/redis/mod.rs makes.
@@ -172,13 +233,50 @@ fn bind(module: &Path, build: &Build, package: &Path) -> Result {
     )))
 }
 
-/// Fields in the order in which they are given. In an exports map, the first that matches counts.
-struct Ordered(Vec<(String, Value)>);
+/// What a condition leads to.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Target {
+    File(String),
+    Conditions(Conditions),
+}
 
-impl Serialize for Ordered {
+/// Conditions in the order in which they are given: the first that matches counts.
+struct Conditions(Vec<(String, Target)>);
+
+impl Serialize for Conditions {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+        serializer.collect_map(self.0.iter().map(|(name, target)| (name, target)))
     }
+}
+
+fn condition(name: &str, file: &str) -> (String, Target) {
+    (name.to_owned(), Target::File(format!("./{file}")))
+}
+
+/// The condition `types`, for a module that `require` finds in the folder `cjs`.
+fn types(name: &str) -> (String, Target) {
+    let types = format!("{name}.d.ts");
+    let common = condition("require", &format!("cjs/{types}"));
+    let types = Conditions(vec![common, condition("default", &types)]);
+    ("types".to_owned(), Target::Conditions(types))
+}
+
+/// A file, and what `require` gets instead. Bundlers, which know the condition `module`, get the file from `require` too.
+fn with_common_js(file: &str, require: &str) -> [(String, Target); 3] {
+    [
+        condition("module", file),
+        condition("require", require),
+        condition("default", file),
+    ]
+}
+
+/// A module that is the same in all runtimes.
+fn module(name: &str) -> Conditions {
+    let file = format!("{name}.js");
+    let mut conditions = vec![types(name)];
+    conditions.extend(with_common_js(&file, &format!("cjs/{file}")));
+    Conditions(conditions)
 }
 
 #[derive(Serialize)]
@@ -193,7 +291,7 @@ struct Manifest<'a> {
     engines: Value,
     exports: Exports,
     types: &'a str,
-    /// Only the entries have an effect when they are imported: they say where the module is.
+    /// The modules that do something when they are imported: entries say where the WebAssembly module is.
     side_effects: BTreeSet<String>,
     publish_config: Value,
 }
@@ -201,35 +299,37 @@ struct Manifest<'a> {
 #[derive(Serialize)]
 struct Exports {
     #[serde(rename = ".")]
-    main: Ordered,
+    main: Conditions,
+    #[serde(rename = "./inline")]
+    inline: Conditions,
     #[serde(rename = "./manual")]
-    manual: Ordered,
+    manual: Conditions,
     #[serde(rename = "./redis")]
-    redis: Ordered,
+    redis: Conditions,
     #[serde(rename = "./durable-object")]
-    durable_object: Ordered,
+    durable_object: Conditions,
     #[serde(rename = "./testing")]
-    testing: Ordered,
+    testing: Conditions,
     #[serde(rename = "./warmline.wasm")]
-    module: Ordered,
+    module: Conditions,
     #[serde(rename = "./package.json")]
     manifest: &'static str,
 }
 
 fn manifest(plan: &Plan) -> Manifest<'_> {
-    let condition = |name: &str, file: &str| (name.to_owned(), format!("./{file}").into());
-    let mut main = vec![condition("types", "index.d.ts")];
-    main.extend(
-        plan.entry
-            .iter()
-            .map(|entry| condition(&entry.condition, &entry.file)),
-    );
-    let mut entries: BTreeSet<String> = plan
-        .entry
-        .iter()
-        .map(|entry| format!("./{}", entry.file))
-        .collect();
-    entries.insert("./manual.js".to_owned());
+    let mut main = vec![types("index")];
+    main.extend(plan.entry.iter().map(Entry::export));
+    let mut inline = vec![types("index")];
+    let precompiled = plan.entry.iter().filter(|entry| entry.precompiled);
+    inline.extend(precompiled.map(Entry::export));
+    inline.extend(with_common_js("inline.js", "cjs/inline.js"));
+    let files = plan.entry.iter().flat_map(Entry::files);
+    let side_effects = files.chain([
+        "environment.js",
+        "cjs/environment.js",
+        "manual.js",
+        "cjs/manual.js",
+    ]);
     Manifest {
         name: &plan.package.name,
         version: env!("CARGO_PKG_VERSION"),
@@ -239,31 +339,23 @@ fn manifest(plan: &Plan) -> Manifest<'_> {
         r#type: "module",
         engines: json!({"node": plan.package.node}),
         exports: Exports {
-            main: Ordered(main),
-            manual: Ordered(vec![
-                condition("types", "manual.d.ts"),
-                condition("default", "manual.js"),
-            ]),
-            redis: Ordered(vec![
-                condition("types", "redis.d.ts"),
-                condition("default", "redis.js"),
-            ]),
-            durable_object: Ordered(vec![
+            main: Conditions(main),
+            inline: Conditions(inline),
+            manual: module("manual"),
+            redis: module("redis"),
+            durable_object: Conditions(vec![
                 condition("types", "durable-object.d.ts"),
                 condition("default", "durable-object.js"),
             ]),
-            testing: Ordered(vec![
-                condition("types", "testing.d.ts"),
-                condition("default", "testing.js"),
-            ]),
-            module: Ordered(vec![
+            testing: module("testing"),
+            module: Conditions(vec![
                 condition("types", "warmline.wasm.d.ts"),
                 condition("default", "warmline.wasm"),
             ]),
             manifest: "./package.json",
         },
         types: "./index.d.ts",
-        side_effects: entries,
+        side_effects: side_effects.map(|file| format!("./{file}")).collect(),
         publish_config: json!({"access": "public"}),
     }
 }

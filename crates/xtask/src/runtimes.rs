@@ -38,7 +38,8 @@ impl Fixtures {
 
 fn prepare() -> Result<PathBuf> {
     npm::build()?;
-    let folder = root().join("target/npm-test");
+    // Beneath the development packages, which the tests import too.
+    let folder = tools().join("installed");
     run(Command::new("node")
         .arg(tools().join("test/prepare.mjs"))
         .arg(&folder))?;
@@ -54,21 +55,29 @@ fn tool(name: &str) -> PathBuf {
     tools().join("node_modules/.bin").join(name)
 }
 
-/// The package's types and manifest.
+/// The package's types, their documentation, and its manifest.
 pub(crate) fn package(fixtures: &Fixtures) -> Result<Count> {
     let folder = fixtures.project()?;
+    let mut hover_docs = Command::new("node");
+    hover_docs
+        .args(["hover-docs.mjs", "node_modules/warmline"])
+        .arg(tools());
+    let mut types = Command::new(tool("tsc"));
+    types.args(["--project", "tsconfig.json"]);
+    let mut manifest = Command::new(tool("publint"));
+    manifest.args(["--strict", "node_modules/warmline"]);
+    let mut resolution = Command::new(tool("attw"));
+    // TypeScript's oldest resolution does not know exports. Durable Objects and the module are for bundlers alone.
+    resolution.args([
+        "--profile",
+        "node16",
+        "--ignore-rules",
+        "cjs-resolves-to-esm",
+    ]);
+    resolution.args(["--quiet", "warmline.tgz"]);
     let mut count = Count::default();
-    for (program, arguments) in [
-        ("tsc", &["--project", "tsconfig.json"][..]),
-        ("publint", &["--strict", "node_modules/warmline"]),
-        (
-            "attw",
-            &["--profile", "esm-only", "--quiet", "warmline.tgz"],
-        ),
-    ] {
-        let checked = run(Command::new(tool(program))
-            .args(arguments)
-            .current_dir(folder));
+    for mut check in [types, hover_docs, manifest, resolution] {
+        let checked = run(check.current_dir(folder));
         if let Err(error) = &checked {
             println!("{error}");
         }
@@ -109,11 +118,27 @@ pub(crate) fn in_browser(fixtures: &Fixtures, name: &str) -> Result<Count> {
     outcomes(fixtures, command)
 }
 
+/// The examples of the documentation, some of which are pages and some of which use a Redis.
+pub(crate) fn snippets(fixtures: &Fixtures) -> Result<Count> {
+    let mut command = script_command(fixtures, "run-snippets.mjs")?;
+    command.arg(setup::browser()?);
+    command.envs(fixtures.simulator()?.addresses.clone());
+    outcomes(fixtures, command)
+}
+
 /// A script that runs the command `warmline`, and knows the simulator's Redis.
 pub(crate) fn with_command(fixtures: &Fixtures, name: &str) -> Result<Count> {
     let mut command = script_command(fixtures, name)?;
     command.arg(binary("warmline-cli", "warmline")?);
     command.envs(fixtures.simulator()?.addresses.clone());
+    outcomes(fixtures, command)
+}
+
+/// A script that runs the command `warmline` and drives a browser.
+pub(crate) fn with_command_in_browser(fixtures: &Fixtures, name: &str) -> Result<Count> {
+    let mut command = script_command(fixtures, name)?;
+    command.arg(binary("warmline-cli", "warmline")?);
+    command.arg(setup::browser()?);
     outcomes(fixtures, command)
 }
 

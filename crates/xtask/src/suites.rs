@@ -191,7 +191,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "npm",
         group: Group::Ecosystem,
-        about: "The npm package's types, and its manifest by publint and \"are the types wrong\"",
+        about: "The npm package's types and their doc comments, and its manifest by publint and \"are the types wrong\"",
         needs: &Need::FOR_NPM,
         run: runtimes::package,
     },
@@ -231,6 +231,34 @@ pub(crate) const SUITES: &[Suite] = &[
         run: |fixtures| runtimes::script(fixtures, "edge.mjs"),
     },
     Suite {
+        name: "types",
+        group: Group::Ecosystem,
+        about: "The npm package's types by each module resolution, and in a Worker with a Durable Object",
+        needs: &Need::FOR_NPM_TESTS,
+        run: |fixtures| runtimes::script(fixtures, "types.mjs"),
+    },
+    Suite {
+        name: "bundlers",
+        group: Group::Ecosystem,
+        about: "What esbuild, Bun, Deno, Vite and webpack make of the npm package, for servers and for pages",
+        needs: &Need::FOR_BROWSER_TESTS,
+        run: |fixtures| runtimes::in_browser(fixtures, "bundlers.mjs"),
+    },
+    Suite {
+        name: "next",
+        group: Group::Ecosystem,
+        about: "The npm package in Next.js, by both bundlers and on both runtimes",
+        needs: &Need::FOR_BROWSER_TESTS,
+        run: |fixtures| runtimes::in_browser(fixtures, "next.mjs"),
+    },
+    Suite {
+        name: "test-runners",
+        group: Group::Ecosystem,
+        about: "The npm package under Jest and vitest, with and without jsdom",
+        needs: &Need::FOR_NPM_TESTS,
+        run: |fixtures| runtimes::script(fixtures, "test-runners.mjs"),
+    },
+    Suite {
         name: "chromium",
         group: Group::Ecosystem,
         about: "The npm package in Chromium",
@@ -243,6 +271,13 @@ pub(crate) const SUITES: &[Suite] = &[
         about: "The npm package's examples under wrangler, Vite and webpack",
         needs: &Need::FOR_BROWSER_TESTS,
         run: |fixtures| runtimes::in_browser(fixtures, "examples.mjs"),
+    },
+    Suite {
+        name: "snippets",
+        group: Group::Ecosystem,
+        about: "The JavaScript examples of the documentation, each in the runtime that it is for",
+        needs: &Need::FOR_BROWSER_TESTS,
+        run: runtimes::snippets,
     },
     Suite {
         name: "ai-sdk",
@@ -264,6 +299,13 @@ pub(crate) const SUITES: &[Suite] = &[
         about: "The official SDKs through `warmline serve`",
         needs: &Need::FOR_NPM_TESTS,
         run: |fixtures| runtimes::with_command(fixtures, "serve.mjs"),
+    },
+    Suite {
+        name: "gateway-page",
+        group: Group::Ecosystem,
+        about: "The official SDKs in a page, through `warmline serve`, in Chromium",
+        needs: &Need::FOR_BROWSER_TESTS,
+        run: |fixtures| runtimes::with_command_in_browser(fixtures, "serve-page.mjs"),
     },
     Suite {
         name: "demo",

@@ -422,7 +422,7 @@ fn damaged(path: &Path, byte: u64) -> Error {
 
 fn unusable(path: &Path, what: &str) -> Error {
     error(format!(
-        "the ledger {} was {what} while it was in use: open it again; the amounts spent may be lost",
+        "the ledger {} was {what} while it was in use: restart the program, or open the ledger again; the amounts spent may be lost",
         path.display()
     ))
 }

@@ -227,7 +227,8 @@ impl State {
 /// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>). Without the `"usage": null` that
 /// asking adds to all other frames, where it can be cut out; else as it came.
 fn without_usage<'a>(frame: &'a [u8], data: &[u8]) -> Option<Cow<'a, [u8]>> {
-    let has_usage = data.windows(5).any(|word| word == b"usage");
+    // From the end, where most servers put it.
+    let has_usage = data.windows(5).rev().any(|word| word == b"usage");
     if !has_usage && !data.contains(&b'\\') {
         return Some(frame.into());
     }

@@ -51,15 +51,14 @@ pub(super) fn run(as_json: bool) -> Result<(), Failure> {
     let rows = runtime.block_on(rows(&short, &long, &bar))?;
     bar.finish_and_clear();
     if as_json {
-        report::json(
+        return report::json(
             &json!({"network": {"one_way_ms": ONE_WAY.as_millis() as u64, "tls": true}, "rows": rows}),
         );
-        return Ok(());
     }
-    println!(
-        "Measured in this run, on a network with a delay of {ONE_WAY:?} in each direction, over TLS:\n"
+    let mut text = format!(
+        "Measured in this run, on a network with a delay of {ONE_WAY:?} in each direction, over TLS:\n\n\
+         | | claimed | measured | from |\n| --- | --- | --- | --- |\n"
     );
-    println!("| | claimed | measured | from |\n| --- | --- | --- | --- |");
     for Row {
         what,
         claimed,
@@ -67,9 +66,9 @@ pub(super) fn run(as_json: bool) -> Result<(), Failure> {
         from,
     } in rows
     {
-        println!("| {what} | {claimed} | **{measured}** | {from} |");
+        text += &format!("| {what} | {claimed} | **{measured}** | {from} |\n");
     }
-    Ok(())
+    report::print(&text).map(drop)
 }
 
 async fn rows(short: &Server, long: &Server, bar: &ProgressBar) -> Result<Vec<Row>, Failure> {

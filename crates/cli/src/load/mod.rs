@@ -110,13 +110,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         let result = json!({
             "server": server.name, "stream": !options.no_stream, "http2": options.http2, "measurements": measurements, "recommendation": recommendation,
         });
-        report::json(&result);
+        report::json(&result)?;
     } else {
-        println!("{}\n", server.name);
-        print!("{}", table::text(&measurements));
+        let mut text = format!("{}\n\n{}", server.name, table::text(&measurements));
         if let Some(recommendation) = &recommendation {
-            println!("\n{}", recommendation.reason);
+            text += &format!("\n{}\n", recommendation.reason);
         }
+        report::print(&text)?;
     }
     if let Some(file) = &options.plot {
         let svg = plot::svg(&measurements, &server.name, recommendation.as_ref());

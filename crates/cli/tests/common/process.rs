@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A gateway that has started. It is killed when this is dropped.
 pub struct GatewayProcess {
@@ -10,6 +11,8 @@ pub struct GatewayProcess {
     pub startup: String,
     /// The address that it listens on, as a URL.
     pub url: String,
+    /// What it has written to stderr since.
+    log: Arc<Mutex<String>>,
 }
 
 impl GatewayProcess {
@@ -20,6 +23,7 @@ impl GatewayProcess {
             child,
             startup: String::new(),
             url: String::new(),
+            log: Arc::default(),
         };
         let stderr = gateway
             .child
@@ -35,12 +39,28 @@ impl GatewayProcess {
                     .unwrap_or_default()
                     .clone_into(&mut gateway.url);
                 // Its standard error must have a reader for as long as it runs.
-                std::thread::spawn(move || lines.count());
+                let log = gateway.log.clone();
+                std::thread::spawn(move || {
+                    for line in lines.map_while(Result::ok) {
+                        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                        log.push_str(&line);
+                        log.push('\n');
+                    }
+                });
                 return Ok(gateway);
             }
             gateway.startup.push_str(&line);
         }
         Err(io::Error::other("the gateway ended without listening"))
+    }
+}
+
+impl GatewayProcess {
+    /// What it has written to stderr since it listened.
+    #[allow(dead_code, reason = "the benches do not need it")]
+    pub fn log(&self) -> String {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.clone()
     }
 }
 

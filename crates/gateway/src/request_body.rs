@@ -1,0 +1,167 @@
+//! Reads the bodies of requests, within limits of size, time and memory.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+
+use crate::api_error::ApiError;
+
+/// How long the rest of a refused body is read and thrown away. Callers who still write when the connection is closed would not see why
+/// they are refused.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The limits of all requests of a gateway.
+#[derive(Debug)]
+pub(crate) struct BodyLimits {
+    /// The maximum size of a body, in bytes.
+    pub(crate) max: usize,
+    /// The maximum size of all bodies together.
+    pub(crate) max_total: usize,
+    /// How long a body may take to arrive.
+    pub(crate) timeout: Duration,
+    /// The number of bytes of the bodies that are held.
+    pub(crate) held: Arc<AtomicUsize>,
+}
+
+/// Bytes that count as held until this is dropped.
+pub(crate) struct Held {
+    bytes: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+impl BodyLimits {
+    /// Reads a body. A length that the caller has declared is checked, and counted as held, before any byte is read.
+    ///
+    /// # Errors
+    /// 413 for a body that is too large, 503 if all bodies together are, or once `shutdown` is ready, 408 for one that takes too long,
+    /// and 400 for one that breaks off.
+    pub(crate) async fn read(
+        &self,
+        body: &mut Body,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(Bytes, Held), ApiError> {
+        let mut held = Held {
+            bytes: 0,
+            all: self.held.clone(),
+        };
+        let bytes = tokio::select! {
+            // A body that is there is used, even during a shutdown.
+            biased;
+            bytes = self.read_all(body, &mut held) => bytes?,
+            () = tokio::time::sleep(self.timeout) => {
+                let message = format!(
+                    "the request body did not arrive within {:?}: send it faster, or raise --body-timeout (in code: GatewayBuilder::body_timeout)",
+                    self.timeout
+                );
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message));
+            }
+            () = shutdown => {
+                let message = "the gateway is shutting down, and the request body had not arrived";
+                return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", message));
+            }
+        };
+        Ok((bytes, held))
+    }
+
+    async fn read_all(&self, body: &mut Body, held: &mut Held) -> Result<Bytes, ApiError> {
+        let declared = body.size_hint().lower();
+        let declared = usize::try_from(declared).unwrap_or(usize::MAX);
+        self.hold(held, declared)?;
+        let mut first = Bytes::new();
+        let mut whole = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(bytes) = frame.map_err(broken)?.into_data() else {
+                continue;
+            };
+            // Most bodies are one frame, and are not copied.
+            if first.is_empty() {
+                self.hold(held, bytes.len())?;
+                first = bytes;
+                continue;
+            }
+            if whole.is_empty() {
+                whole.reserve(declared.max(first.len()));
+                whole.extend_from_slice(&first);
+            }
+            self.check_size(whole.len() + bytes.len())?;
+            whole.reserve(bytes.len());
+            self.hold(held, whole.capacity().min(self.max))?;
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(match whole.is_empty() {
+            true => first,
+            false => whole.into(),
+        })
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<(), ApiError> {
+        if bytes <= self.max {
+            return Ok(());
+        }
+        let message = format!(
+            "the request body is larger than {} bytes: shorten it, or start the gateway with --max-body (in code: GatewayBuilder::max_body)",
+            self.max
+        );
+        Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request",
+            message,
+        ))
+    }
+
+    /// Counts a body of so many bytes as held, instead of those that were counted before.
+    fn hold(&self, held: &mut Held, bytes: usize) -> Result<(), ApiError> {
+        self.check_size(bytes)?;
+        let more = bytes.saturating_sub(held.bytes);
+        let add = |all: usize| {
+            all.checked_add(more)
+                .filter(|all| more == 0 || *all <= self.max_total)
+        };
+        match self.held.fetch_update(Relaxed, Relaxed, add) {
+            Ok(_) => {
+                held.bytes += more;
+                Ok(())
+            }
+            Err(all) => {
+                let message = format!(
+                    "the gateway holds {all} bytes of requests, and this one would exceed its maximum of {}: try again, or start the gateway \
+                     with --max-body-total (in code: GatewayBuilder::max_body_total)",
+                    self.max_total
+                );
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Err(ApiError::new(status, "too_many_bytes", message).retry_after(1))
+            }
+        }
+    }
+}
+
+fn broken(error: axum::Error) -> ApiError {
+    // The first error of the chain only says that there is another.
+    let mut cause: &dyn Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let message = format!("the request body cannot be read: {cause}");
+    ApiError::new(StatusCode::BAD_REQUEST, "request", message)
+}
+
+/// Reads the rest of a refused body for a while, unless its caller waits for a `100 Continue` before it sends any.
+pub(crate) fn discard(headers: &HeaderMap, mut body: Body) {
+    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
+        return;
+    }
+    tokio::spawn(tokio::time::timeout(LINGER, async move {
+        while let Some(Ok(_)) = body.frame().await {}
+    }));
+}

@@ -1,0 +1,5 @@
+// The same by `require`.
+const { Warmline } = require("warmline");
+
+const llm = new Warmline({ provider: "openai", apiKey: "k", baseUrl: `${process.argv[2]}/v1` });
+llm.chat({ model: "m?tokens=2", messages: [{ role: "user", content: "Hello" }] }).then(({ text }) => console.log(text));

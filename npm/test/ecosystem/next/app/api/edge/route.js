@@ -1,0 +1,2 @@
+export { POST } from "../node/route.js";
+export const runtime = "edge";
