@@ -153,7 +153,7 @@ export function fromCore(error, cause) {
   if (typeof error !== "string") return error;
   const { error: details, message, retryable } = JSON.parse(error);
   const failure = { ...details, message, retryable };
-  failure.message = failure.message.replace(/longer than max_retry_after, which is (\S+?)(?=[;\s]|$)/, "longer than the $1 that a call waits at most");
+  failure.message = failure.message.replace(/longer than max_retry_after(?: \(\w+\))?, which is (\S+?)(?=[;\s]|$)/, "longer than the $1 that a call waits at most");
   // Other messages can contain text of the provider's.
   if (failure.kind === "config") failure.message = translated(failure.message);
   if (failure.hint) {

@@ -248,7 +248,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal([content.kind, content.which], ["timeout", "read"], "the error");
     const deadline = await failure(make({ deadlineMs: 80 }).chat(ask("delay=2000")));
     equal([deadline.kind, deadline.which], ["timeout", "deadline"], "the error");
-    check(head.hint.includes("raise replyTimeoutMs") && !head.retryable, `${head.hint}`);
+    check(head.hint.includes("replyTimeoutMs") && !head.retryable, `${head.hint}`);
     const own = await failure(make().chat(ask("delay=2000"), { timeoutMs: 80 }));
     equal([own.which, own.attempts.length], ["reply", 1], "the error of a call with its own timeout");
     const zero = await failure(make().chat(ask("tokens=1"), { deadlineMs: 0 }));
