@@ -107,7 +107,8 @@ impl Arena {
 
     /// The gateway's statistics.
     pub async fn stats(&self) -> Result<Value> {
-        let request = "GET /v1/llm/stats?samples=0 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        let request =
+            "GET /v1/llm/stats?samples=0 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         let answer = caller::Caller::sending(self.address, request).await?;
         let text = answer.rest().await.text;
         let (_, body) = text.split_once("\r\n\r\n").unwrap_or_default();
@@ -165,7 +166,10 @@ impl Arena {
         let (held, billed) = (self.held()?, self.provider.billed());
         for (what, n) in [
             ("calls are under way", calls["under_way"].as_u64()),
-            ("connections are in the pool", Some(open_connections(&stats))),
+            (
+                "connections are in the pool",
+                Some(open_connections(&stats)),
+            ),
             (
                 "calls wait in the pool",
                 stats["providers"]["anthropic"]["pool"]["now"]["waiting"].as_u64(),
@@ -282,7 +286,10 @@ async fn start_gateway(
     };
     command.envs([
         ("ANTHROPIC_API_KEY", "sk-ant-campaign-0001"),
-        ("ANTHROPIC_BASE_URL", &format!("http://{}", provider.address)),
+        (
+            "ANTHROPIC_BASE_URL",
+            &format!("http://{}", provider.address),
+        ),
         ("LLM_BUDGET_LIMIT", &budget),
         ("LLM_TIMEOUT", "4"),
         ("LLM_MAX_RETRIES", "1"),

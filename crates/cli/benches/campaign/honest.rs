@@ -48,7 +48,8 @@ pub async fn call(http: &reqwest::Client, address: SocketAddr, stream: bool) -> 
     let ends = match stream {
         true => text.matches("event: message_stop").count() + text.matches("event: error").count(),
         false => usize::from(
-            serde_json::from_str::<Value>(&text).is_ok_and(|reply| reply["stop_reason"].is_string()),
+            serde_json::from_str::<Value>(&text)
+                .is_ok_and(|reply| reply["stop_reason"].is_string()),
         ),
     };
     let words = text.matches("word").count() as u64;

@@ -111,7 +111,6 @@ impl Provider {
         self.books.billed.load(Relaxed)
     }
 
-
     /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.books.connections.load(Relaxed)

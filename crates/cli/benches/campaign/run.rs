@@ -60,7 +60,10 @@ async fn run_all(phases: &[Phase], scale: usize) -> Result<bool> {
             && let Some(why) = arena::why_no_small_disk()?
         {
             ignored += 1;
-            println!("test {} ... ignored, no disk can be mounted: {why}", phase.name);
+            println!(
+                "test {} ... ignored, no disk can be mounted: {why}",
+                phase.name
+            );
             continue;
         }
         // After a failure, the next phase has a new gateway.

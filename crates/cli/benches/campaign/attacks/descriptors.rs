@@ -28,6 +28,8 @@ pub async fn attack(arena: &mut Arena) -> Result<String> {
             callers.clear();
         }
         callers.push(Caller::connect(arena.address).await?);
+        // Those that have left wait in the listener's queue, which must not overflow.
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let read = stream.read(2000).await;
     if read.len() < 2000 {

@@ -20,7 +20,14 @@ pub async fn attack(arena: &mut Arena) -> Result<String> {
             }
             match caller.rest().await.ended {
                 true => Ok(()),
-                false => Err("an idle connection is still open".into()),
+                false => {
+                    let asked = if i % 2 == 0 {
+                        "one request"
+                    } else {
+                        "no request"
+                    };
+                    Err(format!("a connection with {asked} is still open").into())
+                }
             }
         });
         let sampling = async {
@@ -34,5 +41,7 @@ pub async fn attack(arena: &mut Arena) -> Result<String> {
             failed = sampling => return failed,
         }
     }
-    Ok(format!("{CALLERS} idle callers, with {peak} sockets at most"))
+    Ok(format!(
+        "{CALLERS} idle callers, with {peak} sockets at most"
+    ))
 }

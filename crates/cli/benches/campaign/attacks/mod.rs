@@ -46,7 +46,9 @@ pub fn phases(scale: usize) -> Vec<Phase> {
         attack,
     };
     vec![
-        plain("slow-callers", |arena| Box::pin(slow_callers::attack(arena))),
+        plain("slow-callers", |arena| {
+            Box::pin(slow_callers::attack(arena))
+        }),
         plain("half-closing-and-resetting-callers", |arena| {
             Box::pin(broken_callers::half_close_and_reset(arena))
         }),
@@ -65,12 +67,16 @@ pub fn phases(scale: usize) -> Vec<Phase> {
         plain("pipelining", |arena| {
             Box::pin(floods_of_callers::pipelining(arena))
         }),
-        plain("idle-callers", |arena| Box::pin(idle_callers::attack(arena))),
+        plain("idle-callers", |arena| {
+            Box::pin(idle_callers::attack(arena))
+        }),
         plain("slow-providers", |arena| Box::pin(providers::slow(arena))),
         plain("floods-by-providers", |arena| {
             Box::pin(providers::floods(arena))
         }),
-        plain("endless-bodies", |arena| Box::pin(providers::endless(arena))),
+        plain("endless-bodies", |arena| {
+            Box::pin(providers::endless(arena))
+        }),
         plain("half-closing-and-resetting-providers", |arena| {
             Box::pin(providers::broken(arena))
         }),

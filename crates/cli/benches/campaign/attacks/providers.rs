@@ -23,7 +23,9 @@ pub async fn floods(arena: &mut Arena) -> Result<String> {
 pub async fn endless(arena: &mut Arena) -> Result<String> {
     let n = arena.scale;
     all_fail(arena, n, &[Fate::FastText, Fate::Json, Fate::Frame]).await?;
-    Ok(format!("{n} streams, {n} JSON strings and {n} frames without an end"))
+    Ok(format!(
+        "{n} streams, {n} JSON strings and {n} frames without an end"
+    ))
 }
 
 pub async fn broken(arena: &mut Arena) -> Result<String> {

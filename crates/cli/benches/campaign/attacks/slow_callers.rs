@@ -20,7 +20,11 @@ pub async fn attack(arena: &mut Arena) -> Result<String> {
         match (answer.ended, answer.status()) {
             (true, Some(408)) => Ok(()),
             (true, None) if !has_head => Ok(()),
-            _ => Err(format!("a slow caller is still connected, or was told {:?}", answer.text).into()),
+            _ => Err(format!(
+                "a slow caller is still connected, or was told {:?}",
+                answer.text
+            )
+            .into()),
         }
     })
     .await?;
