@@ -1,6 +1,6 @@
 # Builds and runs the gateway: docker build -t warmline . && docker run -p 8787:8787 --env-file .env warmline serve --host 0.0.0.0
 FROM rust:1.95-slim-bookworm AS build
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev cmake && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev cmake make && rm -rf /var/lib/apt/lists/*
 WORKDIR /warmline
 COPY . .
 # Keeps downloaded and built dependencies between builds. The features that are left out are the simulator and the load test.

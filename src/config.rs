@@ -257,12 +257,11 @@ fn prices(text: &str) -> Result<Vec<(String, Price)>> {
         let (input, output) = (required("input")?, required("output")?);
         let or_input = |name: &str| Ok::<_, Error>(field(name)?.unwrap_or(input));
         let audio_output = field("audio_output")?.unwrap_or(output);
+        let cache_write = or_input("cache_write")?;
+        let hour = field("cache_write_1h")?.unwrap_or(cache_write);
         let mut price = Price::per_million(input, output)
+            .cache_per_million(or_input("cache_read")?, cache_write, hour)
             .audio_per_million(or_input("audio_input")?, audio_output);
-        price.cache_read = or_input("cache_read")?.of_a_million();
-        price.cache_write = or_input("cache_write")?.of_a_million();
-        let hour = field("cache_write_1h")?.map(Usd::of_a_million);
-        price.cache_write_1h = hour.unwrap_or(price.cache_write);
         if let Some(fee) = field("web_search")? {
             price = price.web_search_per_thousand(fee);
         }

@@ -57,8 +57,6 @@ mod trace;
 mod transport;
 mod url;
 mod usd;
-#[cfg(feature = "js")]
-mod wasm;
 
 pub use chat::{
     Annotations, CacheTtl, CallOptions, DialectName, Effort, MediaSource, Message, Part, RawJson,

@@ -363,8 +363,18 @@ impl<'a> Decoded<'a> {
         // The end of what has been copied.
         let mut copied = 0;
         let mut at = 0;
-        while let Some(found) = memchr::memchr3(b'%', b'\\', b'&', text.get(at..)?) {
-            at += found;
+        // The next `&`, or the end. memchr3 would find all at once, but nothing else needs its code.
+        let mut entity = None;
+        loop {
+            let next = match entity {
+                Some(next) if next >= at => next,
+                _ => at + memchr::memchr(b'&', text.get(at..)?).unwrap_or(text.len() - at),
+            };
+            entity = Some(next);
+            at += memchr::memchr2(b'%', b'\\', text.get(at..next)?).unwrap_or(next - at);
+            if at == text.len() {
+                break;
+            }
             let Some((byte, length)) = escape(text.get(at..)?) else {
                 at += 1;
                 continue;

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use js_sys::Function;
 use warmline::{
     Budget, Client, CostTracker, ErrorKind, Provider, Request, RestLedger, RetryPolicy,
     StreamEvent, TimeoutKind, Usd,
 };
-use wasm_bindgen_futures::{JsFuture, future_to_promise, js_sys};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// The URL of the simulator, which `cargo xtask test` sets.
@@ -108,6 +109,58 @@ async fn concurrent_calls_get_their_own_replies_and_are_counted() {
     }
     let stats = client.stats();
     assert_eq!((stats.active, stats.peak, stats.open), (0, 20, None));
+}
+
+/// A `fetch` whose replies say this.
+fn saying(text: &str) -> Function {
+    Function::new_with_args(
+        "url, init",
+        &format!(
+            "if (!(init.body instanceof Uint8Array) || !init.signal) throw new Error('what is sent');
+            const message = {{ content: '{text} ' + init.method + ' ' + url + ' ' + init.headers.authorization }};
+            return Response.json({{ choices: [{{ message, finish_reason: 'stop' }}] }});"
+        ),
+    )
+}
+
+#[wasm_bindgen_test]
+async fn a_fetch_of_the_callers_sends_the_requests() {
+    let builder = Client::builder(Provider::OpenAi)
+        .api_key("key")
+        .base_url("https://example.com/v1")
+        .model("m");
+    let client = builder.fetch(saying("first")).build().unwrap();
+    let other = client.with_fetch(saying("second"));
+    for (client, says) in [(&client, "first"), (&other, "second"), (&client, "first")] {
+        let reply = client.chat("Hi").await.unwrap();
+        let expected = "POST https://example.com/v1/chat/completions Bearer key";
+        assert_eq!(reply.text(), format!("{says} {expected}"));
+    }
+    assert_eq!((client.stats().active, other.stats().peak), (0, 1));
+}
+
+#[wasm_bindgen_test]
+async fn what_a_fetch_throws_or_returns_instead_of_a_response_is_an_error() {
+    for (body, says) in [
+        ("throw new Error('down')", "fetch failed: down"),
+        (
+            "return Promise.reject(new TypeError('down', { cause: new Error('refused') }))",
+            "fetch failed: down: refused",
+        ),
+        ("return null", "fetch failed: it returned no Response"),
+        ("return {}", "fetch failed: it returned no Response"),
+        (
+            "const response = new Response('x'); response.body.getReader(); return response",
+            "in use",
+        ),
+    ] {
+        let builder = Client::builder(Provider::OpenAi).api_key("key").model("m");
+        let client = builder
+            .fetch(Function::new_with_args("url, init", body))
+            .retry(RetryPolicy::never());
+        let error = client.build().unwrap().chat("Hi").await.unwrap_err();
+        assert!(error.to_string().contains(says), "{body}: {error}");
+    }
 }
 
 #[wasm_bindgen_test]

@@ -61,7 +61,7 @@ export class Call {
     this.#asking = true;
     try {
       if (!this.#core) await this.#start();
-      const events = await new Promise((resolve, reject) => this.#core.next(resolve, reject));
+      const events = await this.#core.next();
       await this.#append(link, events === undefined ? undefined : JSON.parse(events));
       if (this.#cancelled && !this.#over) this.#break(this.#tail, this.#cancelled);
       return link.next;

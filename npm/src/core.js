@@ -134,17 +134,6 @@ function checkOptions(options) {
 
 const BUDGET = { name: "string", usd: undefined, ledger: "object", alerts: undefined, onAlert: "function", failOpen: "boolean", strict: "boolean" };
 
-/** Converts a budget to the core's fields. */
-function budgetOf({ name = "default", usd, alerts, failOpen, strict }) {
-  return { [`budget:${name}`]: amount(usd, "budget.usd"), alerts: alerts?.join(" "), fail_open: failOpen || undefined, strict: strict || undefined };
-}
-
-/**
- * Adapts a `Ledger` to the core, which passes the name of an operation and its arguments as text. Amounts are whole pico-dollars, which the
- * ledger's methods take as `bigint`.
- */
-const asked = (ledger) => (what, text) => inTime(ask(ledger, what, text));
-
 /** How long a ledger may take, in milliseconds. */
 const LEDGER_TIMEOUT = 10_000;
 
@@ -152,29 +141,23 @@ const LEDGER_TIMEOUT = 10_000;
 function inTime(answer) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`it has not answered within ${LEDGER_TIMEOUT / 1000} s`)), LEDGER_TIMEOUT);
-    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+    Promise.resolve(answer).then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
 
-async function ask(ledger, what, text) {
-  const [id, amount, ...rest] = text.split(" ");
-  if (what === "reserve") {
-    const budgets = [];
-    while (rest.length) budgets.push({ name: rest.shift(), limit: BigInt(rest.shift()) });
-    const refused = await ledger.reserve(id, budgets, BigInt(amount));
-    return refused ? `${refused.budget} ${refused.spent} ${refused.reserved}` : "";
-  }
-  if (what === "settle") return (await ledger.settle(id, BigInt(amount))).join(" ");
-  const { spent, reserved } = await ledger.state(id);
-  return `${spent} ${reserved}`;
-}
+/** Returns a ledger whose answers are awaited for a limited time. */
+const timed = (ledger) => ({
+  reserve: (id, budgets, amount) => inTime(ledger.reserve(id, budgets, amount)),
+  settle: (id, amount) => inTime(ledger.settle(id, amount)),
+  state: (budget) => inTime(ledger.state(budget)),
+});
 
-/** Adapts a function that gives tokens to the core, which expects its lifetime in milliseconds, if it has one, a space and the token. */
+/** Adapts a function that gives tokens to the core, which expects objects. */
 const asTokens = (give) => async () => {
   const given = await give();
-  const { token, expiresInMs = "" } = typeof given === "string" ? { token: given } : (given ?? {});
+  const { token, expiresInMs } = typeof given === "string" ? { token: given } : (given ?? {});
   if (typeof token !== "string") fail(`bearerToken must return a string or { token, expiresInMs }, got ${show(token)}`);
-  return `${expiresInMs === "" ? "" : Math.max(0, Math.floor(expiresInMs))} ${token}`;
+  return { token, expiresInMs };
 };
 
 /** Returns dollars as decimal text, which is exact. The core validates it. */
@@ -183,15 +166,24 @@ function amount(value, name) {
   return String(value);
 }
 
-/** Converts a price to the core's field: its amounts in the order that the core expects. */
-function price(model, given) {
-  const name = `prices[${JSON.stringify(model)}]`;
+/** Returns a list of headers. A value that is not text is not shown either, because it can be a secret. */
+function headerList(headers) {
+  const given = Object.entries(headers).filter(([, value]) => value !== undefined);
+  const wrong = given.find(([, value]) => typeof value !== "string");
+  if (wrong) fail(`headers[${JSON.stringify(wrong[0])}] must be a string, got ${wrong[1] === null ? "null" : typeof wrong[1]}`);
+  return given;
+}
+
+/** Returns a list of models and their prices, with the amounts as text. */
+const priceList = (prices = {}) => Object.entries(prices).map(([model, given]) => [model, price(`prices[${JSON.stringify(model)}]`, given)]);
+
+function price(name, given) {
   if (given === null || typeof given !== "object") fail(`${name} must be an object: { input, output, … }, got ${show(given)}`);
   checkFields(name, given, ["input", "output", "cacheRead", "cacheWrite", "cacheWrite1h", "audioInput", "audioOutput", "webSearch"]);
-  const { input, output, cacheRead = input, cacheWrite = input, cacheWrite1h = cacheWrite, audioInput = input, audioOutput = output, webSearch } = given;
-  const rates = Object.entries({ input, output, cacheRead, cacheWrite, cacheWrite1h, audioInput, audioOutput });
-  if (webSearch !== undefined) rates.push(["webSearch", webSearch]);
-  return [`price:${model}`, rates.map(([rate, value]) => amount(value, `${name}.${rate}`)).join(" ")];
+  const { input, output, ...others } = given;
+  const rates = Object.entries(others).filter(([, value]) => value !== undefined);
+  rates.push(["input", input], ["output", output]);
+  return Object.fromEntries(rates.map(([rate, value]) => [rate, amount(value, `${name}.${rate}`)]));
 }
 
 /** Returns whether this is a web page. Under a test library's DOM, such as jsdom, Node remains Node. */
@@ -217,14 +209,12 @@ function checkKeys({ apiKey, bearerToken }, allowed) {
   }
 }
 
-/** Waits for the result of one operation of the core. */
-async function answer(call) {
+/** Waits for a promise of the core's. */
+async function answer(promise) {
   try {
-    return await new Promise((resolve, reject) => call.next(resolve, reject));
+    return await promise;
   } catch (error) {
     throw fromCore(error);
-  } finally {
-    call.free();
   }
 }
 
@@ -251,33 +241,20 @@ export class Warmline {
     checkKeys(rest, dangerouslyAllowBrowser);
     if (inBrowser() && rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
     const tokens = typeof rest.bearerToken === "function" ? asTokens(rest.bearerToken) : undefined;
-    const config = JSON.stringify({
-      provider: rest.provider,
-      api_key: rest.apiKey,
-      bearer_token: tokens ? undefined : rest.bearerToken,
-      resource: rest.resource,
-      region: rest.region,
-      project: rest.project,
-      deployment: rest.deployment,
-      api_version: rest.apiVersion,
-      model: rest.model,
-      base_url: rest.baseUrl,
-      credentials_per_request: rest.credentialsPerRequest || undefined,
-      timeout_ms: wholeMs(rest.timeoutMs),
-      reply_timeout_ms: wholeMs(rest.replyTimeoutMs),
-      pool_timeout_ms: wholeMs(rest.poolTimeoutMs),
-      deadline_ms: wholeMs(rest.deadlineMs),
-      max_retries: rest.maxRetries,
-      ...(rest.budget && budgetOf(rest.budget)),
-      ...Object.fromEntries(Object.entries(rest.prices ?? {}).map(([model, rates]) => price(model, rates))),
-      ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [`header:${name}`, value])),
+    const { ledger, onAlert, ...budget } = rest.budget ?? {};
+    // Functions and what is undefined are left out of JSON.
+    const settings = JSON.stringify({
+      ...rest,
+      timeoutMs: wholeMs(rest.timeoutMs),
+      replyTimeoutMs: wholeMs(rest.replyTimeoutMs),
+      poolTimeoutMs: wholeMs(rest.poolTimeoutMs),
+      deadlineMs: wholeMs(rest.deadlineMs),
+      headers: headerList(headers),
+      budget: rest.budget && { ...budget, usd: amount(budget.usd, "budget.usd") },
+      prices: priceList(rest.prices),
     });
-    const { ledger, onAlert } = rest.budget ?? {};
-    const told = onAlert && ((alert) => {
-      const { hint, ...rest } = JSON.parse(alert);
-      onAlert({ ...rest, hint: translated(hint) });
-    });
-    this.#make = () => new glue.Core(config, ledger && asked(ledger), told, tokens);
+    const alert = onAlert && ((json, hint) => onAlert({ ...JSON.parse(json), hint: translated(hint) }));
+    this.#make = () => new glue.Core(settings, ledger && timed(ledger), alert, tokens);
     // If the module is available at once, a bad URL or header throws here. Otherwise the first call throws, as it does if the
     // module cannot be loaded.
     const loading = ready();
@@ -331,7 +308,7 @@ export class Warmline {
   /** Returns the number of calls in flight. */
   stats() {
     if (!this.#core) return { active: 0, peak: 0 };
-    const { active, peak } = JSON.parse(this.#core.stats());
+    const { active, peak } = this.#core;
     return { active, peak };
   }
 
@@ -354,7 +331,7 @@ export class Warmline {
     checkFields("budget", budget, ["name", "usd"]);
     checkBudget(budget);
     const { name = "default", usd } = budget;
-    return new Warmline(new Made(() => this.#start().with_budget(name, String(usd)), this.#calls, this.#options));
+    return new Warmline(new Made(() => this.#start().withBudget(name, String(usd)), this.#calls, this.#options));
   }
 
   /** Frees the client's memory. Calls in flight continue. */

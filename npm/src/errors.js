@@ -14,6 +14,9 @@ export const toAttempts = (attempts = []) =>
     delayMs,
   }));
 
+/** What only errors of one kind have. */
+const DETAILS = ["which", "limit", "spent", "reserved", "needed"];
+
 /** Why a call failed. */
 export class WarmlineError extends Error {
   static {
@@ -24,7 +27,7 @@ export class WarmlineError extends Error {
     super(failure.message, cause === undefined ? undefined : { cause });
     this.kind = failure.kind;
     this.status = failure.status ?? undefined;
-    this.code = failure.code ?? undefined;
+    this.code = failure.code ?? failure.error_type ?? undefined;
     this.errorType = failure.error_type ?? undefined;
     this.requestId = failure.request_id ?? undefined;
     this.retryAfterMs = failure.retry_after_ms ?? undefined;
@@ -32,8 +35,7 @@ export class WarmlineError extends Error {
     this.hint = failure.hint ?? undefined;
     this.retryable = failure.retryable ?? false;
     this.body = failure.body ?? undefined;
-    if (failure.which) this.which = failure.which;
-    if (failure.budget) Object.assign(this, failure.budget);
+    for (const name of DETAILS) if (failure[name] !== undefined) this[name] = failure[name];
   }
 
   toJSON() {
@@ -149,8 +151,9 @@ export const translated = (message) => NAMES.reduce((text, [from, to]) => text.r
 /** Returns a failure that the core reports, which is JSON text, as a `WarmlineError`; anything else that was thrown, unchanged. */
 export function fromCore(error, cause) {
   if (typeof error !== "string") return error;
-  const failure = JSON.parse(error);
-  failure.message = failure.message.replace(/longer than max_retry_after, which is (\S+?)(?=[;\s]|$)/, "longer than the $1 that a call waits at most");
+  const { error: details, message, retryable } = JSON.parse(error);
+  const failure = { ...details, message, retryable };
+  failure.message = failure.message.replace(/longer than max_retry_after(?: \(\w+\))?, which is (\S+?)(?=[;\s]|$)/, "longer than the $1 that a call waits at most");
   // Other messages can contain text of the provider's.
   if (failure.kind === "config") failure.message = translated(failure.message);
   if (failure.hint) {

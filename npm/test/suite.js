@@ -248,7 +248,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     equal([content.kind, content.which], ["timeout", "read"], "the error");
     const deadline = await failure(make({ deadlineMs: 80 }).chat(ask("delay=2000")));
     equal([deadline.kind, deadline.which], ["timeout", "deadline"], "the error");
-    check(head.hint.includes("raise replyTimeoutMs") && !head.retryable, `${head.hint}`);
+    check(head.hint.includes("replyTimeoutMs") && !head.retryable, `${head.hint}`);
     const own = await failure(make().chat(ask("delay=2000"), { timeoutMs: 80 }));
     equal([own.which, own.attempts.length], ["reply", 1], "the error of a call with its own timeout");
     const zero = await failure(make().chat(ask("tokens=1"), { deadlineMs: 0 }));
@@ -318,6 +318,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["apiKey and bearerToken are both given", { provider: "openai", apiKey: "k", bearerToken: "t" }],
     ["bearerToken must be a string or a function", { provider: "openai", bearerToken: 7 }],
     ["apiKey must be a string", { provider: "openai", apiKey: 7 }],
+    ['headers["x-team"] must be a string, got number', { provider: "openai", apiKey: "k", headers: { "x-team": 7 }, dangerouslyAllowBrowser: true }],
     ["unknown option \"apikey\"", { provider: "openai", apikey: "k" }],
     ["timeoutMs must be a finite number that is 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
     ["fetch must be a function", { provider: "openai", apiKey: "k", fetch: {} }],

@@ -1,8 +1,39 @@
-// The suite in Cloudflare's workerd: `node workerd.mjs TOOLS SIM`.
+// The suite in Cloudflare's workerd, and requests that share an isolate: `node workerd.mjs TOOLS SIM`.
 import { startWorker } from "./miniflare.mjs";
+import { check, results, test } from "./outcomes.mjs";
 
 const [tools, sim] = process.argv.slice(2);
-const miniflare = await startWorker(tools, "worker.js");
-const response = await miniflare.dispatchFetch(`http://localhost/?sim=${encodeURIComponent(sim)}`);
-console.log(await response.text());
-await miniflare.dispose();
+
+const whole = await startWorker(tools, "worker.js");
+const response = await whole.dispatchFetch(`http://localhost/?sim=${encodeURIComponent(sim)}`);
+results.push(...(await response.json()));
+await whole.dispose();
+
+const isolate = await startWorker(tools, "isolate-worker.js");
+const ask = async (text, options) => {
+  const response = await isolate.dispatchFetch("http://localhost/", { method: "POST", body: JSON.stringify({ sim, model: "m", text, ...options }) });
+  return response.body.getReader();
+};
+
+async function answered(text) {
+  const [reader, decoder] = [await ask(text), new TextDecoder()];
+  let reply = "";
+  for (let read; !(read = await reader.read()).done; ) reply += decoder.decode(read.value, { stream: true });
+  check(reply.includes(`“${text}”`), `${text}: ${reply}`);
+}
+
+await test("sixty requests at once share an isolate, each with its own stream", async () => {
+  await Promise.all(Array.from({ length: 60 }, (_, i) => answered(`number ${i}.`)));
+});
+
+await test("requests are answered beside and after others that end while their call is under way", async () => {
+  for (let i = 0; i < 5; i++) {
+    await Promise.all([answered(`beside ${i}.`), ask("left.", { model: "m?hold", leave: true }), answered(`with ${i}.`)]);
+    const reader = await ask("long.", { model: "m?tokens=1000&flush" });
+    await reader.read();
+    await Promise.all([reader.cancel(), answered(`after ${i}.`)]);
+  }
+  await answered("the last.");
+});
+await isolate.dispose();
+console.log(JSON.stringify(results));

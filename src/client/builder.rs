@@ -11,7 +11,7 @@ use crate::provider::{Endpoint, Settings};
 use crate::retry::RetryBudget;
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::timeouts::{TimeoutSettings, Timeouts, at_most};
-use crate::transport::{Options, Proxy, Transport};
+use crate::transport::{Fetch, Options, Proxy, Transport};
 use crate::url::shown;
 use crate::{
     AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy, headers,
@@ -49,6 +49,7 @@ pub struct ClientBuilder {
     pub(crate) proxy: Proxy,
     pub(crate) root_certificates: Vec<Vec<u8>>,
     pub(crate) headers: Vec<(String, String)>,
+    pub(super) fetch: Option<Fetch>,
     pub(crate) cost: CostTracker,
     pub(crate) alerts: Alerts,
 }
@@ -88,6 +89,7 @@ impl ClientBuilder {
             proxy: Proxy::default(),
             root_certificates: Vec::new(),
             headers: Vec::new(),
+            fetch: None,
             cost: CostTracker::new(),
             alerts: Alerts::default(),
         }
@@ -346,6 +348,7 @@ impl ClientBuilder {
             root_certificates: self.root_certificates,
             proxy: self.proxy,
             headers,
+            fetch: self.fetch,
         };
         let transport = Transport::new(&endpoint, options)?;
         tracing::info!(%provider, model, "LLM service initialized");
@@ -366,7 +369,6 @@ impl ClientBuilder {
             endpoint,
             base_url: self.base_url,
             settings: self.settings,
-            transport,
             timeouts,
             max_reply_bytes: self.max_reply_bytes,
             retry: self.retry,
@@ -374,6 +376,7 @@ impl ClientBuilder {
         });
         Ok(Client {
             inner,
+            transport,
             cost: self.cost,
         })
     }

@@ -35,6 +35,7 @@ use crate::{CostTracker, Error, PoolStats, Provider, RateLimit, Result, RetryPol
 #[derive(Clone)]
 pub struct Client {
     pub(super) inner: Arc<Inner>,
+    pub(super) transport: Transport,
     pub(super) cost: CostTracker,
 }
 
@@ -50,7 +51,6 @@ pub(super) struct Inner {
     /// The base URL that the client was given, if any.
     pub(super) base_url: Option<String>,
     pub(super) settings: Settings,
-    pub(super) transport: Transport,
     pub(super) timeouts: Timeouts,
     pub(super) max_reply_bytes: usize,
     pub(super) retry: RetryPolicy,
@@ -95,7 +95,7 @@ impl Client {
     /// # }
     /// ```
     pub fn stats(&self) -> PoolStats {
-        self.inner.transport.stats()
+        self.transport.stats()
     }
 
     /// Returns the provider's rate limits as of its last response.
@@ -108,7 +108,7 @@ impl Client {
     /// # }
     /// ```
     pub fn rate_limits(&self) -> Vec<RateLimit> {
-        self.inner.transport.rate_limits()
+        self.transport.rate_limits()
     }
 
     /// Returns the tracker of the client's costs and budgets.
@@ -138,8 +138,8 @@ impl Client {
     #[must_use]
     pub fn with_cost_tracker(&self, tracker: CostTracker) -> Self {
         Self {
-            inner: self.inner.clone(),
             cost: tracker,
+            ..self.clone()
         }
     }
 
@@ -159,7 +159,7 @@ impl Client {
     /// ```
     pub async fn warm_up(&self, n: usize) -> Result<usize> {
         let warming = async {
-            let warmed = self.inner.transport.warm_up(n).await;
+            let warmed = self.transport.warm_up(n).await;
             warmed.map_err(|e| e.with_provider(self.inner.provider))
         };
         runtime::within(warming).await

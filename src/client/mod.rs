@@ -5,6 +5,7 @@ mod body;
 mod builder;
 mod call;
 mod clock;
+mod fetch;
 mod handle;
 mod live;
 mod opening;

@@ -79,7 +79,7 @@ impl Start {
 
     async fn run(&self, opening: &mut Opening) -> Result<Opened> {
         let plan = &*self.plan;
-        let transport = &plan.client.transport;
+        let transport = &plan.transport;
         opening.is_attempt = true;
         let own_headers = self.authorize(opening).await?;
         opening.is_attempt = false;
@@ -137,14 +137,14 @@ impl Start {
     /// to its old place in the pool's.
     async fn admit(&self, timing: &mut Timing) -> Result<(Turn, Reservation)> {
         let Plan {
-            client,
+            transport,
             cost,
             estimate,
             timeouts,
             ..
         } = &*self.plan;
         let left = || timeouts.pool().saturating_sub(self.attempt_at.elapsed());
-        let ticket = client.transport.ticket();
+        let ticket = transport.ticket();
         let mut waiting = Reservation::queue_up(cost, estimate).await?;
         loop {
             if let Some((place, _)) = &mut waiting {
@@ -167,7 +167,7 @@ impl Start {
                     return Err(error.with_reason(&reason.concat()));
                 }
             }
-            let turn = client.transport.acquire(ticket, left(), timing).await?;
+            let turn = transport.acquire(ticket, left(), timing).await?;
             let mut reserving = pin!(Reservation::make(cost, estimate));
             let (turn, reserved) = match runtime::timeout(MAX_HOLD, reserving.as_mut()).await {
                 Some(reserved) => (Some(turn), reserved),
@@ -180,7 +180,7 @@ impl Start {
                 Ok(reservation) => {
                     let turn = match turn {
                         Some(turn) => turn,
-                        None => client.transport.acquire(ticket, left(), timing).await?,
+                        None => transport.acquire(ticket, left(), timing).await?,
                     };
                     return Ok((turn, reservation));
                 }

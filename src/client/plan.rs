@@ -13,11 +13,13 @@ use crate::credentials::Credentials;
 use crate::dialect::{EncodeOptions, RequestFacts};
 use crate::provider::Endpoint;
 use crate::timeouts::Timeouts;
+use crate::transport::Transport;
 use crate::{CallOptions, CostTracker, Error, Request, Result, RetryPolicy, headers, trace};
 
 /// What all attempts of a call share.
 pub(super) struct Plan {
     pub(super) client: Arc<Inner>,
+    pub(super) transport: Transport,
     pub(super) cost: CostTracker,
     pub(super) estimate: Arc<CostEstimate>,
     /// Additional headers of this call.
@@ -103,6 +105,7 @@ impl Plan {
     ) -> Result<(Self, CallBody)> {
         let Client {
             inner: client,
+            transport,
             cost,
         } = client.clone();
         let endpoint = client.endpoint_of(options.base_url.as_deref(), model)?;
@@ -132,6 +135,7 @@ impl Plan {
         let (provider, dialect) = (client.provider, client.dialect.as_ref());
         let estimate = CostEstimate::new(&cost, provider, dialect, host, model, facts, body.len())?;
         let plan = Self {
+            transport,
             cost,
             estimate: Arc::new(estimate),
             headers,

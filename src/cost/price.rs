@@ -115,6 +115,23 @@ impl Price {
         }
     }
 
+    /// Sets the prices of cached input, per million tokens: reading it, writing it, and writing it for an hour.
+    ///
+    /// ```
+    /// # use warmline::Price;
+    /// let price = Price::per_million("3".parse()?, "15".parse()?)
+    ///     .cache_per_million("0.3".parse()?, "3.75".parse()?, "6".parse()?);
+    /// assert_eq!(price.cache_read, "0.0000003".parse()?);
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cache_per_million(mut self, read: Usd, write: Usd, write_1h: Usd) -> Self {
+        self.cache_read = read.of_a_million();
+        self.cache_write = write.of_a_million();
+        self.cache_write_1h = write_1h.of_a_million();
+        self
+    }
+
     /// Sets the prices of audio, per million tokens.
     ///
     /// ```

@@ -4,12 +4,14 @@
 //! `Transport::acquire` takes a turn in the pool: an idle connection, or the right to open one. `Transport::send` uses it to
 //! send a body, and returns the status and headers of the response, and a [`Body`] that is read chunk by chunk. `Transport::stats` and `Transport::warm_up` concern the connections.
 
+mod custom_fetch;
 mod options;
 mod proxy;
 mod rate_limit;
 mod request;
 mod response;
 
+pub(crate) use self::custom_fetch::Fetch;
 pub(crate) use self::options::Options;
 pub(crate) use self::proxy::{Proxy, ProxyVariables, env_text};
 pub use self::rate_limit::RateLimit;
@@ -20,8 +22,6 @@ cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
         mod fetch;
         pub(crate) use fetch::{Body, Transport, Turn};
-        #[cfg(feature = "js")]
-        pub(crate) use fetch::{Function, describe, await_promise, with_fetch};
     } else {
         mod connection;
         mod connector;

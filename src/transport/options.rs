@@ -1,12 +1,13 @@
 use std::time::Duration;
 
+use super::custom_fetch::Fetch;
 use super::proxy::Proxy;
 use crate::Limits;
 use crate::pool::Alerts;
 use crate::timeouts::Timeouts;
 
-/// The settings of a transport. On WebAssembly only `headers` applies.
-#[cfg_attr(target_family = "wasm", allow(dead_code))]
+/// The settings of a transport. On WebAssembly only `headers` and `fetch` apply.
+#[allow(dead_code, reason = "no target has a use for all of them")]
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) limits: Limits,
@@ -19,4 +20,6 @@ pub(crate) struct Options {
     pub(crate) proxy: Proxy,
     /// The headers of every request, with lower-case names.
     pub(crate) headers: Vec<(String, String)>,
+    /// What is called in place of the runtime's `fetch`. Natively there is none.
+    pub(crate) fetch: Option<Fetch>,
 }

@@ -20,6 +20,11 @@ use tracing_subscriber::EnvFilter;
 
 use self::report::Failure;
 
+/// Returns the memory of a peak to the system within seconds. glibc's allocator keeps most of it for as long as a gateway runs.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// LLM API calls over connections that stay warm.
 ///
 /// Without a command it asks a model who it is, as an example.

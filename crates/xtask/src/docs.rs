@@ -6,7 +6,7 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::setup;
+use crate::cargo_program::CargoProgram;
 use crate::workspace::{Result, cargo, open, root, run as run_command};
 
 #[derive(Args)]
@@ -29,7 +29,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     check_links()?;
     let book = root().join("target/book");
     run_command(
-        Command::new(setup::mdbook()?)
+        Command::new(CargoProgram::mdbook().find()?)
             .arg("build")
             .arg(root().join("docs")),
     )?;

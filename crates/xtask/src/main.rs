@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the project's own tasks.
 
+mod cargo_program;
 mod compiler;
 mod count;
 mod demo;

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 
+use crate::cargo_program::CargoProgram;
 use crate::compiler::{Compiler, TARGET, has_target};
-use crate::lock::wasm_bindgen_version;
-use crate::workspace::{Result, cargo, root, run as run_command};
+use crate::workspace::{Result, root, run as run_command};
 
 /// Debian's Rust with the source of the standard library, for machines on which rustup cannot fetch the target.
 const DEBIAN_RUST: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
@@ -32,6 +32,7 @@ pub(crate) enum Need {
     NpmPackages,
     MdBook,
     WasmTestRunner,
+    WasmPack,
 }
 
 /// How something that is missing is installed.
@@ -47,7 +48,7 @@ enum Install {
 }
 
 impl Need {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::WebAssembly,
         Self::Browser,
         Self::BrowserDriver,
@@ -56,6 +57,7 @@ impl Need {
         Self::NpmPackages,
         Self::MdBook,
         Self::WasmTestRunner,
+        Self::WasmPack,
     ];
     /// To build the npm package.
     pub(crate) const FOR_NPM: [Self; 3] = [Self::WebAssembly, Self::Node, Self::NpmPackages];
@@ -85,6 +87,7 @@ impl Need {
             Self::NpmPackages => "the npm packages of npm/package-lock.json",
             Self::MdBook => "mdbook",
             Self::WasmTestRunner => "wasm-bindgen-test-runner",
+            Self::WasmPack => "wasm-pack",
         }
     }
 
@@ -97,8 +100,9 @@ impl Need {
             Self::BrowserDriver => browser_driver()?,
             Self::Redis => program(&["redis-server"])?,
             Self::NpmPackages => npm_packages()?,
-            Self::MdBook => mdbook()?,
-            Self::WasmTestRunner => wasm_test_runner()?,
+            Self::MdBook => CargoProgram::mdbook().find()?,
+            Self::WasmTestRunner => CargoProgram::wasm_test_runner()?.find()?,
+            Self::WasmPack => CargoProgram::wasm_pack().find()?,
         };
         Ok(path.display().to_string())
     }
@@ -113,6 +117,7 @@ impl Need {
             Self::NpmPackages => Install::NpmPackages,
             Self::MdBook => Install::Cargo(CargoProgram::mdbook()),
             Self::WasmTestRunner => Install::Cargo(CargoProgram::wasm_test_runner()?),
+            Self::WasmPack => Install::Cargo(CargoProgram::wasm_pack()),
         })
     }
 }
@@ -348,74 +353,6 @@ fn npm_packages() -> Result<PathBuf> {
         Ok(_) => Err("npm/package-lock.json has changed since they were installed".into()),
         Err(_) => Err("npm/node_modules is not complete".into()),
     }
-}
-
-/// A program of a crate, in exactly one version, in the folder `target/tools`.
-struct CargoProgram {
-    package: &'static str,
-    version: String,
-    options: &'static [&'static str],
-    name: &'static str,
-}
-
-impl CargoProgram {
-    /// Makes a book of docs/.
-    fn mdbook() -> Self {
-        Self {
-            package: "mdbook",
-            version: "0.5.4".to_owned(),
-            options: &["--no-default-features", "--features", "search"],
-            name: "mdbook",
-        }
-    }
-
-    /// Runs Rust's tests in WebAssembly. Its version is that of the `wasm-bindgen` in the lock file.
-    fn wasm_test_runner() -> Result<Self> {
-        Ok(Self {
-            package: "wasm-bindgen-cli",
-            version: wasm_bindgen_version()?,
-            options: &[],
-            name: "wasm-bindgen-test-runner",
-        })
-    }
-
-    fn folder(&self) -> PathBuf {
-        root()
-            .join("target/tools")
-            .join(format!("{}-{}", self.package, self.version))
-    }
-
-    fn find(&self) -> Result<PathBuf> {
-        let program = self.folder().join("bin").join(self.name);
-        let program = program.with_extension(std::env::consts::EXE_EXTENSION);
-        match program.exists() {
-            true => Ok(program),
-            false => Err(format!("{} is not in target/tools", self.name).into()),
-        }
-    }
-
-    fn install(&self) -> Command {
-        let mut install = cargo();
-        install.args([
-            "install",
-            self.package,
-            "--quiet",
-            "--version",
-            &self.version,
-        ]);
-        install.args(self.options).arg("--root").arg(self.folder());
-        install
-    }
-}
-
-/// The program that makes a book of docs/.
-pub(crate) fn mdbook() -> Result<PathBuf> {
-    CargoProgram::mdbook().find()
-}
-
-/// The program that runs Rust's tests in WebAssembly.
-pub(crate) fn wasm_test_runner() -> Result<PathBuf> {
-    CargoProgram::wasm_test_runner()?.find()
 }
 
 pub(crate) fn browser() -> Result<PathBuf> {

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::cargo_program::CargoProgram;
 use crate::compiler::Compiler;
 use crate::count::Count;
 use crate::runtimes::{self, Fixtures};
@@ -151,9 +152,9 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "wasm",
         group: Group::Core,
-        about: "The crate as a library for WebAssembly builds without a warning",
+        about: "The crate as a library for WebAssembly, and crates/wasm, build without a warning",
         needs: &[Need::WebAssembly],
-        run: |_| webassembly_library(),
+        run: |_| webassembly_crates(),
     },
     Suite {
         name: "wasm-node",
@@ -161,6 +162,18 @@ pub(crate) const SUITES: &[Suite] = &[
         about: "The tests of the WebAssembly library in Node",
         needs: &WASM_IN_NODE,
         run: |fixtures| webassembly_tests(fixtures, false),
+    },
+    Suite {
+        name: "wasm-pack",
+        group: Group::Ecosystem,
+        about: "crates/wasm built and tested by wasm-pack",
+        needs: &[
+            Need::WebAssembly,
+            Need::WasmTestRunner,
+            Need::WasmPack,
+            Need::Node,
+        ],
+        run: |_| wasm_pack(),
     },
     Suite {
         name: "wasm-chromium",
@@ -358,21 +371,23 @@ fn check_imports() -> Result<Count> {
 /// The features of the crate as a library for WebAssembly: all of the default but a TLS library.
 const WEBASSEMBLY_FEATURES: &str = "anthropic,openai-chat";
 
-/// The crate as a library for WebAssembly, without the part for JavaScript: with both dialects, and with each alone.
-fn webassembly_library() -> Result<Count> {
-    for features in [WEBASSEMBLY_FEATURES, "anthropic", "openai-chat"] {
+/// The crate as a library for WebAssembly, with both dialects and with each alone; and crates/wasm.
+fn webassembly_crates() -> Result<Count> {
+    let check = |arguments: &[&str]| -> Result {
         let mut cargo = Compiler::find()?.cargo("check");
-        cargo.args([
-            "--package",
+        cargo.args(["--quiet", "--package"]).args(arguments);
+        run(cargo.env("RUSTFLAGS", "-D warnings"))
+    };
+    for features in [WEBASSEMBLY_FEATURES, "anthropic", "openai-chat"] {
+        check(&[
             "warmline",
             "--lib",
             "--no-default-features",
             "--features",
             features,
-            "--quiet",
-        ]);
-        run(cargo.env("RUSTFLAGS", "-D warnings"))?;
+        ])?;
     }
+    check(&["warmline-wasm", "--all-targets"])?;
     Ok(Count::one(true))
 }
 
@@ -392,13 +407,35 @@ fn webassembly_tests(fixtures: &Fixtures, in_browser: bool) -> Result<Count> {
     cargo.envs(simulator.addresses.clone());
     cargo.env(
         "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER",
-        setup::wasm_test_runner()?,
+        CargoProgram::wasm_test_runner()?.find()?,
     );
     if in_browser {
         cargo.env("WASM_BINDGEN_USE_BROWSER", "1");
         cargo.env("CHROMEDRIVER", setup::browser_driver()?);
     }
     Count::of_tests(&mut cargo)
+}
+
+/// What wasm-pack's users type, with the program of wasm-bindgen that wasm-pack would otherwise fetch.
+fn wasm_pack() -> Result<Count> {
+    let target = root().join("target/wasm");
+    let command = |arguments: &[&str]| -> Result<Command> {
+        let mut command = Command::new(CargoProgram::wasm_pack().find()?);
+        command.args(arguments).current_dir(root());
+        let mut path = vec![CargoProgram::wasm_test_runner()?.find()?.with_file_name("")];
+        path.extend(std::env::split_paths(
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ));
+        command.env("PATH", std::env::join_paths(path)?);
+        command.env("CARGO_TARGET_DIR", &target);
+        Ok(command)
+    };
+    let output = target.join("package");
+    let mut build = command(&["build", "crates/wasm", "--target", "web", "--out-dir"])?;
+    run(build.arg(&output))?;
+    let mut count = Count::one(output.join("warmline_wasm.js").exists());
+    count += Count::of_tests(&mut command(&["test", "--node", "crates/wasm"])?)?;
+    Ok(count)
 }
 
 #[cfg(test)]

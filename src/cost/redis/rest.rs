@@ -75,6 +75,7 @@ impl RestLedger {
                 ("authorization".into(), format!("Bearer {token}")),
                 ("content-type".into(), "application/json".into()),
             ],
+            fetch: None,
         };
         Ok(Self {
             foreground: Transport::new(&endpoint, options.clone())?,

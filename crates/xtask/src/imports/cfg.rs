@@ -45,18 +45,17 @@ fn value_outside_tests(condition: &Meta) -> Option<bool> {
     values.iter().all(Option::is_some).then_some(!decisive)
 }
 
-/// The lines of a source on which a `cfg` asks for the target or for the feature `js`, with the name it asks for.
-///
-/// What is compiled for tests alone does not count, nor does the condition of `mod` in `but_for`.
-pub(super) fn target_conditions(source: &str, but_for: Option<&str>) -> Vec<(usize, &'static str)> {
+/// The lines of a source on which a `cfg` asks for the target, with the name it asks for. What is compiled for tests alone
+/// does not count.
+pub(super) fn target_conditions(source: &str) -> Vec<(usize, &'static str)> {
     let mut found = Vec::new();
     if let Ok(tokens) = source.parse() {
-        scan(tokens, but_for, &mut found);
+        scan(tokens, &mut found);
     }
     found
 }
 
-fn scan(tokens: TokenStream, but_for: Option<&str>, found: &mut Vec<(usize, &'static str)>) {
+fn scan(tokens: TokenStream, found: &mut Vec<(usize, &'static str)>) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
@@ -68,14 +67,10 @@ fn scan(tokens: TokenStream, but_for: Option<&str>, found: &mut Vec<(usize, &'st
         let inner: Vec<TokenTree> = group.stream().into_iter().collect();
         if let [TokenTree::Ident(name), TokenTree::Group(condition)] = &inner[..]
             && name == "cfg"
+            && is_false_outside_tests(&condition.stream())
         {
-            let of_the_exception = but_for.is_some_and(|module| declares(&tokens[at..], module));
-            if of_the_exception || is_false_outside_tests(&condition.stream()) {
-                if !of_the_exception {
-                    at += item_length(&tokens[at..]);
-                }
-                continue;
-            }
+            at += item_length(&tokens[at..]);
+            continue;
         }
         let before = at.checked_sub(2).and_then(|before| tokens.get(before));
         let before = match before {
@@ -87,21 +82,9 @@ fn scan(tokens: TokenStream, but_for: Option<&str>, found: &mut Vec<(usize, &'st
         if matches!(before, Some(TokenTree::Ident(name)) if name == "cfg" || name == "cfg_attr") {
             conditions(group.stream(), found);
         } else {
-            scan(group.stream(), None, found);
+            scan(group.stream(), found);
         }
     }
-}
-
-/// Whether the tokens after an attribute declare this module.
-fn declares(after: &[TokenTree], module: &str) -> bool {
-    let words: Vec<String> = after
-        .iter()
-        .take_while(|token| !ends_item(token))
-        .map(ToString::to_string)
-        .collect();
-    words
-        .windows(2)
-        .any(|pair| pair[0] == "mod" && pair[1] == module)
 }
 
 /// How many tokens the item has that begins here.
@@ -121,8 +104,7 @@ fn ends_item(token: &TokenTree) -> bool {
 }
 
 fn conditions(tokens: TokenStream, found: &mut Vec<(usize, &'static str)>) {
-    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    for (i, token) in tokens.iter().enumerate() {
+    for token in tokens {
         let line = token.span().start().line;
         match token {
             TokenTree::Group(group) => conditions(group.stream(), found),
@@ -130,14 +112,6 @@ fn conditions(tokens: TokenStream, found: &mut Vec<(usize, &'static str)>) {
                 found.push((line, "target_family"))
             }
             TokenTree::Ident(name) if name == "target_arch" => found.push((line, "target_arch")),
-            TokenTree::Ident(name)
-                if name == "feature"
-                    && tokens
-                        .get(i + 2)
-                        .is_some_and(|value| value.to_string() == "\"js\"") =>
-            {
-                found.push((line, "feature = \"js\""));
-            }
             _ => {}
         }
     }

@@ -19,7 +19,7 @@ use crate::workspace::{Result, root, tracked_files};
 
 /// The modules of the crate `warmline` from the bottom to the top. A module imports from its own layer and from
 /// those below it.
-const LAYERS: [&[&str]; 5] = [
+const LAYERS: [&[&str]; 4] = [
     &[
         "runtime",
         "error",
@@ -39,11 +39,10 @@ const LAYERS: [&[&str]; 5] = [
     &["trace", "pool", "transport", "cost", "provider", "dialect"],
     &["client", "config", "router"],
     &["lib"],
-    &["wasm"],
 ];
 
 /// The modules of the crate `warmline` that may ask for the target.
-const KNOW_THE_TARGET: [&str; 3] = ["transport", "runtime", "wasm"];
+const KNOW_THE_TARGET: [&str; 2] = ["transport", "runtime"];
 
 const MAX_LINES: usize = 500;
 
@@ -212,15 +211,12 @@ fn module(file: &Path) -> String {
 fn targets(sources: &Sources) -> Vec<String> {
     let mut problems = Vec::new();
     for (file, text) in sources {
-        let module = module(file);
-        if KNOW_THE_TARGET.contains(&module.as_str()) {
+        if KNOW_THE_TARGET.contains(&module(file).as_str()) {
             continue;
         }
-        // The root declares the module for JavaScript only where it is wanted.
-        let but_for = (module == "lib").then_some("wasm");
-        for (line, what) in cfg::target_conditions(text, but_for) {
+        for (line, what) in cfg::target_conditions(text) {
             problems.push(format!(
-                "{}:{line}: a `cfg` asks for {what}. Move what depends on it to src/transport, src/runtime or src/wasm.",
+                "{}:{line}: a `cfg` asks for {what}. Move what depends on it to src/transport or src/runtime.",
                 file.display()
             ));
         }
