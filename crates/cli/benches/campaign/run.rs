@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use warmline::Usd;
 
 use crate::arena::{self, Arena, Setting, Settled};
 use crate::attacks::{Honest, Phase, phases};
@@ -55,7 +54,12 @@ pub fn run(names: &[String], short: bool) -> Result<bool> {
 async fn run_all(phases: &[Phase], scale: usize) -> Result<bool> {
     let (mut passed, mut failed, mut ignored) = (Vec::new(), 0, 0);
     let mut arena: Option<Arena> = None;
-    for phase in phases {
+    for (i, phase) in phases.iter().enumerate() {
+        // In the short form, the gateway's memory is awaited once, after its last phase.
+        let is_last = phases
+            .get(i + 1)
+            .is_none_or(|next| next.setting != phase.setting);
+        let with_memory = is_last || scale > 1;
         if phase.setting == Setting::SmallDisk
             && let Some(why) = arena::why_no_small_disk()?
         {
@@ -73,7 +77,8 @@ async fn run_all(phases: &[Phase], scale: usize) -> Result<bool> {
         };
         let found = match found {
             Ok(mut same) => {
-                let found = tokio::time::timeout(PHASE_TIMEOUT, attack(phase, &mut same)).await;
+                let found = attack(phase, &mut same, with_memory);
+                let found = tokio::time::timeout(PHASE_TIMEOUT, found).await;
                 let found = found.unwrap_or_else(|_| Err("it did not end".into()));
                 match found {
                     Ok(found) => {
@@ -114,7 +119,7 @@ fn log(arena: &Arena) -> String {
     log[log.ceil_char_boundary(from)..].to_owned()
 }
 
-async fn attack(phase: &Phase, arena: &mut Arena) -> Result<Found> {
+async fn attack(phase: &Phase, arena: &mut Arena, with_memory: bool) -> Result<Found> {
     let begun = Instant::now();
     let honest = match phase.honest {
         Honest::Absent => None,
@@ -134,7 +139,7 @@ async fn attack(phase: &Phase, arena: &mut Arena) -> Result<Found> {
         }
     }
     let attack = attacked?;
-    let settled = arena.settled().await?;
+    let settled = arena.settled(with_memory).await?;
     if arena.gateway.log().contains("panicked") {
         return Err("the gateway has panicked".into());
     }
@@ -150,9 +155,9 @@ fn mib(kib: u64) -> String {
     format!("{:.1}", kib as f64 / 1024.0)
 }
 
-/// An amount in dollars, to a tenth of a cent.
+/// An amount in dollars, to a hundredth of a cent.
 fn usd(pico: u64) -> String {
-    format!("${:.4}", Usd::from_pico(pico).pico() as f64 / 1e12)
+    format!("${:.4}", pico as f64 / 1e12)
 }
 
 fn line(found: &Found) -> String {

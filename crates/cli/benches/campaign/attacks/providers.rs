@@ -7,14 +7,14 @@ use crate::provider::Fate;
 
 pub async fn slow(arena: &mut Arena) -> Result<String> {
     let n = 5 * arena.scale;
-    all_fail(arena, n, &[Fate::SlowHead, Fate::SlowFrame]).await?;
+    all_fail(arena, n, 32, &[Fate::SlowHead, Fate::SlowFrame]).await?;
     Ok(format!("{n} heads and {n} frames byte by byte"))
 }
 
 pub async fn floods(arena: &mut Arena) -> Result<String> {
     let n = 2 * arena.scale;
     let fates = [Fate::Informational, Fate::ManyHeaders, Fate::Comments];
-    all_fail(arena, n, &fates).await?;
+    all_fail(arena, n, 32, &fates).await?;
     Ok(format!(
         "{n} floods of 103, {n} heads of 100,000 lines, {n} floods of comments"
     ))
@@ -22,7 +22,9 @@ pub async fn floods(arena: &mut Arena) -> Result<String> {
 
 pub async fn endless(arena: &mut Arena) -> Result<String> {
     let n = arena.scale;
-    all_fail(arena, n, &[Fate::FastText, Fate::Json, Fate::Frame]).await?;
+    // Of each, the gateway reads up to 64 MiB.
+    let fates = [Fate::FastText, Fate::Json, Fate::Frame];
+    all_fail(arena, n, 6, &fates).await?;
     Ok(format!(
         "{n} streams, {n} JSON strings and {n} frames without an end"
     ))
@@ -31,15 +33,15 @@ pub async fn endless(arena: &mut Arena) -> Result<String> {
 pub async fn broken(arena: &mut Arena) -> Result<String> {
     let n = 20 * arena.scale;
     let fates = [Fate::HalfClosed, Fate::ResetFrame, Fate::ResetHead];
-    all_fail(arena, n, &fates).await?;
+    all_fail(arena, n, 32, &fates).await?;
     Ok(format!(
         "{n} half-closed in a body, {n} reset in a frame, {n} reset in place of a head"
     ))
 }
 
-/// Makes `n` calls of each fate, every second of them streamed. None may look like a whole reply.
-async fn all_fail(arena: &Arena, n: usize, fates: &[Fate]) -> Result {
-    crowd(fates.len() * n, 32, async |i| {
+/// Makes `n` calls of each fate, every second of them streamed, and at most `at_once` at a time. None may look like a whole reply.
+async fn all_fail(arena: &Arena, n: usize, at_once: usize, fates: &[Fate]) -> Result {
+    crowd(fates.len() * n, at_once, async |i| {
         let fate = fates[i % fates.len()];
         let stream = (i / fates.len()) % 2 == 0 && fate != Fate::Json;
         let text = request(fate, stream, 64).replacen("\r\n", "\r\nconnection: close\r\n", 1);
