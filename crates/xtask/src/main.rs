@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the project's own tasks.
 
+mod campaign;
 mod cargo_program;
 mod compiler;
 mod count;
@@ -37,6 +38,8 @@ struct Options {
 enum Task {
     /// Run every check and every test, or the suites that are named, and count them all together.
     Test(test::Options),
+    /// Attack `warmline serve` with hostile callers and providers, and check that it gives everything back. Linux only.
+    Campaign(campaign::Options),
     /// Install what the tasks need besides Rust.
     Setup(setup::Options),
     /// Build the npm package into pkg/, as wasm-pack.toml says.
@@ -80,12 +83,13 @@ impl Task {
             Self::Demo(options) => options.needs(),
             Self::Docs(_) => vec![Need::MdBook],
             Self::Peers => Need::FOR_PEERS.to_vec(),
-            Self::Test(_) | Self::Setup(_) | Self::Prices => Vec::new(),
+            Self::Test(_) | Self::Campaign(_) | Self::Setup(_) | Self::Prices => Vec::new(),
         }
     }
 
     fn run(&self) -> Result {
         match self {
+            Self::Campaign(options) => campaign::run(options),
             Self::Npm => npm::build().map(drop),
             Self::Demo(options) => demo::run(options),
             Self::Docs(options) => docs::run(options),
