@@ -10,6 +10,7 @@ mod imports;
 mod lock;
 mod measure;
 mod npm;
+mod peers;
 mod prices;
 mod runtimes;
 mod setup;
@@ -49,6 +50,8 @@ enum Task {
     Docs(docs::Options),
     /// Print the size of the npm package, and of what is largest in it.
     Size,
+    /// Measure what the gateway adds to a call, beside LiteLLM's proxy and liter-llm, which it installs into target/tools.
+    Peers,
     /// Make the price tables in src/cost/ from the public list, and print where the cross-check disagrees.
     Prices,
 }
@@ -79,6 +82,7 @@ impl Task {
             Self::Npm | Self::Size => Need::FOR_NPM.to_vec(),
             Self::Demo(options) => options.needs(),
             Self::Docs(_) => vec![Need::MdBook],
+            Self::Peers => Need::FOR_PEERS.to_vec(),
             Self::Test(_) | Self::Campaign(_) | Self::Setup(_) | Self::Prices => Vec::new(),
         }
     }
@@ -90,6 +94,7 @@ impl Task {
             Self::Demo(options) => demo::run(options),
             Self::Docs(options) => docs::run(options),
             Self::Size => size::report(),
+            Self::Peers => peers::measure(),
             Self::Prices => prices::generate(),
             Self::Test(_) | Self::Setup(_) => Ok(()),
         }
