@@ -43,7 +43,7 @@ pub async fn broken(arena: &mut Arena) -> Result<String> {
 async fn all_fail(arena: &Arena, n: usize, at_once: usize, fates: &[Fate]) -> Result {
     crowd(fates.len() * n, at_once, async |i| {
         let fate = fates[i % fates.len()];
-        let stream = (i / fates.len()) % 2 == 0 && fate != Fate::Json;
+        let stream = (i / fates.len()).is_multiple_of(2) && fate != Fate::Json;
         let text = request(fate, stream, 64).replacen("\r\n", "\r\nconnection: close\r\n", 1);
         let caller = Caller::sending(arena.address, &text).await?;
         let answer = caller.rest().await;
