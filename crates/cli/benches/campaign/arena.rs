@@ -292,7 +292,7 @@ async fn start_gateway(
             &format!("http://{}", provider.address),
         ),
         ("LLM_BUDGET_LIMIT", &budget),
-        ("LLM_TIMEOUT", "4"),
+        ("LLM_TIMEOUT", "12"),
         ("LLM_MAX_RETRIES", "1"),
         ("LLM_MAX_CONNECTIONS", "64"),
         ("LLM_MAX_KEEPALIVE", "16"),
