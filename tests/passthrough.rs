@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use warmline::{Budget, Client, CostTracker, PassthroughResponse, Provider, Usd};
-use warmline_sim::Sim;
+use warmline_sim::{ScriptedServer, Sim, Step};
 
 async fn all(response: &mut PassthroughResponse) -> (Vec<u8>, Option<warmline::Error>) {
     let mut bytes = Vec::new();
@@ -361,4 +361,22 @@ async fn frames_that_arrive_together_are_returned_together() {
     let chunks = together.clone().map(chunk).concat() + "0\r\n\r\n";
     socket.write_all(chunks.as_bytes()).await.unwrap();
     assert_eq!(response.chunk().await.unwrap().unwrap(), together.concat());
+}
+
+#[tokio::test]
+async fn a_flood_of_comments_is_handed_out_as_it_comes() {
+    const FLOOD: usize = 4 << 20;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n".to_owned();
+    let comments = ": working\n\n".repeat(FLOOD / 11);
+    let reply = vec![Step::Write(head + &comments), Step::Stall];
+    let provider = ScriptedServer::start(vec![reply]).await.unwrap();
+    let client = plain(&format!("{}/v1", provider.url()));
+    let mut response = client.passthrough(ask(), []).await.unwrap();
+    let (mut all, mut largest) = (0, 0);
+    while all < comments.len() {
+        let chunk = response.chunk().await.unwrap().unwrap();
+        all += chunk.len();
+        largest = largest.max(chunk.len());
+    }
+    assert!(largest < FLOOD / 2, "{largest} bytes were held");
 }

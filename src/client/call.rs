@@ -402,6 +402,14 @@ impl Call {
         }
     }
 
+    /// Returns the size of the frames that are held back before the first content, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::AwaitingContent(live) => live.decoder.held_bytes(),
+            _ => 0,
+        }
+    }
+
     /// Returns whether the error that ended the call is in the frames, as an event of the provider's.
     pub(super) fn error_is_forwarded(&self) -> bool {
         self.forwarded.error

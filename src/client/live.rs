@@ -10,6 +10,9 @@ use crate::runtime::Instant;
 use crate::transport::Body;
 use crate::{Error, Result, StreamEvent};
 
+/// How many chunks are read in a row before other tasks have their turn. A provider can send comments faster than they are read.
+const MAX_READS: usize = 8;
+
 /// A streamed response that is being read. Its decoder holds the events that have arrived.
 pub(super) struct Live {
     pub(super) decoder: StreamDecoder,
@@ -74,7 +77,7 @@ impl Live {
         clock: &mut Clock,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<StreamEvent>>> {
-        loop {
+        for _ in 0..MAX_READS {
             match self.decoder.next_event() {
                 Some(Ok(event)) => {
                     if event.is_content() {
@@ -94,6 +97,8 @@ impl Live {
             }
             ready!(self.poll_read(clock, cx));
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads the next chunk into the decoder.

@@ -15,6 +15,9 @@ use crate::{CallOptions, Error, Reply, Result, StreamEvent};
 /// its own.
 const HOLD: Duration = Duration::from_secs(1);
 
+/// The maximum size of what is held back with it, in bytes.
+const MAX_HELD: usize = 64 << 10;
+
 /// A reply in its provider's dialect, byte for byte as it comes. Dropped before its end, it is aborted.
 ///
 /// ```no_run
@@ -47,7 +50,8 @@ impl Client {
     /// asking adds to the others. Apart from that, events are passed on as they came. A server that refuses to be asked is not asked
     /// again.
     ///
-    /// The response of a stream is returned with its first content, or one second after the head of the provider's response arrived. A
+    /// The response of a stream is returned with its first content, or one second after the head of the provider's response arrived, or
+    /// when 64 KiB have come without content. A
     /// failure before that is an error of this function, and later one of the response. The attempts before the first content are
     /// retried in both cases, unless events have been passed on.
     ///
@@ -81,8 +85,10 @@ impl Client {
                 let Some(arrived) = call.head_arrived() else {
                     return Poll::Pending;
                 };
-                let timer = timer.get_or_insert_with(|| Timer::new(HOLD));
-                ready!(timer.poll_until(cx, arrived + HOLD));
+                if call.held_bytes() <= MAX_HELD {
+                    let timer = timer.get_or_insert_with(|| Timer::new(HOLD));
+                    ready!(timer.poll_until(cx, arrived + HOLD));
+                }
                 call.release_head();
                 Poll::Ready(None)
             });

@@ -301,6 +301,12 @@ impl StreamDecoder {
         self.frames.accumulator.reply.request_id.as_deref()
     }
 
+    /// Returns the size of the frames that [`take_frames`](Self::take_frames) would return, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let forward = self.frames.forward.as_ref();
+        forward.map_or(0, |f| f.frames.iter().map(Bytes::len).sum())
+    }
+
     /// Returns the frames received since the last call, as one buffer.
     pub(crate) fn take_frames(&mut self) -> Bytes {
         self.decode_rest();

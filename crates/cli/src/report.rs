@@ -82,7 +82,7 @@ pub(crate) fn error_object(kind: &str, message: &str, error: Option<&Error>) -> 
 /// Prints one line of JSON.
 ///
 /// # Errors
-/// Those of [`print`].
+/// Those of [`print()`].
 pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n")).map(drop)
 }

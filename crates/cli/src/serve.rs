@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::any;
 use clap::Args;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower_http::services::ServeDir;
 use warmline::{AlertThresholds, Client, ClientBuilder};
 use warmline_gateway::{AlertLog, AllowedHost, AllowedOrigin, Gateway, not_found};
@@ -24,6 +24,10 @@ use crate::report::{self, Failure};
 
 /// How long the end of the process may wait for the ledger.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The maximum number of connections that wait to be accepted; Linux has the same limit for the whole system. A caller that connects
+/// when 128 wait, the default, gets no answer for a second or longer.
+const BACKLOG: u32 = 4096;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -116,7 +120,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let shutdown_timeout = limits.shutdown_timeout;
 
     let address = SocketAddr::from((options.host, options.port));
-    let listener = TcpListener::bind(address).await.map_err(|e| {
+    let listener = listen(address).map_err(|e| {
         Failure::Config(format!(
             "cannot listen on {address}: {e}; choose another address with --port or --host"
         ))
@@ -156,6 +160,19 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         n => report::note(format_args!("{n} open requests were cut")),
     }
     flushed
+}
+
+/// Listens as `TcpListener::bind` does, but with a longer queue.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // On Windows, this would let another program listen at the same address.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Writes what calls have cost to the ledger, also of those that were cut.

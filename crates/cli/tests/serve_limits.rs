@@ -248,3 +248,22 @@ async fn running_out_of_file_descriptors_is_logged_and_passes() {
     drop(callers);
     assert_eq!(gateway.get("/healthz").await.status(), 200);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn hundreds_of_callers_can_connect_at_once() {
+    let sim = common::sim().await;
+    let gateway = Gateway::start(&sim, &[], &[]).await;
+    // It accepts nothing, as when the processor is busy.
+    signal(&gateway, "-STOP");
+    let connecting = (0..300).map(|_| send(&gateway, "GET /healthz HTTP/1.1\r\n"));
+    let connecting = futures_util::future::join_all(connecting);
+    let connected = tokio::time::timeout(Duration::from_secs(20), connecting).await;
+    signal(&gateway, "-CONT");
+    for mut caller in connected.expect("callers cannot connect") {
+        let rest = b"host: localhost\r\nconnection: close\r\n\r\n";
+        caller.write_all(rest).await.unwrap();
+        let answer = self::rest(caller).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+}

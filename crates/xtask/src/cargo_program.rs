@@ -45,6 +45,16 @@ impl CargoProgram {
         }
     }
 
+    /// A gateway that `cargo xtask peers` compares with Warmline's.
+    pub(crate) fn liter_llm() -> Self {
+        Self {
+            package: "liter-llm-cli",
+            version: "2.4.4".to_owned(),
+            options: &["--locked"],
+            name: "liter-llm",
+        }
+    }
+
     fn folder(&self) -> PathBuf {
         root()
             .join("target/tools")

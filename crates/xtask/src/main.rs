@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the project's own tasks.
 
+mod campaign;
 mod cargo_program;
 mod compiler;
 mod count;
@@ -9,6 +10,7 @@ mod imports;
 mod lock;
 mod measure;
 mod npm;
+mod peers;
 mod prices;
 mod runtimes;
 mod setup;
@@ -36,6 +38,8 @@ struct Options {
 enum Task {
     /// Run every check and every test, or the suites that are named, and count them all together.
     Test(test::Options),
+    /// Attack `warmline serve` with hostile callers and providers, and check that it gives everything back. Linux only.
+    Campaign(campaign::Options),
     /// Install what the tasks need besides Rust.
     Setup(setup::Options),
     /// Build the npm package into pkg/, as wasm-pack.toml says.
@@ -46,6 +50,8 @@ enum Task {
     Docs(docs::Options),
     /// Print the size of the npm package, and of what is largest in it.
     Size,
+    /// Measure what the gateway adds to a call, beside LiteLLM's proxy and liter-llm, which it installs into target/tools.
+    Peers,
     /// Make the price tables in src/cost/ from the public list, and print where the cross-check disagrees.
     Prices,
 }
@@ -76,16 +82,19 @@ impl Task {
             Self::Npm | Self::Size => Need::FOR_NPM.to_vec(),
             Self::Demo(options) => options.needs(),
             Self::Docs(_) => vec![Need::MdBook],
-            Self::Test(_) | Self::Setup(_) | Self::Prices => Vec::new(),
+            Self::Peers => Need::FOR_PEERS.to_vec(),
+            Self::Test(_) | Self::Campaign(_) | Self::Setup(_) | Self::Prices => Vec::new(),
         }
     }
 
     fn run(&self) -> Result {
         match self {
+            Self::Campaign(options) => campaign::run(options),
             Self::Npm => npm::build().map(drop),
             Self::Demo(options) => demo::run(options),
             Self::Docs(options) => docs::run(options),
             Self::Size => size::report(),
+            Self::Peers => peers::measure(),
             Self::Prices => prices::generate(),
             Self::Test(_) | Self::Setup(_) => Ok(()),
         }

@@ -33,6 +33,9 @@ pub(crate) enum Need {
     MdBook,
     WasmTestRunner,
     WasmPack,
+    Wrk,
+    LiterLlm,
+    LiteLlm,
 }
 
 /// How something that is missing is installed.
@@ -43,11 +46,14 @@ enum Install {
     System(&'static str),
     NpmPackages,
     Cargo(CargoProgram),
+    /// LiteLLM's proxy, into a virtual environment of Python.
+    LiteLlm,
     /// Not by this program: what to do instead.
     ByHand(&'static str),
 }
 
 impl Need {
+    /// All that the tests need.
     const ALL: [Self; 9] = [
         Self::WebAssembly,
         Self::Browser,
@@ -59,6 +65,8 @@ impl Need {
         Self::WasmTestRunner,
         Self::WasmPack,
     ];
+    /// To compare gateways.
+    pub(crate) const FOR_PEERS: [Self; 3] = [Self::Wrk, Self::LiterLlm, Self::LiteLlm];
     /// To build the npm package.
     pub(crate) const FOR_NPM: [Self; 3] = [Self::WebAssembly, Self::Node, Self::NpmPackages];
     /// To test it against the simulator.
@@ -88,6 +96,9 @@ impl Need {
             Self::MdBook => "mdbook",
             Self::WasmTestRunner => "wasm-bindgen-test-runner",
             Self::WasmPack => "wasm-pack",
+            Self::Wrk => "wrk",
+            Self::LiterLlm => "liter-llm",
+            Self::LiteLlm => "LiteLLM's proxy",
         }
     }
 
@@ -103,6 +114,9 @@ impl Need {
             Self::MdBook => CargoProgram::mdbook().find()?,
             Self::WasmTestRunner => CargoProgram::wasm_test_runner()?.find()?,
             Self::WasmPack => CargoProgram::wasm_pack().find()?,
+            Self::Wrk => wrk()?,
+            Self::LiterLlm => CargoProgram::liter_llm().find()?,
+            Self::LiteLlm => lite_llm()?,
         };
         Ok(path.display().to_string())
     }
@@ -118,6 +132,9 @@ impl Need {
             Self::MdBook => Install::Cargo(CargoProgram::mdbook()),
             Self::WasmTestRunner => Install::Cargo(CargoProgram::wasm_test_runner()?),
             Self::WasmPack => Install::Cargo(CargoProgram::wasm_pack()),
+            Self::Wrk => Install::System("wrk"),
+            Self::LiterLlm => Install::Cargo(CargoProgram::liter_llm()),
+            Self::LiteLlm => Install::LiteLlm,
         })
     }
 }
@@ -203,6 +220,7 @@ fn plan(missing: &[Need]) -> Result<Vec<String>> {
             }
             Install::System(_) => {}
             Install::NpmPackages => lines.push(format!("{}  (in npm/)", shown(&npm_ci()))),
+            Install::LiteLlm => lines.extend(install_lite_llm().iter().map(shown)),
             Install::Cargo(program) => lines.push(shown(&program.install())),
             Install::ByHand(advice) => lines.push(format!("{}: {advice}", need.name())),
         }
@@ -226,6 +244,7 @@ fn install(missing: &[Need]) -> Result<BTreeMap<Need, String>> {
             Install::Target => install_target(),
             Install::System(_) => of_the_system.clone().map_err(Into::into),
             Install::NpmPackages => run_command(&mut npm_ci()),
+            Install::LiteLlm => install_lite_llm().iter_mut().try_for_each(run_command),
             Install::Cargo(program) => run_command(&mut program.install()),
             Install::ByHand(advice) => Err(advice.into()),
         };
@@ -353,6 +372,32 @@ fn npm_packages() -> Result<PathBuf> {
         Ok(_) => Err("npm/package-lock.json has changed since they were installed".into()),
         Err(_) => Err("npm/node_modules is not complete".into()),
     }
+}
+
+/// The folder of LiteLLM's proxy. Its version is the one that docs/performance.md names.
+fn lite_llm_folder() -> PathBuf {
+    root().join("target/tools/litellm-1.108.7")
+}
+
+pub(crate) fn lite_llm() -> Result<PathBuf> {
+    let program = lite_llm_folder().join("bin/litellm");
+    match program.exists() {
+        true => Ok(program),
+        false => Err("litellm is not in target/tools".into()),
+    }
+}
+
+fn install_lite_llm() -> [Command; 2] {
+    let folder = lite_llm_folder();
+    let mut environment = Command::new("python3");
+    environment.args(["-m", "venv"]).arg(&folder);
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "litellm[proxy]==1.108.7"]);
+    [environment, pip]
+}
+
+pub(crate) fn wrk() -> Result<PathBuf> {
+    program(&["wrk"])
 }
 
 pub(crate) fn browser() -> Result<PathBuf> {

@@ -108,6 +108,15 @@ pub(crate) const SUITES: &[Suite] = &[
             ])
         },
     },
+    // It reads the gateway's sockets and memory from /proc.
+    #[cfg(target_os = "linux")]
+    Suite {
+        name: "campaign",
+        group: Group::Core,
+        about: "Attacks on `warmline serve` by callers and providers, in the short form",
+        needs: &[],
+        run: |_| crate::campaign::suite(),
+    },
     Suite {
         name: "doctests",
         group: Group::Core,

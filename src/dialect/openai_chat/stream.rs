@@ -227,8 +227,16 @@ impl State {
 /// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options>). Without the `"usage": null` that
 /// asking adds to all other frames, where it can be cut out; else as it came.
 fn without_usage<'a>(frame: &'a [u8], data: &[u8]) -> Option<Cow<'a, [u8]>> {
-    // From the end, where most servers put it.
-    let has_usage = data.windows(5).rev().any(|word| word == b"usage");
+    // OpenAI writes it last. What precedes the brace that ends an object is its own last member.
+    if let Some(rest) = data.strip_suffix(b",\"usage\":null}")
+        && let Some(end) = frame
+            .strip_prefix(b"data: ")
+            .and_then(|value| value.strip_prefix(rest))
+        && let Some(end) = end.strip_prefix(b",\"usage\":null")
+    {
+        return Some([b"data: ", rest, end].concat().into());
+    }
+    let has_usage = data.windows(5).any(|word| word == b"usage");
     if !has_usage && !data.contains(&b'\\') {
         return Some(frame.into());
     }
