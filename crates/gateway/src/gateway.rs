@@ -16,7 +16,7 @@ use crate::api_keys::ApiKeys;
 use crate::error::ConfigError;
 use crate::guard::{self, Guard};
 use crate::host::AllowedHost;
-use crate::live_stats::LatestEvent;
+use crate::latest_event::LatestEvent;
 use crate::metrics::Metrics;
 use crate::origin::{AllowedOrigin, Origins};
 use crate::request_body::BodyLimits;

@@ -7,23 +7,12 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use futures_core::Stream;
-use tokio::sync::Mutex;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 use crate::state::{GatewayState, View};
 
 /// The shortest interval of live statistics.
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The latest event with everything. Many readers get the same, since to make one for each takes so much time that calls would wait.
-#[derive(Default)]
-pub(crate) struct LatestEvent(Mutex<Option<Event>>);
-
-struct Event {
-    at: Instant,
-    samples: usize,
-    bytes: Bytes,
-}
 
 /// Returns the statistics at intervals, as server-sent events, until the gateway shuts down or the caller's key is no longer valid.
 pub(crate) fn events(
@@ -44,31 +33,14 @@ pub(crate) fn events(
             _ = shutdown.wait_for(|shutdown| *shutdown) => return None,
         }
         let event = match state.view(headers).ok()? {
-            View::All => state.latest_event.get(state, samples).await,
+            View::All => {
+                let make = event(state, &View::All, samples);
+                state.latest_event.get(samples, MIN_INTERVAL, make).await
+            }
             own @ View::Own(_) => event(state, &own, samples).await,
         };
         Some((Ok(event), live))
     })
-}
-
-impl LatestEvent {
-    async fn get(&self, state: &GatewayState, samples: usize) -> Bytes {
-        let mut latest = self.0.lock().await;
-        if let Some(latest) = &*latest
-            && latest.samples == samples
-            && latest.at.elapsed() < MIN_INTERVAL
-        {
-            return latest.bytes.clone();
-        }
-        let bytes = event(state, &View::All, samples).await;
-        *latest = Some(Event {
-            // Those who have waited for it meanwhile get it, however long it took.
-            at: Instant::now(),
-            samples,
-            bytes: bytes.clone(),
-        });
-        bytes
-    }
 }
 
 async fn event(state: &GatewayState, view: &View, samples: usize) -> Bytes {

@@ -9,7 +9,7 @@ use warmline::{Client, Error, Provider};
 
 use crate::accounts::{Account, Accounts};
 use crate::api_error::ApiError;
-use crate::live_stats::LatestEvent;
+use crate::latest_event::LatestEvent;
 use crate::metrics::Metrics;
 use crate::request_body::BodyLimits;
 
