@@ -5,7 +5,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::provider::Endpoint;
-use crate::quote::shorten;
+use crate::quote::{escaped, shorten};
 use crate::runtime::TRACED;
 use crate::{Error, Provider, Reply, Request, StopReason};
 
@@ -18,7 +18,7 @@ pub(crate) fn call(
 ) -> Span {
     tracing::info_span!(
         "chat",
-        otel.name = format_args!("chat {model}"),
+        otel.name = format_args!("chat {}", escaped(model)),
         otel.kind = "client",
         otel.status_code = Empty,
         gen_ai.operation.name = "chat",

@@ -80,7 +80,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     if options.json {
         report::json(&report::reply(&reply, &pool))?;
     } else if stderr().is_terminal() {
-        eprintln!("{}", report::summary(&reply, &pool));
+        report::note(format_args!("{}", report::summary(&reply, &pool)));
     }
     Ok(())
 }
@@ -90,7 +90,7 @@ fn prompt(given: Option<&str>) -> Result<String, Failure> {
         Some(text) if text != "-" => text.to_owned(),
         _ => {
             if stdin().is_terminal() {
-                eprintln!("Type a prompt, and end it with Ctrl-D:");
+                report::note(format_args!("Type a prompt, and end it with Ctrl-D:"));
             }
             let mut bytes = Vec::new();
             stdin()

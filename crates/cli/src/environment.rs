@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use warmline::{Client, ClientBuilder, Error, ErrorKind, Provider};
 
 use crate::dotenv;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 use crate::simulator::Simulator;
 
 /// What the command line sets; it takes precedence over the environment.
@@ -49,10 +49,10 @@ pub(crate) async fn client(overrides: Overrides) -> Result<(Client, Option<Simul
         builder = builder.model("simulated");
     }
     let simulator = Simulator::start().await?;
-    eprintln!(
+    report::note(format_args!(
         "{missing}: calling the simulated provider on {}",
         simulator.url()
-    );
+    ));
     Ok((simulator.redirect(builder).build()?, Some(simulator)))
 }
 
@@ -107,10 +107,10 @@ pub(crate) async fn clients(
         clients.push(client.map_err(|error| variables.name_source(error, provider))?);
     }
     if let Some(simulator) = &simulator {
-        eprintln!(
+        report::note(format_args!(
             "--simulate: replies come from the simulated provider on {}, and keys of providers are not used",
             simulator.url()
-        );
+        ));
     }
     Ok((clients, simulator))
 }

@@ -68,6 +68,8 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // It would report a log that cannot be written by `eprintln!`, which then panics.
+        .log_internal_errors(false)
         .init();
     let command = options
         .command

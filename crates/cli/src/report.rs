@@ -1,6 +1,7 @@
 //! What the command prints about a call, and the exit codes.
 
-use std::io::Write;
+use std::fmt;
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -52,13 +53,18 @@ pub(crate) fn error(failure: &Failure, as_json: bool) -> ExitCode {
     }
     // The exit code still tells that it has failed.
     if let Err(Failure::Other(unwritten)) = json(&error_object(kind, &message, error)) {
-        eprintln!("warmline: {unwritten}");
+        note(format_args!("warmline: {unwritten}"));
     }
     ExitCode::from(code)
 }
 
+/// Writes a line to stderr. `eprintln!` would panic if nobody reads stderr any more, or the disk with the log is full.
+pub(crate) fn note(line: impl fmt::Display) {
+    let _ = stderr().write_all(format!("{line}\n").as_bytes());
+}
+
 pub(crate) fn failed(message: &str, code: u8) -> ExitCode {
-    eprintln!("warmline: {message}");
+    note(format_args!("warmline: {message}"));
     ExitCode::from(code)
 }
 

@@ -20,7 +20,7 @@ use self::limits::LimitArgs;
 use self::signals::Signals;
 use crate::burst;
 use crate::environment::{self, Overrides, Variables};
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 /// How long the end of the process may wait for the ledger.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -128,11 +128,13 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let address = listener.local_addr().unwrap_or(address);
     // Signals are counted before anyone is told that the gateway is there.
     let signals = Signals::listen();
-    eprintln!("listening on http://{address}, press Ctrl-C to stop once open requests have ended");
+    report::note(format_args!(
+        "listening on http://{address}, press Ctrl-C to stop once open requests have ended"
+    ));
     if !options.host.is_loopback() && options.keys.is_none() {
-        eprintln!(
+        report::note(format_args!(
             "callers need no key: everyone who can reach this address can spend from the budget; require keys with --keys"
-        );
+        ));
     }
     tokio::spawn(gateway.sample_pools());
     if let Some(file) = options.keys {
@@ -143,9 +145,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         async move {
             signal.await;
             gateway.shutdown();
-            eprintln!(
+            report::note(format_args!(
                 "stopping once open requests have ended, in {shutdown_timeout:?} at the latest; a second signal cuts them"
-            );
+            ));
         }
     };
     let server = limits.server(listener);
@@ -154,8 +156,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let flushed = flush(&gateway, &signals).await;
     match stopped.cut_requests {
         0 => {}
-        1 => eprintln!("1 open request was cut"),
-        n => eprintln!("{n} open requests were cut"),
+        1 => report::note(format_args!("1 open request was cut")),
+        n => report::note(format_args!("{n} open requests were cut")),
     }
     flushed
 }

@@ -244,6 +244,43 @@ async fn the_keys_are_read_again_when_the_file_changes_and_an_invalid_file_is_no
     );
 }
 
+#[tokio::test]
+async fn a_file_without_a_valid_key_revokes_the_keys_from_before() {
+    let alice = json!({"name": "alice", "key": ALICE});
+    let fixture = Fixture::new(json!([alice]), &[]).await;
+    let expired = json!({"name": "bob", "key": BOB, "expires": "2020-01-01"});
+    for keys in [json!([]), json!([expired])] {
+        fixture.until(ALICE, 200).await;
+        std::fs::write(&fixture.file, keys.to_string()).unwrap();
+        fixture.until(ALICE, 401).await;
+        std::fs::write(&fixture.file, json!([alice]).to_string()).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_has_become_a_pipe_does_not_stop_the_gateway() {
+    let fixture = Fixture::new(json!([{"name": "alice", "key": ALICE}]), &[]).await;
+    std::fs::remove_file(&fixture.file).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&fixture.file)
+        .status();
+    assert!(made.unwrap().success());
+    while !fixture
+        .gateway
+        .process
+        .log()
+        .contains("it is not a regular file; the keys from before stay in use")
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    fixture.until(ALICE, 200).await;
+    std::fs::remove_file(&fixture.file).unwrap();
+    let bob = json!([{"name": "bob", "key": BOB}]);
+    std::fs::write(&fixture.file, bob.to_string()).unwrap();
+    fixture.until(BOB, 200).await;
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_keys_are_read_again_on_sighup() {
@@ -358,7 +395,7 @@ fn keys_that_can_never_match_and_wrong_fields_are_named() {
     std::fs::write(&file, expired).unwrap();
     let (code, stderr) = refused(&["--port", "0", "--keys", file.to_str().unwrap()]);
     assert!(
-        code == 2 && stderr.contains("every key has expired"),
+        code == 2 && stderr.contains("every API key has expired"),
         "{stderr}"
     );
 }

@@ -117,7 +117,7 @@ impl ApiKeys {
     /// | `expires` | optional: when the key expires, in UTC, as `2027-01-31` (at its start) or `2027-01-31T12:00:00Z` |
     ///
     /// # Errors
-    /// The text is not such an array, it lists no key that is still valid, a key can never match, a name cannot name a budget, or a name
+    /// The text is not such an array, a key can never match, a name cannot name a budget, or a name
     /// or key is repeated. The message names the entry, and never shows a key.
     ///
     /// ```
@@ -143,14 +143,6 @@ impl ApiKeys {
             }
             keys.push(key);
         }
-        if keys.is_empty() {
-            return Err(ConfigError::new("there is no key, so nobody could call"));
-        }
-        if keys.iter().all(ApiKey::is_expired) {
-            return Err(ConfigError::new(
-                "every key has expired, so nobody could call",
-            ));
-        }
         Ok(Self(keys))
     }
 
@@ -169,6 +161,24 @@ impl ApiKeys {
     pub fn expired(&self) -> impl Iterator<Item = &str> {
         let expired = self.0.iter().filter(|key| key.is_expired());
         expired.map(|key| &*key.name)
+    }
+
+    /// Checks that somebody can call.
+    ///
+    /// # Errors
+    /// There is no key, or all have expired.
+    pub(crate) fn check_usable(&self) -> Result<(), ConfigError> {
+        if self.0.is_empty() {
+            return Err(ConfigError::new(
+                "there is no API key, so nobody could call",
+            ));
+        }
+        if self.0.iter().all(ApiKey::is_expired) {
+            return Err(ConfigError::new(
+                "every API key has expired, so nobody could call",
+            ));
+        }
+        Ok(())
     }
 
     /// Returns whether one of the keys is an operator's.

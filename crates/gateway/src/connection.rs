@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     app: Router,
     timeouts: Timeouts,
     phase: watch::Receiver<Phase>,
+    /// Whether a further caller waits for one of the connections to close. The one that closes unsets this.
+    is_full: watch::Sender<bool>,
 }
 
 /// What goes on over a connection.
@@ -57,14 +59,22 @@ struct Activity {
     had_request: bool,
     is_http2: bool,
     is_draining: bool,
+    /// Whether the connection is to make room for another as soon as it is idle.
+    is_wanted: bool,
 }
 
 impl Connection {
-    pub(crate) fn new(app: Router, timeouts: Timeouts, phase: watch::Receiver<Phase>) -> Self {
+    pub(crate) fn new(
+        app: Router,
+        timeouts: Timeouts,
+        phase: watch::Receiver<Phase>,
+        is_full: watch::Sender<bool>,
+    ) -> Self {
         Self {
             app,
             timeouts,
             phase,
+            is_full,
         }
     }
 
@@ -77,6 +87,7 @@ impl Connection {
         socket.set_write_timeout(Some(self.timeouts.write));
         let activity = watch::Sender::new(Activity::default());
         let mut changes = activity.subscribe();
+        let mut full = self.is_full.subscribe();
         let builder = self.builder();
         let service = service_fn(|request: Request<Incoming>| {
             let open = OpenRequest::new(&activity, request.version());
@@ -101,6 +112,7 @@ impl Connection {
                 had_request,
                 is_http2,
                 is_draining,
+                is_wanted,
             } = *changes.borrow_and_update();
             let idle_timeout = match () {
                 () if requests > 0 => None,
@@ -119,6 +131,15 @@ impl Connection {
                     // A caller of HTTP/2 is told, so that it does not send a request now.
                     serving.as_mut().graceful_shutdown();
                     activity.send_modify(|activity| activity.is_draining = true);
+                }
+                // The number of requests may have changed since, unless the connection is wanted.
+                () = is_true(&mut full), if had_request && !is_draining && (requests == 0 || !is_wanted) => {
+                    if activity.borrow().requests > 0 {
+                        activity.send_modify(|activity| activity.is_wanted = true);
+                    } else if self.is_full.send_if_modified(std::mem::take) {
+                        serving.as_mut().graceful_shutdown();
+                        activity.send_modify(|activity| activity.is_draining = true);
+                    }
                 }
                 _ = self.phase.changed() => match *self.phase.borrow_and_update() {
                     Phase::Serving => {}
@@ -149,6 +170,12 @@ impl Connection {
     }
 }
 
+/// Waits until the value is true.
+async fn is_true(value: &mut watch::Receiver<bool>) {
+    // What this returns locks the value, so it must not live on in the caller.
+    drop(value.wait_for(|value| *value).await);
+}
+
 /// Counts a request for as long as its response has not ended.
 struct OpenRequest(watch::Sender<Activity>);
 
@@ -177,7 +204,7 @@ impl Drop for OpenRequest {
 impl Activity {
     /// Whether the connection's task must know that a request has begun or ended. It is not woken otherwise.
     fn needs_idle_timeout(self) -> bool {
-        !self.had_request || self.is_http2 || self.is_draining
+        !self.had_request || self.is_http2 || self.is_draining || self.is_wanted
     }
 }
 

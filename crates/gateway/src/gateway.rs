@@ -16,6 +16,7 @@ use crate::api_keys::ApiKeys;
 use crate::error::ConfigError;
 use crate::guard::{self, Guard};
 use crate::host::AllowedHost;
+use crate::latest_event::LatestEvent;
 use crate::metrics::Metrics;
 use crate::origin::{AllowedOrigin, Origins};
 use crate::request_body::BodyLimits;
@@ -151,6 +152,7 @@ impl Gateway {
     }
 
     /// Replaces the keys of callers. Calls that are under way are not affected. A caller whose name stays keeps what it has spent.
+    /// Without a valid key among them nobody can call.
     ///
     /// # Errors
     /// The gateway was built without [`GatewayBuilder::api_keys`], so that its callers need no key.
@@ -355,7 +357,7 @@ impl GatewayBuilder {
     /// Builds the gateway.
     ///
     /// # Errors
-    /// There is no client, or more than one for the same provider, or a limit of bodies is 0 or contradicts the other.
+    /// There is no client, or more than one for the same provider, or no API key that is valid, or a limit of bodies is 0 or contradicts the other.
     ///
     /// ```
     /// let error = warmline_gateway::Gateway::builder().build().unwrap_err();
@@ -390,6 +392,9 @@ impl GatewayBuilder {
                 self.max_body_total, self.max_body
             )));
         }
+        if let Some(keys) = &self.api_keys {
+            keys.check_usable()?;
+        }
         let origins = Origins::new(self.origins);
         let cors = origins.cors();
         let guard = match &self.api_keys {
@@ -407,6 +412,7 @@ impl GatewayBuilder {
                 timeout: self.body_timeout,
                 held: Arc::default(),
             },
+            latest_event: LatestEvent::default(),
             shutdown: watch::Sender::new(false),
         };
         Ok(Gateway {

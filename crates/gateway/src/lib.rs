@@ -42,6 +42,8 @@ mod error;
 mod gateway;
 mod guard;
 mod host;
+mod latest_event;
+mod live_stats;
 mod metrics;
 mod origin;
 mod prometheus;

@@ -70,16 +70,12 @@ impl Metrics {
 
     /// The metrics in OpenMetrics' text format.
     pub(crate) async fn text(&self, keys: &[AccountSpend]) -> String {
-        let prometheus = &self.calls.prometheus;
-        for client in &self.clients {
-            prometheus.set_pool(client.provider(), &client.stats());
-        }
         // Without the ledger the other metrics are still shown; `/readyz` reports the ledger's failure.
-        if let Some(client) = self.clients.first()
-            && let Ok(spend) = client.cost_tracker().spend().await
-        {
-            prometheus.set_spend(&spend, keys);
-        }
-        prometheus.encode()
+        let spend = match self.clients.first() {
+            Some(client) => client.cost_tracker().spend().await.ok(),
+            None => None,
+        };
+        let spend = spend.as_ref().map(|spend| (spend, keys));
+        self.calls.prometheus.text(&self.clients, spend)
     }
 }

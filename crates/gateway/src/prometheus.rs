@@ -1,6 +1,7 @@
 //! The metrics in OpenMetrics' text format, which Prometheus reads.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -8,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use warmline::{BudgetSpend, PoolStats, Provider, Reply, Spend, Usd};
+use warmline::{BudgetSpend, Client, PoolStats, Provider, Reply, Spend, Usd};
 
 use crate::accounts::AccountSpend;
 use crate::alert_log::AlertLog;
@@ -62,7 +63,8 @@ struct KeySpendLabels {
 type Dollars = Gauge<f64, AtomicU64>;
 
 pub(crate) struct Prometheus {
-    registry: Registry,
+    /// Locked while a text is made, since another one would change the values meanwhile.
+    registry: Mutex<Registry>,
     duration: Family<ProviderLabels, Histogram>,
     time_to_first_token: Family<ProviderLabels, Histogram>,
     tokens: Family<TokenLabels, Counter>,
@@ -79,7 +81,7 @@ impl Prometheus {
     pub(crate) fn new(alerts: &AlertLog) -> Self {
         let histogram = || Histogram::new(BUCKETS);
         let mut metrics = Self {
-            registry: Registry::default(),
+            registry: Mutex::default(),
             duration: Family::new_with_constructor(histogram),
             time_to_first_token: Family::new_with_constructor(histogram),
             tokens: Family::default(),
@@ -91,7 +93,7 @@ impl Prometheus {
             spend: Family::default(),
             key_spend: Family::default(),
         };
-        let registry = &mut metrics.registry;
+        let mut registry = Registry::default();
         registry.register(
             "gen_ai_client_operation_duration_seconds",
             "The duration of calls, from start to end",
@@ -147,6 +149,7 @@ impl Prometheus {
             "The same by the key of the caller",
             metrics.key_spend.clone(),
         );
+        metrics.registry = Mutex::new(registry);
         metrics
     }
 
@@ -184,7 +187,7 @@ impl Prometheus {
             .inc_by(retries);
     }
 
-    pub(crate) fn set_pool(&self, provider: Provider, stats: &PoolStats) {
+    fn set_pool(&self, provider: Provider, stats: &PoolStats) {
         let set = |family: &Family<StateLabels, Gauge>, state, value: Option<u64>| {
             let labels = StateLabels {
                 gen_ai_provider_name: provider.name(),
@@ -205,7 +208,7 @@ impl Prometheus {
         set(&self.pool_events, "exhausted", stats.acquire_waits);
     }
 
-    pub(crate) fn set_spend(&self, spend: &Spend, keys: &[AccountSpend]) {
+    fn set_spend(&self, spend: &Spend, keys: &[AccountSpend]) {
         for (kind, usd) in by_kind(spend.total, spend.estimated) {
             let spent = self.spend.get_or_create(&SpendLabels { kind });
             spent.set(dollars(usd));
@@ -240,9 +243,21 @@ impl Prometheus {
         }
     }
 
-    pub(crate) fn encode(&self) -> String {
+    /// Returns the metrics as text. Without `spend` that is as it was before.
+    pub(crate) fn text(
+        &self,
+        clients: &[Client],
+        spend: Option<(&Spend, &[AccountSpend])>,
+    ) -> String {
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        for client in clients {
+            self.set_pool(client.provider(), &client.stats());
+        }
+        if let Some((spend, keys)) = spend {
+            self.set_spend(spend, keys);
+        }
         let mut text = String::new();
-        match text::encode(&mut text, &self.registry) {
+        match text::encode(&mut text, &registry) {
             Ok(()) => text,
             Err(_) => String::new(),
         }

@@ -1,6 +1,5 @@
 //! The routes of the gateway, and their handlers.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +14,10 @@ use serde::Deserialize;
 use warmline::Provider;
 
 use crate::api_error::{ApiError, dialect_of, json_response};
+use crate::live_stats;
 use crate::proxy_body::ProxyBody;
 use crate::request_body::discard;
 use crate::state::GatewayState;
-
-/// The shortest interval of live statistics.
-const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The routes that the guard protects.
 pub(crate) fn api(state: Arc<GatewayState>) -> Router {
@@ -144,36 +141,12 @@ async fn try_stats(
     let view = state.view(&headers)?;
     let samples = query.samples.unwrap_or(usize::MAX);
     Ok(match query.every {
-        Some(every) => live_stats(state, headers, samples, Duration::from_millis(every)),
+        Some(every) => {
+            let events = live_stats::events(state, headers, samples, Duration::from_millis(every));
+            with_content_type(Body::from_stream(events), "text/event-stream")
+        }
         None => json_response(StatusCode::OK, &state.stats(&view, samples).await?),
     })
-}
-
-/// Sends the statistics at intervals until the gateway shuts down, or the caller's key is no longer valid.
-fn live_stats(
-    state: Arc<GatewayState>,
-    headers: HeaderMap,
-    samples: usize,
-    interval: Duration,
-) -> Response {
-    let shutdown = state.shutdown.subscribe();
-    let ticks = tokio::time::interval(interval.max(MIN_INTERVAL));
-    let live = (state, headers, shutdown, ticks);
-    let events = futures_util::stream::unfold(live, move |mut live| async move {
-        let (state, headers, shutdown, ticks) = &mut live;
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = shutdown.wait_for(|shutdown| *shutdown) => return None,
-        }
-        let view = state.view(headers).ok()?;
-        let event = match state.stats(&view, samples).await {
-            Ok(stats) => format!("data: {stats}\n\n"),
-            // The ledger cannot be reached now, but perhaps at the next tick.
-            Err(_) => ":\n\n".to_owned(),
-        };
-        Some((Ok::<_, Infallible>(event), live))
-    });
-    with_content_type(Body::from_stream(events), "text/event-stream")
 }
 
 async fn metrics(State(state): State<Arc<GatewayState>>, headers: HeaderMap) -> Response {

@@ -108,7 +108,8 @@ impl Server {
         }
     }
 
-    /// Sets the maximum number of open connections. The default is 1024. Further callers wait, unanswered, until one closes.
+    /// Sets the maximum number of open connections. The default is 1024. For a further caller, a
+    /// connection is closed that has had a request and has none now. If there is none, the caller waits, unanswered, until one closes.
     ///
     /// ```
     /// # fn demo(server: warmline_gateway::Server) {
@@ -205,6 +206,8 @@ impl Server {
         let mut acceptor = Acceptor {
             listener,
             permits: Arc::new(Semaphore::new(max_connections)),
+            waiting: None,
+            is_full: watch::Sender::new(false),
             warned: None,
             paused: None,
         };
@@ -215,7 +218,12 @@ impl Server {
                 () = &mut shutdown => break false,
                 () = &mut abort => break true,
                 (socket, permit) = acceptor.accept() => {
-                    let connection = Connection::new(app.clone(), timeouts, phase.subscribe());
+                    let connection = Connection::new(
+                        app.clone(),
+                        timeouts,
+                        phase.subscribe(),
+                        acceptor.is_full.clone(),
+                    );
                     connections.spawn(async move {
                         let cut = connection.serve(socket).await;
                         drop(permit);
@@ -246,6 +254,10 @@ impl Server {
 struct Acceptor {
     listener: TcpListener,
     permits: Arc<Semaphore>,
+    /// A connection that is accepted, and waits for a permit.
+    waiting: Option<TcpStream>,
+    /// Whether a connection waits for a permit. An idle connection that sees this makes room.
+    is_full: watch::Sender<bool>,
     /// When it was last logged that callers wait.
     warned: Option<Instant>,
     /// When a connection could not be accepted, after which there is a pause.
@@ -253,16 +265,27 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts a connection as soon as there is room for one more. What it waits for can be cancelled.
+    /// Accepts a connection, and waits until there is room for it. What it waits for can be cancelled.
     async fn accept(&mut self) -> (TcpStream, OwnedSemaphorePermit) {
-        let permit = self.permit().await;
+        loop {
+            if self.waiting.is_none() {
+                self.waiting = Some(self.next().await);
+            }
+            let permit = self.permit().await;
+            if let Some(socket) = self.waiting.take() {
+                return (socket, permit);
+            }
+        }
+    }
+
+    async fn next(&mut self) -> TcpStream {
         loop {
             if let Some(since) = self.paused {
                 tokio::time::sleep_until(since + ACCEPT_PAUSE).await;
                 self.paused = None;
             }
             match self.listener.accept().await {
-                Ok((socket, _)) => return (socket, permit),
+                Ok((socket, _)) => return socket,
                 // The caller has left before its connection was accepted.
                 Err(error) if is_of_caller(&error) => {}
                 Err(error) => {
@@ -277,16 +300,23 @@ impl Acceptor {
     }
 
     async fn permit(&mut self) -> OwnedSemaphorePermit {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return permit;
-        }
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.permit_when_there_is_room().await,
+        };
+        self.is_full.send_if_modified(std::mem::take);
+        permit
+    }
+
+    async fn permit_when_there_is_room(&mut self) -> OwnedSemaphorePermit {
         if self.warned.is_none_or(|at| at.elapsed() > WARNING_INTERVAL) {
             self.warned = Some(Instant::now());
             tracing::warn!(
-                "as many connections are open as callers may have: further ones wait; raise max_connections \
+                "as many connections are open as callers may have: idle ones are closed, and further callers wait; raise max_connections \
                  (--max-caller-connections) if the machine can hold more"
             );
         }
+        self.is_full.send_replace(true);
         match self.permits.clone().acquire_owned().await {
             Ok(permit) => permit,
             // The semaphore is never closed.

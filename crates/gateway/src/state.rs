@@ -9,6 +9,7 @@ use warmline::{Client, Error, Provider};
 
 use crate::accounts::{Account, Accounts};
 use crate::api_error::ApiError;
+use crate::latest_event::LatestEvent;
 use crate::metrics::Metrics;
 use crate::request_body::BodyLimits;
 
@@ -18,6 +19,7 @@ pub(crate) struct GatewayState {
     pub(crate) accounts: Option<Accounts>,
     pub(crate) metrics: Metrics,
     pub(crate) body_limits: BodyLimits,
+    pub(crate) latest_event: LatestEvent,
     /// Whether the gateway is shutting down.
     pub(crate) shutdown: watch::Sender<bool>,
 }

@@ -15,6 +15,8 @@ use warmline_sim::{ScriptedServer, Step};
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 const REPLY: &str = r#"{"id":"c1","choices":[{"index":0,"message":{"content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":1}}"#;
 
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
 /// Long enough never to pass in a test.
 const LONG: Duration = Duration::from_secs(600);
 /// For what is to time out.
@@ -270,19 +272,55 @@ async fn all_bodies_together_are_limited_from_their_heads_on_until_their_calls_e
 }
 
 #[tokio::test]
-async fn further_connections_wait_while_as_many_as_may_be_are_open() {
-    let fixture = Fixture::new(vec![whole()], |builder| builder, |it| it.max_connections(2)).await;
-    let health = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    let mut first = fixture.send(health).await;
-    let mut second = fixture.send(health).await;
-    for socket in [&mut first, &mut second] {
-        read_until(socket, "ok\n").await;
-    }
-    let mut third = fixture.send(health).await;
+async fn further_connections_wait_while_as_many_as_may_be_are_in_use() {
+    let held = vec![Step::Write(STREAM.into()), Step::Wait];
+    let fixture = Fixture::new(vec![held], |builder| builder, |it| it.max_connections(2)).await;
+    let mut first = fixture.send(&ask(true)).await;
+    read_until(&mut first, "\r\n\r\n").await;
+    let second = fixture.send("GET").await;
+    let mut third = fixture.send(HEALTH).await;
     let waited = tokio::time::timeout(SHORT, read_until(&mut third, "ok\n")).await;
     assert!(waited.is_err());
-    drop(first);
+    drop(second);
     read_until(&mut third, "ok\n").await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_for_another() {
+    let fixture = Fixture::new(vec![], |builder| builder, |it| it.max_connections(2)).await;
+    let mut first = fixture.send(HEALTH).await;
+    read_until(&mut first, "ok\n").await;
+    let mut second = fixture.send(HEALTH).await;
+    read_until(&mut second, "ok\n").await;
+    // Nobody waits, so both stay.
+    for socket in [&mut first, &mut second] {
+        socket.write_all(HEALTH.as_bytes()).await.unwrap();
+        read_until(socket, "ok\n").await;
+    }
+    let mut third = fixture.send(HEALTH).await;
+    read_until(&mut third, "ok\n").await;
+    // One of them was closed, and the other one was not.
+    let closed = async |mut socket: TcpStream| {
+        // This fails if it is closed.
+        let _ = socket.write_all(HEALTH.as_bytes()).await;
+        let mut bytes = [0; 1];
+        !matches!(socket.read(&mut bytes).await, Ok(1))
+    };
+    assert!(closed(first).await != closed(second).await);
+}
+
+#[tokio::test]
+async fn a_connection_makes_room_as_soon_as_its_response_has_ended() {
+    let mut held = whole();
+    held.insert(0, Step::Wait);
+    let fixture = Fixture::new(vec![held], |builder| builder, |it| it.max_connections(1)).await;
+    let mut first = fixture.send(&ask(false)).await;
+    let mut second = fixture.send(HEALTH).await;
+    let waited = tokio::time::timeout(SHORT, read_until(&mut second, "ok\n")).await;
+    assert!(waited.is_err());
+    fixture.provider.release();
+    read_until(&mut first, "Hello").await;
+    read_until(&mut second, "ok\n").await;
 }
 
 #[tokio::test]

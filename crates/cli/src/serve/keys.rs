@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use warmline_gateway::{ApiKeys, ConfigError, Gateway};
 
+use crate::report;
+
 /// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -13,17 +15,17 @@ pub(crate) fn read(file: &Path) -> Result<ApiKeys, ConfigError> {
     let keys = ApiKeys::from_file(file)?;
     let expired: Vec<_> = keys.expired().collect();
     if !expired.is_empty() {
-        eprintln!(
+        report::note(format_args!(
             "{}: the keys of {} have expired",
             file.display(),
             expired.join(", ")
-        );
+        ));
     }
     if !keys.has_operator() {
-        eprintln!(
+        report::note(format_args!(
             "{}: no key is an operator's, so nobody can read /metrics and the statistics of all callers: add \"operator\": true to one",
             file.display()
-        );
+        ));
     }
     Ok(keys)
 }
@@ -55,11 +57,28 @@ pub(crate) async fn watch(gateway: Gateway, file: PathBuf) {
             continue;
         }
         read_as = state;
-        match read(&file).and_then(|keys| gateway.set_api_keys(keys)) {
-            Ok(()) => eprintln!("{}: the keys have been read again", file.display()),
-            Err(error) => eprintln!("{error}; the keys from before stay in use"),
+        let (of, path) = (gateway.clone(), file.clone());
+        // A large file takes a while, in which others must be served.
+        let reading = tokio::task::spawn_blocking(move || read_again(&of, &path));
+        let Ok(read) = reading.await else { continue };
+        match read {
+            Ok(()) => report::note(format_args!(
+                "{}: the keys have been read again",
+                file.display()
+            )),
+            Err(error) => report::note(format_args!("{error}; the keys from before stay in use")),
         }
     }
+}
+
+fn read_again(gateway: &Gateway, file: &Path) -> Result<(), String> {
+    // Opening a pipe waits until somebody writes to it.
+    if std::fs::metadata(file).is_ok_and(|file| !file.is_file()) {
+        let file = file.display();
+        return Err(format!("API keys in {file}: it is not a regular file"));
+    }
+    let keys = read(file).and_then(|keys| gateway.set_api_keys(keys));
+    keys.map_err(|error| error.to_string())
 }
 
 /// What tells whether the file has changed.

@@ -29,7 +29,7 @@ pub(crate) struct LimitArgs {
     /// How long a caller may read nothing of a response that is being written, in seconds. [env: LLM_SERVE_WRITE_TIMEOUT] [default: 60]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     write_timeout: Option<String>,
-    /// The maximum number of open connections from callers. Further callers wait.
+    /// The maximum number of open connections from callers. For a further caller, an idle one is closed; if none is idle, the caller waits.
     /// [env: LLM_SERVE_MAX_CALLER_CONNECTIONS] [default: 1024]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_caller_connections: Option<String>,
