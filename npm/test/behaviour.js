@@ -179,6 +179,8 @@ export async function behaviour({ Warmline, ConfigError, DecodeError }, scripted
       [gives(new DataView(bytes.buffer)), undefined],
       [reads(() => [once, (once = { done: true })][0]), undefined],
       ...[undefined, null, 5, { length: 4e9 }, { length: -1 }].map((chunk) => [gives(chunk), "neither bytes nor text"]),
+      // Its memory is not touched before it is refused.
+      [reads(() => ({ value: new Uint8Array(2 ** 28 + 1) })), "larger than 256 MiB"],
       [{ body: { getReader: () => undefined } }, ""],
       [{ body: { getReader: () => { throw new Error("no reader"); } } }, "no reader"],
       [reads(() => { throw new Error("no chunk"); }), "no chunk"],

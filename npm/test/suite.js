@@ -199,8 +199,8 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
   await test("a budget or a price that is none is said", async () => {
     for (const [options, says] of [
       [{ budget: {} }, "budget.usd must be an amount in dollars"],
-      [{ budget: { usd: "lots" } }, '"lots" is not an amount'],
-      [{ budget: { usd: -1 } }, '"-1" is not an amount'],
+      [{ budget: { usd: "lots" } }, 'budget.usd must be an amount in dollars, such as "0.25" or 0.25, got "lots"'],
+      [{ budget: { usd: -1 } }, '0.25, got -1'],
       [{ budget: 5 }, "budget must be an object"],
       [{ prices: { m: { input: 1 } } }, 'prices["m"].output must be an amount in dollars'],
     ]) {

@@ -42,11 +42,14 @@ impl Reader {
     }
 }
 
+/// The maximum length of a chunk, in bytes. The module's memory must have room for it before the limit of a whole body applies.
+const MAX_CHUNK: u32 = 1 << 28;
+
 impl ReadResult {
     /// Returns the bytes of a chunk. Text counts as UTF-8, as mocks give it.
     pub(super) fn bytes(&self) -> Result<Vec<u8>, JsValue> {
         let value = match self.value()?.dyn_into::<Uint8Array>() {
-            Ok(bytes) => return Ok(bytes.to_vec()),
+            Ok(bytes) => return copy(&bytes),
             Err(value) => value,
         };
         // Another type of array, or one of another realm.
@@ -58,13 +61,20 @@ impl ReadResult {
                 start as u32,
                 length as u32,
             );
-            return Ok(bytes.to_vec());
+            return copy(&bytes);
         }
         value
             .as_string()
             .map(String::into_bytes)
             .ok_or_else(|| "a chunk of the body is neither bytes nor text".into())
     }
+}
+
+fn copy(bytes: &Uint8Array) -> Result<Vec<u8>, JsValue> {
+    if bytes.length() > MAX_CHUNK {
+        return Err("a chunk of the body is larger than 256 MiB".into());
+    }
+    Ok(bytes.to_vec())
 }
 
 /// Returns what a method returned, or threw, as a promise.
