@@ -2,11 +2,11 @@
 
 import * as glue from "./glue_bg.js";
 import { Call } from "./call.js";
-import { checkFields, checkTypes, show } from "./check.js";
+import { CALL_OPTIONS, checkFields, checkTypes, show } from "./check.js";
 import { fail, fromCore, translated } from "./errors.js";
 import { HOOKS, Hooks } from "./hooks.js";
 import { toSpend } from "./reply.js";
-import { toHeaders, toRequest, wholeMs } from "./shape.js";
+import { FIELDS, toHeaders, toRequest, wholeMs } from "./shape.js";
 import { ReplyStream } from "./stream.js";
 import { toResponse } from "./realm.js";
 
@@ -70,26 +70,12 @@ const OPTIONS = {
   ...HOOKS,
 };
 
-const CALL_OPTIONS = {
-  signal: undefined,
-  headers: "object",
-  baseUrl: "string",
-  apiKey: "string",
-  bearerToken: undefined,
-  timeoutMs: "number",
-  replyTimeoutMs: "number",
-  poolTimeoutMs: "number",
-  deadlineMs: "number",
-  maxRetries: "number",
-  ...HOOKS,
-};
-
 function checkNumbers(options) {
   for (const name of ["timeoutMs", "replyTimeoutMs", "poolTimeoutMs", "deadlineMs"]) {
-    if (options[name] === 0) fail(`${name} must be more than 0`);
+    if (options[name] <= 0) fail(`${name} must be more than 0, got ${options[name]}`);
   }
   const { maxRetries } = options;
-  if (maxRetries !== undefined && !(Number.isInteger(maxRetries) && maxRetries <= 0xffffffff)) fail(`maxRetries must be a whole number, got ${maxRetries}`);
+  if (maxRetries !== undefined && !(Number.isInteger(maxRetries) && maxRetries >= 0 && maxRetries <= 0xffffffff)) fail(`maxRetries must be a whole number, got ${maxRetries}`);
 }
 
 function checkCredentials({ apiKey, bearerToken }) {
@@ -103,9 +89,10 @@ function checkCredentials({ apiKey, bearerToken }) {
 function checkCall(options) {
   if (options === undefined) return;
   if (options === null || typeof options !== "object") fail(`the options of a call must be an object: { signal, headers, … }, got ${show(options)}`);
-  checkTypes(options, CALL_OPTIONS);
+  checkTypes(options, CALL_OPTIONS, "", { "the request, the first argument": FIELDS, "the options of the client": Object.keys(OPTIONS) });
   checkNumbers(options);
   checkCredentials(options);
+  for (const name of ["apiKey", "bearerToken"]) if (options[name] === "") fail(`${name} is empty`);
   const { signal } = options;
   if (signal !== undefined && signal !== null && typeof signal.addEventListener !== "function") fail(`signal must be an AbortSignal, got ${show(signal)}`);
 }
@@ -113,7 +100,10 @@ function checkCall(options) {
 function checkBudget(budget) {
   checkTypes(budget, BUDGET, "budget.");
   amount(budget.usd, "budget.usd");
-  const { alerts = [] } = budget;
+  const { alerts = [], ledger } = budget;
+  for (const method of ["reserve", "settle", "state"]) {
+    if (ledger && typeof ledger[method] !== "function") fail(`budget.ledger must have the methods reserve, settle and state, but it has no ${method}`);
+  }
   if (!Array.isArray(alerts)) fail(`budget.alerts must be a list of percentages, got ${show(alerts)}`);
   for (const percent of alerts) {
     if (!(Number.isInteger(percent) && percent >= 1 && percent <= 255)) {
@@ -124,7 +114,7 @@ function checkBudget(budget) {
 
 function checkOptions(options) {
   if (options === null || typeof options !== "object") fail("the options must be an object: { provider, apiKey, … }");
-  checkTypes(options, OPTIONS);
+  checkTypes(options, OPTIONS, "", { "the request": FIELDS, "the options of a call": Object.keys(CALL_OPTIONS) });
   checkNumbers(options);
   if (options.budget) checkBudget(options.budget);
   // The core knows the providers, and which of them need a key.
@@ -145,10 +135,16 @@ function inTime(answer) {
   });
 }
 
+/** Settles, and reads the sums here, where what an element throws is caught. */
+async function settled(ledger, id, amount) {
+  const sums = await ledger.settle(id, amount);
+  return Array.isArray(sums) ? [...sums] : sums;
+}
+
 /** Returns a ledger whose answers are awaited for a limited time. */
 const timed = (ledger) => ({
   reserve: (id, budgets, amount) => inTime(ledger.reserve(id, budgets, amount)),
-  settle: (id, amount) => inTime(ledger.settle(id, amount)),
+  settle: (id, amount) => inTime(settled(ledger, id, amount)),
   state: (budget) => inTime(ledger.state(budget)),
 });
 
@@ -160,10 +156,13 @@ const asTokens = (give) => async () => {
   return { token, expiresInMs };
 };
 
-/** Returns dollars as decimal text, which is exact. The core validates it. */
+/** Returns dollars as decimal text, which is exact. The core checks how large it is. */
 function amount(value, name) {
-  if (typeof value !== "string" && typeof value !== "number") fail(`${name} must be an amount in dollars, such as "0.25" or 0.25, got ${show(value)}`);
-  return String(value);
+  const text = String(typeof value === "string" ? value.trim() : value);
+  if (!["string", "number"].includes(typeof value) || !/^(\d+\.?\d*|\.\d+)$/.test(text)) {
+    fail(`${name} must be an amount in dollars, such as "0.25" or 0.25, got ${typeof value === "number" ? value : show(value)}`);
+  }
+  return text;
 }
 
 /** Returns a list of headers. A value that is not text is not shown either, because it can be a secret. */
@@ -232,6 +231,8 @@ export class Warmline {
       this.#make = options.make;
       this.#calls = options.calls;
       this.#options = options.options;
+      // As in a client that is not derived, a bad budget is an error at once if the module is available.
+      if (loaded) this.#start();
       return;
     }
     checkOptions(options);
@@ -239,7 +240,7 @@ export class Warmline {
     this.#options = { ...options };
     const headers = toHeaders(rest.headers);
     checkKeys(rest, dangerouslyAllowBrowser);
-    if (inBrowser() && rest.provider === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
+    if (inBrowser() && rest.provider.toLowerCase() === "anthropic") headers["anthropic-dangerous-direct-browser-access"] = "true";
     const tokens = typeof rest.bearerToken === "function" ? asTokens(rest.bearerToken) : undefined;
     const { ledger, onAlert, ...budget } = rest.budget ?? {};
     // Functions and what is undefined are left out of JSON.
@@ -331,7 +332,7 @@ export class Warmline {
     checkFields("budget", budget, ["name", "usd"]);
     checkBudget(budget);
     const { name = "default", usd } = budget;
-    return new Warmline(new Made(() => this.#start().withBudget(name, String(usd)), this.#calls, this.#options));
+    return new Warmline(new Made(() => this.#start().withBudget(name, amount(usd, "budget.usd")), this.#calls, this.#options));
   }
 
   /** Frees the client's memory. Calls in flight continue. */

@@ -134,7 +134,7 @@ export function fail(message, cause) {
 const NAMES = [
   // The text of the request that the core reads is not the caller's.
   [/ at line \d+ column \d+/g, ""],
-  [/ \((?:[A-Z]+_)+[A-Z]+\)/g, ""],
+  [/ \((?:[A-Z]+_)+[A-Z]+(?: or (?:[A-Z]+_)+[A-Z]+)*\)/g, ""],
   [/set [A-Z_]+ or pass a key to the client/, "pass it to the client as apiKey, or a token as bearerToken"],
   [/\b(?:base_url|cache_control|media_type|tool_use_id|is_error|extra_body|tool_choice|stop_sequences|response_format|budget_tokens|top_p|api_key|bearer_token|api_version)\b/g, camel],
   [/\bresponseFormat\b/g, "output"],

@@ -12,4 +12,5 @@ export * from "./index.js";
  */
 export function init(source: Source | Promise<Source>): Promise<void>;
 
+/** What the module is loaded from. */
 type Source = typeof module | ArrayBuffer | ArrayBufferView | Response;

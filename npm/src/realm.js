@@ -12,6 +12,9 @@ export function is(value, name) {
 export async function toResponse(response) {
   if (response === null || typeof response !== "object") throw new TypeError(`fetch must return a Response, got ${response === null ? "null" : typeof response}`);
   const { status = 200, headers = {}, body } = response;
+  // A status of 0 is that of a redirect, which browsers hide.
+  const hasStatus = status === 0 || (Number.isInteger(status) && status >= 100 && status <= 999);
+  if (!hasStatus) throw new TypeError(`fetch must return a Response, got one with the status ${String(status)}`);
   const isRead = typeof body?.getReader === "function" || (body === null && typeof headers.get === "function");
   if (isRead && typeof headers.get === "function") return response;
   const converted = { status, headers: typeof headers.get === "function" ? headers : new Headers(headers), body };

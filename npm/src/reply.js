@@ -121,13 +121,15 @@ async function toOutput(reply, attempts, output) {
 
 /**
  * Removes properties that are null where the schema allows them to be absent, but not to be null. In OpenAI's strict mode a model writes null
- * for what it leaves out.
+ * for what it leaves out. `seen` are the schemas that this value has been compared with, because a schema can refer to itself.
  */
-function withoutNulls(value, schema, root, depth = 0) {
-  if (value === null || typeof value !== "object" || typeof schema !== "object" || schema === null || depth > 100) return value;
+function withoutNulls(value, schema, root, depth = 0, seen = new Set()) {
+  if (value === null || typeof value !== "object" || typeof schema !== "object" || schema === null || depth > 100 || seen.has(schema)) return value;
+  seen.add(schema);
+  const same = (value, schema) => withoutNulls(value, schema, root, depth, seen);
   const into = (value, schema) => withoutNulls(value, schema, root, depth + 1);
-  if (typeof schema.$ref === "string") value = into(value, target(schema.$ref, root));
-  for (const part of [schema.anyOf, schema.oneOf, schema.allOf].flatMap((parts) => parts ?? [])) value = into(value, part);
+  if (typeof schema.$ref === "string") value = same(value, target(schema.$ref, root));
+  for (const part of [schema.anyOf, schema.oneOf, schema.allOf].flatMap((parts) => parts ?? [])) value = same(value, part);
   if (Array.isArray(value)) return schema.items ? value.map((item) => into(item, schema.items)) : value;
   for (const [name, property] of Object.entries(schema.properties ?? {})) {
     if (!Object.hasOwn(value, name)) continue;
@@ -143,12 +145,14 @@ function target(ref, root) {
   return names.reduce((at, name) => at?.[name.replaceAll("~1", "/").replaceAll("~0", "~")], root);
 }
 
-function allowsNull(schema, root, depth = 0) {
-  if (typeof schema !== "object" || schema === null || depth > 100) return true;
+function allowsNull(schema, root, seen = new Set()) {
+  if (typeof schema !== "object" || schema === null) return true;
+  if (seen.has(schema)) return false;
+  seen.add(schema);
   const { $ref, type, const: only, enum: values, anyOf, oneOf } = schema;
-  if ($ref) return allowsNull(target($ref, root), root, depth + 1);
+  if ($ref) return allowsNull(target($ref, root), root, seen);
   const parts = anyOf ?? oneOf;
-  if (parts) return parts.some((part) => allowsNull(part, root, depth + 1));
+  if (parts) return parts.some((part) => allowsNull(part, root, seen));
   if (values) return values.includes(null);
   if ("const" in schema) return only === null;
   return type === undefined || [type].flat().includes("null");

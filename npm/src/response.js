@@ -28,7 +28,7 @@ export async function respond(reader, options) {
   let first;
   try {
     options ??= {};
-    checkTypes(options, OPTIONS, "", "toResponse()");
+    checkTypes(options, OPTIONS);
     const { format = "events", status = 200, errorMessage } = options;
     const make = Object.hasOwn(FORMATS, format) ? FORMATS[format] : fail(`format must be one of ${Object.keys(FORMATS).join(", ")}, got ${JSON.stringify(format)}`);
     checkStatus(status);

@@ -1,6 +1,6 @@
 // Converts between the public JavaScript types and the core's JSON: camelCase, bytes, validators.
 
-import { checkFields, failUnknown } from "./check.js";
+import { CALL_OPTIONS, checkFields, failUnknown, show } from "./check.js";
 import { fail } from "./errors.js";
 import { is } from "./realm.js";
 import { converter } from "./reply.js";
@@ -14,14 +14,17 @@ const REQUEST = {
   topP: (v) => ["top_p", number("topP", v)],
   stopSequences: (v) => ["stop_sequences", list("stopSequences", v).map((s, i) => text(`stopSequences[${i}]`, s))],
   tools: (v) => ["tools", list("tools", v).map(toTool)],
-  toolChoice: (v) => ["tool_choice", v],
+  toolChoice: (v) => ["tool_choice", toToolChoice(v)],
   parallelToolCalls: (v) => ["parallel_tool_calls", flag("parallelToolCalls", v)],
   // A function's `name` is its own, not the schema's.
   output: (v) => ["response_format", { name: (typeof v === "object" && v.jsonSchema && v.name) || "output", schema: jsonSchema("output", v) }],
   reasoning: (v) => ["reasoning", toReasoning(v)],
-  extraBody: (v) => ["extra_body", v],
+  extraBody: (v) => ["extra_body", typeof v === "object" && !Array.isArray(v) ? v : fail(`extraBody must be an object, got ${kind(v)}`)],
   keepRaw: (v) => ["keep_raw", flag("keepRaw", v)],
 };
+
+/** The names of a request's fields. */
+export const FIELDS = Object.keys(REQUEST);
 
 /**
  * Converts a request, and what of the call's options the core must know, to the core's JSON. Also returns the function that converts the events
@@ -34,7 +37,7 @@ export async function toRequest(request, options = {}) {
   const core = {};
   for (const [name, value] of Object.entries(request)) {
     if (value === undefined) continue;
-    const convert = Object.hasOwn(REQUEST, name) ? REQUEST[name] : failUnknown("field of the request", "", name, Object.keys(REQUEST));
+    const convert = Object.hasOwn(REQUEST, name) ? REQUEST[name] : failUnknown("field of the request", "", name, FIELDS, { "the options of the call, the second argument": Object.keys(CALL_OPTIONS) });
     const [theirs, converted] = await convert(value ?? fail(`${name} is null`));
     core[theirs] = converted;
   }
@@ -52,11 +55,17 @@ export async function toRequest(request, options = {}) {
   };
   if (!core.messages) fail("messages is missing from the request");
   try {
-    return { json: JSON.stringify(core), convert: converter(request, core) };
+    return { json: wellFormed(JSON.stringify(core)), convert: converter(request, core) };
   } catch (error) {
     fail(`the request cannot be written as JSON: ${error.message}`);
   }
 }
+
+/**
+ * Replaces halves of surrogate pairs, such as text has that was cut within an emoji, by U+FFFD, as every UTF-8 encoder does. In JSON only they
+ * are escaped so.
+ */
+const wellFormed = (json) => (json.includes("\\ud") ? json.replace(/\\(?:ud[89a-f]..|.)/g, (escape) => (escape.length > 2 ? "\ufffd" : escape)) : json);
 
 /** Returns headers as a plain object. They may be a `Headers`. */
 export function toHeaders(headers = {}) {
@@ -75,7 +84,7 @@ function text(name, value) {
 }
 
 function number(name, value) {
-  return typeof value === "number" && Number.isFinite(value) ? value : fail(`${name} must be a number, got ${kind(value)}`);
+  return typeof value === "number" && Number.isFinite(value) ? value : fail(`${name} must be a number, got ${typeof value === "number" ? value : kind(value)}`);
 }
 
 function whole(name, value) {
@@ -93,12 +102,20 @@ function list(name, value) {
 
 const kind = (value) => (value === null ? "null" : Array.isArray(value) ? "a list" : typeof value);
 
+/** What to do with a message of a role that only the wire format has. */
+const HINTS = {
+  __proto__: null,
+  system: ": put these instructions into the request's system",
+  developer: ": put these instructions into the request's system",
+  tool: ": a tool's result is a part { type: \"tool_result\", toolUseId, content } of a message of the user's",
+};
+
 async function toMessages(messages) {
   return Promise.all(
     list("messages", messages).map(async (message, i) => {
       if (message?.role !== "user" && message?.role !== "assistant") {
-        const hint = ["system", "developer"].includes(message?.role) ? ": put these instructions into the request's system" : "";
-        fail(`messages[${i}].role must be "user" or "assistant", got ${JSON.stringify(message?.role)}${hint}`);
+        const hint = HINTS[message?.role] ?? "";
+        fail(`messages[${i}].role must be "user" or "assistant", got ${show(message?.role)}${hint}`);
       }
       checkFields(`messages[${i}]`, message, ["role", "content"]);
       return { role: message.role, content: await toContent(`messages[${i}].content`, message.content) };
@@ -135,7 +152,7 @@ async function toPart(name, part) {
     case "document":
       return { type, source: await toSource(`${name}.document`, part.document, part.mediaType, "application/pdf"), title: part.title, cache_control };
     case "tool_use":
-      return { type, id: part.id, name: part.name, arguments: part.argumentsText ?? JSON.stringify(part.arguments ?? {}) };
+      return { type, id: part.id, name: part.name, arguments: part.argumentsText ?? toJson(`${name}.arguments`, part.arguments ?? {}) };
     case "tool_result":
       return {
         type,
@@ -151,7 +168,15 @@ async function toPart(name, part) {
     case "other":
       return { type, dialect: part.dialect, json: part.json };
     default:
-      return fail(`${name}.type must be one of ${Object.keys(PART).join(", ")}, got ${JSON.stringify(type)}`);
+      return fail(`${name}.type must be one of ${Object.keys(PART).join(", ")}, got ${show(type)}`);
+  }
+}
+
+function toJson(name, value) {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    return fail(`${name} cannot be written as JSON: ${error.message}`);
   }
 }
 
@@ -203,7 +228,15 @@ function toReasoning(reasoning) {
   return { effort: reasoning.effort, budget_tokens: reasoning.budgetTokens };
 }
 
+/** Returns the choice as the core reads it. */
+function toToolChoice(choice) {
+  if (["auto", "any", "none"].includes(choice) || (typeof choice?.tool === "string" && Object.keys(choice).length === 1)) return choice;
+  const hint = choice === "required" ? ": \"any\" is what OpenAI calls \"required\"" : "";
+  return fail(`toolChoice must be "auto", "any", "none" or { tool: "NAME" }, got ${toJson("toolChoice", choice) ?? kind(choice)}${hint}`);
+}
+
 function toTool(tool, i) {
+  if (tool?.type === "function") fail(`tools[${i}] is in OpenAI's format: it must be { name, description, input }, as for all providers`);
   const name = text(`tools[${i}].name`, tool?.name);
   // A function, such as one that runs the tool, is the caller's own.
   checkFields(`tools[${i}]`, tool, ["name", "description", "input", "strict", "cacheControl"], (given) => typeof given === "function");
@@ -213,7 +246,7 @@ function toTool(tool, i) {
 
 /** Returns a JSON schema unchanged, or the schema that a validator provides (https://standardschema.dev/json-schema). */
 function jsonSchema(name, schema) {
-  if (schema === null || (typeof schema !== "object" && typeof schema !== "function")) {
+  if (schema === null || Array.isArray(schema) || (typeof schema !== "object" && typeof schema !== "function")) {
     fail(`${name} must be a JSON schema or a validator, got ${kind(schema)}`);
   }
   if (schema.jsonSchema) return schema.jsonSchema;

@@ -118,6 +118,9 @@ export async function behaviour({ Warmline, ConfigError, DecodeError }, scripted
       [{ timeout: 5 }, 'unknown option "timeout": did you mean "timeoutMs"?'],
       [{ max_retries: 5 }, 'unknown option "max_retries": did you mean "maxRetries"?'],
       [{ provider: "gemini" }, '"gemini-openai"'],
+      [{ maxTokens: 5 }, 'unknown option "maxTokens": "maxTokens" belongs into the request'],
+      [{ budget: { usd: -5 } }, 'budget.usd must be an amount in dollars, such as "0.25" or 0.25, got -5'],
+      [{ budget: { usd: 5, ledger: { reserve() {} } } }, "budget.ledger must have the methods reserve, settle and state, but it has no settle"],
     ]) {
       const error = await failure((async () => client([], options).llm.chat("Hi"))());
       check(error instanceof ConfigError && error.message.includes(says), `${error}`);
@@ -128,9 +131,68 @@ export async function behaviour({ Warmline, ConfigError, DecodeError }, scripted
       [{ messages, maxCompletionTokens: 5 }, 'did you mean "maxTokens"?'],
       [{ prompt: "x" }, 'did you mean "messages"?'],
       [{ messages: [{ role: "system", content: "x" }] }, "put these instructions into the request's system"],
+      [{ messages: [{ role: "tool", content: "x" }] }, "a tool's result is a part"],
+      [{ messages: [{ role: 5n, content: "x" }] }, 'must be "user" or "assistant", got bigint'],
+      [{ messages: [{ role: "assistant", content: [{ type: "tool_use", id: "1", name: "a", arguments: 5n }] }] }, "content[0].arguments cannot be written as JSON"],
+      [{ messages, signal: null }, '"signal" belongs into the options of the call'],
+      [{ messages, toolChoice: "required" }, '"any" is what OpenAI calls "required"'],
+      [{ messages, toolChoice: { type: "tool", name: "a" } }, '{ tool: "NAME" }, got {"type":"tool","name":"a"}'],
+      [{ messages, tools: [{ type: "function", function: { name: "a" } }] }, "tools[0] is in OpenAI's format"],
+      [{ messages, temperature: NaN }, "temperature must be a number, got NaN"],
+      [{ messages, extraBody: () => 1 }, "extraBody must be an object, got function"],
     ]) {
       const error = await failure(client([]).llm.chat(given));
       check(error instanceof ConfigError && error.message.includes(says), `${error}`);
+    }
+  });
+
+  await test("an empty key for one call is an error", async () => {
+    const { llm, fetch } = client(["Hello"]);
+    const error = await failure(llm.chat("Hi", { apiKey: "" }));
+    check(error instanceof ConfigError && error.message.includes("apiKey is empty"), `${error}`);
+    equal(fetch.requests.length, 0, "requests");
+  });
+
+  await test("text that was cut within an emoji is sent, with the replacement character", async () => {
+    const { llm, fetch } = client(["Hello"]);
+    await llm.chat("\\ud83d stays, \u{1f600} too, cut \ud83d");
+    equal(fetch.requests[0].body.messages[0].content, "\\ud83d stays, \u{1f600} too, cut \ufffd", "the text");
+  });
+
+  await test("a schema that refers to itself is read once", async () => {
+    const { llm } = client(['{"a":null,"b":{"a":null}}']);
+    const tree = { type: "object", properties: { a: { type: "string" }, b: { $ref: "#" } }, anyOf: [{ $ref: "#" }, { $ref: "#" }] };
+    const { output } = await llm.chat({ messages: request.messages, output: tree });
+    equal(output, { b: {} }, "the output");
+  });
+
+  await test("whatever a caller's fetch returns, the call ends", async () => {
+    const bytes = new TextEncoder().encode(JSON.stringify({ id: "1", model: "m", choices: [{ message: { content: "Hello" }, finish_reason: "stop" }] }));
+    const headers = new Headers();
+    const gives = (...chunks) => ({
+      body: new ReadableStream({ pull: (controller) => (chunks.length > 0 ? controller.enqueue(chunks.shift()) : controller.close()) }),
+    });
+    const reads = (read, cancel = () => {}) => ({ body: { getReader: () => ({ read, cancel }) } });
+    let once = { done: false, value: bytes };
+    for (const [response, says] of [
+      [gives(new TextDecoder().decode(bytes)), undefined],
+      [gives(new DataView(bytes.buffer)), undefined],
+      [reads(() => [once, (once = { done: true })][0]), undefined],
+      ...[undefined, null, 5, { length: 4e9 }, { length: -1 }].map((chunk) => [gives(chunk), "neither bytes nor text"]),
+      // Its memory is not touched before it is refused.
+      [reads(() => ({ value: new Uint8Array(2 ** 28 + 1) })), "larger than 256 MiB"],
+      [{ body: { getReader: () => undefined } }, ""],
+      [{ body: { getReader: () => { throw new Error("no reader"); } } }, "no reader"],
+      [reads(() => { throw new Error("no chunk"); }), "no chunk"],
+      [reads(() => undefined), ""],
+      [{ ...reads(() => ({ value: bytes }), () => { throw new Error("not cancelled"); }), status: 400 }, "400"],
+      ...[NaN, -5, 99, 1000, 1e9].map((status) => [{ ...gives(bytes), status }, `got one with the status ${status}`]),
+    ]) {
+      const { llm } = client([], { fetch: async () => ({ status: 200, headers, ...response }), maxRetries: 0, replyTimeoutMs: 5000 });
+      const reply = await llm.chat("Hi").then(({ text }) => text, (error) => error);
+      const expected = says === undefined ? reply === "Hello" : reply instanceof Error && reply.kind !== "timeout" && reply.message.includes(says);
+      check(expected, `${says}: ${reply}`);
+      equal(llm.stats().active, 0, "calls in flight");
     }
   });
 

@@ -199,8 +199,8 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
   await test("a budget or a price that is none is said", async () => {
     for (const [options, says] of [
       [{ budget: {} }, "budget.usd must be an amount in dollars"],
-      [{ budget: { usd: "lots" } }, '"lots" is not an amount'],
-      [{ budget: { usd: -1 } }, '"-1" is not an amount'],
+      [{ budget: { usd: "lots" } }, 'budget.usd must be an amount in dollars, such as "0.25" or 0.25, got "lots"'],
+      [{ budget: { usd: -1 } }, '0.25, got -1'],
       [{ budget: 5 }, "budget must be an object"],
       [{ prices: { m: { input: 1 } } }, 'prices["m"].output must be an amount in dollars'],
     ]) {
@@ -252,7 +252,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     const own = await failure(make().chat(ask("delay=2000"), { timeoutMs: 80 }));
     equal([own.which, own.attempts.length], ["reply", 1], "the error of a call with its own timeout");
     const zero = await failure(make().chat(ask("tokens=1"), { deadlineMs: 0 }));
-    check(zero.kind === "config" && zero.message === "deadlineMs must be more than 0", `${zero}`);
+    check(zero.kind === "config" && zero.message === "deadlineMs must be more than 0, got 0", `${zero}`);
     await until((s) => s.active === 0);
   });
 
@@ -320,7 +320,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     ["apiKey must be a string", { provider: "openai", apiKey: 7 }],
     ['headers["x-team"] must be a string, got number', { provider: "openai", apiKey: "k", headers: { "x-team": 7 }, dangerouslyAllowBrowser: true }],
     ["unknown option \"apikey\"", { provider: "openai", apikey: "k" }],
-    ["timeoutMs must be a finite number that is 0 or more", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
+    ["timeoutMs must be more than 0, got -1", { provider: "openai", apiKey: "k", timeoutMs: -1 }],
     ["fetch must be a function", { provider: "openai", apiKey: "k", fetch: {} }],
     // Text there can be a secret, and is not shown.
     ["headers must be an object, got string", { provider: "openai", apiKey: "k", headers: "authorization: Bearer k" }],

@@ -15,12 +15,10 @@ use bytes::Bytes;
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    AbortController, ReadableStream, ReadableStreamDefaultReader, ReadableStreamReadResult,
-    RequestInit, RequestRedirect, Response,
-};
+use web_sys::{AbortController, RequestInit, RequestRedirect};
 
 use super::custom_fetch::Fetch;
+use super::fetched::{ReadResult, Reader, Response};
 use super::options::Options;
 use super::request::HttpRequest;
 use super::response::HttpResponse;
@@ -146,12 +144,14 @@ impl Transport {
             .map_err(|e| connect_error(&e))?;
         // `instanceof` would refuse a `Response` of another realm.
         let status = Reflect::get(&response, &"status".into());
-        let Some(status) = status.ok().and_then(|status| status.as_f64()) else {
-            return Err(connect_error(&"it returned no Response".into()));
+        let status = match status.ok().and_then(|status| status.as_f64()) {
+            // Browsers hide a redirect's response and report its status as 0.
+            Some(0.0) => 307,
+            Some(status) if (100.0..1000.0).contains(&status) => status as u16,
+            _ => return Err(connect_error(&"it returned no Response".into())),
         };
-        let status = status as u16;
         let response: Response = response.unchecked_into();
-        let response_headers = response.headers();
+        let response_headers = response.headers().map_err(|e| connect_error(&e))?;
         // Reading a header takes as long as a streamed event, so the ones about errors are read only for errors.
         let failed = !(200..300).contains(&status);
         let names = HEADERS
@@ -162,16 +162,7 @@ impl Transport {
             Some((known.name.clone(), value))
         });
         let headers = headers.collect();
-        // Browsers hide a redirect's response and report its status as 0.
-        let status = match status {
-            0 => 307,
-            status => status,
-        };
-        let body = response.body();
-        if body.as_ref().is_some_and(ReadableStream::locked) {
-            return Err(connect_error(&"the body of its Response is in use".into()));
-        }
-        let reader = body.map(|body| body.get_reader().unchecked_into());
+        let reader = reader(&response).map_err(|e| connect_error(&e))?;
         Ok(HttpResponse {
             status,
             headers,
@@ -209,6 +200,16 @@ impl Transport {
         };
         Ok(Promise::resolve(&fetched))
     }
+}
+
+fn reader(response: &Response) -> Result<Option<Reader>, JsValue> {
+    let Some(body) = response.body()? else {
+        return Ok(None);
+    };
+    if body.locked()? == Some(true) {
+        return Err("the body of its Response is in use".into());
+    }
+    body.reader().map(Some)
 }
 
 fn set(object: &Object, name: &str, value: &str) {
@@ -277,7 +278,7 @@ fn describe(error: &JsValue) -> String {
 
 /// A response body. Dropping it before its end cancels it and aborts the fetch.
 pub(crate) struct Body {
-    reader: Option<ReadableStreamDefaultReader>,
+    reader: Option<Reader>,
     read: Option<JsFuture>,
     call: Call,
 }
@@ -292,17 +293,19 @@ impl Body {
         let read = self.read.get_or_insert_with(|| reader.read().into());
         let result = ready!(Pin::new(read).poll(cx));
         self.read = None;
-        Poll::Ready(match result {
-            Ok(read) => {
-                let read: ReadableStreamReadResult = read.unchecked_into();
-                if read.get_done().unwrap_or_default() {
-                    self.reader = None;
-                    self.call.ended = true;
-                    None
-                } else {
-                    let bytes: Uint8Array = read.get_value().unchecked_into();
-                    Some(Ok(bytes.to_vec().into()))
-                }
+        let chunk = result.and_then(|read| {
+            let read: ReadResult = read.unchecked_into();
+            if read.done()?.unwrap_or_default() {
+                return Ok(None);
+            }
+            read.bytes().map(Some)
+        });
+        Poll::Ready(match chunk {
+            Ok(Some(bytes)) => Some(Ok(bytes.into())),
+            Ok(None) => {
+                self.reader = None;
+                self.call.ended = true;
+                None
             }
             Err(error) => {
                 let reason = describe(&error);

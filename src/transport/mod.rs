@@ -21,6 +21,7 @@ pub(crate) use self::response::HttpResponse;
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
         mod fetch;
+        mod fetched;
         pub(crate) use fetch::{Body, Transport, Turn};
     } else {
         mod connection;
