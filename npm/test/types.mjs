@@ -7,7 +7,7 @@ import { check, results, test } from "./outcomes.mjs";
 const [tools] = process.argv.slice(2);
 const folder = resolve("ecosystem/types");
 for (const extension of ["cts", "ts"]) copyFileSync(`${folder}/use.mts`, `${folder}/use.${extension}`);
-const worker = /```ts\n((?:(?!```)[^])*warmline\/durable-object[^]*?)```/.exec(readFileSync(resolve(tools, "../docs/deployment.md"), "utf8"));
+const worker = /```ts[^\n]*\n((?:(?!```)[^])*warmline\/durable-object[^]*?)```/.exec(readFileSync(resolve(tools, "../docs/deployment.md"), "utf8"));
 if (!worker) throw new Error("docs/deployment.md has no Worker with a Durable Object");
 writeFileSync(`${folder}/worker.ts`, worker[1]);
 
