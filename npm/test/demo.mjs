@@ -105,7 +105,7 @@ for (const [width, colorScheme] of [[1440, "light"], [380, "dark"], [1440, "dark
     await picture("busy");
     await said("24 calls at once over 3 connections: 24 were answered, first come, first served, and never more than 3 connections were open");
     check(/waited 200\.0ms for a connection.*Raise max_connections/.test(await page.locator("#alerts").textContent()), await page.locator("#alerts").innerHTML());
-    const bars = page.locator(".call", { hasText: "burst 24" });
+    const bars = page.locator(".call", { has: page.getByText("burst 24", { exact: true }) });
     await bars.locator(".part.queued").waitFor({ timeout: 10_000 });
     const title = await bars.getAttribute("title");
     check(title.startsWith("In the gateway: waited") && !title.includes("In the browser"), title);
@@ -135,7 +135,7 @@ for (const [width, colorScheme] of [[1440, "light"], [380, "dark"], [1440, "dark
     const shown = width < 640 ? 12 : 24;
     await page.click("[data-try=exhaust]");
     await ready("exhaust");
-    await page.locator(".call", { hasText: "burst 24" }).locator(".part.stream").waitFor({ timeout: 10_000 });
+    await page.locator(".call", { has: page.getByText("burst 24", { exact: true }) }).locator(".part.stream").waitFor({ timeout: 10_000 });
     check((await page.locator(".call").count()) === shown, "the number of bars");
     const earlier = await page.locator("#earlier").textContent();
     check(Number(/^And (\d+) earlier calls: \d+ answered/.exec(earlier)?.[1]) + shown > 100 && /\d+ refused/.test(earlier), earlier);
