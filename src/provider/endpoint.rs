@@ -34,7 +34,10 @@ impl Endpoint {
             Some(base_url) => base_url,
             None => {
                 filled = fill(provider, own, settings)?;
-                &filled
+                match provider == Provider::Azure && is_dated(settings) {
+                    true => filled.trim_end_matches("/v1"),
+                    false => &filled,
+                }
             }
         };
         let mut endpoint = Self::read("base URL", base_url, own, true)?;
@@ -76,9 +79,7 @@ impl Endpoint {
     ) -> Result<()> {
         let version = settings.get(Setting::ApiVersion);
         let deployment = settings.get(Setting::Deployment);
-        // The v1 API knows no dates.
-        let dated =
-            version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()));
+        let dated = is_dated(settings);
         let path = self.path();
         let is_whole = path.contains("/deployments/")
             || ["/v1", "/models", "/chat/completions"]
@@ -194,7 +195,7 @@ impl Endpoint {
         })
     }
 
-    fn split_query(&mut self) -> Option<String> {
+    pub(super) fn split_query(&mut self) -> Option<String> {
         let at = self.url.find('?')?;
         let query = self.url.get(at + 1..).map(str::to_owned);
         self.url.truncate(at);
@@ -257,6 +258,12 @@ impl Endpoint {
             Some(path) => path.to_owned(),
         }
     }
+}
+
+/// Whether Azure's API version is a date, which the v1 API does not know.
+fn is_dated(settings: &Settings) -> bool {
+    let version = settings.get(Setting::ApiVersion);
+    version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
