@@ -63,7 +63,9 @@ pub use chat::{
     Reasoning, Reply, Request, ResponseFormat, Role, StopReason, StreamEvent, Timing, Tool,
     ToolCall, ToolChoice, Usage,
 };
-pub use client::{Client, ClientBuilder, EventStream, HttpVersion, PassthroughResponse};
+pub use client::{
+    Client, ClientBuilder, EventStream, ForwardResponse, HttpVersion, PassthroughResponse,
+};
 pub use cost::redis::*;
 pub use cost::{
     Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, Ledger, MemoryLedger,

@@ -1,11 +1,14 @@
 //! Clients: their settings, their calls, and the streams of events that calls return.
 
 mod access;
+mod attempt;
 mod body;
 mod builder;
 mod call;
 mod clock;
+mod exchange;
 mod fetch;
+mod forward;
 mod handle;
 mod live;
 mod opening;
@@ -16,6 +19,7 @@ mod stream;
 mod timeouts;
 
 pub use self::builder::{ClientBuilder, HttpVersion};
+pub use self::forward::ForwardResponse;
 pub use self::handle::Client;
 pub use self::passthrough::PassthroughResponse;
 pub use self::stream::EventStream;
