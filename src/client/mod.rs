@@ -11,6 +11,7 @@ mod fetch;
 mod forward;
 mod handle;
 mod live;
+mod models;
 mod opening;
 mod passthrough;
 mod plan;

@@ -31,10 +31,12 @@ mod accumulator;
 #[cfg(feature = "anthropic")]
 mod anthropic;
 mod codec;
+mod count;
 mod error;
 mod facts;
 #[cfg(feature = "openai-chat")]
 mod in_place;
+mod models;
 #[cfg(feature = "openai-chat")]
 mod openai_chat;
 mod options;
@@ -52,8 +54,10 @@ use http::{HeaderMap, HeaderValue, Method};
 
 #[cfg(feature = "anthropic")]
 pub use self::anthropic::Anthropic;
+pub(crate) use self::count::{count_body, count_path, read_count};
 pub(crate) use self::error::decode_error;
 pub use self::facts::RequestFacts;
+pub(crate) use self::models::ModelPage;
 #[cfg(feature = "openai-chat")]
 pub use self::openai_chat::OpenAiChat;
 pub use self::options::{EncodeOptions, Encoded};
