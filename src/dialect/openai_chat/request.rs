@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::chat::ExtraFields;
 use crate::dialect::EncodeOptions;
-use crate::dialect::strict::StrictMode;
+use crate::dialect::strict::OPENAI as STRICT;
 use crate::{
     DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool,
     ToolChoice,
@@ -162,22 +162,6 @@ struct Schema<'a> {
     schema: Cow<'a, RawJson>,
     strict: bool,
 }
-
-/// The strict mode of OpenAI, which compatible servers have adopted.
-pub(in crate::dialect) const STRICT: StrictMode = StrictMode {
-    all_required: true,
-    max_nesting: 10,
-    constraints: &[
-        "exclusiveMaximum",
-        "exclusiveMinimum",
-        "maxItems",
-        "maximum",
-        "minItems",
-        "minimum",
-        "multipleOf",
-        "pattern",
-    ],
-};
 
 pub(super) fn encode(
     max_completion_tokens: bool,
@@ -361,6 +345,7 @@ fn assistant(message: &Message) -> Turn<'_> {
             Part::Reasoning {
                 text,
                 signature: None,
+                ..
             } => thought.push_str(text),
             // Signed or encrypted by another provider, so not sent.
             Part::Reasoning { .. } | Part::RedactedReasoning { .. } => {}
