@@ -247,6 +247,12 @@ pub(super) fn encode(request: &Request, options: &EncodeOptions<'_>) -> Result<S
 
 /// Returns an error if the request contains something that this dialect cannot express.
 fn validate(request: &Request) -> Result<()> {
+    request.ensure_continues_nothing()?;
+    if request.store == Some(true) {
+        return Err(Error::config(
+            "store is true, and the dialect anthropic cannot store replies: leave it out",
+        ));
+    }
     let system = request.system.iter().map(|part| ("system", 0, part));
     let parts = request
         .messages

@@ -39,6 +39,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
@@ -208,6 +210,7 @@ pub(super) fn encode(
         parallel_tool_calls: extra.unless_set("parallel_tool_calls", request.parallel_tool_calls),
         response_format: extra.unless_set("response_format", format),
         reasoning_effort: extra.unless_set("reasoning_effort", effort.map(|e| e.name())),
+        store: extra.unless_set("store", request.store),
         stream: extra.unless("stream", true).filter(|_| options.stream),
         stream_options: extra
             .unless(
@@ -238,6 +241,7 @@ fn tool(tool: &Tool) -> Function<WireTool<'_>> {
 
 /// Returns an error if the request contains something that this dialect cannot express.
 fn validate(request: &Request) -> Result<()> {
+    request.ensure_continues_nothing()?;
     if request.reasoning.is_some_and(|r| r.budget_tokens.is_some()) {
         return Err(Error::config(
             "reasoning.budget_tokens has no counterpart in OpenAI's dialect: set reasoning.effort, or the server's \
