@@ -1,5 +1,7 @@
 //! The models of a provider, and the tokens of requests to them. Neither costs anything.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Method;
 
@@ -9,13 +11,27 @@ use crate::cost::max_input_tokens;
 use crate::dialect::{
     Dialect, EncodeOptions, ModelPage, count_body, count_path, read_count, request_id,
 };
-use crate::{CallOptions, Error, ModelInfo, Provider, Request, Result, TokenCount};
+use crate::{CallOptions, DialectName, Error, ModelInfo, Provider, Request, Result, TokenCount};
 
 /// The maximum number of pages of a list of models, and of the bytes of each.
 const MAX_PAGES: usize = 64;
 const MAX_PAGE: usize = 16 << 20;
 /// The maximum size of a reply with a count, in bytes.
 const MAX_COUNT: usize = 1 << 20;
+
+impl Inner {
+    /// Returns the dialect in which the provider counts tokens, if it is not the client's.
+    fn counted_as(&self) -> Option<Arc<dyn Dialect>> {
+        let is_chat = self.dialect.name() == DialectName::OpenAiChat;
+        let other = is_chat && self.provider == Provider::OpenAi;
+        let is_first_party = self.endpoint.is_first_party;
+        let dialect = other.then(|| {
+            self.provider
+                .dialect(DialectName::OpenAiResponses, is_first_party)
+        });
+        dialect?.ok()
+    }
+}
 
 impl Client {
     /// Returns the models that the provider offers, in the provider's order, from all pages of its list.
@@ -59,8 +75,8 @@ impl Client {
 
     /// Returns the number of input tokens of a request: the provider's own count where it has an endpoint for that, else an upper bound.
     ///
-    /// Providers with Anthropic's dialect are asked. A server that answers that it has no such endpoint (404, 405 or 501) gets the
-    /// upper bound, except Anthropic itself, where 404 means that there is no such model.
+    /// Providers with Anthropic's dialect, OpenAI, and those with the dialect `openai-responses` are asked. A server that answers that it has no such endpoint (404, 405 or 501) gets the
+    /// upper bound, except Anthropic and OpenAI themselves, where 404 means that there is no such model.
     ///
     /// The upper bound is what budgets reserve for: a token of text has at least one byte, and what is not text counts as the most that
     /// the model accepts. It is several times the true count.
@@ -79,8 +95,17 @@ impl Client {
         let dialect = self.inner.dialect.as_ref();
         let model = request.model.as_deref().unwrap_or(&self.inner.model);
         request.validate()?;
-        let body = dialect.body(&request, &EncodeOptions::new(model))?;
-        self.count(dialect, body.as_bytes(), &request.options).await
+        let options = EncodeOptions::new(model);
+        let body = dialect.body(&request, &options)?;
+        // OpenAI counts requests of its Responses API only. What that API cannot express has an upper bound.
+        let counted = match self.inner.counted_as() {
+            Some(other) => other
+                .body(&request, &options)
+                .ok()
+                .map(|body| (other.name(), Bytes::from(body))),
+            None => Some((dialect.name(), Bytes::from(body.clone()))),
+        };
+        self.count(counted, body.as_bytes(), &request.options).await
     }
 
     /// Returns the number of input tokens of a request that is in the provider's own dialect already; see
@@ -100,22 +125,29 @@ impl Client {
         body: impl Into<Bytes>,
         options: impl Into<CallOptions>,
     ) -> Result<TokenCount> {
-        let dialect = self.inner.dialect.as_ref();
-        self.count(dialect, &body.into(), &options.into()).await
+        let body = body.into();
+        let counted = Some((self.inner.dialect.name(), body.clone()));
+        self.count(counted, &body, &options.into()).await
     }
 
+    /// Asks for the count of a body in the dialect of an endpoint for that, if there is one, or else bounds that of the client's own body.
     async fn count(
         &self,
-        dialect: &dyn Dialect,
+        counted: Option<(DialectName, Bytes)>,
         body: &[u8],
         options: &CallOptions,
     ) -> Result<TokenCount> {
         let Inner {
-            provider, endpoint, ..
+            provider,
+            endpoint,
+            dialect,
+            ..
         } = &*self.inner;
         let facts = dialect.facts(body)?;
-        if let Some(path) = count_path(dialect.name()) {
-            let asked = count_body(dialect.name(), body)?.into();
+        if let Some((counting, body)) = counted
+            && let Some(path) = count_path(counting)
+        {
+            let asked = count_body(counting, &body)?.into();
             let exchange = Exchange::new(self, Method::POST, (path, None), asked, options)?;
             match exchange.repeatable().fetch(MAX_COUNT).await {
                 Ok(answer) => {
@@ -128,7 +160,13 @@ impl Client {
             }
         }
         Ok(TokenCount {
-            input_tokens: max_input_tokens(*provider, dialect, endpoint.host(), &facts, body.len()),
+            input_tokens: max_input_tokens(
+                *provider,
+                &**dialect,
+                endpoint.host(),
+                &facts,
+                body.len(),
+            ),
             is_upper_bound: true,
             raw: None,
         })

@@ -20,11 +20,28 @@ const NOT_COUNTED: [&str; 10] = [
     "inference_geo",
 ];
 
+/// What OpenAI's endpoint knows of a request for a response; it refuses any other parameter
+/// (<https://platform.openai.com/docs/api-reference/responses/input-tokens>).
+const COUNTED: [&str; 11] = [
+    "conversation",
+    "input",
+    "instructions",
+    "model",
+    "parallel_tool_calls",
+    "previous_response_id",
+    "reasoning",
+    "text",
+    "tool_choice",
+    "tools",
+    "truncation",
+];
+
 /// Returns the path of the endpoint that counts the tokens of a dialect's requests.
 pub(crate) fn count_path(dialect: DialectName) -> Option<&'static str> {
     match dialect {
         DialectName::Anthropic => Some("/messages/count_tokens"),
         DialectName::OpenAiChat => None,
+        DialectName::OpenAiResponses => Some("/responses/input_tokens"),
     }
 }
 
@@ -39,6 +56,7 @@ pub(crate) fn count_body(dialect: DialectName, body: &[u8]) -> Result<Vec<u8>> {
     match dialect {
         DialectName::Anthropic => fields.retain(|(name, _)| !NOT_COUNTED.contains(&&**name)),
         DialectName::OpenAiChat => {}
+        DialectName::OpenAiResponses => fields.retain(|(name, _)| COUNTED.contains(&&**name)),
     }
     serde_json::to_vec(&Pairs(fields)).map_err(|_| not_json())
 }

@@ -56,7 +56,7 @@ impl<'a> Lookup<'a> {
     pub(crate) fn dialect(self, headers: &HeaderMap) -> Dialect {
         match self {
             Self::AnthropicCount => Dialect::Anthropic,
-            Self::OpenAiCount => Dialect::OpenAi,
+            Self::OpenAiCount => Dialect::Responses,
             Self::Models | Self::Model(_) => match headers.contains_key("anthropic-version") {
                 true => Dialect::Anthropic,
                 false => Dialect::OpenAi,
