@@ -50,6 +50,7 @@ mod quote;
 mod retry;
 mod runtime;
 mod secret;
+pub mod shared;
 #[cfg(test)]
 mod simulation;
 mod timeouts;
