@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::credentials::Credentials;
 use crate::dialect::Dialect;
@@ -10,7 +11,9 @@ use crate::retry::RetryBudget;
 use crate::timeouts::Timeouts;
 use crate::transport::Transport;
 use crate::url::shown;
-use crate::{CostTracker, Error, PoolStats, Provider, RateLimit, Result, RetryPolicy, runtime};
+use crate::{
+    CostTracker, DialectName, Error, PoolStats, Provider, RateLimit, Result, RetryPolicy, runtime,
+};
 
 /// A client of one provider, with a pool of warm connections.
 ///
@@ -185,6 +188,35 @@ impl Client {
     /// ```
     pub fn model(&self) -> &str {
         &self.inner.model
+    }
+}
+
+/// What a router has to know.
+impl Client {
+    pub(crate) fn dialect(&self) -> &dyn Dialect {
+        &*self.inner.dialect
+    }
+
+    pub(crate) fn dialect_name(&self) -> DialectName {
+        self.inner.dialect.name()
+    }
+
+    /// Returns the dialects that it can speak.
+    pub(crate) fn dialects(&self) -> Vec<DialectName> {
+        vec![self.dialect_name()]
+    }
+
+    /// Returns a client that speaks a dialect, if it can.
+    pub(crate) fn speaking(&self, dialect: DialectName) -> Option<Self> {
+        (self.dialect_name() == dialect).then(|| self.clone())
+    }
+
+    pub(crate) fn is_first_party(&self) -> bool {
+        self.inner.endpoint.is_first_party
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.inner.timeouts.deadline
     }
 }
 

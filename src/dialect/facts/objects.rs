@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::content::read_content;
 use super::fields::{FALLBACK, Field, Fields, TOOL};
-use super::options::stream_options;
+use super::options::{place_in, stream_options};
 use super::reading::{Reading, folded, not_json};
 use super::values::{count, flag, is_null, items, model, text};
 use crate::dialect::wire::Pairs;
@@ -88,7 +88,10 @@ fn set_fact(
 ) -> Result<(), String> {
     let facts = &mut reading.facts;
     match meant {
-        Field::Model if is_top => facts.model = Some(model(value)?),
+        Field::Model if is_top => {
+            facts.model = Some(model(value)?);
+            facts.model_at = Some(place_in(reading.body, value));
+        }
         Field::Model => {
             facts.add_model(&model(value)?);
         }

@@ -1,0 +1,291 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::builder::RouterBuilder;
+use super::call::{RoutedCall, Source};
+use super::conversation;
+use super::health::Cooldown;
+use super::hedging::Hedging;
+use super::lookup::{self, Listing};
+use super::rules::RoutingRules;
+use super::state::{Candidate, State};
+use super::stats::RouterStats;
+use crate::client::whole_reply;
+use crate::quote::quote;
+use crate::retry::RetryBudget;
+use crate::runtime::Instant;
+use crate::{
+    CallOptions, Client, CostTracker, DialectName, Error, EventStream, PassthroughResponse, Reply,
+    Request, Result, RetryPolicy,
+};
+
+/// Several clients behind the calls of one.
+///
+/// A call goes to one of the [targets](crate::Target) that serve its model. While it has no content, it moves on from a target that fails to the
+/// next one. A failing target cools down, and is probed by one call after that. Conversations stay on their target as long as that is
+/// possible, because prompt caches belong to an account.
+///
+/// It is cheap to clone, and clones share the state of the targets.
+///
+/// ```no_run
+/// # async fn demo() -> warmline::Result<()> {
+/// use warmline::{Client, Provider, Router, Target};
+///
+/// let first = Client::builder(Provider::OpenAi).api_key("sk-123").build()?;
+/// let fallback = Client::builder(Provider::Groq).api_key("gsk_123").build()?;
+/// let router = Router::builder()
+///     .target(Target::new(first).model("fast", "gpt-4.1-mini"))
+///     .target(Target::new(fallback).model("fast", "llama-3.3-70b-versatile").priority(1))
+///     .build()?;
+/// let reply = router.chat(warmline::Request::new().model("fast").user("Why is the sky blue?")).await?;
+/// println!("{} (by {:?})", reply.text(), reply.attempts().last().and_then(|last| last.target.as_deref()));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Router {
+    pub(super) inner: Arc<Inner>,
+    pub(super) clients: Arc<[Client]>,
+}
+
+/// What the clones of a router share.
+pub(super) struct Inner {
+    pub(super) listings: Vec<Listing>,
+    pub(super) state: Mutex<State>,
+    pub(super) retry: RetryPolicy,
+    pub(super) retry_budget: RetryBudget,
+    pub(super) rules: RoutingRules,
+    pub(super) cooldown: Cooldown,
+    pub(super) pacing: bool,
+    pub(super) hedging: Option<Hedging>,
+}
+
+impl Inner {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn name(&self, target: usize) -> &str {
+        &self.listings[target].name
+    }
+}
+
+impl Router {
+    /// Returns a builder for a router.
+    ///
+    /// ```
+    /// let builder = warmline::Router::builder();
+    /// ```
+    pub fn builder() -> RouterBuilder {
+        RouterBuilder::default()
+    }
+
+    /// Sends a request to a target that serves its model, and waits for the whole reply. See [`Client::chat`].
+    ///
+    /// The model's name is looked up in this order:
+    ///
+    /// 1. as a name that targets list ([`Target::model`](crate::Target::model)),
+    /// 2. as `NAME/MODEL`, with the name of a target or the id of a provider,
+    /// 3. as the default model of a target, or one that its provider has a price for,
+    /// 4. otherwise the first target that lists no models gets the request.
+    ///
+    /// # Errors
+    /// Those of [`Client::chat`], of the last target that was called. [`Error::attempts`] names the target of each attempt. `Config` if no
+    /// target serves the model. `Overloaded` if all targets that serve it are cooling down.
+    ///
+    /// ```no_run
+    /// # async fn demo(router: warmline::Router) -> warmline::Result<()> {
+    /// println!("{}", router.chat("Hello").await?.text());
+    /// # Ok(()) }
+    /// ```
+    pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
+        whole_reply(&mut *self.call(request.into(), false)?).await
+    }
+
+    /// Sends a request to a target that serves its model, and returns a stream of the events of its reply. See [`Client::stream`] and
+    /// [`Router::chat`].
+    ///
+    /// ```no_run
+    /// # async fn demo(router: warmline::Router) -> warmline::Result<()> {
+    /// let mut stream = router.stream("Tell me a story.");
+    /// while let Some(event) = stream.next().await {
+    ///     println!("{:?}", event?);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn stream(&self, request: impl Into<Request>) -> EventStream {
+        EventStream::new(self.call(request.into(), true))
+    }
+
+    fn call(&self, request: Request, stream: bool) -> Result<Box<RoutedCall>> {
+        let model = request.model.as_deref().unwrap_or_default();
+        let candidates = lookup::resolve(&self.inner.listings, model, None)?;
+        self.check(&candidates, &request.options)?;
+        let conversation = conversation::of_request(&request, model);
+        let source = Source::Request(Box::new(request), stream);
+        Ok(RoutedCall::new(self, source, candidates, conversation))
+    }
+
+    /// Sends a body that is written in a dialect already to a target that serves its model in that dialect. See
+    /// [`Client::passthrough`].
+    ///
+    /// If the target has another name for the model, the body's `model` is replaced by that, and nothing else changes.
+    ///
+    /// # Errors
+    /// Those of [`Client::passthrough`] and [`Router::chat`]. `Config` if no target speaks the dialect, or if the model is served in another
+    /// dialect only; the message says at which endpoint.
+    ///
+    /// ```no_run
+    /// # async fn demo(router: warmline::Router) -> warmline::Result<()> {
+    /// use warmline::DialectName;
+    ///
+    /// let body = r#"{"model": "fast", "messages": [{"role": "user", "content": "Hi"}], "stream": true}"#;
+    /// let mut reply = router.passthrough(DialectName::OpenAiChat, body, []).await?;
+    /// while let Some(bytes) = reply.chunk().await {
+    ///     print!("{}", String::from_utf8_lossy(&bytes?));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn passthrough(
+        &self,
+        dialect: DialectName,
+        body: impl Into<Bytes>,
+        options: impl Into<CallOptions>,
+    ) -> Result<PassthroughResponse> {
+        let (body, options) = (body.into(), options.into());
+        let speaks = |client: &Client| client.speaking(dialect);
+        let Some(speaker) = self.clients.iter().find_map(speaks) else {
+            return Err(self.no_speaker(dialect));
+        };
+        let facts = speaker.dialect().facts(&body)?;
+        let model = facts.model.as_deref().unwrap_or_default();
+        let candidates = lookup::resolve(&self.inner.listings, model, Some(dialect))?;
+        self.check(&candidates, &options)?;
+        let session = options.conversation.as_deref();
+        let conversation = conversation::of_body(&body, model, session);
+        let source = Source::Body {
+            dialect,
+            model: model.to_owned(),
+            model_at: facts.model_at,
+            body,
+            options: Box::new(options),
+        };
+        let call = RoutedCall::new(self, source, candidates, conversation);
+        PassthroughResponse::begin(call).await
+    }
+
+    fn no_speaker(&self, dialect: DialectName) -> Error {
+        let mut endpoints: Vec<String> = Vec::new();
+        for spoken in self.inner.listings.iter().flat_map(|of| &of.dialects) {
+            let endpoint = spoken.endpoint();
+            if !endpoints.contains(&endpoint) {
+                endpoints.push(endpoint);
+            }
+        }
+        let message = [
+            "no target speaks the dialect ",
+            dialect.name(),
+            ": use ",
+            &endpoints.join(" or "),
+        ];
+        Error::config(message.concat())
+    }
+
+    /// Refuses what belongs to one server where several are possible: nobody's key is sent to another provider.
+    fn check(&self, candidates: &[Candidate], options: &CallOptions) -> Result<()> {
+        if candidates.len() < 2 {
+            return Ok(());
+        }
+        let secret = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+        let is_secret = |name: &&String| secret.iter().any(|of| name.eq_ignore_ascii_case(of));
+        let header = options.headers.iter().map(|(name, _)| name).find(is_secret);
+        let what = match (&options.base_url, &options.credentials, header) {
+            (Some(_), ..) => "a base URL",
+            (_, Some(_), _) => "credentials",
+            (.., Some(name)) => &["the header ", &quote(name)].concat(),
+            _ => return Ok(()),
+        };
+        let names = candidates.iter().map(|of| self.inner.name(of.target));
+        let names: Vec<_> = names.collect();
+        let message = [
+            "the request has ",
+            what,
+            ", which belongs to one target, and several serve its model (",
+            &names.join(", "),
+            "): name one of them, as in \"",
+            names[0],
+            "/MODEL\"",
+        ];
+        Err(Error::config(message.concat()))
+    }
+
+    /// Returns the names of models that callers may use: those that targets list, and the targets' default models.
+    ///
+    /// ```
+    /// # use warmline::{Client, Provider, Router, Target};
+    /// let client = Client::builder(Provider::OpenAi).api_key("sk-123").model("gpt-4.1").build()?;
+    /// let router = Router::builder().target(Target::new(client).model("fast", "gpt-4.1-mini")).build()?;
+    /// assert_eq!(router.models(), ["fast", "gpt-4.1"]);
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    pub fn models(&self) -> Vec<String> {
+        lookup::names(&self.inner.listings)
+    }
+
+    /// Returns the names of the targets and their clients, in the order in which they were added.
+    ///
+    /// ```no_run
+    /// # fn demo(router: warmline::Router) {
+    /// for (name, client) in router.targets() {
+    ///     println!("{name}: {}", client.stats());
+    /// }
+    /// # }
+    /// ```
+    pub fn targets(&self) -> impl Iterator<Item = (&str, &Client)> {
+        let names = self.inner.listings.iter().map(|of| of.name.as_str());
+        names.zip(self.clients.iter())
+    }
+
+    /// Returns the state of the targets.
+    ///
+    /// ```no_run
+    /// # fn demo(router: warmline::Router) {
+    /// println!("{}", serde_json::to_string(&router.stats()).unwrap());
+    /// # }
+    /// ```
+    pub fn stats(&self) -> RouterStats {
+        let names: Vec<_> = self.targets().map(|(name, _)| name).collect();
+        RouterStats::of(&self.inner.state(), &names, Instant::now())
+    }
+
+    /// Returns a router that shares this one's targets and their state, with other cost trackers.
+    ///
+    /// This is useful for budgets per team, tag or caller. `tracker` returns the tracker of each target's client.
+    ///
+    /// ```no_run
+    /// # fn demo(router: warmline::Router) -> warmline::Result<()> {
+    /// use warmline::Budget;
+    ///
+    /// let budget = Budget::monthly("team-a", "20".parse()?)?;
+    /// let team = router.with_cost_trackers(|client| client.cost_tracker().clone().budget(budget.clone()));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_cost_trackers(&self, tracker: impl Fn(&Client) -> CostTracker) -> Self {
+        let clients = self.clients.iter();
+        let clients = clients.map(|client| client.with_cost_tracker(tracker(client)));
+        Self {
+            inner: self.inner.clone(),
+            clients: clients.collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("targets", &self.stats().targets)
+            .finish_non_exhaustive()
+    }
+}
