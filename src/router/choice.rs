@@ -1,6 +1,6 @@
 //! Orders targets: by consistent hashing, by load, at random. Pure functions.
 
-use super::builder::Balancing;
+use super::balancing::Balancing;
 
 /// A target among which to choose.
 #[derive(Clone, Copy, Debug)]
