@@ -15,6 +15,8 @@ mod leg;
 mod lookup;
 mod pacing;
 mod rules;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod stats;
 mod target;
