@@ -154,10 +154,18 @@ impl RetryBudget {
 
     /// Takes the cost of a retry after `error`, if enough tokens are left.
     fn take(&self, error: &Error) -> bool {
-        let cost = match error.kind() {
+        self.take_tokens(match error.kind() {
             ErrorKind::Timeout { .. } => Self::TIMEOUT_RETRY_COST,
             _ => Self::RETRY_COST,
-        };
+        })
+    }
+
+    /// Takes the cost of a second attempt beside the first, if enough tokens are left.
+    pub(crate) fn take_hedge(&self) -> bool {
+        self.take_tokens(Self::RETRY_COST)
+    }
+
+    fn take_tokens(&self, cost: u32) -> bool {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(cost)

@@ -13,7 +13,7 @@ use super::handle::Client;
 use super::live::Live;
 use super::opening::{Answer, Head, Opened, Opening, Start};
 use super::plan::{CallBody, Plan};
-use super::polled::{Polled, whole_reply};
+use super::polled::Polled;
 use super::replay::replay;
 use crate::cost::Reservation;
 use crate::error::seconds;
@@ -491,23 +491,5 @@ fn is_of_provider(error: &Error) -> bool {
 impl Drop for Call {
     fn drop(&mut self) {
         self.settle_cut();
-    }
-}
-
-impl Client {
-    /// Sends a request and waits for the whole reply.
-    ///
-    /// Dropping the future cancels the call and releases its connection.
-    ///
-    /// # Errors
-    /// Any [`ErrorKind`](crate::ErrorKind) except `Cancelled`.
-    ///
-    /// ```no_run
-    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-    /// println!("{}", client.chat("Hello").await?.text());
-    /// # Ok(()) }
-    /// ```
-    pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
-        whole_reply(&mut *Call::new(self, &request.into(), false)?).await
     }
 }

@@ -1,4 +1,4 @@
-//! Streamed replies.
+//! Replies, whole and streamed.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -95,6 +95,22 @@ impl fmt::Debug for EventStream {
 }
 
 impl Client {
+    /// Sends a request and waits for the whole reply.
+    ///
+    /// Dropping the future cancels the call and releases its connection.
+    ///
+    /// # Errors
+    /// Any [`ErrorKind`](crate::ErrorKind) except `Cancelled`.
+    ///
+    /// ```no_run
+    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// println!("{}", client.chat("Hello").await?.text());
+    /// # Ok(()) }
+    /// ```
+    pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
+        whole_reply(&mut *Call::new(self, &request.into(), false)?).await
+    }
+
     /// Sends a request and returns a stream of the events of its reply.
     ///
     /// Nothing is sent until the stream is polled for the first time. Dropping it cancels the call and releases its connection.

@@ -1,8 +1,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use serde::{Deserialize, Serialize};
-
+use super::balancing::Balancing;
 use super::choice::hash_of;
 use super::handle::{Inner, Router};
 use super::health::{Cooldown, Health};
@@ -21,24 +20,6 @@ use crate::{DialectName, Error, Result, RetryPolicy};
 const MAX_TARGETS: usize = 256;
 /// The maximum weight of a target.
 const MAX_WEIGHT: u32 = 1_000_000;
-
-/// How a [`Router`] chooses among targets of the same priority.
-///
-/// ```
-/// assert_eq!(warmline::Balancing::default(), warmline::Balancing::Sticky);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Balancing {
-    /// A conversation stays on its target, whose prompt cache has it. Conversations are spread according to the weights.
-    #[default]
-    Sticky,
-    /// Each call goes to the target with the fewest calls in flight for its weight.
-    LeastBusy,
-    /// Each call goes to a random target, according to the weights.
-    Weighted,
-}
 
 /// A builder for a [`Router`].
 ///
@@ -208,7 +189,8 @@ impl RouterBuilder {
                 calls: 0,
                 failures: 0,
                 moved_away: 0,
-                latency: Latency::default(),
+                streams: Latency::default(),
+                replies: Latency::default(),
                 pacing: Pacing::default(),
             });
             // Anthropic's signatures are valid on every platform that has its models
@@ -237,6 +219,17 @@ impl RouterBuilder {
             }),
             clients: clients.into(),
         })
+    }
+}
+
+impl Router {
+    /// Returns a builder for a router.
+    ///
+    /// ```
+    /// let builder = warmline::Router::builder();
+    /// ```
+    pub fn builder() -> RouterBuilder {
+        RouterBuilder::default()
     }
 }
 

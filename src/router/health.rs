@@ -117,9 +117,14 @@ impl Health {
         }
     }
 
+    /// Whether a cooldown has begun since.
+    pub(super) fn is_outdated(&self, begun: Begun) -> bool {
+        begun.epoch != self.epoch
+    }
+
     /// The target has answered.
     pub(super) fn succeeded(&mut self, begun: Begun) {
-        if begun.epoch == self.epoch {
+        if !self.is_outdated(begun) {
             self.status = Status::Ready;
             (self.failures, self.failed_probes) = (0, 0);
         }
@@ -127,7 +132,7 @@ impl Health {
 
     /// The caller has left, or the failure says nothing about the target.
     pub(super) fn abandoned(&mut self, begun: Begun, now: Instant) {
-        if begun.is_probe && begun.epoch == self.epoch && self.status != Status::Ready {
+        if begun.is_probe && !self.is_outdated(begun) && self.status != Status::Ready {
             self.status = Status::Cooling { until: now };
         }
     }
@@ -142,12 +147,11 @@ impl Health {
         now: Instant,
     ) -> Option<Instant> {
         let asked = retry_after.map(|asked| now + asked.min(cooldown.max_retry_after));
-        if begun.epoch != self.epoch {
+        if self.is_outdated(begun) {
             // Calls that began together fail together, which is one failure. The longest delay asked for counts.
-            if let (Status::Cooling { until }, Some(asked)) = (&mut self.status, asked) {
-                *until = asked.max(*until);
-            }
-            return None;
+            let asked = asked?;
+            self.cool_until(asked);
+            return Some(asked);
         }
         self.failures += 1;
         if !at_once && !begun.is_probe && self.failures < MAX_FAILURES {
@@ -165,8 +169,7 @@ impl Health {
         Some(until)
     }
 
-    /// Takes over a cooldown that another process has begun.
-    #[allow(dead_code)]
+    /// Cools down at least until then.
     pub(super) fn cool_until(&mut self, until: Instant) {
         match &mut self.status {
             Status::Cooling { until: known } => *known = until.max(*known),

@@ -6,9 +6,9 @@ use crate::millis;
 
 /// When a call is made at a second target too, because the first is slower than usual.
 ///
-/// The second attempt begins when the first has had no content for longer than 95 of its target's last 100 calls. Whichever has content
+/// The second attempt begins when the first has had no content for longer than 95 of 100 of its target's last calls. Whichever has content
 /// first is the call's; the other is cancelled. Budgets reserve the maximum cost of both, and the cancelled one is charged as a stream
-/// that was cut.
+/// that was cut. Second attempts and retries share one budget of tokens, so that there are few when many targets become slow.
 ///
 /// ```
 /// use std::time::Duration;

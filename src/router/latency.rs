@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 /// How many of the last times are kept.
-const KEPT: usize = 64;
+pub(super) const KEPT: usize = 64;
 
-/// The times to the first content of a target's last calls.
+/// The times of a target's last calls.
 #[derive(Debug, Default)]
 pub(super) struct Latency {
     times: Vec<Duration>,

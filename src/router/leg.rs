@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use super::handle::Inner;
 use super::health::Begun;
+use super::pacing::Need;
 use super::rules::RoutingAction;
 use crate::client::Call;
 use crate::runtime::Instant;
@@ -16,6 +19,8 @@ pub(super) struct Leg {
     /// `None` once the call has ended.
     pub(super) running: Option<Running>,
     pub(super) target: usize,
+    /// The target's own name of the model.
+    pub(super) model: String,
 }
 
 /// An attempt that has begun. Its target counts it as in flight until it is dropped.
@@ -24,24 +29,43 @@ pub(super) struct Running {
     pub(super) target: usize,
     begun: Begun,
     pub(super) since: Instant,
+    stream: bool,
     is_reported: bool,
+    /// What it has taken from the rate limits of a model, while it waits for its time.
+    pub(super) paced: Option<(String, Need)>,
 }
 
 impl Running {
-    pub(super) fn new(inner: &Arc<Inner>, target: usize, begun: Begun) -> Self {
+    pub(super) fn new(inner: &Arc<Inner>, target: usize, begun: Begun, stream: bool) -> Self {
         Self {
             inner: inner.clone(),
             target,
             begun,
             since: Instant::now(),
+            stream,
             is_reported: false,
+            paced: None,
         }
+    }
+
+    /// Whether the target has begun to cool down since.
+    pub(super) fn is_outdated(&self) -> bool {
+        let state = self.inner.state();
+        state.targets[self.target].health.is_outdated(self.begun)
+    }
+
+    /// Takes the limits over that a response reports.
+    pub(super) fn update_limits(&self, model: &str, headers: &HeaderMap) {
+        let mut state = self.inner.state();
+        let pacing = &mut state.targets[self.target].pacing;
+        pacing.update(model, headers, Instant::now());
     }
 
     /// The target has answered; with its first content, if that `took` a time.
     pub(super) fn answered(&mut self, took: Option<Duration>) {
         self.is_reported = true;
-        self.inner.state().answered(self.target, self.begun, took);
+        let mut state = self.inner.state();
+        state.answered(self.target, self.begun, self.stream, took);
     }
 
     /// Reports a failure, as the rules have it. Returns their action.
@@ -77,6 +101,9 @@ impl Drop for Running {
         let mut state = self.inner.state();
         let target = &mut state.targets[self.target];
         target.in_flight -= 1;
+        if let Some((model, need)) = &self.paced {
+            target.pacing.give_back(model, need, Instant::now());
+        }
         if !self.is_reported {
             target.health.abandoned(self.begun, Instant::now());
         }

@@ -1,7 +1,9 @@
 //! A router: several clients behind the calls of one.
 
+mod balancing;
 mod builder;
 mod call;
+mod calls;
 mod choice;
 mod conversation;
 mod handle;
@@ -13,11 +15,14 @@ mod leg;
 mod lookup;
 mod pacing;
 mod rules;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod stats;
 mod target;
 
-pub use self::builder::{Balancing, RouterBuilder};
+pub use self::balancing::Balancing;
+pub use self::builder::RouterBuilder;
 pub use self::handle::Router;
 pub use self::health::Cooldown;
 pub use self::hedging::Hedging;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::builder::Balancing;
+use super::balancing::Balancing;
 use super::choice::{Contender, has_room, rank};
 use super::health::{Availability, Begun, Cooldown, Health};
+use super::hedging::Hedging;
 use super::homes::Homes;
-use super::latency::Latency;
+use super::latency::{KEPT, Latency};
 use super::pacing::{Need, Pacing};
 use crate::runtime::Instant;
 
@@ -33,7 +34,9 @@ pub(super) struct TargetState {
     pub(super) calls: u64,
     pub(super) failures: u64,
     pub(super) moved_away: u64,
-    pub(super) latency: Latency,
+    /// The times to the first content of streams, and those of whole replies.
+    pub(super) streams: Latency,
+    pub(super) replies: Latency,
     pub(super) pacing: Pacing,
 }
 
@@ -85,6 +88,15 @@ pub(super) enum Choice {
     Wait { until: Option<Instant> },
     /// All candidates were tried.
     Nobody,
+}
+
+impl TargetState {
+    pub(super) fn latency(&self, stream: bool) -> &Latency {
+        match stream {
+            true => &self.streams,
+            false => &self.replies,
+        }
+    }
 }
 
 impl State {
@@ -257,12 +269,73 @@ impl State {
         }
     }
 
+    /// Returns when a second attempt is to be made of a call that a target has, or `None` if its usual times are not known.
+    pub(super) fn hedge_after(
+        &self,
+        target: usize,
+        stream: bool,
+        hedging: &Hedging,
+    ) -> Option<Duration> {
+        let latency = self.targets[target].latency(stream);
+        let p95 = latency.p95()?;
+        (latency.len() >= hedging.min_calls.min(KEPT)).then(|| p95.max(hedging.min_delay))
+    }
+
+    /// Begins a second attempt of a call, on the least busy target that is ready and has headroom.
+    pub(super) fn hedge(&mut self, wish: &Wish<'_>, now: Instant) -> Option<(usize, Begun)> {
+        if wish.bond != Bond::Loose {
+            return None;
+        }
+        let fits = |(at, candidate): (usize, &Candidate)| {
+            let target = &self.targets[candidate.target];
+            let is_free = !wish.tried.contains(&candidate.target)
+                && target.health.availability(now) == Availability::Ready
+                && target
+                    .pacing
+                    .delay(&candidate.model, &wish.need, now)
+                    .is_zero();
+            is_free.then(|| self.contender(wish, at))
+        };
+        let mut free: Vec<_> = wish
+            .candidates
+            .iter()
+            .enumerate()
+            .filter_map(fits)
+            .collect();
+        rank(&mut free, Balancing::LeastBusy, wish.key, 0.0);
+        let lowest = |of: &Contender| self.targets[of.target].priority;
+        let Contender {
+            candidate, target, ..
+        } = free.into_iter().min_by_key(lowest)?;
+        let target = &mut self.targets[target];
+        let model = &wish.candidates[candidate].model;
+        target.pacing.take(model, &wish.need, now);
+        target.in_flight += 1;
+        target.calls += 1;
+        Some((candidate, target.health.begin(now)))
+    }
+
+    /// The conversation's target is another one from now on, because that was faster.
+    pub(super) fn moved(&mut self, key: u64, target: usize, now: Instant) {
+        self.homes.put(key, target, now);
+    }
+
     /// An attempt's target has answered with its first content, or with an answer that is no failure of its own.
-    pub(super) fn answered(&mut self, target: usize, begun: Begun, took: Option<Duration>) {
+    pub(super) fn answered(
+        &mut self,
+        target: usize,
+        begun: Begun,
+        stream: bool,
+        took: Option<Duration>,
+    ) {
         let target = &mut self.targets[target];
         target.health.succeeded(begun);
+        let latency = match stream {
+            true => &mut target.streams,
+            false => &mut target.replies,
+        };
         if let Some(took) = took {
-            target.latency.add(took);
+            latency.add(took);
         }
     }
 

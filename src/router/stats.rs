@@ -45,7 +45,7 @@ pub struct TargetStats {
     pub failures: u64,
     /// The number of calls that then went on at another target.
     pub moved_away: u64,
-    /// The time to the first content that 95 of the last 100 calls did not exceed. In JSON it is `p95_first_content_ms`.
+    /// The time to the first content that 95 of 100 of the last streams did not exceed. In JSON it is `p95_first_content_ms`.
     #[serde(
         rename = "p95_first_content_ms",
         with = "millis::option",
@@ -98,7 +98,7 @@ impl RouterStats {
             calls: target.calls,
             failures: target.failures,
             moved_away: target.moved_away,
-            p95_first_content: target.latency.p95(),
+            p95_first_content: target.streams.p95(),
         });
         Self {
             targets: stats.collect(),

@@ -1,87 +1,26 @@
 //! The life of a routed call: it makes a target's call at a time, until one has content.
 
-use std::ops::Range;
+mod hedge;
+mod pause;
+mod source;
+
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+pub(super) use self::source::Source;
 use super::conversation::Conversation;
 use super::handle::Router;
 use super::leg::{Leg, Running};
 use super::rules::RoutingAction;
 use super::state::{Candidate, Choice, Wish};
-use crate::client::{Call, Polled};
-use crate::error::seconds;
+use crate::client::Polled;
 use crate::runtime::{self, Instant, Timer};
-use crate::{
-    Attempt, CallOptions, DialectName, Error, ErrorKind, Request, Result, RetryPolicy, StreamEvent,
-    TimeoutKind,
-};
+use crate::{Attempt, Error, Result, RetryPolicy, StreamEvent};
 
 /// After which time a call asks again whether the probe of its target has succeeded.
 const RECHECK: Duration = Duration::from_millis(100);
-
-/// What is sent.
-pub(super) enum Source {
-    /// A request, and whether its reply is streamed.
-    Request(Box<Request>, bool),
-    Body {
-        dialect: DialectName,
-        /// The name of the model in the body, and its place.
-        model: String,
-        model_at: Option<Range<usize>>,
-        body: Bytes,
-        options: Box<CallOptions>,
-    },
-}
-
-impl Source {
-    fn options(&self) -> &CallOptions {
-        match self {
-            Self::Request(request, _) => &request.options,
-            Self::Body { options, .. } => options,
-        }
-    }
-
-    fn options_mut(&mut self) -> &mut CallOptions {
-        match self {
-            Self::Request(request, _) => &mut request.options,
-            Self::Body { options, .. } => options,
-        }
-    }
-
-    /// Makes the call of a target.
-    fn call(&mut self, router: &Router, candidate: &Candidate) -> Result<Box<Call>> {
-        let client = &router.clients[candidate.target];
-        match self {
-            Self::Request(request, stream) => {
-                request.model = Some(candidate.model.clone()).filter(|model| !model.is_empty());
-                Call::new(client, request, *stream)
-            }
-            Self::Body {
-                dialect,
-                model,
-                model_at,
-                body,
-                options,
-            } => {
-                let body = match model_at {
-                    Some(at) if *model != candidate.model => {
-                        let own = serde_json::to_string(&candidate.model).unwrap_or_default();
-                        let (before, after) = (&body[..at.start], &body[at.end..]);
-                        [before, own.as_bytes(), after].concat().into()
-                    }
-                    _ => body.clone(),
-                };
-                let client = client.speaking(*dialect);
-                let client =
-                    client.ok_or_else(|| Error::config("the target speaks no such dialect"))?;
-                Call::raw(&client, body, options)
-            }
-        }
-    }
-}
 
 /// A call of a router. Dropping it cancels the call.
 pub(super) struct RoutedCall {
@@ -90,10 +29,15 @@ pub(super) struct RoutedCall {
     source: Option<Source>,
     candidates: Vec<Candidate>,
     conversation: Conversation,
+    stream: bool,
     retry: RetryPolicy,
     deadline: Option<Duration>,
     phase: Phase,
     leg: Option<Leg>,
+    /// The second attempt beside the first.
+    hedge: Option<Leg>,
+    /// When that is to begin.
+    hedge_at: Option<Instant>,
     timer: Option<Timer>,
     start: Option<Instant>,
     history: Vec<Attempt>,
@@ -113,7 +57,7 @@ enum Phase {
     Choosing,
     /// No target can be called before then.
     Waiting(Instant),
-    /// The rate limit of the target allows the attempt then.
+    /// The rate limit of the target allows the attempt then. The call holds neither a connection nor a reservation.
     Pacing(Instant, Running, usize),
     /// A target has been called, and has no content yet.
     AwaitingContent,
@@ -137,11 +81,14 @@ impl RoutedCall {
             router: router.clone(),
             retry: retry.unwrap_or_else(|| router.inner.retry.clone()),
             deadline: source.options().deadline.or(client.deadline()),
+            stream: source.is_stream(),
             source: Some(source),
             candidates,
             conversation,
             phase: Phase::Choosing,
             leg: None,
+            hedge: None,
+            hedge_at: None,
             timer: None,
             start: None,
             history: Vec::new(),
@@ -169,7 +116,11 @@ impl RoutedCall {
                     let until = *until;
                     ready!(self.poll_until(until, cx))?;
                     let paced = std::mem::replace(&mut self.phase, Phase::Choosing);
-                    if let Phase::Pacing(_, running, candidate) = paced {
+                    if let Phase::Pacing(_, mut running, candidate) = paced {
+                        if running.is_outdated() {
+                            continue;
+                        }
+                        running.paced = None;
                         self.begin(candidate, running)?;
                     }
                 }
@@ -178,9 +129,10 @@ impl RoutedCall {
                         self.phase = Phase::Choosing;
                         continue;
                     };
-                    match ready!(leg.call.poll_content(cx)) {
-                        Ok(()) => self.content_has_come(),
-                        Err(error) => self.leg_failed(error)?,
+                    match leg.call.poll_content(cx) {
+                        Poll::Ready(Ok(())) => self.content_has_come(),
+                        Poll::Ready(Err(error)) => self.leg_failed(error)?,
+                        Poll::Pending => ready!(self.poll_hedge(cx)),
                     }
                 }
                 Phase::Streaming | Phase::Ended => return Poll::Ready(Ok(())),
@@ -188,44 +140,19 @@ impl RoutedCall {
         }
     }
 
-    /// Waits for a time, or for the deadline.
-    fn poll_until(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let start = self.start.unwrap_or(until);
-        let deadline = self.deadline.map(|deadline| (start + deadline, deadline));
-        let (due, exceeded) = match deadline {
-            Some((at, deadline)) if at < until => (at, Some(deadline)),
-            _ => (until, None),
-        };
-        if Instant::now() < due {
-            let timer = self.timer.get_or_insert_with(|| Timer::new(RECHECK));
-            ready!(timer.poll_until(cx, due));
-        }
-        Poll::Ready(match exceeded {
-            None => Ok(()),
-            Some(deadline) => Err(match self.failed.take() {
-                Some(error) => {
-                    let deadline = seconds(deadline);
-                    let why = [
-                        "the deadline of ",
-                        &deadline,
-                        " leaves no time to try again",
-                    ];
-                    error.with_reason(&why.concat())
-                }
-                None => Error::timeout(TimeoutKind::Deadline, deadline),
-            }),
-        })
-    }
-
-    fn choose(&mut self) -> Result<()> {
-        let now = Instant::now();
-        let wish = Wish {
+    fn wish<'a>(&'a self, tried: &'a [usize]) -> Wish<'a> {
+        Wish {
             candidates: &self.candidates,
             key: self.conversation.key,
             bond: self.conversation.bond,
             need: self.conversation.need,
-            tried: &self.tried,
-        };
+            tried,
+        }
+    }
+
+    fn choose(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let wish = self.wish(&self.tried);
         let inner = &self.router.inner;
         let choice = inner.state().choose(&wish, now, runtime::random());
         match choice {
@@ -235,12 +162,14 @@ impl RoutedCall {
                 delay,
             } => {
                 let target = self.candidates[candidate].target;
-                let running = Running::new(inner, target, begun);
+                let mut running = Running::new(inner, target, begun, self.stream);
                 self.waiting_since = None;
                 match delay.is_zero() {
                     true => self.begin(candidate, running),
                     false => {
                         tracing::info!(target = inner.name(target), ?delay, "the call is paced");
+                        let model = self.candidates[candidate].model.clone();
+                        running.paced = Some((model, self.conversation.need));
                         self.phase = Phase::Pacing(now + delay, running, candidate);
                         Ok(())
                     }
@@ -251,50 +180,82 @@ impl RoutedCall {
         }
     }
 
-    /// Begins an attempt.
-    fn begin(&mut self, candidate: usize, running: Running) -> Result<()> {
+    /// Makes a target's call.
+    ///
+    /// # Errors
+    /// The error, if the request cannot be written for the target.
+    fn leg(&mut self, candidate: usize, mut running: Running) -> Result<Leg> {
         let Some(source) = &mut self.source else {
             return Err(Error::stream("the stream had already ended"));
         };
+        let mut call = source.call(&self.router, &self.candidates[candidate])?;
+        if let Some(start) = self.start {
+            call.go_on(start, self.is_released);
+        }
+        running.since = Instant::now();
+        Ok(Leg {
+            call,
+            target: running.target,
+            model: self.candidates[candidate].model.clone(),
+            running: Some(running),
+        })
+    }
+
+    /// Begins an attempt.
+    fn begin(&mut self, candidate: usize, running: Running) -> Result<()> {
         let target = running.target;
-        let mut call = match source.call(&self.router, &self.candidates[candidate]) {
-            Ok(call) => call,
+        let leg = match self.leg(candidate, running) {
+            Ok(leg) => leg,
             // A part of the request may be of another target's dialect.
             Err(error) if self.candidates.len() > 1 => {
                 self.candidates.remove(candidate);
-                tracing::debug!(target = self.router.inner.name(target), %error, "the target cannot serve the request");
+                let target = self.router.inner.name(target);
+                tracing::debug!(target, %error, "the target cannot serve the request");
                 self.failed.get_or_insert(error);
                 self.phase = Phase::Choosing;
                 return Ok(());
             }
             Err(error) => return Err(self.failed.take().unwrap_or(error)),
         };
-        if let Some(start) = self.start {
-            call.go_on(start, self.is_released);
-        }
+        let inner = &self.router.inner;
+        let mut state = inner.state();
         if let Some(last) = self.tried.last()
             && *last != target
         {
-            self.router.inner.state().targets[*last].moved_away += 1;
+            state.targets[*last].moved_away += 1;
         }
-        self.leg = Some(Leg {
-            call,
-            running: Some(running),
-            target,
-        });
+        let hedging = inner.hedging.as_ref();
+        let after = hedging.and_then(|of| state.hedge_after(target, self.stream, of));
+        self.hedge_at = after.map(|after| Instant::now() + after);
+        self.leg = Some(leg);
         self.phase = Phase::AwaitingContent;
         Ok(())
     }
 
+    /// Reports the failure of an attempt, and adds it to the history.
+    fn record(&mut self, leg: &mut Leg, error: &Error) -> RoutingAction {
+        self.history
+            .extend(leg.named(&self.router.inner, error.attempts()));
+        match leg.running.take() {
+            Some(mut running) => running.failed(error),
+            None => RoutingAction::Answer,
+        }
+    }
+
     fn content_has_come(&mut self) {
+        self.cancel_hedge();
         self.source = None;
         self.failed = None;
         self.router.inner.retry_budget.succeeded();
         if let Some(leg) = &mut self.leg
             && let Some(running) = &mut leg.running
         {
-            let took = running.since.elapsed();
-            running.answered(Some(took));
+            if self.router.inner.pacing
+                && let Some(headers) = leg.call.response_headers()
+            {
+                running.update_limits(&leg.model, headers);
+            }
+            running.answered(Some(running.since.elapsed()));
         }
         self.phase = Phase::Streaming;
     }
@@ -304,95 +265,31 @@ impl RoutedCall {
     /// # Errors
     /// The error, if it is the call's.
     fn leg_failed(&mut self, error: Error) -> Result<()> {
-        let inner = &self.router.inner;
-        let Some(leg) = &mut self.leg else {
+        let Some(mut leg) = self.leg.take() else {
             return Err(error);
         };
-        let action = match leg.running.take() {
-            Some(mut running) => running.failed(&error),
-            None => RoutingAction::Answer,
-        };
-        self.history.extend(leg.named(inner, error.attempts()));
+        let action = self.record(&mut leg, &error);
         if action == RoutingAction::Answer || leg.call.is_committed() {
+            // It holds the last frames.
+            self.leg = Some(leg);
             return Err(error);
         }
-        tracing::warn!(target = inner.name(leg.target), %error, "the target has failed");
+        let target = self.router.inner.name(leg.target);
+        tracing::warn!(target, %error, "the target has failed");
         self.tried.push(leg.target);
-        self.leg = None;
         self.failed = Some(error);
-        self.phase = Phase::Choosing;
+        self.hedge_at = None;
+        self.leg = self.hedge.take();
+        self.phase = match self.leg {
+            Some(_) => Phase::AwaitingContent,
+            None => Phase::Choosing,
+        };
         Ok(())
-    }
-
-    /// All targets that serve the call have failed, or are cooling down: waits before the next round.
-    fn back_off(&mut self, now: Instant) -> Result<()> {
-        let Some(error) = self.failed.take() else {
-            return Err(Error::config("no target can serve the request"));
-        };
-        let wish = Wish {
-            candidates: &self.candidates,
-            key: self.conversation.key,
-            bond: self.conversation.bond,
-            need: self.conversation.need,
-            tried: &[],
-        };
-        let random = runtime::random();
-        let inner = &self.router.inner;
-        let available = inner.state().available_at(&wish, now);
-        let backoff = self.retry.backoff(self.retries, random);
-        let after = available.map(|at| at.saturating_duration_since(now).max(backoff));
-        let budget = &inner.retry_budget;
-        let decided = self
-            .retry
-            .decide_after(self.retries, &error, after, budget, random);
-        let delay = match decided {
-            Ok(delay) => delay,
-            Err(None) => return Err(error),
-            Err(Some(reason)) => return Err(error.with_reason(&reason)),
-        };
-        tracing::warn!(?delay, %error, "all targets have failed; trying again");
-        if let Some(attempt) = self.history.last_mut() {
-            attempt.delay = delay;
-        }
-        self.retries += 1;
-        self.tried.clear();
-        self.failed = Some(error);
-        self.phase = Phase::Waiting(now + delay);
-        Ok(())
-    }
-
-    /// Waits until a target has cooled down, or until its probe has succeeded.
-    fn wait(&mut self, until: Option<Instant>, now: Instant) -> Result<()> {
-        let since = *self.waiting_since.get_or_insert(now);
-        let most = match self.retry.max_retries {
-            0 => Duration::ZERO,
-            _ => self.retry.max_retry_after,
-        };
-        let until = until.unwrap_or(now + RECHECK);
-        if until > since + most {
-            return Err(match self.failed.take() {
-                Some(error) => error,
-                None => self.all_cool_down(until - now),
-            });
-        }
-        self.phase = Phase::Waiting(until);
-        Ok(())
-    }
-
-    fn all_cool_down(&self, wait: Duration) -> Error {
-        let names = self.candidates.iter();
-        let names: Vec<_> = names.map(|of| self.router.inner.name(of.target)).collect();
-        let message = [
-            "every target that serves the model is cooling down after failures (",
-            &names.join(", "),
-            "); the first is tried again in ",
-            &seconds(wait),
-        ];
-        Error::new(ErrorKind::Overloaded, message.concat()).with_retry_after(wait)
     }
 
     /// Ends the call with an error, which takes over the history.
     fn end(&mut self, error: Error) -> Error {
+        self.cancel_hedge();
         self.phase = Phase::Ended;
         self.source = None;
         if let Some(leg) = &mut self.leg {
@@ -417,11 +314,10 @@ impl RoutedCall {
             }
             Ok(event) => Some(Ok(event)),
             Err(error) => {
-                if let Some(mut running) = leg.running.take() {
-                    running.failed(&error);
+                if let Some(mut leg) = self.leg.take() {
+                    self.record(&mut leg, &error);
+                    self.leg = Some(leg);
                 }
-                let named = leg.named(&self.router.inner, error.attempts());
-                self.history.extend(named);
                 Some(Err(self.end(error)))
             }
         }
@@ -450,9 +346,15 @@ impl Polled for RoutedCall {
     }
 
     fn take_frames(&mut self) -> Bytes {
-        self.leg
-            .as_mut()
-            .map_or_else(Bytes::new, |leg| leg.call.take_frames())
+        let Some(leg) = &mut self.leg else {
+            return Bytes::new();
+        };
+        let frames = leg.call.take_frames();
+        if leg.call.is_committed() {
+            self.hedge_at = None;
+            self.cancel_hedge();
+        }
+        frames
     }
 
     fn held_bytes(&self) -> usize {
@@ -471,7 +373,7 @@ impl Polled for RoutedCall {
 
     fn release_head(&mut self) {
         self.is_released = true;
-        if let Some(leg) = &mut self.leg {
+        for leg in [&mut self.leg, &mut self.hedge].into_iter().flatten() {
             leg.call.release_head();
         }
     }
