@@ -1,7 +1,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use crate::cost::CostEstimate;
 use crate::credentials::Credentials;
 use crate::dialect::Dialect;
 use crate::provider::{Endpoint, Row, Settings};
@@ -261,6 +263,17 @@ impl Client {
         self.inner.dialect.name()
     }
 
+    /// Returns the policy by which calls are retried.
+    ///
+    /// ```no_run
+    /// # fn demo(client: warmline::Client) {
+    /// println!("at most {} retries", client.retry_policy().max_retries);
+    /// # }
+    /// ```
+    pub fn retry_policy(&self) -> &RetryPolicy {
+        &self.inner.retry
+    }
+
     /// Returns the model for requests that name none. It is empty if there is none.
     ///
     /// ```no_run
@@ -270,6 +283,56 @@ impl Client {
     /// ```
     pub fn model(&self) -> &str {
         &self.inner.model
+    }
+}
+
+/// What a router has to know.
+impl Client {
+    /// Returns the maximum number of tokens that the call of a body in the client's dialect can use, if the body names this model.
+    pub(crate) fn max_tokens(&self, body: &[u8], model: &str) -> Result<u64> {
+        let Inner {
+            provider,
+            dialect,
+            endpoint,
+            ..
+        } = &*self.inner;
+        let facts = dialect.facts(body)?;
+        let (dialect, host) = (dialect.as_ref(), endpoint.host());
+        let estimate = CostEstimate::new(
+            &self.cost,
+            *provider,
+            dialect,
+            host,
+            model,
+            &facts,
+            body.len(),
+        )?;
+        Ok(estimate.max_tokens)
+    }
+
+    pub(crate) fn dialect(&self) -> &dyn Dialect {
+        &*self.inner.dialect
+    }
+
+    /// Returns the dialects that it can speak, its own first.
+    pub(crate) fn dialects(&self) -> Vec<DialectName> {
+        let own = self.dialect_name();
+        let all = self.inner.provider.dialect_names().iter().copied();
+        let others = all.filter(|name| *name != own && self.speaking(*name).is_some());
+        std::iter::once(own).chain(others).collect()
+    }
+
+    /// Returns a client that speaks a dialect, if it can.
+    pub(crate) fn speaking(&self, dialect: DialectName) -> Option<Self> {
+        self.with_dialect(dialect).ok()
+    }
+
+    pub(crate) fn is_first_party(&self) -> bool {
+        self.inner.endpoint.is_first_party
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.inner.timeouts.deadline
     }
 }
 

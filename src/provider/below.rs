@@ -129,7 +129,7 @@ mod tests {
     use crate::Provider;
 
     fn endpoint(provider: Provider, base_url: Option<&str>, settings: &Settings) -> Endpoint {
-        Endpoint::new(provider, base_url, settings, "m").unwrap()
+        Endpoint::new(provider, provider.dialect_name(), base_url, settings, "m").unwrap()
     }
 
     #[test]
