@@ -60,11 +60,7 @@ impl Source {
                 ..
             } => {
                 let body = match model_at {
-                    Some(at) if *model != candidate.model => {
-                        let own = serde_json::to_string(&candidate.model).unwrap_or_default();
-                        let (before, after) = (&body[..at.start], &body[at.end..]);
-                        [before, own.as_bytes(), after].concat().into()
-                    }
+                    Some(at) if *model != candidate.model => with_model(body, at, &candidate.model),
                     _ => body.clone(),
                 };
                 let client = client.speaking(*dialect);
@@ -74,4 +70,11 @@ impl Source {
             }
         }
     }
+}
+
+/// Returns a body with another model in a place.
+pub(in crate::router) fn with_model(body: &Bytes, at: &Range<usize>, model: &str) -> Bytes {
+    let own = serde_json::to_string(model).unwrap_or_default();
+    let (before, after) = (&body[..at.start], &body[at.end..]);
+    [before, own.as_bytes(), after].concat().into()
 }
