@@ -367,8 +367,7 @@ async fn its_checks_and_its_fallback_are_not_imposed_on_the_app() {
         }
         assert_eq!(given, expected, "{path}");
     }
-    let (status, error) =
-        json(send(&whole, get_request("/messages/x", "localhost")).await).await;
+    let (status, error) = json(send(&whole, get_request("/messages/x", "localhost")).await).await;
     assert_eq!((status.as_u16(), &error["type"]), (404, &json!("error")));
     let own = send(&whole, get_request("/own", "localhost")).await;
     assert_eq!(own.status(), 200);
