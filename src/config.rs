@@ -11,8 +11,8 @@ use crate::provider::ollama_url;
 use crate::transport::{Proxy, ProxyVariables, env_text};
 use crate::url::scheme;
 use crate::{
-    Budget, Client, ClientBuilder, CostTracker, Error, Limits, ParseUsdError, Price, Provider,
-    RestLedger, Result, RetryPolicy, Usd,
+    Budget, Client, ClientBuilder, CostTracker, DialectName, Error, Limits, ParseUsdError, Price,
+    Provider, RestLedger, Result, RetryPolicy, Usd,
 };
 
 impl ClientBuilder {
@@ -21,6 +21,7 @@ impl ClientBuilder {
     /// | Variable | Meaning | Default |
     /// | --- | --- | --- |
     /// | `LLM_PROVIDER` | the [`Provider`], such as `groq` | the first of [`Provider::all`] whose key or token is set, otherwise `anthropic` |
+    /// | `LLM_DIALECT` | [`ClientBuilder::dialect`], such as `openai-responses` | [`Provider::dialect_name`] |
     /// | `LLM_MODEL` | [`ClientBuilder::model`] | [`Provider::default_model`] |
     /// | `LLM_TIMEOUT` | [`ClientBuilder::timeout`], in seconds | 30 |
     /// | `LLM_REPLY_TIMEOUT` | [`ClientBuilder::reply_timeout`], in seconds | 600, or `LLM_TIMEOUT` if that is set |
@@ -130,6 +131,11 @@ impl ClientBuilder {
                     "{name} is 0: it must be a number of seconds, more than 0"
                 )));
             }
+        }
+        if let Some(dialect) = get("LLM_DIALECT")? {
+            let dialect = dialect.parse::<DialectName>();
+            let named = |e: Error| Error::config(format!("LLM_DIALECT: {}", e.message()));
+            builder = builder.dialect(dialect.map_err(named)?);
         }
         if let Some(model) = get("LLM_MODEL")? {
             builder = builder.model(model.trim());

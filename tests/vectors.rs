@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use warmline::{Client, ClientBuilder, Error, Provider, Request, RetryPolicy, StreamEvent};
+use warmline::{
+    Client, ClientBuilder, DialectName, Error, Provider, Request, RetryPolicy, StreamEvent,
+};
 
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,7 @@ struct Case {
 #[derive(Deserialize, Clone, Default, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Options {
+    dialect: Option<DialectName>,
     base_url: Option<String>,
     bearer_token: Option<String>,
     resource: Option<String>,
@@ -65,6 +68,9 @@ impl Options {
             if let Some(value) = value {
                 builder = set(builder, value);
             }
+        }
+        if let Some(dialect) = self.dialect {
+            builder = builder.dialect(dialect);
         }
         builder.retry(RetryPolicy::never())
     }

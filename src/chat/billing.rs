@@ -10,6 +10,10 @@ pub(crate) struct Billing {
     pub(crate) regional: bool,
     /// The cost that the provider reports.
     pub(crate) cost: Option<Usd>,
+    /// What the provider's own tools did, which is not part of the usage.
+    pub(crate) file_searches: u64,
+    pub(crate) generated_images: u64,
+    pub(crate) ran_code: bool,
 }
 
 impl Billing {
@@ -18,6 +22,9 @@ impl Billing {
         self.tier = later.tier.or(self.tier);
         self.regional |= later.regional;
         self.cost = later.cost.max(self.cost);
+        self.file_searches = later.file_searches.max(self.file_searches);
+        self.generated_images = later.generated_images.max(self.generated_images);
+        self.ran_code |= later.ran_code;
     }
 }
 

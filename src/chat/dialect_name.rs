@@ -1,6 +1,10 @@
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::quote::quote;
+use crate::{Error, Result};
 
 macro_rules! dialects {
     ($($(#[$docs:meta])* $variant:ident $name:literal $path:literal)*) => {
@@ -30,6 +34,8 @@ macro_rules! dialects {
                 }
             }
 
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
+
             /// The path below the base URL to which a chat is sent.
             pub(crate) fn path(self) -> &'static str {
                 match self {
@@ -46,10 +52,33 @@ dialects! {
     Anthropic "anthropic" "/v1/messages"
     /// OpenAI's Chat Completions API (<https://platform.openai.com/docs/api-reference/chat>).
     OpenAiChat "openai-chat" "/chat/completions"
+    /// OpenAI's Responses API (<https://platform.openai.com/docs/api-reference/responses>).
+    OpenAiResponses "openai-responses" "/responses"
 }
 
 impl fmt::Display for DialectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl FromStr for DialectName {
+    type Err = Error;
+
+    /// # Errors
+    /// `Config` if no dialect has the name. The message lists all names.
+    fn from_str(name: &str) -> Result<Self> {
+        let mut all = Self::ALL.iter().copied();
+        let found = all.find(|dialect| dialect.name().eq_ignore_ascii_case(name.trim()));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.iter().map(|dialect| dialect.name()).collect();
+            let message = [
+                "unknown dialect ",
+                &quote(name),
+                ": it must be one of ",
+                &known.join(", "),
+            ];
+            Error::config(message.concat())
+        })
     }
 }

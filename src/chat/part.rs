@@ -26,6 +26,10 @@ pub enum Part {
     Text {
         /// The text.
         text: String,
+        /// What the text is for, in the dialect `openai-responses`: `commentary` before a tool call, or `final_answer`. Send it
+        /// back unchanged in the next request.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        phase: Option<String>,
         /// The sources that the model cites for the text.
         #[serde(skip_serializing_if = "Option::is_none")]
         annotations: Option<Annotations>,
@@ -71,9 +75,14 @@ pub enum Part {
     Reasoning {
         /// The text.
         text: String,
-        /// The signature by which Anthropic verifies the reasoning.
+        /// The signature by which Anthropic verifies the reasoning, or the encrypted reasoning of the dialect `openai-responses`
+        /// (`encrypted_content`).
         #[serde(skip_serializing_if = "Option::is_none")]
         signature: Option<String>,
+        /// The dialect in which the reasoning can be sent back, if that is not Anthropic's. It is left out of requests in any
+        /// other dialect.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dialect: Option<DialectName>,
     },
     /// Encrypted reasoning (Anthropic's `redacted_thinking`). Send it back unchanged in the next request.
     RedactedReasoning {
@@ -125,6 +134,7 @@ impl Part {
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text {
             text: text.into(),
+            phase: None,
             annotations: None,
             cache_control: None,
         }
@@ -299,6 +309,7 @@ pub(super) fn content_or_none<'de, D: Deserializer<'de>>(
 struct AnyPart {
     r#type: Option<String>,
     text: Option<String>,
+    phase: Option<String>,
     annotations: Option<ByName<Annotations>>,
     source: Option<MediaSource>,
     title: Option<String>,
@@ -327,12 +338,12 @@ impl TryFrom<AnyPart> for Part {
     fn try_from(any: AnyPart) -> Result<Self, String> {
         let kind = any.r#type.as_deref().ok_or_else(|| missing("type"))?;
         let known: &[&str] = match kind {
-            "text" => &["text", "annotations", "cache_control"],
+            "text" => &["text", "phase", "annotations", "cache_control"],
             "image" => &["source", "cache_control"],
             "document" => &["source", "title", "cache_control"],
             "tool_use" => &["id", "name", "arguments"],
             "tool_result" => &["tool_use_id", "content", "is_error", "cache_control"],
-            "reasoning" => &["text", "signature"],
+            "reasoning" => &["text", "signature", "dialect"],
             "redacted_reasoning" => &["data"],
             "other" => &["dialect", "json"],
             other => {
@@ -343,7 +354,7 @@ impl TryFrom<AnyPart> for Part {
             }
         };
         take!(any, kind, [
-            text annotations source title id name arguments tool_use_id content is_error signature data dialect json
+            text phase annotations source title id name arguments tool_use_id content is_error signature data dialect json
             cache_control
         ], "part")(known)?;
         fn need<T>(name: &str, value: Option<T>) -> Result<T, String> {
@@ -353,6 +364,7 @@ impl TryFrom<AnyPart> for Part {
         Ok(match kind {
             "text" => Self::Text {
                 text: need("text", any.text)?,
+                phase: any.phase,
                 annotations: any.annotations.map(|ByName(annotations)| annotations),
                 cache_control,
             },
@@ -379,6 +391,7 @@ impl TryFrom<AnyPart> for Part {
             "reasoning" => Self::Reasoning {
                 text: need("text", any.text)?,
                 signature: any.signature,
+                dialect: any.dialect,
             },
             "redacted_reasoning" => Self::RedactedReasoning {
                 data: need("data", any.data)?,

@@ -48,7 +48,6 @@ impl RawJson {
     }
 
     /// An object with these fields.
-    #[cfg(any(feature = "anthropic", feature = "openai-chat"))]
     pub(crate) fn object(fields: &[(String, Self)]) -> Self {
         Self::written(&Fields(fields))
     }
@@ -63,10 +62,8 @@ impl RawJson {
 }
 
 /// Fields in their order, as an object.
-#[cfg(any(feature = "anthropic", feature = "openai-chat"))]
 struct Fields<'a>(&'a [(String, RawJson)]);
 
-#[cfg(any(feature = "anthropic", feature = "openai-chat"))]
 impl Serialize for Fields<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))

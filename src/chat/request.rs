@@ -89,6 +89,14 @@ pub struct Request {
         deserialize_with = "form::object_or_none"
     )]
     pub reasoning: Option<Reasoning>,
+    /// Whether the provider keeps the reply, so that [`Request::previous_response_id`] can name it. In the dialect
+    /// `openai-responses` the default is `false`, or the provider's own in a request that continues a stored reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<bool>,
+    /// The [`Reply::id`](crate::Reply::id) of a stored reply that this request continues (only in the dialect `openai-responses`).
+    /// `messages` are then only what is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_response_id: Option<String>,
     /// Additional fields of the request body, as the provider defines them. They replace fields of the same name. In JSON they
     /// are an object.
     #[serde(
@@ -313,6 +321,34 @@ impl Request {
             effort: None,
             budget_tokens: Some(tokens),
         });
+        self
+    }
+
+    /// Sets [`Request::store`].
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// let request = Request::new().user("Remember 7.").store(true);
+    /// ```
+    #[must_use]
+    pub fn store(mut self, store: bool) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Sets [`Request::previous_response_id`].
+    ///
+    /// ```no_run
+    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// use warmline::Request;
+    ///
+    /// let first = client.chat(Request::new().user("Remember 7.").store(true)).await?;
+    /// let next = Request::new().user("Which number?").previous_response_id(first.id);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn previous_response_id(mut self, id: impl Into<String>) -> Self {
+        self.previous_response_id = Some(id.into());
         self
     }
 

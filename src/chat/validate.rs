@@ -2,7 +2,17 @@ use super::request::Request;
 use crate::{Error, Result, runtime};
 
 impl Request {
-    /// Returns a field of [`Request::extra_body`].
+    /// Refuses what only the Responses API can do.
+    pub(crate) fn ensure_continues_nothing(&self) -> Result<()> {
+        match self.previous_response_id {
+            None => Ok(()),
+            Some(_) => Err(Error::config(
+                "previous_response_id is known only in the dialect openai-responses: leave it out, or choose that dialect",
+            )),
+        }
+    }
+
+    /// Checks what does not depend on the dialect.
     pub(crate) fn validate(&self) -> Result<()> {
         if self.messages.is_empty() {
             return Err(Error::config(

@@ -1,10 +1,27 @@
-//! Where a client's requests go, and what authorises them.
+//! Where a client's requests go, in which dialect, and what authorises them.
 
 use super::builder::ClientBuilder;
-use crate::Credentials;
 use crate::provider::Setting;
+use crate::{Credentials, DialectName};
 
 impl ClientBuilder {
+    /// Sets the wire format, for providers that speak several. The default is [`Provider::dialect_name`](crate::Provider::dialect_name).
+    ///
+    /// [`build`](Self::build) fails if the provider does not speak it; see [`Provider::dialect_names`](crate::Provider::dialect_names).
+    /// [`Client::with_dialect`](crate::Client::with_dialect) makes a client of another dialect that shares the pool.
+    ///
+    /// ```
+    /// # use warmline::{Client, DialectName, Provider};
+    /// let builder = Client::builder(Provider::OpenAi).dialect(DialectName::OpenAiResponses);
+    /// let error = Client::builder(Provider::DeepSeek).dialect(DialectName::Anthropic).build().unwrap_err();
+    /// assert!(error.to_string().ends_with("does not speak the dialect anthropic: it must be openai-chat"));
+    /// ```
+    #[must_use]
+    pub fn dialect(mut self, dialect: DialectName) -> Self {
+        self.dialect = Some(dialect);
+        self
+    }
+
     /// Sets the provider's key. It is not needed with a [`base_url`](Self::base_url) of a server that wants none.
     ///
     /// ```

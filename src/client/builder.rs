@@ -14,7 +14,8 @@ use crate::timeouts::{TimeoutSettings, Timeouts, at_most};
 use crate::transport::{Fetch, Options, Proxy, Transport};
 use crate::url::shown;
 use crate::{
-    AlertThresholds, CostTracker, Error, Limits, PoolAlert, Provider, Result, RetryPolicy, headers,
+    AlertThresholds, CostTracker, DialectName, Error, Limits, PoolAlert, Provider, Result,
+    RetryPolicy, headers,
 };
 
 /// A builder for a [`Client`].
@@ -34,6 +35,7 @@ use crate::{
 #[derive(Clone)]
 pub struct ClientBuilder {
     pub(crate) provider: Provider,
+    pub(crate) dialect: Option<DialectName>,
     pub(crate) model: Option<String>,
     pub(crate) credentials: Credentials,
     /// Whether no setting and no key has chosen the provider.
@@ -75,6 +77,7 @@ impl ClientBuilder {
     pub(super) fn new(provider: Provider) -> Self {
         Self {
             provider,
+            dialect: None,
             model: None,
             credentials: Credentials::default(),
             provider_by_default: false,
@@ -303,8 +306,10 @@ impl ClientBuilder {
             .or(provider.default_model())
             .unwrap_or_default()
             .to_owned();
-        let endpoint = Endpoint::new(provider, self.base_url.as_deref(), &self.settings, &model)?;
-        let dialect = provider.dialect(endpoint.is_first_party)?;
+        let dialect = self.dialect.unwrap_or(provider.dialect_name());
+        let base_url = self.base_url.as_deref();
+        let endpoint = Endpoint::new(provider, dialect, base_url, &self.settings, &model)?;
+        let dialect = provider.dialect(dialect, endpoint.is_first_party)?;
         let mut credentials = self.credentials;
         credentials.check()?;
         let own = dialect.headers().iter();
@@ -360,19 +365,18 @@ impl ClientBuilder {
         );
         let inner = Arc::new(Inner {
             provider,
-            refuses_usage: AtomicBool::new(
-                !provider.knows_stream_options() || !dialect.asks_for_usage(),
-            ),
+            refuses_asking: AtomicBool::new(provider.refuses_asking(dialect.name())),
             dialect,
             model,
             credentials,
             endpoint,
+            is_elsewhere: false,
             base_url: self.base_url,
             settings: self.settings,
             timeouts,
             max_reply_bytes: self.max_reply_bytes,
             retry: self.retry,
-            retry_budget: RetryBudget::default(),
+            retry_budget: Arc::new(RetryBudget::default()),
         });
         Ok(Client {
             inner,

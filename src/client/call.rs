@@ -200,7 +200,7 @@ impl Call {
             body: self.body.bytes.clone(),
             at: self.clock.start,
             attempt_at: self.attempt_start,
-            hide_usage: self.body.asked_usage.is_some(),
+            hide_usage: self.body.asked.is_some(),
             refused: self.refused.clone(),
             head: Arc::default(),
         };
@@ -286,7 +286,11 @@ impl Call {
         if renew {
             self.refused = self.secret.clone();
         }
-        if renew || self.body.stop_asking_for_usage(&error, &plan.client) {
+        let client = &plan.client;
+        if renew
+            || self.body.stop_asking(&error, client)
+            || self.body.drop_reasoning(&error, client)
+        {
             self.repeats += 1;
             return Ok(());
         }

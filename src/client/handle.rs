@@ -10,7 +10,9 @@ use crate::retry::RetryBudget;
 use crate::timeouts::Timeouts;
 use crate::transport::Transport;
 use crate::url::shown;
-use crate::{CostTracker, Error, PoolStats, Provider, RateLimit, Result, RetryPolicy, runtime};
+use crate::{
+    CostTracker, DialectName, Error, PoolStats, Provider, RateLimit, Result, RetryPolicy, runtime,
+};
 
 /// A client of one provider, with a pool of warm connections.
 ///
@@ -43,18 +45,20 @@ pub struct Client {
 pub(super) struct Inner {
     pub(super) provider: Provider,
     pub(super) dialect: Arc<dyn Dialect>,
-    /// Whether requests for a stream leave out `stream_options`: the dialect does not need it, or the server has refused it.
-    pub(super) refuses_usage: AtomicBool,
+    /// Whether the server refuses what the dialect asks for beyond what the caller writes.
+    pub(super) refuses_asking: AtomicBool,
     pub(super) model: String,
     pub(super) credentials: Credentials,
     pub(super) endpoint: Endpoint,
+    /// Whether the endpoint is another one than the transport's, because the client was made for another dialect.
+    pub(super) is_elsewhere: bool,
     /// The base URL that the client was given, if any.
     pub(super) base_url: Option<String>,
     pub(super) settings: Settings,
     pub(super) timeouts: Timeouts,
     pub(super) max_reply_bytes: usize,
     pub(super) retry: RetryPolicy,
-    pub(super) retry_budget: RetryBudget,
+    pub(super) retry_budget: Arc<RetryBudget>,
 }
 
 impl Inner {
@@ -68,10 +72,11 @@ impl Inner {
         model: &str,
     ) -> Result<Option<Endpoint>> {
         if base_url.is_none() && (self.provider != Provider::Azure || model == self.model) {
-            return Ok(None);
+            return Ok(self.is_elsewhere.then(|| self.endpoint.clone()));
         }
         let base_url = base_url.or(self.base_url.as_deref());
-        let endpoint = Endpoint::new(self.provider, base_url, &self.settings, model)?;
+        let dialect = self.dialect.name();
+        let endpoint = Endpoint::new(self.provider, dialect, base_url, &self.settings, model)?;
         if !endpoint.is_same_origin(&self.endpoint) {
             let message = [
                 "the request's base URL is on ",
@@ -143,6 +148,54 @@ impl Client {
         }
     }
 
+    /// Returns a client that shares this one's pool, retry budget and cost tracker but speaks another dialect of the provider.
+    ///
+    /// # Errors
+    /// `Config` if the provider does not speak the dialect. The message names those that it speaks.
+    ///
+    /// ```
+    /// use warmline::{Client, DialectName, Provider};
+    ///
+    /// let chat = Client::builder(Provider::OpenAi).api_key("sk-123").build()?;
+    /// let responses = chat.with_dialect(DialectName::OpenAiResponses)?;
+    /// assert_eq!(responses.dialect_name(), DialectName::OpenAiResponses);
+    /// # Ok::<(), warmline::Error>(())
+    /// ```
+    pub fn with_dialect(&self, dialect: DialectName) -> Result<Self> {
+        let Inner {
+            provider,
+            model,
+            credentials,
+            endpoint,
+            base_url,
+            settings,
+            ..
+        } = &*self.inner;
+        if self.inner.dialect.name() == dialect {
+            return Ok(self.clone());
+        }
+        let codec = provider.dialect(dialect, endpoint.is_first_party)?;
+        let inner = Inner {
+            provider: *provider,
+            refuses_asking: AtomicBool::new(provider.refuses_asking(dialect)),
+            endpoint: Endpoint::new(*provider, dialect, base_url.as_deref(), settings, model)?,
+            dialect: codec,
+            is_elsewhere: true,
+            model: model.clone(),
+            credentials: credentials.clone(),
+            base_url: base_url.clone(),
+            settings: settings.clone(),
+            timeouts: self.inner.timeouts,
+            max_reply_bytes: self.inner.max_reply_bytes,
+            retry: self.inner.retry.clone(),
+            retry_budget: self.inner.retry_budget.clone(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            ..self.clone()
+        })
+    }
+
     /// Opens up to `n` connections before the first call needs them, and returns the number of connections opened.
     ///
     /// It opens no more than may be kept idle, which is
@@ -174,6 +227,17 @@ impl Client {
     /// ```
     pub fn provider(&self) -> Provider {
         self.inner.provider
+    }
+
+    /// Returns the wire format of the requests.
+    ///
+    /// ```no_run
+    /// # fn demo(client: warmline::Client) {
+    /// assert_eq!(client.dialect_name(), warmline::DialectName::Anthropic);
+    /// # }
+    /// ```
+    pub fn dialect_name(&self) -> DialectName {
+        self.inner.dialect.name()
     }
 
     /// Returns the model for requests that name none. It is empty if there is none.

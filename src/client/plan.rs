@@ -42,8 +42,10 @@ pub(super) struct Plan {
 /// The body of a call. It changes if the server refuses a part of it.
 pub(super) struct CallBody {
     pub(super) bytes: Bytes,
-    /// The range that requests the usage of a stream, and the bytes that it replaced.
-    pub(super) asked_usage: Option<(Range<usize>, Bytes)>,
+    /// The range of what the dialect asks for beyond what the caller has written, and the bytes that it replaced.
+    pub(super) asked: Option<(Range<usize>, Bytes)>,
+    /// Whether the encrypted reasoning may be removed from the body: it is not the caller's own.
+    pub(super) may_lose_reasoning: bool,
 }
 
 impl Plan {
@@ -65,14 +67,19 @@ impl Plan {
             ];
             return Err(Error::config(message.concat()));
         }
-        // `new` requests the usage, so that this can be undone.
-        let options = EncodeOptions::new(model).stream(stream).stream_usage(false);
+        // `new` asks for these, so that this can be undone.
+        let options = EncodeOptions::new(model)
+            .stream(stream)
+            .stream_usage(false)
+            .encrypted_reasoning(false);
         request.validate()?;
         let body = dialect.body(request, &options)?;
         let facts = dialect.facts(body.as_bytes())?;
         let span = trace::call(*provider, model, request, &client.inner.endpoint);
-        let planned = Self::new(client, body.into(), &facts, model, &request.options, span)?;
-        let (mut plan, body) = planned;
+        let mut body = CallBody::from(Bytes::from(body));
+        body.ask(&client.inner, &facts, false);
+        body.may_lose_reasoning = true;
+        let mut plan = Self::new(client, &body, &facts, model, &request.options, span)?;
         plan.stream = stream;
         plan.keep_raw = request.keep_raw;
         Ok((plan, body))
@@ -90,19 +97,21 @@ impl Plan {
             provider, endpoint, ..
         } = &*client.inner;
         let span = trace::call(*provider, model, &Request::new(), endpoint);
-        let (mut plan, body) = Self::new(client, body, &facts, model, options, span)?;
+        let mut body = CallBody::from(body);
+        body.ask(&client.inner, &facts, true);
+        let mut plan = Self::new(client, &body, &facts, model, options, span)?;
         plan.forward = true;
         Ok((plan, body))
     }
 
     fn new(
         client: &Client,
-        mut body: Bytes,
+        body: &CallBody,
         facts: &RequestFacts,
         model: &str,
         options: &CallOptions,
         span: Span,
-    ) -> Result<(Self, CallBody)> {
+    ) -> Result<Self> {
         let Client {
             inner: client,
             transport,
@@ -118,23 +127,11 @@ impl Plan {
             None => &client.credentials,
         };
         credentials.check()?;
-        let mut asked_usage = None;
-        let ask = facts.ask_usage.as_ref().filter(|_| facts.stream);
-        if let Some((place, usage)) = ask
-            && !client.refuses_usage.load(Relaxed)
-        {
-            // A slice would keep the whole body of the caller.
-            let replaced = Bytes::copy_from_slice(&body[place.clone()]);
-            let asked = place.start..place.start + usage.len();
-            body = [&body[..place.start], usage.as_bytes(), &body[place.end..]]
-                .concat()
-                .into();
-            asked_usage = Some((asked, replaced));
-        }
         let host = client.endpoint.host();
         let (provider, dialect) = (client.provider, client.dialect.as_ref());
-        let estimate = CostEstimate::new(&cost, provider, dialect, host, model, facts, body.len())?;
-        let plan = Self {
+        let bytes = body.bytes.len();
+        let estimate = CostEstimate::new(&cost, provider, dialect, host, model, facts, bytes)?;
+        Ok(Self {
             transport,
             cost,
             estimate: Arc::new(estimate),
@@ -149,31 +146,74 @@ impl Plan {
             keep_raw: false,
             forward: false,
             client,
-        };
-        Ok((
-            plan,
-            CallBody {
-                bytes: body,
-                asked_usage,
-            },
-        ))
+        })
+    }
+}
+
+impl From<Bytes> for CallBody {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            asked: None,
+            may_lose_reasoning: false,
+        }
     }
 }
 
 impl CallBody {
-    /// If the server has refused `stream_options`, removes them from this call and from later ones.
-    pub(super) fn stop_asking_for_usage(&mut self, error: &Error, client: &Inner) -> bool {
-        let refused = matches!(error.status(), Some(400 | 422))
-            && error
-                .body()
-                .is_some_and(|body| body.contains("stream_options"));
-        let Some((place, replaced)) = self.asked_usage.take_if(|_| refused) else {
+    /// Asks for what the dialect asks for, unless the server has refused it. `is_passthrough` is whether the caller has written the
+    /// body.
+    fn ask(&mut self, client: &Inner, facts: &RequestFacts, is_passthrough: bool) {
+        let asking = client.dialect.asking().filter(|asking| {
+            (facts.stream || !asking.only_streams)
+                && (asking.to_passthrough || !is_passthrough)
+                && !client.refuses_asking.load(Relaxed)
+        });
+        let Some((place, field)) = facts.ask.as_ref().filter(|_| asking.is_some()) else {
+            return;
+        };
+        // A slice would keep the whole body of the caller.
+        let replaced = Bytes::copy_from_slice(&self.bytes[place.clone()]);
+        let asked = place.start..place.start + field.len();
+        let (before, after) = (&self.bytes[..place.start], &self.bytes[place.end..]);
+        self.bytes = [before, field.as_bytes(), after].concat().into();
+        self.asked = Some((asked, replaced));
+    }
+
+    /// If the server has refused what was asked for, removes that from this call and from later ones.
+    pub(super) fn stop_asking(&mut self, error: &Error, client: &Inner) -> bool {
+        let Some(asking) = client.dialect.asking() else {
             return false;
         };
-        client.refuses_usage.store(true, Relaxed);
+        let names = |body: &str| asking.refused_by.iter().any(|text| body.contains(text));
+        let refused = matches!(error.status(), Some(400 | 422)) && error.body().is_some_and(names);
+        let Some((place, replaced)) = self.asked.take_if(|_| refused) else {
+            return false;
+        };
+        client.refuses_asking.store(true, Relaxed);
         let (before, after) = (&self.bytes[..place.start], &self.bytes[place.end..]);
         self.bytes = [before, &replaced, after].concat().into();
-        tracing::info!("the server refuses stream_options; later requests leave them out");
+        tracing::info!(
+            field = asking.field,
+            "the server refuses a field; later requests leave it out"
+        );
+        true
+    }
+
+    /// If the server cannot decrypt the reasoning that the request sends back, removes it, once. It is from another organisation or
+    /// deployment.
+    pub(super) fn drop_reasoning(&mut self, error: &Error, client: &Inner) -> bool {
+        let is_refused = error.code() == Some("invalid_encrypted_content");
+        if !is_refused || !std::mem::take(&mut self.may_lose_reasoning) {
+            return false;
+        }
+        let Some(body) = client.dialect.without_reasoning(&self.bytes) else {
+            return false;
+        };
+        self.bytes = body.into();
+        // Its place has changed.
+        self.asked = None;
+        tracing::info!("the server cannot decrypt the reasoning of another one; it is left out");
         true
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn replay(reply: Box<Reply>) -> VecDeque<StreamEvent> {
     for part in &reply.content {
         match part {
             Part::Text { text, .. } => events.push_back(StreamEvent::Text { text: text.clone() }),
-            Part::Reasoning { text, .. } => {
+            Part::Reasoning { text, .. } if !text.is_empty() => {
                 events.push_back(StreamEvent::Reasoning { text: text.clone() })
             }
             Part::Other { dialect, json } => events.push_back(StreamEvent::Other {

@@ -6,7 +6,7 @@ mod tests;
 use super::cut::{CutBound, MaxCost, Seen};
 use super::price::MostTokens;
 use super::{Cost, CostTracker, Price, PriceFactor, Usd};
-use crate::chat::ServiceTier;
+use crate::chat::{Billing, ServiceTier};
 use crate::dialect::{Dialect, RequestFacts};
 use crate::provider::{Prices, Regional};
 use crate::quote::quote;
@@ -26,6 +26,13 @@ const KNOWN_TOOL: u64 = 4_000;
 /// The price of a container for an hour (the same page), the longest time that a call is assumed to use one.
 const CONTAINER: Usd = Usd::from_pico(50_000_000_000);
 
+/// The price of a container with 1 GB, of a search of files, and the most that a generated image is assumed to cost; OpenAI's
+/// (<https://platform.openai.com/docs/pricing>, on 2026-11-26: $0.03, $2.50 per thousand, and $0.25 for the largest at the highest
+/// quality, without its prompt).
+const OPENAI_CONTAINER: Usd = Usd::from_pico(30_000_000_000);
+const FILE_SEARCH: Usd = Usd::from_pico(2_500_000_000);
+const GENERATED_IMAGE: Usd = Usd::from_pico(500_000_000_000);
+
 /// The price and the maximum cost of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct CostEstimate {
@@ -42,6 +49,9 @@ pub(crate) struct CostEstimate {
     regional: Regional,
     at_regional_host: bool,
     charged_searches: u64,
+    /// The number of containers in which the provider may run code.
+    containers: u64,
+    is_free: bool,
     cached_long: bool,
     reports_cost: bool,
     /// The bound of a streamed reply that is cut; `None` if the reply is not streamed.
@@ -100,8 +110,11 @@ impl CostEstimate {
             max = max.or(most.cost(model, &any)?);
         }
         if !is_free {
-            max.cost = max.cost + CONTAINER * facts.containers;
-            max.input = max.input + CONTAINER * facts.containers;
+            let fees = CONTAINER * facts.containers
+                + FILE_SEARCH * facts.file_searches
+                + GENERATED_IMAGE * facts.generated_images;
+            max.cost = max.cost + fees;
+            max.input = max.input + fees;
         }
         let replies = facts.replies.max(1);
         let adds_input = facts.more_input
@@ -113,7 +126,7 @@ impl CostEstimate {
             // Only Anthropic's models reason only if they are asked to.
             hides_output: replies > 1 || facts.reasons || dialect.name() != DialectName::Anthropic,
             input_is_final: !adds_input,
-            bills_on: row.bills_after_disconnect,
+            bills_on: row.bills_after_disconnect || facts.background,
         });
         Ok(Self {
             provider,
@@ -126,6 +139,8 @@ impl CostEstimate {
             regional: row.regional,
             at_regional_host: is_regional(host),
             charged_searches: facts.charged_searches,
+            containers: facts.containers,
+            is_free,
             cached_long: facts.cached_long,
             reports_cost: row.reports_cost,
             cut,
@@ -200,10 +215,23 @@ impl CostEstimate {
         if self.cached_long {
             usage.cache_write_1h_tokens = usage.cache_write_tokens;
         }
+        let tokens = price.cost_at(&usage, [tier, regional]);
+        let fees = match self.is_free {
+            true => Usd::ZERO,
+            false => self.fees(billing),
+        };
         Cost {
-            usd: price.cost_at(&usage, [tier, regional]),
-            estimated,
+            usd: tokens + fees,
+            estimated: estimated || billing.generated_images > 0,
         }
+    }
+
+    /// Returns the fees for what the provider's own tools did. The price of an image is not known exactly.
+    fn fees(&self, billing: &Billing) -> Usd {
+        let containers = if billing.ran_code { self.containers } else { 0 };
+        OPENAI_CONTAINER * containers
+            + FILE_SEARCH * billing.file_searches
+            + GENERATED_IMAGE * billing.generated_images
     }
 
     /// Returns the price of the model named in the reply if it is known, or else of the requested one.

@@ -160,6 +160,7 @@ mod tests {
         reply.content.push(Part::Reasoning {
             text: String::new(),
             signature: None,
+            dialect: None,
         });
         assert_eq!(BOUND.tokens(sent, seen(&reply, read_until).as_ref()), whole);
         // What was read cannot have been written faster than the top speed.

@@ -23,6 +23,8 @@ pub struct Accumulator {
     half: Option<(Target, u16)>,
     started: bool,
     ended: bool,
+    /// Whether text and reasoning without content are left out of the reply.
+    drops_empty: bool,
 }
 
 /// A tool call of the reply.
@@ -52,6 +54,19 @@ fn repeats(known: &str, piece: &str) -> bool {
     }
 }
 
+/// Whether a part is text or reasoning without content.
+fn is_empty(part: &Part) -> bool {
+    match part {
+        Part::Text {
+            text, annotations, ..
+        } => text.is_empty() && annotations.is_none(),
+        Part::Reasoning {
+            text, signature, ..
+        } => text.is_empty() && signature.is_none(),
+        _ => false,
+    }
+}
+
 impl Accumulator {
     pub(super) fn new(provider: Provider) -> Self {
         Self {
@@ -63,7 +78,13 @@ impl Accumulator {
             half: None,
             started: false,
             ended: false,
+            drops_empty: false,
         }
+    }
+
+    /// Leaves text and reasoning without content out of the reply. A dialect can then keep the place of a part that may stay empty.
+    pub(super) fn drop_empty_parts(&mut self) {
+        self.drops_empty = true;
     }
 
     /// Returns an accumulator without events, for a unary reply.
@@ -153,6 +174,9 @@ impl Accumulator {
             }
         }
         self.last_text = None;
+        if self.drops_empty {
+            self.reply.content.retain(|part| !is_empty(part));
+        }
         let empty = Reply::new(self.reply.provider);
         std::mem::replace(&mut self.reply, empty)
     }
@@ -195,6 +219,7 @@ impl Accumulator {
             _ => self.push(Part::Reasoning {
                 text: String::new(),
                 signature: None,
+                dialect: None,
             }),
         };
         self.append(position, piece);
@@ -205,6 +230,24 @@ impl Accumulator {
         if !piece.is_empty() {
             let piece = self.joined(Target::Part(position), piece);
             self.write(position, piece);
+        }
+    }
+
+    /// Completes the text or reasoning part at an index, of which all may be known already. Text that differs from what was
+    /// received replaces it in the reply.
+    pub(super) fn complete_text(&mut self, position: usize, whole: &str) {
+        if whole.is_empty() {
+            return;
+        }
+        self.flush_half();
+        let Some(Part::Text { text, .. } | Part::Reasoning { text, .. }) =
+            self.reply.content.get_mut(position)
+        else {
+            return;
+        };
+        match whole.strip_prefix(text.as_str()) {
+            Some(rest) => self.write(position, Cow::Owned(rest.to_owned())),
+            None => whole.clone_into(text),
         }
     }
 
@@ -342,6 +385,21 @@ impl Accumulator {
                 index,
                 arguments: piece.into_owned(),
             });
+        }
+    }
+
+    /// Completes the arguments of a call, like [`complete_text`](Self::complete_text).
+    pub(super) fn complete_arguments(&mut self, index: usize, whole: &str) {
+        if whole.is_empty() {
+            return;
+        }
+        self.flush_half();
+        let Some(call) = self.call_mut(index) else {
+            return;
+        };
+        match whole.strip_prefix(call.arguments.as_str()) {
+            Some(rest) => self.write_arguments(index, Cow::Owned(rest.to_owned())),
+            None => whole.clone_into(&mut call.arguments),
         }
     }
 

@@ -22,10 +22,27 @@ pub trait Codec {
 
     fn stream_state(&self) -> Box<dyn StreamState>;
 
-    /// Whether a stream reports its usage only if the request asks for it.
-    fn asks_for_usage(&self) -> bool {
-        false
+    /// What requests ask for beyond what the caller has written.
+    fn asking(&self) -> Option<&'static Asking> {
+        None
     }
+
+    /// Returns a request's body without the encrypted reasoning that it sends back. `None` if it sends none.
+    fn without_reasoning(&self, _body: &[u8]) -> Option<String> {
+        None
+    }
+}
+
+/// A field that is added to requests which do not have it. A server that refuses it is not sent it again.
+pub struct Asking {
+    /// The field with a comma, to be inserted as the first one.
+    pub(crate) field: &'static str,
+    /// The texts of which an error about the field has at least one.
+    pub(crate) refused_by: &'static [&'static str],
+    /// Whether it is added only to requests for a stream.
+    pub(crate) only_streams: bool,
+    /// Whether it is also added to a body that the caller has written.
+    pub(crate) to_passthrough: bool,
 }
 
 /// The state of a stream between two events.

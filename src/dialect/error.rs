@@ -54,11 +54,16 @@ pub(crate) fn decode_error(
 
 /// Decodes an error in a response with status 200: an `error` event of a stream, or a whole body.
 pub(super) fn embedded_error(body: &str, headers_id: Option<&str>) -> Error {
-    let error_body = ErrorBody::read(body);
+    error_within(body, body, headers_id)
+}
+
+/// Decodes an error that is a part of what was received.
+pub(super) fn error_within(error: &str, body: &str, headers_id: Option<&str>) -> Error {
+    let error_body = ErrorBody::read(error);
     let message = error_body
         .message
         .clone()
-        .unwrap_or_else(|| body.to_owned());
+        .unwrap_or_else(|| error.to_owned());
     // The status that the same error usually has. An unknown type counts as 500, which is retried.
     let status =
         error_body
@@ -74,6 +79,8 @@ pub(super) fn embedded_error(body: &str, headers_id: Option<&str>) -> Error {
                 "rate_limit_error" | "rate_limit_exceeded" => 429,
                 "timeout_error" => 504,
                 "overloaded_error" => 529,
+                _ if error_body.blames_request() => 400,
+                _ if error_body.code.as_deref() == Some("rate_limit_exceeded") => 429,
                 _ => 500,
             });
     build(
@@ -285,6 +292,16 @@ impl ErrorBody {
             };
         }
         Some(this)
+    }
+
+    /// Whether the code is one of the Responses API for a request that fails whenever it is sent
+    /// (<https://platform.openai.com/docs/api-reference/responses/object#responses/object-error>).
+    fn blames_request(&self) -> bool {
+        let code = self.code.as_deref().unwrap_or_default();
+        code.starts_with("invalid_")
+            || code.ends_with("_policy")
+            || code.contains("image")
+            || matches!(code, "data_residency_mismatch" | "context_length_exceeded")
     }
 
     /// An exhausted quota is not retried, because waiting does not restore it.

@@ -20,12 +20,22 @@
 //! ```
 
 #![cfg_attr(
-    not(all(feature = "anthropic", feature = "openai-chat")),
+    not(all(
+        feature = "anthropic",
+        feature = "openai-chat",
+        feature = "openai-responses"
+    )),
     allow(dead_code, reason = "each dialect uses a part of what they share")
 )]
 
-#[cfg(not(any(feature = "anthropic", feature = "openai-chat")))]
-compile_error!("warmline needs at least one of its features `anthropic` and `openai-chat`");
+#[cfg(not(any(
+    feature = "anthropic",
+    feature = "openai-chat",
+    feature = "openai-responses"
+)))]
+compile_error!(
+    "warmline needs at least one of its features `anthropic`, `openai-chat` and `openai-responses`"
+);
 
 mod accumulator;
 #[cfg(feature = "anthropic")]
@@ -33,13 +43,14 @@ mod anthropic;
 mod codec;
 mod error;
 mod facts;
-#[cfg(feature = "openai-chat")]
+#[cfg(any(feature = "openai-chat", feature = "openai-responses"))]
 mod in_place;
 #[cfg(feature = "openai-chat")]
 mod openai_chat;
+#[cfg(feature = "openai-responses")]
+mod openai_responses;
 mod options;
 mod stream;
-#[cfg(any(feature = "anthropic", feature = "openai-chat"))]
 mod strict;
 mod usage;
 mod wire;
@@ -56,12 +67,18 @@ pub(crate) use self::error::decode_error;
 pub use self::facts::RequestFacts;
 #[cfg(feature = "openai-chat")]
 pub use self::openai_chat::OpenAiChat;
+#[cfg(feature = "openai-responses")]
+pub use self::openai_responses::OpenAiResponses;
 pub use self::options::{EncodeOptions, Encoded};
 pub(crate) use self::stream::MAX_REPLY_BYTES;
 pub use self::stream::StreamDecoder;
 pub(crate) use self::wire::request_id;
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{DialectName, Error, Reply, Request, Result};
+
+/// <https://platform.openai.com/docs/guides/images-vision>: gpt-4o-mini's 2,833 and 5,667 for each of at most 8 tiles.
+#[cfg(any(feature = "openai-chat", feature = "openai-responses"))]
+const MAX_OPENAI_IMAGE_TOKENS: u64 = 50_000;
 
 /// A wire format. The trait is sealed: only this crate implements it.
 ///
@@ -172,7 +189,8 @@ pub trait Dialect: codec::Codec + fmt::Debug + MaybeSend + MaybeSync {
     /// # Ok::<(), warmline::Error>(())
     /// ```
     fn facts(&self, body: &[u8]) -> Result<RequestFacts> {
-        RequestFacts::read(self.fields(), body)
+        let ask = self.asking().map(|asking| asking.field);
+        RequestFacts::read(self.fields(), ask, body)
     }
 
     /// Returns the maximum number of output tokens of each reply to a request. `model_max` is the model's own maximum, if it is

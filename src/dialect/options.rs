@@ -17,6 +17,9 @@ pub struct EncodeOptions<'a> {
     /// Whether to request the usage of a stream, for dialects that report it only on request. The default is true. Some servers
     /// reject the field.
     pub stream_usage: bool,
+    /// Whether to request encrypted reasoning (`include`), for dialects that return it only on request. The default is true. Some
+    /// servers and some models reject the field.
+    pub encrypted_reasoning: bool,
 }
 
 impl<'a> EncodeOptions<'a> {
@@ -30,6 +33,7 @@ impl<'a> EncodeOptions<'a> {
             model,
             stream: false,
             stream_usage: true,
+            encrypted_reasoning: true,
         }
     }
 
@@ -52,6 +56,17 @@ impl<'a> EncodeOptions<'a> {
     #[must_use]
     pub fn stream_usage(mut self, asked: bool) -> Self {
         self.stream_usage = asked;
+        self
+    }
+
+    /// Sets [`EncodeOptions::encrypted_reasoning`].
+    ///
+    /// ```
+    /// let options = warmline::dialect::EncodeOptions::new("gpt-4.1").encrypted_reasoning(false);
+    /// ```
+    #[must_use]
+    pub fn encrypted_reasoning(mut self, asked: bool) -> Self {
+        self.encrypted_reasoning = asked;
         self
     }
 }

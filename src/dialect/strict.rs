@@ -25,6 +25,23 @@ pub(super) struct StrictMode {
     pub(super) constraints: &'static [&'static str],
 }
 
+/// The strict mode of OpenAI, which compatible servers have adopted.
+#[cfg(any(feature = "openai-chat", feature = "openai-responses"))]
+pub(super) const OPENAI: StrictMode = StrictMode {
+    all_required: true,
+    max_nesting: 10,
+    constraints: &[
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "maxItems",
+        "maximum",
+        "minItems",
+        "minimum",
+        "multipleOf",
+        "pattern",
+    ],
+};
+
 /// The values of `format` that both APIs know.
 const FORMATS: [&str; 9] = [
     "date-time",

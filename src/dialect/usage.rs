@@ -25,6 +25,7 @@ pub(super) fn billing(usage: &Pairs<'_>, served: Option<&RawValue>) -> Billing {
         tier,
         regional: !matches!(region, "" | "global" | "not_available" | "null"),
         cost: cost(usage),
+        ..Billing::default()
     }
 }
 

@@ -23,6 +23,7 @@ impl Endpoint {
     /// may be the whole address already.
     pub(crate) fn new(
         provider: Provider,
+        dialect: DialectName,
         base_url: Option<&str>,
         settings: &Settings,
         model: &str,
@@ -41,9 +42,9 @@ impl Endpoint {
         endpoint.is_first_party = provider.is_at(endpoint.host());
         let mut query = endpoint.split_query();
         if provider == Provider::Azure {
-            endpoint.azure(settings, model, &mut query)?;
+            endpoint.azure(dialect, settings, model, &mut query)?;
         }
-        endpoint.append(provider.dialect_name());
+        endpoint.append(provider, dialect);
         if let Some(query) = query {
             endpoint.url.push('?');
             endpoint.url.push_str(&query);
@@ -51,16 +52,24 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// Adds the dialect's path, if it is not there yet.
-    fn append(&mut self, dialect: DialectName) {
+    /// Adds the dialect's path, if it is not there yet. It replaces that of another dialect of the provider.
+    fn append(&mut self, provider: Provider, dialect: DialectName) {
+        fn end(path: &str) -> &str {
+            path.strip_prefix("/v1").unwrap_or(path)
+        }
         let path = dialect.path();
-        let end = path.strip_prefix("/v1").unwrap_or(path);
-        if self.path().ends_with(end) {
+        let end_of_path = end(path);
+        if self.path().ends_with(end_of_path) {
             return;
+        }
+        let others = provider.dialect_names().iter();
+        let mut others = others.map(|other| end(other.path()));
+        if let Some(other) = others.find(|other| self.path().ends_with(other)) {
+            self.url.truncate(self.url.len() - other.len());
         }
         // Anthropic's path brings its own version; many base URLs have it already.
         let path = match self.path().ends_with("/v1") {
-            true => end,
+            true => end_of_path,
             false => path,
         };
         self.url.push_str(path);
@@ -70,6 +79,7 @@ impl Endpoint {
     /// `api-version`, which is the older API.
     fn azure(
         &mut self,
+        dialect: DialectName,
         settings: &Settings,
         model: &str,
         query: &mut Option<String>,
@@ -81,7 +91,7 @@ impl Endpoint {
             version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()));
         let path = self.path();
         let is_whole = path.contains("/deployments/")
-            || ["/v1", "/models", "/chat/completions"]
+            || ["/v1", "/models", "/chat/completions", "/responses"]
                 .into_iter()
                 .any(|end| path.ends_with(end));
         if let Some(version) = version
@@ -104,6 +114,15 @@ impl Endpoint {
             }
             self.url.push_str("/v1");
             return Ok(());
+        }
+        // The Responses API has no path of a deployment: the model of the request names it.
+        if dialect == DialectName::OpenAiResponses {
+            return match deployment {
+                None => Ok(()),
+                Some(_) => Err(Error::config(
+                    "the dialect openai-responses has no deployment in its URL: set the model to the deployment's name instead",
+                )),
+            };
         }
         // As in OpenAI's SDK, the model is the name of the deployment if none is given.
         let deployment = deployment.unwrap_or(model);

@@ -38,23 +38,51 @@ impl Provider {
         self.row().id
     }
 
-    /// Returns the wire format.
+    /// Returns the default wire format, which is the first of [`Provider::dialect_names`].
     ///
     /// ```
     /// # use warmline::{DialectName, Provider};
     /// assert_eq!(Provider::BedrockAnthropic.dialect_name(), DialectName::Anthropic);
     /// ```
     pub fn dialect_name(self) -> DialectName {
-        self.row().dialect
+        // Every row has one.
+        let first = self.dialect_names().first().copied();
+        first.unwrap_or(DialectName::OpenAiChat)
     }
 
-    /// Returns the codec of its wire format. `is_first_party` says that the provider itself is called rather than a server that
-    /// is compatible with it.
+    /// Returns the wire formats that the provider speaks; see [`ClientBuilder::dialect`](crate::ClientBuilder::dialect).
+    ///
+    /// ```
+    /// # use warmline::{DialectName, Provider};
+    /// assert_eq!(Provider::OpenAi.dialect_names(), [DialectName::OpenAiChat, DialectName::OpenAiResponses]);
+    /// ```
+    pub fn dialect_names(self) -> &'static [DialectName] {
+        self.row().dialects
+    }
+
+    /// Returns the codec of one of its wire formats. `is_first_party` says that the provider itself is called rather than a server
+    /// that is compatible with it.
     ///
     /// # Errors
-    /// `Config` if the crate was built without the dialect.
-    pub(crate) fn dialect(self, is_first_party: bool) -> Result<Arc<dyn Dialect>> {
-        match self.dialect_name() {
+    /// `Config` if the provider does not speak the dialect, or the crate was built without it.
+    pub(crate) fn dialect(
+        self,
+        name: DialectName,
+        is_first_party: bool,
+    ) -> Result<Arc<dyn Dialect>> {
+        if !self.dialect_names().contains(&name) {
+            let known: Vec<&str> = self.dialect_names().iter().map(|of| of.name()).collect();
+            let message = [
+                "the provider ",
+                self.name(),
+                " does not speak the dialect ",
+                name.name(),
+                ": it must be ",
+                &known.join(" or "),
+            ];
+            return Err(Error::config(message.concat()));
+        }
+        match name {
             #[cfg(feature = "anthropic")]
             DialectName::Anthropic => Ok(Arc::new(dialect::Anthropic)),
             #[cfg(feature = "openai-chat")]
@@ -67,20 +95,26 @@ impl Provider {
                     false => dialect::OpenAiChat::compatible(),
                 }))
             }
+            #[cfg(feature = "openai-responses")]
+            DialectName::OpenAiResponses => Ok(Arc::new(dialect::OpenAiResponses)),
             // Without this arm where all are built, the compiler shows that a new dialect is missing here.
-            #[cfg(not(all(feature = "anthropic", feature = "openai-chat")))]
+            #[cfg(not(all(
+                feature = "anthropic",
+                feature = "openai-chat",
+                feature = "openai-responses"
+            )))]
             name => {
                 let _ = is_first_party;
                 Err(Error::config(format!(
-                    "this build does not have the dialect of {self}: turn on the crate's feature `{name}`"
+                    "this build does not have the dialect {name} of {self}: turn on the crate's feature `{name}`"
                 )))
             }
         }
     }
 
-    /// Returns whether its servers accept `stream_options`.
-    pub(crate) fn knows_stream_options(self) -> bool {
-        self.row().stream_options
+    /// Returns whether its servers refuse what a dialect asks for beyond what the caller writes.
+    pub(crate) fn refuses_asking(self, dialect: DialectName) -> bool {
+        dialect == DialectName::OpenAiChat && !self.row().stream_options
     }
 
     /// Returns the base URL of clients that are given none. Where it depends on settings, these are in braces.

@@ -14,7 +14,8 @@ use crate::DialectName;
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) id: &'static str,
-    pub(crate) dialect: DialectName,
+    /// The dialects that it speaks. The first is the default.
+    pub(crate) dialects: &'static [DialectName],
     /// The base URL. The settings of a client fill in its `{placeholders}`.
     pub(crate) base_url: &'static str,
     /// The domains at which the vendor itself answers. One that begins with a hyphen is the end of a label.
@@ -73,10 +74,13 @@ pub(crate) enum Regional {
     Unknown,
 }
 
+/// The dialects of vendors and servers that also have OpenAI's Responses API, at `/responses` below the base URL.
+const CHAT_AND_RESPONSES: &[DialectName] = &[DialectName::OpenAiChat, DialectName::OpenAiResponses];
+
 /// What most vendors have in common.
 const COMPATIBLE: Row = Row {
     id: "",
-    dialect: DialectName::OpenAiChat,
+    dialects: &[DialectName::OpenAiChat],
     base_url: "",
     domains: &[],
     key_header: None,
@@ -155,7 +159,7 @@ macro_rules! providers {
 providers! {
     // The URL and the variables are those of the official SDKs (https://github.com/anthropics/anthropic-sdk-python).
     Anthropic "anthropic" "https://docs.claude.com/en/api/messages" {
-        dialect: DialectName::Anthropic,
+        dialects: &[DialectName::Anthropic],
         base_url: "https://api.anthropic.com",
         domains: &["anthropic.com"],
         key_header: Some("x-api-key"),
@@ -173,6 +177,7 @@ providers! {
     }
     // The URL and the variables are those of the official SDKs (https://github.com/openai/openai-python).
     OpenAi "openai" "https://platform.openai.com/docs/api-reference/chat" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "https://api.openai.com/v1",
         domains: &["openai.com", "openai.azure.com"],
         key_variables: &["OPENAI_API_KEY"],
@@ -192,6 +197,7 @@ providers! {
     // AZURE_OPENAI_API_KEY, AZURE_OPENAI_AD_TOKEN, AZURE_OPENAI_ENDPOINT and OPENAI_API_VERSION are those of OpenAI's SDK (`azure.js`), AZURE_RESOURCE_NAME is
     // that of the AI SDK; the v1 API is described at https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle.
     Azure "azure" "https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "https://{resource}.openai.azure.com/openai/v1",
         domains: &[
             "openai.azure.com",
@@ -217,8 +223,9 @@ providers! {
         bills_after_disconnect: false,
         ..COMPATIBLE
     }
-    // https://console.groq.com/docs/openai
+    // https://console.groq.com/docs/openai and https://console.groq.com/docs/responses-api
     Groq "groq" "https://console.groq.com/docs/openai" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "https://api.groq.com/openai/v1",
         domains: &["groq.com"],
         key_variables: &["GROQ_API_KEY"],
@@ -255,8 +262,9 @@ providers! {
         max_output_speed: 2_000,
         ..COMPATIBLE
     }
-    // https://docs.x.ai/docs/api-reference
+    // https://docs.x.ai/docs/api-reference and https://docs.x.ai/developers/model-capabilities/text/comparison
     XAi "xai" "https://docs.x.ai/docs/api-reference" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "https://api.x.ai/v1",
         domains: &["x.ai"],
         key_variables: &["XAI_API_KEY"],
@@ -269,8 +277,9 @@ providers! {
         bills_after_disconnect: false,
         ..COMPATIBLE
     }
-    // https://openrouter.ai/docs/quickstart. It bills on for some of the vendors behind it, of which Cerebras is the fastest.
+    // https://openrouter.ai/docs/quickstart and https://openrouter.ai/docs/api-reference/responses-api/overview. It bills on for some of the vendors behind it, of which Cerebras is the fastest.
     OpenRouter "openrouter" "https://openrouter.ai/docs/quickstart" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "https://openrouter.ai/api/v1",
         domains: &["openrouter.ai"],
         key_variables: &["OPENROUTER_API_KEY"],
@@ -354,6 +363,7 @@ providers! {
     }
     // https://docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api.html; the variables are those of the AWS SDKs.
     BedrockOpenAi "bedrock-openai" "https://docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api.html" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "https://bedrock-runtime.{region}.{aws}/openai/v1",
         domains: &["amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api.aws"],
         key_variables: &["AWS_BEARER_TOKEN_BEDROCK"],
@@ -364,7 +374,7 @@ providers! {
     }
     // https://docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api.html; the variable of the base URL is that of Anthropic's SDKs.
     BedrockAnthropic "bedrock-anthropic" "https://docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api.html" {
-        dialect: DialectName::Anthropic,
+        dialects: &[DialectName::Anthropic],
         base_url: "https://bedrock-mantle.{region}.api.aws/anthropic",
         domains: &["api.aws"],
         key_variables: &["AWS_BEARER_TOKEN_BEDROCK"],
@@ -386,8 +396,9 @@ providers! {
         prices: Prices::List("gemini"),
         ..COMPATIBLE
     }
-    // OLLAMA_HOST: https://github.com/ollama/ollama/blob/main/docs/faq.mdx
+    // OLLAMA_HOST: https://github.com/ollama/ollama/blob/main/docs/faq.mdx; the dialects: https://docs.ollama.com/api/openai-compatibility
     Ollama "ollama" "https://github.com/ollama/ollama/tree/main/docs" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "http://localhost:11434/v1",
         key_variables: &["OLLAMA_API_KEY"],
         base_url_variable: "OLLAMA_HOST",
@@ -395,6 +406,7 @@ providers! {
     }
     // https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html; the server reads VLLM_API_KEY too.
     Vllm "vllm" "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "http://localhost:8000/v1",
         key_variables: &["VLLM_API_KEY"],
         base_url_variable: "VLLM_BASE_URL",
@@ -402,6 +414,7 @@ providers! {
     }
     // https://lmstudio.ai/docs/developer/openai-compat
     LmStudio "lmstudio" "https://lmstudio.ai/docs/developer/openai-compat" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "http://localhost:1234/v1",
         key_variables: &["LM_API_TOKEN"],
         base_url_variable: "LMSTUDIO_BASE_URL",
@@ -416,8 +429,9 @@ providers! {
         default_model: Some("default"),
         ..LOCAL
     }
-    // https://docs.litellm.ai/docs/providers/litellm_proxy. Any vendor may be behind it.
+    // https://docs.litellm.ai/docs/providers/litellm_proxy and https://docs.litellm.ai/docs/response_api. Any vendor may be behind it.
     LiteLlm "litellm" "https://docs.litellm.ai/docs/providers/litellm_proxy" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "http://localhost:4000",
         needs_key: false,
         key_variables: &["LITELLM_PROXY_API_KEY", "LITELLM_API_KEY"],

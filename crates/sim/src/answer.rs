@@ -31,6 +31,11 @@ pub(crate) struct Prompt {
     pub(crate) more_replies: usize,
     pub(crate) stop: Vec<String>,
     pub(crate) thinks: bool,
+    /// Whether the reply shows a summary of its reasoning, and whether it holds the reasoning encrypted (Responses API).
+    pub(crate) shows_reasoning: bool,
+    pub(crate) encrypts_reasoning: bool,
+    /// The items of the conversation, if the reply is to be stored (Responses API).
+    pub(crate) stored_items: Option<Vec<Value>>,
     pub(crate) stream: bool,
     pub(crate) input_tokens: u64,
     pub(crate) cached_tokens: u64,

@@ -7,18 +7,20 @@ use crate::answer::{Answer, Prompt};
 use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
 use crate::stats::Counters;
-use crate::{anthropic, openai};
+use crate::{anthropic, openai, responses};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Dialect {
     Anthropic,
     OpenAi,
+    Responses,
 }
 
 impl Dialect {
     pub(crate) fn of_path(path: &str) -> Self {
         match path {
             "/v1/messages" => Self::Anthropic,
+            "/v1/responses" | "/responses" => Self::Responses,
             _ => Self::OpenAi,
         }
     }
@@ -26,14 +28,14 @@ impl Dialect {
     pub(crate) fn request_id_header(self) -> &'static str {
         match self {
             Self::Anthropic => "request-id",
-            Self::OpenAi => "x-request-id",
+            Self::OpenAi | Self::Responses => "x-request-id",
         }
     }
 
     pub(crate) fn check_key(self, headers: &HeaderMap) -> Result<(), ApiError> {
         match self {
             Self::Anthropic => anthropic::check_key(headers),
-            Self::OpenAi => openai::check_key(headers),
+            Self::OpenAi | Self::Responses => openai::check_key(headers),
         }
     }
 
@@ -41,7 +43,7 @@ impl Dialect {
     pub(crate) fn missing_model(self) -> &'static str {
         match self {
             Self::Anthropic => "model: Field required",
-            Self::OpenAi => "you must provide a model parameter",
+            Self::OpenAi | Self::Responses => "you must provide a model parameter",
         }
     }
 
@@ -49,6 +51,14 @@ impl Dialect {
         match self {
             Self::Anthropic => anthropic::read(body, counters),
             Self::OpenAi => openai::read(body, counters),
+            Self::Responses => responses::read(body, counters),
+        }
+    }
+
+    /// Remembers a reply that later requests can continue.
+    pub(crate) fn remember(self, answer: &Answer, counters: &Counters) {
+        if let Self::Responses = self {
+            responses::remember(answer, counters);
         }
     }
 
@@ -57,6 +67,7 @@ impl Dialect {
         match self {
             Self::Anthropic => anthropic::whole(answer),
             Self::OpenAi => openai::whole(answer, scenario),
+            Self::Responses => responses::whole(answer, scenario),
         }
     }
 
@@ -70,6 +81,7 @@ impl Dialect {
         match self {
             Self::Anthropic => anthropic::pieces(answer, scenario),
             Self::OpenAi => openai::pieces(answer, scenario, include_usage),
+            Self::Responses => responses::pieces(answer, scenario),
         }
     }
 
@@ -77,13 +89,14 @@ impl Dialect {
         match self {
             Self::Anthropic => anthropic::ping(),
             Self::OpenAi => openai::ping(),
+            Self::Responses => responses::ping(),
         }
     }
 
     pub(crate) fn error_body(self, api_error: &ApiError, request_id: &str) -> Value {
         match self {
             Self::Anthropic => anthropic::error_body(api_error, request_id),
-            Self::OpenAi => openai::error_body(api_error),
+            Self::OpenAi | Self::Responses => openai::error_body(api_error),
         }
     }
 
@@ -92,13 +105,14 @@ impl Dialect {
         match self {
             Self::Anthropic => anthropic::error_event(api_error, request_id),
             Self::OpenAi => openai::error_event(api_error),
+            Self::Responses => responses::error_event(api_error),
         }
     }
 
     pub(crate) fn error_type(self, status: u16) -> &'static str {
         match self {
             Self::Anthropic => anthropic::error_type(status),
-            Self::OpenAi => openai::error_type(status),
+            Self::OpenAi | Self::Responses => openai::error_type(status),
         }
     }
 

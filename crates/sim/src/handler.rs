@@ -114,6 +114,7 @@ impl Handler {
             stats.input_tokens += prompt.input_tokens + prompt.cache_written_tokens;
         });
         let answer = answer(prompt, &scenario);
+        dialect.remember(&answer, &self.counters);
         let script = Script {
             dialect,
             scenario: &scenario,
@@ -153,7 +154,11 @@ impl Handler {
     ) -> Result<(Prompt, Scenario), ApiError> {
         let known = matches!(
             path,
-            "/v1/messages" | "/v1/chat/completions" | "/chat/completions"
+            "/v1/messages"
+                | "/v1/chat/completions"
+                | "/chat/completions"
+                | "/v1/responses"
+                | "/responses"
         );
         if method != Method::POST || !known {
             let message = format!("Invalid URL ({method} {path})");

@@ -27,6 +27,8 @@ mod media;
 mod openai;
 mod redis;
 mod reply;
+mod responses;
+mod responses_input;
 mod scenario;
 mod schema;
 mod script;

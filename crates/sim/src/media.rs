@@ -47,8 +47,9 @@ fn inline(part: &Value) -> Option<(&str, &str)> {
             let source = &part["source"];
             Some((source["media_type"].as_str()?, source["data"].as_str()?))
         }
-        "image_url" => {
-            let url = part["image_url"]["url"].as_str()?;
+        "image_url" | "input_image" => {
+            let url = &part["image_url"];
+            let url = url.as_str().or_else(|| url["url"].as_str())?;
             url.strip_prefix("data:")?.split_once(";base64,")
         }
         _ => None,

@@ -1,11 +1,12 @@
 //! What the server counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::scripted_server::ScriptedServer;
@@ -43,6 +44,9 @@ pub struct Stats {
     pub output_tokens: u64,
 }
 
+/// The maximum number of stored responses.
+const MAX_STORED: usize = 1000;
+
 /// The counters of a running simulator, and what it remembers of requests.
 #[derive(Debug)]
 pub(crate) struct Counters {
@@ -62,6 +66,8 @@ struct Inner {
     asked: HashMap<String, u64>,
     /// The hashes of the prompt prefixes that are cached.
     cached: std::collections::HashSet<u64>,
+    /// The ids of the last stored responses, and the items of each, with those that it continues.
+    stored: VecDeque<(String, Vec<Value>)>,
 }
 
 #[derive(Debug)]
@@ -187,6 +193,30 @@ impl Counters {
         let asked = inner.asked.entry(scenario.to_owned()).or_default();
         *asked += 1;
         *asked <= times
+    }
+
+    /// Stores the items of a response, and forgets the oldest response if there are many.
+    pub(crate) fn store(&self, id: String, items: Vec<Value>) {
+        let stored = &mut self.lock().stored;
+        if stored.len() == MAX_STORED {
+            stored.pop_front();
+        }
+        stored.push_back((id, items));
+    }
+
+    /// Returns the items of a stored response.
+    pub(crate) fn stored(&self, id: &str) -> Option<Vec<Value>> {
+        let inner = self.lock();
+        let mut stored = inner.stored.iter();
+        let (_, items) = stored.find(|(known, _)| known == id)?;
+        Some(items.clone())
+    }
+
+    /// Whether a stored response has the item with this id.
+    pub(crate) fn has_item(&self, id: &str) -> bool {
+        let inner = self.lock();
+        let mut items = inner.stored.iter().flat_map(|(_, items)| items);
+        items.any(|item| item["id"] == id)
     }
 
     /// Caches a prompt prefix. Gives back whether it was cached before.

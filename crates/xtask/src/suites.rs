@@ -378,7 +378,7 @@ fn check_imports() -> Result<Count> {
 }
 
 /// The features of the crate as a library for WebAssembly: all of the default but a TLS library.
-const WEBASSEMBLY_FEATURES: &str = "anthropic,openai-chat";
+const WEBASSEMBLY_FEATURES: &str = "anthropic,openai-chat,openai-responses";
 
 /// The crate as a library for WebAssembly, with both dialects and with each alone; and crates/wasm.
 fn webassembly_crates() -> Result<Count> {
@@ -387,7 +387,12 @@ fn webassembly_crates() -> Result<Count> {
         cargo.args(["--quiet", "--package"]).args(arguments);
         run(cargo.env("RUSTFLAGS", "-D warnings"))
     };
-    for features in [WEBASSEMBLY_FEATURES, "anthropic", "openai-chat"] {
+    for features in [
+        WEBASSEMBLY_FEATURES,
+        "anthropic",
+        "openai-chat",
+        "openai-responses",
+    ] {
         check(&[
             "warmline",
             "--lib",

@@ -6,8 +6,7 @@ mod writer;
 
 use super::*;
 use crate::Budget;
-use crate::chat::Billing;
-use crate::dialect::{Anthropic, OpenAiChat};
+use crate::dialect::{Anthropic, OpenAiChat, OpenAiResponses};
 
 fn usd(text: &str) -> Usd {
     text.parse().unwrap()
@@ -22,6 +21,7 @@ fn dialect_of(provider: Provider) -> Box<dyn Dialect> {
     match provider.dialect_name() {
         crate::DialectName::Anthropic => Box::new(Anthropic),
         crate::DialectName::OpenAiChat => Box::new(OpenAiChat::default()),
+        crate::DialectName::OpenAiResponses => Box::new(OpenAiResponses),
     }
 }
 

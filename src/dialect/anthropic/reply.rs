@@ -104,6 +104,7 @@ impl<'a> Opened<'a> {
             "text" => Self::Text(
                 Part::Text {
                     text: String::new(),
+                    phase: None,
                     annotations: block.citations.and_then(annotations),
                     cache_control: None,
                 },
@@ -113,6 +114,7 @@ impl<'a> Opened<'a> {
                 Part::Reasoning {
                     text: String::new(),
                     signature: block.signature.some().map(Cow::into_owned),
+                    dialect: None,
                 },
                 block.thinking,
             ),

@@ -210,6 +210,7 @@ pub(super) fn encode(request: &Request, options: &EncodeOptions<'_>) -> Result<S
                 text,
                 annotations: None,
                 cache_control: None,
+                ..
             },
         ] => Some(System::Text(text)),
         parts => Some(System::Blocks(parts.iter().map(Block).collect())),
@@ -246,6 +247,12 @@ pub(super) fn encode(request: &Request, options: &EncodeOptions<'_>) -> Result<S
 
 /// Returns an error if the request contains something that this dialect cannot express.
 fn validate(request: &Request) -> Result<()> {
+    request.ensure_continues_nothing()?;
+    if request.store == Some(true) {
+        return Err(Error::config(
+            "store is true, and the dialect anthropic cannot store replies: leave it out",
+        ));
+    }
     let system = request.system.iter().map(|part| ("system", 0, part));
     let parts = request
         .messages
@@ -262,17 +269,14 @@ fn validate(request: &Request) -> Result<()> {
 }
 
 fn message(message: &Message) -> WireMessage<'_> {
-    // Reasoning without a signature is from another provider, and the API rejects it.
-    let unsigned = |part: &&Part| {
-        matches!(
-            part,
-            Part::Reasoning {
-                signature: None,
-                ..
-            }
-        )
+    // Reasoning without a signature is from another provider, and the API rejects it and that of another dialect.
+    let is_foreign = |part: &&Part| match part {
+        Part::Reasoning {
+            signature, dialect, ..
+        } => signature.is_none() || dialect.is_some_and(|of| of != DialectName::Anthropic),
+        _ => false,
     };
-    let content = message.content.iter().filter(|part| !unsigned(part));
+    let content = message.content.iter().filter(|part| !is_foreign(part));
     WireMessage {
         role: message.role,
         content: content.map(Block).collect(),
@@ -291,6 +295,7 @@ impl Serialize for Block<'_> {
                 text,
                 annotations,
                 cache_control,
+                ..
             } => {
                 block.text = Some(text);
                 let own = annotations.as_ref();
@@ -330,7 +335,9 @@ impl Serialize for Block<'_> {
                 block.is_error = *is_error;
                 block.cache_control = mark(*cache_control);
             }
-            Part::Reasoning { text, signature } => {
+            Part::Reasoning {
+                text, signature, ..
+            } => {
                 block.r#type = "thinking";
                 block.thinking = Some(text);
                 block.signature = Some(signature.as_deref().unwrap_or_default());

@@ -16,6 +16,8 @@ enum Place {
     Opaque,
     /// The content of a message or a tool result.
     Content,
+    /// The items of a conversation in the Responses API.
+    Items,
     Other,
 }
 
@@ -35,6 +37,8 @@ fn place_in(within: Place, key: &str) -> Place {
             Place::Opaque
         }
         CONTENT => Place::Content,
+        // Of a tool's result.
+        "output" if within == Place::Items => Place::Content,
         _ => Place::Other,
     }
 }
@@ -50,6 +54,19 @@ pub(super) fn read_content<'b>(
         "system" => Place::Content,
         key => place_in(Place::Other, key),
     };
+    read_value(reading, value, place)
+}
+
+/// Counts the content of the items of a conversation.
+pub(super) fn read_items<'b>(reading: &mut Reading<'b>, value: &'b RawValue) -> Result<(), String> {
+    read_value(reading, value, Place::Items)
+}
+
+fn read_value<'b>(
+    reading: &mut Reading<'b>,
+    value: &'b RawValue,
+    place: Place,
+) -> Result<(), String> {
     let mut json = serde_json::Deserializer::from_str(value.get());
     let read = Value(reading, place).deserialize(&mut json);
     match read {
@@ -110,6 +127,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let Self(reading, place) = self;
         let mut counts = [0u32; READ.len()];
         let (mut texts, mut text_sources, mut document) = (0, 0, false);
+        let mut has_role = false;
         let (mut known, mut image, mut by_url) = (false, false, false);
         let (mut base64, mut data, mut encoded) = (false, None, None);
         // Whether a server that distinguishes upper case from lower case reads the same.
@@ -118,6 +136,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             let name = folded(&key);
             let Some(at) = READ.iter().position(|read| *read == name) else {
                 reading.facts.cached |= key == CACHE_CONTROL;
+                has_role |= key == "role";
                 let inner = place_in(place, &key);
                 let kind = map.next_value_seed(Value(reading, inner))?;
                 // An earlier reply's audio, by its id.
@@ -141,7 +160,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             let place = match place {
                 Place::Opaque => Place::Opaque,
                 _ if READ[at] == CONTENT => Place::Content,
-                Place::Content if READ[at] != TYPE => Place::Other,
+                Place::Content | Place::Items if READ[at] != TYPE => Place::Other,
                 place => place,
             };
             let value = map.next_value_seed(Value(reading, place))?;
@@ -161,11 +180,13 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let [types, sources, datas, image_urls, urls, _] = counts;
         let encoded = encoded.filter(|_| exact && sources + image_urls + urls == 1);
         known |= texts > 0 || image || by_url || document;
+        // A message needs no type.
+        known |= place == Place::Items && types == 0 && has_role;
         // Some servers take videos and documents by such a URL.
         document |= by_url && encoded.is_none();
         image |= by_url && encoded.is_some();
         // A block of an unknown type can have any number of tokens.
-        document |= place == Place::Content && !known;
+        document |= matches!(place, Place::Content | Place::Items) && !known;
         let of_text = sources > 0 && sources == text_sources;
         reading.facts.images += u64::from(image);
         reading.facts.documents += u64::from(document && !of_text);
@@ -236,6 +257,24 @@ fn is_of_text(kind: &str) -> bool {
             | "compaction"
             | "fallback"
             | "tool_reference"
+            // Items and parts of the Responses API. Others, such as a search, can stand for content that the provider has stored.
+            | "message"
+            | "function_call"
+            | "function_call_output"
+            | "custom_tool_call"
+            | "custom_tool_call_output"
+            | "local_shell_call"
+            | "local_shell_call_output"
+            | "shell_call"
+            | "shell_call_output"
+            | "apply_patch_call"
+            | "apply_patch_call_output"
+            | "mcp_list_tools"
+            | "mcp_approval_request"
+            | "mcp_approval_response"
+            | "mcp_call"
+            | "summary_text"
+            | "reasoning_text"
     ) || ["tool_use", "_result", "_error"]
         .iter()
         .any(|end| kind.ends_with(end))

@@ -6,6 +6,10 @@ pub enum Field {
     Model,
     Stream,
     StreamOptions,
+    /// What the reply contains in addition.
+    Include,
+    /// Items of the conversation.
+    Items,
     MaxTokens,
     MaxCompletionTokens,
     /// A limit of the output that only some servers know, so that it raises the maximum and never lowers it.
@@ -45,6 +49,13 @@ pub enum Field {
     /// Of a tool: its type, and how often the provider may use it.
     ToolType,
     ToolUses,
+    /// How often the provider may use its own tools, and the memory of the container in which it runs code.
+    ToolCalls,
+    Memory,
+    /// The provider generates the reply to its end, even if nobody waits for it.
+    Background,
+    /// The provider adds a stored prompt, which can have tools.
+    StoredPrompt,
     /// Only its spelling matters.
     Other,
 }
@@ -73,6 +84,28 @@ pub(in crate::dialect) const OPENAI_CHAT: Fields = [
         (Field::StreamOptions, &["stream_options"]),
         (Field::Tools, &["functions"]),
         (Field::Schema, &["response_format"]),
+        (Field::Modalities, &["modalities"]),
+        (Field::Audio, &["audio"]),
+        (Field::CacheTime, &["prompt_cache_retention"]),
+        (Field::Options(CACHE), &["prompt_cache_options"]),
+    ],
+    COMMON,
+];
+
+#[cfg(feature = "openai-responses")]
+pub(in crate::dialect) const OPENAI_RESPONSES: Fields = [
+    &[
+        (Field::Items, &["input", "instructions"]),
+        (Field::Include, &["include"]),
+        (Field::MaxTokens, &["max_output_tokens"]),
+        // Names of this limit on other servers.
+        (Field::OtherLimit, &["max_tokens", "max_completion_tokens"]),
+        (Field::ToolCalls, &["max_tool_calls"]),
+        (Field::MoreInput, &["previous_response_id", "conversation"]),
+        (Field::StoredPrompt, &["prompt"]),
+        (Field::Background, &["background"]),
+        (Field::AnotherRun, &["context_management"]),
+        (Field::Schema, &["text"]),
         (Field::Modalities, &["modalities"]),
         (Field::Audio, &["audio"]),
         (Field::CacheTime, &["prompt_cache_retention"]),
@@ -160,7 +193,7 @@ const REASONING: Names = &[(
     ],
 )];
 
-#[cfg(feature = "openai-chat")]
+#[cfg(any(feature = "openai-chat", feature = "openai-responses"))]
 const CACHE: Names = &[(Field::CacheTime, &["ttl"])];
 
 /// The fields of a tool.
@@ -168,7 +201,11 @@ pub(super) const TOOL: Names = &[
     (Field::ToolType, &["type"]),
     (Field::ToolUses, &["max_uses"]),
     (Field::Models, &["model"]),
+    // OpenAI's `code_interpreter` and `shell`.
+    (Field::Options(CONTAINER), &["container", "environment"]),
 ];
+
+const CONTAINER: Names = &[(Field::Memory, &["memory_limit"])];
 
 /// The fields of an entry of `fallbacks`.
 pub(super) const FALLBACK: Names = &[

@@ -18,6 +18,8 @@ pub(super) use self::fields::ANTHROPIC;
 pub(super) use self::fields::Fields;
 #[cfg(feature = "openai-chat")]
 pub(super) use self::fields::OPENAI_CHAT;
+#[cfg(feature = "openai-responses")]
+pub(super) use self::fields::OPENAI_RESPONSES;
 use self::objects::read_fields;
 use self::reading::Reading;
 pub use self::reading::RequestFacts;
@@ -25,8 +27,14 @@ use self::reading::not_json;
 use super::wire::Pairs;
 use crate::{Error, Result};
 
+/// The assumed maximum of a model that is in no price list. The largest maximum of any model would make most budgets refuse every
+/// call to a local server.
+#[cfg(any(feature = "openai-chat", feature = "openai-responses"))]
+pub(super) const UNKNOWN_MAX_OUTPUT: u64 = 4096;
+
 impl RequestFacts {
-    pub(super) fn read(fields: Fields, body: &[u8]) -> Result<Self> {
+    /// `ask` is the field that is added to requests; see [`Asking`](super::codec::Asking).
+    pub(super) fn read(fields: Fields, ask: Option<&'static str>, body: &[u8]) -> Result<Self> {
         let read = std::str::from_utf8(body).map_err(|e| not_json(&e));
         let body = read.map_err(Error::config)?;
         let mut reading = Reading {
@@ -36,15 +44,19 @@ impl RequestFacts {
             depth: 0,
             tool: String::new(),
             tool_uses: None,
+            memory: 1,
+            max_tool_calls: None,
             refusal: None,
         };
-        // A body that requests a stream has at least one field, so a comma can follow.
+        // A body that is sent has at least one field, so a comma can follow.
         let start = body.find('{').map_or(0, |brace| brace + 1);
-        let usage = r#""stream_options":{"include_usage":true},"#;
-        reading.facts.ask_usage = Some((start..start, usage));
+        reading.facts.ask = ask.map(|field| (start..start, field));
         let Pairs(pairs) = serde_json::from_str(body).map_err(|e| Error::config(not_json(&e)))?;
         match read_fields(&mut reading, "the request", fields, &pairs, true) {
-            Ok(()) => Ok(reading.facts),
+            Ok(()) => {
+                reading.facts.limit_calls(reading.max_tool_calls);
+                Ok(reading.facts)
+            }
             Err(refusal) => Err(Error::config(refusal)),
         }
     }

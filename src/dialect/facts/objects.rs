@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::content::read_content;
+use super::content::{read_content, read_items};
 use super::fields::{FALLBACK, Field, Fields, TOOL};
-use super::options::stream_options;
+use super::options::{place, stream_options};
 use super::reading::{Reading, folded, not_json};
-use super::values::{count, flag, is_null, items, model, text};
+use super::values::{count, flag, is_null, items, memory, model, text};
 use crate::dialect::wire::Pairs;
 use crate::quote::quote;
 
@@ -33,7 +33,7 @@ pub(super) fn read_fields<'b>(
             return Err([object, " has ", &quote(key), " twice: give it once"].concat());
         }
         let meant = meaning(fields, key)?;
-        if is_null(value) && !matches!(meant, Field::StreamOptions) {
+        if is_null(value) && !matches!(meant, Field::StreamOptions | Field::Include) {
             continue;
         }
         if let Field::Other | Field::Prediction = meant {
@@ -41,6 +41,7 @@ pub(super) fn read_fields<'b>(
         }
         match meant {
             Field::Other => {}
+            Field::Items => read_items(reading, value)?,
             Field::Tools => read_tools(reading, value)?,
             Field::Models => read_models(reading, value, false)?,
             Field::Fallbacks => read_models(reading, value, true)?,
@@ -93,7 +94,11 @@ fn set_fact(
             facts.add_model(&model(value)?);
         }
         Field::Stream if is_top => facts.stream = flag(value, key)?.unwrap_or_default(),
-        Field::StreamOptions if is_top => facts.ask_usage = stream_options(reading.body, value)?,
+        Field::StreamOptions if is_top => facts.ask = stream_options(reading.body, value)?,
+        Field::Include if is_top => {
+            let null = is_null(value).then(|| place(reading.body, value));
+            facts.ask = null.map(|place| (place, r#"["reasoning.encrypted_content"]"#));
+        }
         Field::MaxTokens if is_top => facts.max_tokens = count(value, key)?,
         Field::MaxCompletionTokens if is_top => facts.max_completion_tokens = count(value, key)?,
         Field::MaxTokens | Field::MaxCompletionTokens | Field::OtherLimit => {
@@ -125,6 +130,10 @@ fn set_fact(
         }
         Field::Searches => facts.search(None),
         Field::MoreInput => facts.more_input = true,
+        Field::StoredPrompt => facts.search(None),
+        Field::Background => facts.background |= flag(value, key)?.unwrap_or_default(),
+        Field::ToolCalls => reading.max_tool_calls = count(value, key)?,
+        Field::Memory => reading.memory = memory(value),
         Field::Container => {
             facts.more_input = true;
             facts.containers += 1;
@@ -168,7 +177,8 @@ fn read_tools<'b>(reading: &mut Reading<'b>, tools: &'b RawValue) -> Result<(), 
         }
         let kind = std::mem::take(&mut reading.tool);
         let uses = reading.tool_uses.take();
-        reading.facts.add_tool(&kind, uses);
+        let memory = std::mem::replace(&mut reading.memory, 1);
+        reading.facts.add_tool(&kind, uses, memory);
     }
     Ok(())
 }

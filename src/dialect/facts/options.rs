@@ -9,10 +9,7 @@ use crate::dialect::wire::Pairs;
 
 /// Returns the range to replace, and its replacement, so that a stream reports its usage.
 pub(super) fn stream_options(body: &str, options: &RawValue) -> Result<Asking, String> {
-    let place = |value: &RawValue| {
-        let start = value.get().as_ptr() as usize - body.as_ptr() as usize;
-        start..start + value.get().len()
-    };
+    let place = |value| place(body, value);
     if options.get() == "null" {
         return Ok(Some((place(options), r#"{"include_usage":true}"#)));
     }
@@ -32,6 +29,12 @@ pub(super) fn stream_options(body: &str, options: &RawValue) -> Result<Asking, S
         },
         _ => return Err("stream_options has include_usage twice: give it once".into()),
     })
+}
+
+/// Returns the range of a value in the body.
+pub(super) fn place(body: &str, value: &RawValue) -> Range<usize> {
+    let start = value.get().as_ptr() as usize - body.as_ptr() as usize;
+    start..start + value.get().len()
 }
 
 type Asking = Option<(Range<usize>, &'static str)>;

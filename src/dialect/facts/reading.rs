@@ -11,6 +11,8 @@ const MAX_MODELS: usize = 64;
 /// The assumed maximum of searches in a call that does not set one. Anthropic's loop has ten rounds
 /// (<https://docs.claude.com/en/docs/build-with-claude/handling-stop-reasons>), and each can have several searches.
 const MOST_SEARCHES: u64 = 30;
+/// The assumed maximum of images that a tool generates in a call that does not limit its uses.
+const MOST_IMAGES: u64 = 10;
 /// The assumed maximum of questions to Anthropic's advisor.
 const MOST_ADVICE: u64 = 10;
 
@@ -35,9 +37,9 @@ pub struct RequestFacts {
     pub any_model: bool,
     /// Whether a stream is requested.
     pub stream: bool,
-    /// The range of the body to replace, and its replacement, so that OpenAI's dialect reports a stream's usage. `None` if the
-    /// body sets `include_usage` itself.
-    pub(crate) ask_usage: Option<(Range<usize>, &'static str)>,
+    /// The range of the body to replace, and its replacement, to ask for what the dialect asks for: a stream's usage
+    /// (`stream_options.include_usage`), or encrypted reasoning (`include`). `None` if the body sets the field itself.
+    pub(crate) ask: Option<(Range<usize>, &'static str)>,
     /// `max_tokens`.
     pub max_tokens: Option<u64>,
     /// `max_completion_tokens`.
@@ -78,8 +80,14 @@ pub struct RequestFacts {
     pub searches: u64,
     /// The number of web searches that are charged whether or not the reply reports them.
     pub charged_searches: u64,
-    /// The number of containers in which the provider may run code.
+    /// The number of searches of files that the provider may make (OpenAI's `file_search`).
+    pub file_searches: u64,
+    /// The number of images that the provider may generate with a tool (OpenAI's `image_generation`).
+    pub generated_images: u64,
+    /// The number of containers in which the provider may run code. One with more than 1 GB of memory counts once for each.
     pub containers: u64,
+    /// Whether the provider generates the reply to its end even if nobody waits for it (OpenAI's `background`).
+    pub background: bool,
     /// The requested service tier, or `None` if the provider chooses it.
     pub service_tier: Option<String>,
     /// Whether the request asks for a higher speed at a higher price (Anthropic's `speed`).
@@ -105,6 +113,18 @@ impl RequestFacts {
         self.more_input = true;
     }
 
+    /// Applies the maximum number of uses of the provider's own tools.
+    pub(super) fn limit_calls(&mut self, most: Option<u64>) {
+        let most = most.unwrap_or(u64::MAX);
+        for count in [
+            &mut self.searches,
+            &mut self.file_searches,
+            &mut self.generated_images,
+        ] {
+            *count = most.min(*count);
+        }
+    }
+
     /// Records another model that may answer.
     pub(super) fn add_model(&mut self, model: &str) {
         match self.models.len() {
@@ -114,24 +134,29 @@ impl RequestFacts {
     }
 
     /// Records a tool of a type. `uses` is its `max_uses`.
-    pub(super) fn add_tool(&mut self, kind: &str, uses: Option<u64>) {
+    pub(super) fn add_tool(&mut self, kind: &str, uses: Option<u64>, memory: u64) {
         let is = |names: &[&str]| names.iter().any(|name| kind.starts_with(name));
         self.prompted = true;
-        if matches!(kind, "" | "function" | "custom") {
+        if matches!(kind, "" | "function" | "custom" | "namespace") {
             return;
         }
         // The caller runs these.
-        if is(&["bash_2", "text_editor_", "memory_", "computer_", "browser_"]) {
+        let by_caller = matches!(kind, "computer" | "local_shell" | "apply_patch");
+        if by_caller || is(&["bash_2", "text_editor_", "memory_", "computer_", "browser_"]) {
             self.known_tools += 1;
             return;
         }
         self.more_input = true;
-        if is(&["code_execution_"]) {
-            self.containers += 1;
+        if is(&["code_execution_"]) || matches!(kind, "code_interpreter" | "shell") {
+            self.containers = self.containers.saturating_add(memory);
+        } else if kind == "file_search" {
+            self.file_searches = self.file_searches.saturating_add(MOST_SEARCHES);
+        } else if kind == "image_generation" {
+            self.generated_images = self.generated_images.saturating_add(MOST_IMAGES);
         } else if is(&["advisor_"]) {
             let uses = uses.unwrap_or(MOST_ADVICE);
             self.more_runs = self.more_runs.saturating_add(uses);
-        } else if !is(&["web_fetch_", "tool_search_tool_", "mcp_toolset"]) {
+        } else if !is(&["web_fetch_", "tool_search", "mcp"]) {
             // Web searches, and what is not known.
             self.search(uses);
         }
@@ -148,6 +173,10 @@ pub(super) struct Reading<'b> {
     /// The type of the tool that is read, and its `max_uses`.
     pub(super) tool: String,
     pub(super) tool_uses: Option<u64>,
+    /// The memory of its container, in GB.
+    pub(super) memory: u64,
+    /// The maximum number of uses of the provider's own tools.
+    pub(super) max_tool_calls: Option<u64>,
     pub(super) refusal: Option<String>,
 }
 

@@ -2,7 +2,8 @@ use super::values::whole_number;
 use super::*;
 
 fn of_openai(body: &str) -> Result<RequestFacts> {
-    RequestFacts::read(OPENAI_CHAT, body.as_bytes())
+    let ask = r#""stream_options":{"include_usage":true},"#;
+    RequestFacts::read(OPENAI_CHAT, Some(ask), body.as_bytes())
 }
 
 fn read(body: &str) -> RequestFacts {
@@ -29,7 +30,7 @@ fn what_a_request_holds_is_seen_wherever_it_stands() {
     let expected = RequestFacts {
         model: Some("m".into()),
         stream: true,
-        ask_usage: Some((1..1, r#""stream_options":{"include_usage":true},"#)),
+        ask: Some((1..1, r#""stream_options":{"include_usage":true},"#)),
         max_tokens: Some(5),
         max_completion_tokens: Some(7),
         replies: 2,
@@ -183,7 +184,7 @@ fn numbers_equal_to_whole_ones_are_those_and_null_is_absence() {
         r#"{"model": null, "stream": null, "max_tokens": null, "max_completion_tokens": null, "n": null, "n_predict": null, "prediction": null}"#,
     );
     let nothing = RequestFacts {
-        ask_usage: nulls.ask_usage.clone(),
+        ask: nulls.ask.clone(),
         ..RequestFacts::default()
     };
     assert_eq!(nulls, nothing);
@@ -305,7 +306,7 @@ fn usage_is_asked_for_where_the_body_does_not_say() {
         (r#"{"stream_options":{"include_usage":false}}"#, None),
     ] {
         let asks = read(body)
-            .ask_usage
+            .ask
             .map(|(place, usage)| [&body[..place.start], usage, &body[place.end..]].concat());
         assert_eq!(asks.as_deref(), asked, "{body}");
     }

@@ -51,6 +51,17 @@ pub(super) fn flag(value: &RawValue, name: &str) -> Result<Option<bool>, String>
     }
 }
 
+/// Returns the memory of a container in GB: `1g`, `4g`, `16g` or `64g`. Another value counts as the most
+/// (<https://platform.openai.com/docs/guides/tools-code-interpreter>).
+pub(super) fn memory(value: &RawValue) -> u64 {
+    match value.get() {
+        "\"1g\"" => 1,
+        "\"4g\"" => 4,
+        "\"16g\"" => 16,
+        _ => 64,
+    }
+}
+
 /// Parses a whole number. `None` for null.
 pub(super) fn count(value: &RawValue, name: &str) -> Result<Option<u64>, String> {
     if is_null(value) {

@@ -9,15 +9,11 @@ mod wire;
 
 use std::fmt;
 
-use super::codec::{Codec, StreamState};
-use super::facts::{self, Fields};
-use super::{Dialect, EncodeOptions, RequestFacts};
+use super::codec::{Asking, Codec, StreamState};
+use super::facts::{self, Fields, UNKNOWN_MAX_OUTPUT};
+use super::{Dialect, EncodeOptions, MAX_OPENAI_IMAGE_TOKENS, RequestFacts};
 use crate::headers::{self, Known};
 use crate::{DialectName, Reply, Request, Result};
-
-/// The assumed maximum of a model that is in no price list. The largest maximum of any model would make most budgets refuse every
-/// call to a local server.
-const UNKNOWN_MAX_OUTPUT: u64 = 4096;
 
 /// OpenAI's [Chat Completions API](https://platform.openai.com/docs/api-reference/chat) and that of compatible servers.
 ///
@@ -91,9 +87,8 @@ impl Dialect for OpenAiChat {
         facts.with_reasoning(least, most.max(facts.other_limit))
     }
 
-    /// <https://platform.openai.com/docs/guides/images-vision>: gpt-4o-mini's 2,833 and 5,667 for each of at most 8 tiles.
     fn max_image_tokens(&self) -> u64 {
-        50_000
+        MAX_OPENAI_IMAGE_TOKENS
     }
 
     /// Servers decide by themselves what to cache.
@@ -124,7 +119,15 @@ impl Codec for OpenAiChat {
         Box::new(stream::State::default())
     }
 
-    fn asks_for_usage(&self) -> bool {
-        true
+    fn asking(&self) -> Option<&'static Asking> {
+        // A stream reports its usage only on request
+        // (https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options).
+        static USAGE: Asking = Asking {
+            field: r#""stream_options":{"include_usage":true},"#,
+            refused_by: &["stream_options"],
+            only_streams: true,
+            to_passthrough: true,
+        };
+        Some(&USAGE)
     }
 }

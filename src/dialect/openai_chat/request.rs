@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::chat::ExtraFields;
 use crate::dialect::EncodeOptions;
-use crate::dialect::strict::StrictMode;
+use crate::dialect::strict::OPENAI as STRICT;
 use crate::{
     DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool,
     ToolChoice,
@@ -38,6 +38,8 @@ struct Body<'a> {
     response_format: Option<Format<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,22 +165,6 @@ struct Schema<'a> {
     strict: bool,
 }
 
-/// The strict mode of OpenAI, which compatible servers have adopted.
-pub(in crate::dialect) const STRICT: StrictMode = StrictMode {
-    all_required: true,
-    max_nesting: 10,
-    constraints: &[
-        "exclusiveMaximum",
-        "exclusiveMinimum",
-        "maxItems",
-        "maximum",
-        "minItems",
-        "minimum",
-        "multipleOf",
-        "pattern",
-    ],
-};
-
 pub(super) fn encode(
     max_completion_tokens: bool,
     request: &Request,
@@ -224,6 +210,7 @@ pub(super) fn encode(
         parallel_tool_calls: extra.unless_set("parallel_tool_calls", request.parallel_tool_calls),
         response_format: extra.unless_set("response_format", format),
         reasoning_effort: extra.unless_set("reasoning_effort", effort.map(|e| e.name())),
+        store: extra.unless_set("store", request.store),
         stream: extra.unless("stream", true).filter(|_| options.stream),
         stream_options: extra
             .unless(
@@ -254,6 +241,7 @@ fn tool(tool: &Tool) -> Function<WireTool<'_>> {
 
 /// Returns an error if the request contains something that this dialect cannot express.
 fn validate(request: &Request) -> Result<()> {
+    request.ensure_continues_nothing()?;
     if request.reasoning.is_some_and(|r| r.budget_tokens.is_some()) {
         return Err(Error::config(
             "reasoning.budget_tokens has no counterpart in OpenAI's dialect: set reasoning.effort, or the server's \
@@ -361,6 +349,7 @@ fn assistant(message: &Message) -> Turn<'_> {
             Part::Reasoning {
                 text,
                 signature: None,
+                ..
             } => thought.push_str(text),
             // Signed or encrypted by another provider, so not sent.
             Part::Reasoning { .. } | Part::RedactedReasoning { .. } => {}

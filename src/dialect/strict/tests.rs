@@ -2,7 +2,6 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const OPENAI: StrictMode = super::super::openai_chat::request::STRICT;
 const ANTHROPIC: StrictMode = super::super::anthropic::request::STRICT;
 
 fn text(value: Value) -> RawJson {

@@ -14,7 +14,7 @@ fn endpoint(
     for (setting, value) in settings {
         set.set(*setting, *value);
     }
-    Endpoint::new(provider, base_url, &set, "gpt-4.1")
+    Endpoint::new(provider, provider.dialect_name(), base_url, &set, "gpt-4.1")
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn wrong_settings_are_named() {
     let mut settings = Settings::default();
     settings.set(ApiVersion, "2024-10-21");
     let url = Some("https://r.openai.azure.com");
-    let error = Endpoint::new(Azure, url, &settings, "openai/x")
+    let error = Endpoint::new(Azure, Azure.dialect_name(), url, &settings, "openai/x")
         .err()
         .unwrap();
     assert!(

@@ -23,9 +23,9 @@ fn every_row_is_complete_and_its_names_are_its_own() {
     for provider in Provider::all() {
         let row = provider.row();
         println!(
-            "{:18} {:12} {:24} {:24} {:?} {:?} {}",
+            "{:18} {:?} {:24} {:24} {:?} {:?} {}",
             row.id,
-            row.dialect,
+            row.dialects,
             provider.key_variable(),
             row.base_url_variable,
             row.prices,
@@ -42,13 +42,23 @@ fn every_row_is_complete_and_its_names_are_its_own() {
         assert_eq!(serde_json::from_str::<Provider>(&json).unwrap(), provider);
         assert!(provider.docs_url().starts_with("https://"), "{}", row.id);
 
-        let endpoint = Endpoint::new(provider, None, &settings(provider), "m").unwrap();
-        endpoint.url.parse::<http::Uri>().unwrap();
-        assert!(
-            endpoint.url.ends_with(row.dialect.path()),
-            "{}",
-            endpoint.url
-        );
+        assert!(!row.dialects.is_empty(), "{}", row.id);
+        let endpoint_of =
+            |dialect| Endpoint::new(provider, dialect, None, &settings(provider), "m").unwrap();
+        let mut headers = Vec::new();
+        for dialect in row.dialects {
+            let url = endpoint_of(*dialect).url;
+            url.parse::<http::Uri>().unwrap();
+            assert!(url.ends_with(dialect.path()), "{url}");
+            headers.push(provider.dialect(*dialect, true).unwrap().headers());
+        }
+        // `Client::with_dialect` keeps the transport, which has the headers of the first.
+        let texts = headers
+            .iter()
+            .map(|own| own.iter().map(|(name, value)| (name.text, *value)));
+        let texts: Vec<Vec<_>> = texts.map(Iterator::collect).collect();
+        assert!(texts.windows(2).all(|w| w[0] == w[1]), "{}", row.id);
+        let endpoint = endpoint_of(provider.dialect_name());
         let is_local = row.base_url.starts_with("http://localhost:");
         assert!(
             is_local || row.base_url.starts_with("https://"),

@@ -36,7 +36,7 @@ impl Served<'_> {
         let own = self.largest(&LIMITS[..2]);
         let has_none = match self.dialect.name() {
             crate::DialectName::Anthropic => self.get(LIMITS[0]).is_none(),
-            crate::DialectName::OpenAiChat => own == 0,
+            crate::DialectName::OpenAiChat | crate::DialectName::OpenAiResponses => own == 0,
         };
         let own = if has_none { model_max } else { own };
         let limit = own.max(self.largest(&LIMITS[2..]));
@@ -201,6 +201,7 @@ fn most_billed(
                 tier: Some(tier),
                 regional: served.text("inference_geo") != Some("global"),
                 cost: None,
+                ..Billing::default()
             };
             most = most.max(estimate.cost(tracker, &reply).usd);
         }
