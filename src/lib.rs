@@ -48,6 +48,7 @@ mod pool;
 mod provider;
 mod quote;
 mod retry;
+mod router;
 mod runtime;
 mod secret;
 #[cfg(test)]
@@ -74,6 +75,10 @@ pub use error::{Attempt, Error, ErrorKind, Result, TimeoutKind};
 pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, PoolStats};
 pub use provider::Provider;
 pub use retry::RetryPolicy;
+pub use router::{
+    Balancing, Cooldown, Hedging, Router, RouterBuilder, RouterStats, RoutingAction, RoutingRules,
+    Target, TargetState, TargetStats,
+};
 pub use runtime::{BoxFuture, MaybeSend, MaybeSync};
 pub use transport::RateLimit;
 pub use usd::{Cost, ParseUsdError, Usd};

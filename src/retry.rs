@@ -99,6 +99,19 @@ impl RetryPolicy {
         budget: &RetryBudget,
         random: f64,
     ) -> Result<Duration, Option<String>> {
+        let after = error.retry_after();
+        self.decide_after(n, error, after, budget, random)
+    }
+
+    /// Decides the same, where the next attempt is possible only after `after`.
+    pub(crate) fn decide_after(
+        &self,
+        n: u32,
+        error: &Error,
+        after: Option<Duration>,
+        budget: &RetryBudget,
+        random: f64,
+    ) -> Result<Duration, Option<String>> {
         let retried = match error.kind() {
             ErrorKind::Timeout { which } if self.retry_timeouts => *which != TimeoutKind::Deadline,
             _ => error.is_retryable(),
@@ -109,7 +122,7 @@ impl RetryPolicy {
         if n >= self.max_retries {
             return Err(None);
         }
-        let delay = match error.retry_after() {
+        let delay = match after {
             Some(delay) if delay > self.max_retry_after => {
                 return Err(Some(format!(
                     "the provider asks to wait {}, longer than max_retry_after (LLM_MAX_RETRY_AFTER), which is {}",
@@ -141,10 +154,18 @@ impl RetryBudget {
 
     /// Takes the cost of a retry after `error`, if enough tokens are left.
     fn take(&self, error: &Error) -> bool {
-        let cost = match error.kind() {
+        self.take_tokens(match error.kind() {
             ErrorKind::Timeout { .. } => Self::TIMEOUT_RETRY_COST,
             _ => Self::RETRY_COST,
-        };
+        })
+    }
+
+    /// Takes the cost of a second attempt beside the first, if enough tokens are left.
+    pub(crate) fn take_hedge(&self) -> bool {
+        self.take_tokens(Self::RETRY_COST)
+    }
+
+    fn take_tokens(&self, cost: u32) -> bool {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(cost)

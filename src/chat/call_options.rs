@@ -66,6 +66,9 @@ pub struct CallOptions {
     /// The retry policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryPolicy>,
+    /// The key of the conversation, which a [`Router`](crate::Router) keeps on one target. A client ignores it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
 }
 
 impl CallOptions {
@@ -116,9 +119,10 @@ impl CallOptions {
                 let retry = retry.map_err(|e| [name, ": ", &e.to_string()].concat())?;
                 self.retry = retry.map(|ByName(retry)| retry);
             }
+            "conversation" => self.conversation = text(name, value)?,
             _ => {
                 let known = "expected one of base_url, headers, api_key, bearer_token, timeout_ms, reply_timeout_ms, \
-                     pool_timeout_ms, deadline_ms, retry";
+                     pool_timeout_ms, deadline_ms, retry, conversation";
                 return Err(["unknown field `", shorten(name), "`, ", known].concat());
             }
         }
@@ -194,6 +198,7 @@ impl fmt::Debug for CallOptions {
             .field("pool_timeout", &self.pool_timeout)
             .field("deadline", &self.deadline)
             .field("retry", &self.retry)
+            .field("conversation", &self.conversation)
             .finish()
     }
 }

@@ -36,6 +36,14 @@ macro_rules! dialects {
 
             pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
 
+            /// The path of its endpoint, as its official SDKs call it.
+            pub(crate) fn endpoint(self) -> String {
+                match self.path() {
+                    path if path.starts_with("/v1/") => path.to_owned(),
+                    path => ["/v1", path].concat(),
+                }
+            }
+
             /// The path below the base URL to which a chat is sent.
             pub(crate) fn path(self) -> &'static str {
                 match self {

@@ -111,4 +111,18 @@ impl Request {
         self.options.retry = Some(policy);
         self
     }
+
+    /// Sets the key of the conversation that this request continues, such as the id of a session. A [`Router`](crate::Router) keeps a
+    /// conversation on one target, whose prompt cache has it. Without a key it takes `prompt_cache_key` or `metadata.user_id` of
+    /// [`extra_body`](Self::extra_body), or else the system prompt and the first message.
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// let request = Request::new().user("Hi").conversation("session-17");
+    /// ```
+    #[must_use]
+    pub fn conversation(mut self, key: impl Into<String>) -> Self {
+        self.options.conversation = Some(key.into());
+        self
+    }
 }

@@ -1,18 +1,19 @@
 //! The life of a call, as a state machine: see "A call" in `docs/architecture.md`. `chat`, `stream` and `passthrough` poll it.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::clock::Clock;
 use super::handle::Client;
 use super::live::Live;
 use super::opening::{Answer, Head, Opened, Opening, Start};
 use super::plan::{CallBody, Plan};
+use super::polled::Polled;
 use super::replay::replay;
 use crate::cost::Reservation;
 use crate::error::seconds;
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// A call, from its first poll to its end. Dropping it cancels the call and releases its connection.
-pub(super) struct Call {
+pub(crate) struct Call {
     plan: Arc<Plan>,
     body: CallBody,
     state: State,
@@ -44,6 +45,8 @@ pub(super) struct Call {
     forwarded: Forwarded,
     /// The head of the current attempt's response, if it is a stream to forward.
     head: Arc<OnceLock<Head>>,
+    /// Whether the call goes on from another one, whose start is its own.
+    goes_on: bool,
 }
 
 /// How far frames have been forwarded.
@@ -81,12 +84,12 @@ enum State {
 
 impl Call {
     /// Creates a call that sends a request.
-    pub(super) fn new(client: &Client, request: &Request, stream: bool) -> Result<Box<Self>> {
+    pub(crate) fn new(client: &Client, request: &Request, stream: bool) -> Result<Box<Self>> {
         Plan::of_request(client, request, stream).map(Self::planned)
     }
 
     /// Creates a call that sends a body in the provider's dialect and forwards the frames of the reply.
-    pub(super) fn raw(client: &Client, body: Bytes, options: &CallOptions) -> Result<Box<Self>> {
+    pub(crate) fn raw(client: &Client, body: Bytes, options: &CallOptions) -> Result<Box<Self>> {
         Plan::of_body(client, body, options).map(Self::planned)
     }
 
@@ -106,11 +109,44 @@ impl Call {
             reservation: None,
             forwarded: Forwarded::default(),
             head: Arc::default(),
+            goes_on: false,
         })
     }
 
+    /// Goes on from another call that began at `start`. If that has `released` the head of a stream, this reply must be one.
+    pub(crate) fn go_on(&mut self, start: Instant, released: bool) {
+        self.goes_on = true;
+        self.clock.start = start;
+        self.forwarded.any = released;
+    }
+
+    /// Waits for the first content, which stays in the call, or for the error that ends the call.
+    pub(crate) fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let started = ready!(self.poll_start(cx));
+        Poll::Ready(started.map_err(|error| self.end(error)))
+    }
+
+    /// Returns the headers of the response whose first content has come.
+    pub(crate) fn response_headers(&self) -> Option<&HeaderMap> {
+        match &self.state {
+            State::AwaitingContent(live) | State::Streaming(live) => {
+                Some(&live.decoder.reply().headers)
+            }
+            State::Replaying(events) => match events.back() {
+                Some(StreamEvent::Done { reply }) => Some(&reply.headers),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Returns whether events have been handed out before the first content, so that no other call can take this one's place.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.forwarded.events
+    }
+
     /// Waits for the next event; `None` after the last, which is `Done` or an error.
-    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<StreamEvent>>> {
+    fn poll_next_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<StreamEvent>>> {
         loop {
             match &mut self.state {
                 State::Streaming(live) => {
@@ -148,16 +184,6 @@ impl Call {
         }
     }
 
-    /// Waits for the whole reply.
-    pub(super) async fn reply(&mut self) -> Result<Reply> {
-        while let Some(event) = poll_fn(|cx| self.poll_event(cx)).await {
-            if let StreamEvent::Done { reply } = event? {
-                return Ok(*reply);
-            }
-        }
-        Err(Error::stream("the stream had already ended"))
-    }
-
     /// Makes attempts until one has content, or the error is not to be retried.
     fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         runtime::ensure()?;
@@ -192,7 +218,7 @@ impl Call {
     fn begin_attempt(&mut self) {
         self.attempt_start = Instant::now();
         (self.forwarded.rest, self.forwarded.error) = (Bytes::new(), false);
-        if self.attempts.is_empty() {
+        if self.attempts.is_empty() && !self.goes_on {
             self.clock.start = self.attempt_start;
         }
         let start = Start {
@@ -390,10 +416,14 @@ impl Call {
         }
         trace::replied(&self.plan.span, reply);
     }
+}
 
-    /// Returns the frames that have arrived since the last call, if frames are forwarded. Before the first content they are
-    /// held back until this is called; another attempt is impossible once events were handed out.
-    pub(super) fn take_frames(&mut self) -> Bytes {
+impl Polled for Call {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<StreamEvent>>> {
+        self.poll_next_event(cx)
+    }
+
+    fn take_frames(&mut self) -> Bytes {
         match &mut self.state {
             State::AwaitingContent(live) => {
                 let frames = live.decoder.take_frames();
@@ -406,34 +436,29 @@ impl Call {
         }
     }
 
-    /// Returns the size of the frames that are held back before the first content, in bytes.
-    pub(super) fn held_bytes(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         match &self.state {
             State::AwaitingContent(live) => live.decoder.held_bytes(),
             _ => 0,
         }
     }
 
-    /// Returns whether the error that ended the call is in the frames, as an event of the provider's.
-    pub(super) fn error_is_forwarded(&self) -> bool {
+    fn error_is_forwarded(&self) -> bool {
         self.forwarded.error
     }
 
-    /// Returns when the head of the stream that is being opened arrived, if it has.
-    pub(super) fn head_arrived(&self) -> Option<Instant> {
+    fn head_arrived(&self) -> Option<Instant> {
         match self.state {
             State::Opening(_) | State::AwaitingContent(_) => self.head.get().map(|head| head.at),
             _ => None,
         }
     }
 
-    /// Hands out the head of a stream before its first content. From here on the reply must be a stream.
-    pub(super) fn release_head(&mut self) {
+    fn release_head(&mut self) {
         self.forwarded.any = true;
     }
 
-    /// Returns the provider's id of the request whose response is being read.
-    pub(super) fn request_id(&self) -> Option<&str> {
+    fn request_id(&self) -> Option<&str> {
         match &self.state {
             State::AwaitingContent(live) | State::Streaming(live) => live.decoder.request_id(),
             State::Opening(_) => self.head.get()?.request_id.as_deref(),
@@ -441,13 +466,12 @@ impl Call {
         }
     }
 
-    /// Returns the number of attempts, with the current one.
-    pub(super) fn attempt_count(&self) -> usize {
+    fn attempt_count(&self) -> usize {
         let is_under_way = matches!(self.state, State::Opening(_)) || self.reservation.is_some();
         self.attempts.len() + usize::from(is_under_way)
     }
 
-    pub(super) fn state_name(&self) -> &'static str {
+    fn state_name(&self) -> &'static str {
         match self.state {
             State::Ready => "ready",
             State::Opening(_) => "opening",
@@ -471,24 +495,5 @@ fn is_of_provider(error: &Error) -> bool {
 impl Drop for Call {
     fn drop(&mut self) {
         self.settle_cut();
-    }
-}
-
-impl Client {
-    /// Sends a request and waits for the whole reply.
-    ///
-    /// Dropping the future cancels the call and releases its connection.
-    ///
-    /// # Errors
-    /// Any [`ErrorKind`](crate::ErrorKind) except `Cancelled`.
-    ///
-    /// ```no_run
-    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
-    /// println!("{}", client.chat("Hello").await?.text());
-    /// # Ok(()) }
-    /// ```
-    pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
-        let mut call = Call::new(self, &request.into(), false)?;
-        call.reply().await
     }
 }

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::credentials::Credentials;
 use crate::dialect::Dialect;
@@ -249,6 +250,26 @@ impl Client {
     /// ```
     pub fn model(&self) -> &str {
         &self.inner.model
+    }
+}
+
+/// What a router has to know.
+impl Client {
+    pub(crate) fn dialect(&self) -> &dyn Dialect {
+        &*self.inner.dialect
+    }
+
+    /// Returns a client that speaks a dialect, if it can.
+    pub(crate) fn speaking(&self, dialect: DialectName) -> Option<Self> {
+        self.with_dialect(dialect).ok()
+    }
+
+    pub(crate) fn is_first_party(&self) -> bool {
+        self.inner.endpoint.is_first_party
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.inner.timeouts.deadline
     }
 }
 

@@ -11,11 +11,14 @@ mod live;
 mod opening;
 mod passthrough;
 mod plan;
+mod polled;
 mod replay;
 mod stream;
 mod timeouts;
 
 pub use self::builder::{ClientBuilder, HttpVersion};
+pub(crate) use self::call::Call;
 pub use self::handle::Client;
 pub use self::passthrough::PassthroughResponse;
+pub(crate) use self::polled::{Polled, whole_reply};
 pub use self::stream::EventStream;

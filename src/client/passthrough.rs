@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::call::Call;
 use super::handle::Client;
+use super::polled::Polled;
 use crate::runtime::{self, Timer};
 use crate::{CallOptions, Error, Reply, Result, StreamEvent};
 
@@ -30,7 +31,7 @@ const MAX_HELD: usize = 64 << 10;
 /// # Ok(()) }
 /// ```
 pub struct PassthroughResponse {
-    call: Box<Call>,
+    call: Box<dyn Polled>,
     is_stream: bool,
     request_id: Option<String>,
     attempts: usize,
@@ -74,7 +75,13 @@ impl Client {
         body: impl Into<Bytes>,
         options: impl Into<CallOptions>,
     ) -> Result<PassthroughResponse> {
-        let mut call = Call::raw(self, body.into(), &options.into())?;
+        PassthroughResponse::begin(Call::raw(self, body.into(), &options.into())?).await
+    }
+}
+
+impl PassthroughResponse {
+    /// Starts a call. See [`Client::passthrough`] for when this returns.
+    pub(crate) async fn begin(mut call: Box<dyn Polled>) -> Result<Self> {
         let mut timer = None;
         let first = runtime::within(async {
             let first = poll_fn(|cx| {
@@ -95,7 +102,7 @@ impl Client {
             first.await.transpose()
         });
         let first = first.await?;
-        let mut response = PassthroughResponse {
+        let mut response = Self {
             is_stream: true,
             request_id: call.request_id().map(str::to_owned),
             attempts: call.attempt_count(),
@@ -109,9 +116,7 @@ impl Client {
         }
         Ok(response)
     }
-}
 
-impl PassthroughResponse {
     /// Whether server-sent events come, rather than one JSON object.
     ///
     /// ```no_run

@@ -1,4 +1,4 @@
-//! Streamed replies.
+//! Replies, whole and streamed.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -9,9 +9,11 @@ use futures_core::Stream;
 
 use super::call::Call;
 use super::handle::Client;
+use super::polled::{Polled, whole_reply};
 use crate::{Error, Reply, Request, Result, StreamEvent};
 
-/// A [`Stream`] of the [`StreamEvent`]s of a reply, returned by [`Client::stream`](crate::Client::stream).
+/// A [`Stream`] of the [`StreamEvent`]s of a reply, returned by [`Client::stream`](crate::Client::stream) and
+/// [`Router::stream`](crate::Router::stream).
 ///
 /// Its last item is either [`StreamEvent::Done`] or an error.
 ///
@@ -21,9 +23,16 @@ use crate::{Error, Reply, Request, Result, StreamEvent};
 /// # Ok(()) }
 /// ```
 #[must_use = "a stream does nothing until it is polled"]
-pub struct EventStream(Result<Box<Call>, Option<Error>>);
+pub struct EventStream(Result<Box<dyn Polled>, Option<Error>>);
 
 impl EventStream {
+    pub(crate) fn new<C: Polled + 'static>(call: Result<Box<C>>) -> Self {
+        match call {
+            Ok(call) => Self(Ok(call)),
+            Err(error) => Self(Err(Some(error))),
+        }
+    }
+
     /// Returns the next event, or `None` after the last.
     ///
     /// # Errors
@@ -53,7 +62,7 @@ impl EventStream {
     /// ```
     pub async fn into_reply(self) -> Result<Reply> {
         match self.0 {
-            Ok(mut call) => call.reply().await,
+            Ok(mut call) => whole_reply(&mut *call).await,
             Err(error) => {
                 Err(error.unwrap_or_else(|| Error::stream("the stream had already ended")))
             }
@@ -86,6 +95,22 @@ impl fmt::Debug for EventStream {
 }
 
 impl Client {
+    /// Sends a request and waits for the whole reply.
+    ///
+    /// Dropping the future cancels the call and releases its connection.
+    ///
+    /// # Errors
+    /// Any [`ErrorKind`](crate::ErrorKind) except `Cancelled`.
+    ///
+    /// ```no_run
+    /// # async fn demo(client: warmline::Client) -> warmline::Result<()> {
+    /// println!("{}", client.chat("Hello").await?.text());
+    /// # Ok(()) }
+    /// ```
+    pub async fn chat(&self, request: impl Into<Request>) -> Result<Reply> {
+        whole_reply(&mut *Call::new(self, &request.into(), false)?).await
+    }
+
     /// Sends a request and returns a stream of the events of its reply.
     ///
     /// Nothing is sent until the stream is polled for the first time. Dropping it cancels the call and releases its connection.
@@ -110,6 +135,6 @@ impl Client {
 
     /// Returns the events of a call. If the reply is not to be streamed, there is only the last one.
     pub(crate) fn events(&self, request: &Request, stream: bool) -> EventStream {
-        EventStream(Call::new(self, request, stream).map_err(Some))
+        EventStream::new(Call::new(self, request, stream))
     }
 }

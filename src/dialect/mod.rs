@@ -72,7 +72,7 @@ pub use self::openai_responses::OpenAiResponses;
 pub use self::options::{EncodeOptions, Encoded};
 pub(crate) use self::stream::MAX_REPLY_BYTES;
 pub use self::stream::StreamDecoder;
-pub(crate) use self::wire::request_id;
+pub(crate) use self::wire::{fields_of, request_id};
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{DialectName, Error, Reply, Request, Result};
 

@@ -364,6 +364,12 @@ pub(super) fn list(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).ok()
 }
 
+/// Returns the fields of a JSON object, in their order. `None` for anything else.
+pub(crate) fn fields_of(json: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+    let Pairs(fields) = serde_json::from_str(json).ok()?;
+    Some(fields)
+}
+
 struct PairsVisitor;
 
 impl<'de> Visitor<'de> for PairsVisitor {

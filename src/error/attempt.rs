@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 #[non_exhaustive]
 pub struct Attempt {
+    /// The name of the target that a [`Router`](crate::Router) called. `None` in a call of a client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// The kind of its error, as [`ErrorKind::name`](crate::ErrorKind::name) returns it. `None` if it succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,

@@ -186,6 +186,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.0.details.retry_after = Some(delay);
+        self
+    }
+
     pub(crate) fn with_request_id(mut self, id: Option<&str>) -> Self {
         if self.0.details.request_id.is_none() {
             self.0.details.request_id = id.map(str::to_owned);
@@ -196,6 +201,7 @@ impl Error {
     /// Returns the attempt that ended with this error.
     pub(crate) fn attempt(&self, duration: Duration) -> Attempt {
         Attempt {
+            target: None,
             kind: Some(self.kind().name().to_owned()),
             status: self.status(),
             message: Some(shorten(self.message()).to_owned()),

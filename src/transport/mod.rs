@@ -15,6 +15,7 @@ pub(crate) use self::custom_fetch::Fetch;
 pub(crate) use self::options::Options;
 pub(crate) use self::proxy::{Proxy, ProxyVariables, env_text};
 pub use self::rate_limit::RateLimit;
+pub(crate) use self::rate_limit::fields as rate_limit_fields;
 pub(crate) use self::request::HttpRequest;
 pub(crate) use self::response::HttpResponse;
 

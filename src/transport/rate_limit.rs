@@ -34,36 +34,36 @@ const MAX_RESOURCES: usize = 16;
 /// The maximum length of a resource's name, in bytes.
 const MAX_NAME: usize = 32;
 
+/// Returns the resource, the field (`limit`, `remaining` or `reset`) and the value of each header that reports a limit, such as
+/// `anthropic-ratelimit-input-tokens-remaining` or `x-ratelimit-remaining-tokens`.
+pub(crate) fn fields<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> impl Iterator<Item = (&'a str, &'a str, &'a str)> {
+    headers.filter_map(|(name, value)| {
+        let (resource, field) = match name.strip_prefix("anthropic-ratelimit-") {
+            Some(rest) => rest.rsplit_once('-')?,
+            None => {
+                let (field, resource) = name.strip_prefix("x-ratelimit-")?.split_once('-')?;
+                (resource, field)
+            }
+        };
+        // Names of headers are not searched for secrets, and no resource has a digit.
+        let is_resource = resource.len() <= MAX_NAME
+            && resource
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b == b'-');
+        let is_known = is_resource && matches!(field, "limit" | "remaining" | "reset");
+        is_known.then_some((resource, field, str::from_utf8(value).ok()?))
+    })
+}
+
 /// Updates the known rate limits from the headers of a response. Limits that it does not report are kept.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) fn update<'a>(
     known: &mut Vec<RateLimit>,
     headers: impl Iterator<Item = (&'a str, &'a [u8])>,
 ) {
-    for (name, value) in headers {
-        // `anthropic-ratelimit-input-tokens-remaining`, `x-ratelimit-remaining-tokens`.
-        let parts = if let Some(rest) = name.strip_prefix("anthropic-ratelimit-") {
-            rest.rsplit_once('-')
-        } else if let Some(rest) = name.strip_prefix("x-ratelimit-") {
-            rest.split_once('-')
-                .map(|(field, resource)| (resource, field))
-        } else {
-            None
-        };
-        let (Some((resource, field)), Ok(value)) = (parts, str::from_utf8(value)) else {
-            continue;
-        };
-        if !matches!(field, "limit" | "remaining" | "reset") {
-            continue;
-        }
-        // Names of headers are not searched for secrets, and no resource has a digit.
-        if resource.len() > MAX_NAME
-            || !resource
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b == b'-')
-        {
-            continue;
-        }
+    for (resource, field, value) in fields(headers) {
         let index = known.iter().position(|limit| limit.resource == resource);
         if index.is_none() && known.len() == MAX_RESOURCES {
             continue;

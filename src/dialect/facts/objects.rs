@@ -89,7 +89,10 @@ fn set_fact(
 ) -> Result<(), String> {
     let facts = &mut reading.facts;
     match meant {
-        Field::Model if is_top => facts.model = Some(model(value)?),
+        Field::Model if is_top => {
+            facts.model = Some(model(value)?);
+            facts.model_at = Some(place(reading.body, value));
+        }
         Field::Model => {
             facts.add_model(&model(value)?);
         }

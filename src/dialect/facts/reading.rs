@@ -31,6 +31,8 @@ const MOST_ADVICE: u64 = 10;
 pub struct RequestFacts {
     /// The model, or `None` if the body names none.
     pub model: Option<String>,
+    /// The range of the body that is the model's JSON string.
+    pub(crate) model_at: Option<Range<usize>>,
     /// Other models that may answer, such as those of OpenRouter's `models`.
     pub models: Vec<String>,
     /// Whether a model that the body does not name may answer.

@@ -1,0 +1,248 @@
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use super::balancing::Balancing;
+use super::choice::hash_of;
+use super::handle::{Inner, Router};
+use super::health::{Cooldown, Health};
+use super::hedging::Hedging;
+use super::latency::Latency;
+use super::lookup::Listing;
+use super::pacing::Pacing;
+use super::rules::RoutingRules;
+use super::state::{State, TargetState};
+use super::target::Target;
+use crate::quote::quote;
+use crate::retry::RetryBudget;
+use crate::{DialectName, Error, Result, RetryPolicy};
+
+/// The maximum number of targets.
+const MAX_TARGETS: usize = 256;
+/// The maximum weight of a target.
+const MAX_WEIGHT: u32 = 1_000_000;
+
+/// A builder for a [`Router`].
+///
+/// ```
+/// use warmline::{Client, Provider, Router, Target};
+///
+/// let client = Client::builder(Provider::OpenAi).api_key("sk-123").build()?;
+/// let router = Router::builder().target(Target::new(client)).build()?;
+/// # Ok::<(), warmline::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct RouterBuilder {
+    targets: Vec<Target>,
+    balancing: Balancing,
+    retry: Option<RetryPolicy>,
+    rules: RoutingRules,
+    cooldown: Cooldown,
+    no_pacing: bool,
+    hedging: Option<Hedging>,
+}
+
+impl RouterBuilder {
+    /// Adds a target.
+    ///
+    /// ```no_run
+    /// # fn demo(client: warmline::Client) {
+    /// use warmline::{Router, Target};
+    ///
+    /// let builder = Router::builder().target(Target::new(client).name("eu"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn target(mut self, target: Target) -> Self {
+        self.targets.push(target);
+        self
+    }
+
+    /// Sets how targets of the same priority are chosen. The default is [`Balancing::Sticky`].
+    ///
+    /// ```
+    /// # use warmline::{Balancing, Router};
+    /// let builder = Router::builder().balancing(Balancing::LeastBusy);
+    /// ```
+    #[must_use]
+    pub fn balancing(mut self, balancing: Balancing) -> Self {
+        self.balancing = balancing;
+        self
+    }
+
+    /// Sets the policy for what happens when all targets have failed: how often, and after which delay, one of them is called again. Moving
+    /// from one target to the next takes no delay and is no retry. See [`RetryPolicy`] for the defaults.
+    ///
+    /// The retry policies of the targets' clients do not apply.
+    ///
+    /// ```
+    /// # use warmline::{RetryPolicy, Router};
+    /// let builder = Router::builder().retry(RetryPolicy::never());
+    /// ```
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = Some(policy);
+        self
+    }
+
+    /// Sets which failures move a call to another target. See [`RoutingRules`] for the defaults.
+    ///
+    /// ```
+    /// # use warmline::{Router, RoutingAction, RoutingRules};
+    /// let rules = RoutingRules::default().status(401, RoutingAction::CoolDown);
+    /// let builder = Router::builder().rules(rules);
+    /// ```
+    #[must_use]
+    pub fn rules(mut self, rules: RoutingRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Sets for how long a failing target is not called. See [`Cooldown`] for the defaults.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use warmline::{Cooldown, Router};
+    /// let cooldown = Cooldown { base: Duration::from_secs(5), ..Cooldown::default() };
+    /// let builder = Router::builder().cooldown(cooldown);
+    /// ```
+    #[must_use]
+    pub fn cooldown(mut self, cooldown: Cooldown) -> Self {
+        self.cooldown = cooldown;
+        self
+    }
+
+    /// Sets whether calls are delayed so that the rate limits that the providers report are not exceeded. They are by default.
+    ///
+    /// ```
+    /// # use warmline::Router;
+    /// let builder = Router::builder().pacing(false);
+    /// ```
+    #[must_use]
+    pub fn pacing(mut self, pacing: bool) -> Self {
+        self.no_pacing = !pacing;
+        self
+    }
+
+    /// Turns hedging on: a call whose target is slower than usual is made at a second target too. It is off by default.
+    ///
+    /// ```
+    /// # use warmline::{Hedging, Router};
+    /// let builder = Router::builder().hedging(Hedging::default());
+    /// ```
+    #[must_use]
+    pub fn hedging(mut self, hedging: Hedging) -> Self {
+        self.hedging = Some(hedging);
+        self
+    }
+
+    /// Builds the router.
+    ///
+    /// # Errors
+    /// `Config` without a target, for two targets of the same name, for a name that is empty or has a slash, and for a weight of 0.
+    ///
+    /// ```
+    /// # use warmline::Router;
+    /// let error = Router::builder().build().unwrap_err();
+    /// assert!(error.to_string().contains("no target"));
+    /// ```
+    pub fn build(self) -> Result<Router> {
+        if self.targets.is_empty() {
+            return Err(Error::config("the router has no target: add at least one"));
+        }
+        if self.targets.len() > MAX_TARGETS {
+            let message = format!(
+                "the router has {} targets: it can have {MAX_TARGETS}",
+                self.targets.len()
+            );
+            return Err(Error::config(message));
+        }
+        let mut listings: Vec<Listing> = Vec::new();
+        let mut states = Vec::new();
+        let mut clients = Vec::new();
+        for target in self.targets {
+            let client = target.client;
+            let name = target
+                .name
+                .unwrap_or_else(|| client.provider().name().into());
+            let shown = ["the target ", &quote(&name)].concat();
+            if name.is_empty() || name.contains('/') || name.trim() != name {
+                let why = " needs a name without a slash, and without blanks around it";
+                return Err(Error::config([&shown, why].concat()));
+            }
+            if listings.iter().any(|of| of.name == name) {
+                let why = " is there twice: give each target a name of its own";
+                return Err(Error::config([&shown, why].concat()));
+            }
+            if !(1..=MAX_WEIGHT).contains(&target.weight) {
+                let why = format!(
+                    " has the weight {}: it must be from 1 to {MAX_WEIGHT}",
+                    target.weight
+                );
+                return Err(Error::config([&shown, &*why].concat()));
+            }
+            states.push(TargetState {
+                weight: target.weight,
+                priority: target.priority,
+                hash: hash_of(&name),
+                health: Health::default(),
+                in_flight: 0,
+                calls: 0,
+                failures: 0,
+                moved_away: 0,
+                streams: Latency::default(),
+                replies: Latency::default(),
+                pacing: Pacing::default(),
+            });
+            // Anthropic's signatures are valid on every platform that has its models
+            // (https://docs.claude.com/en/docs/build-with-claude/extended-thinking).
+            let is_anthropic = client.dialect_name() == DialectName::Anthropic;
+            listings.push(Listing {
+                name,
+                provider: client.provider(),
+                dialects: client.provider().dialect_names(),
+                default_model: client.model().to_owned(),
+                models: target.models,
+                verifies: (is_anthropic && client.is_first_party()).then_some(0),
+            });
+            clients.push(client);
+        }
+        Ok(Router {
+            inner: Arc::new(Inner {
+                listings,
+                state: Mutex::new(State::new(states, self.balancing)),
+                retry: self.retry.unwrap_or_default(),
+                retry_budget: RetryBudget::default(),
+                rules: self.rules,
+                cooldown: self.cooldown,
+                pacing: !self.no_pacing,
+                hedging: self.hedging,
+            }),
+            clients: clients.into(),
+        })
+    }
+}
+
+impl Router {
+    /// Returns a builder for a router.
+    ///
+    /// ```
+    /// let builder = warmline::Router::builder();
+    /// ```
+    pub fn builder() -> RouterBuilder {
+        RouterBuilder::default()
+    }
+}
+
+impl fmt::Debug for RouterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouterBuilder")
+            .field("targets", &self.targets)
+            .field("balancing", &self.balancing)
+            .field("retry", &self.retry)
+            .field("rules", &self.rules)
+            .field("cooldown", &self.cooldown)
+            .field("pacing", &!self.no_pacing)
+            .field("hedging", &self.hedging)
+            .finish()
+    }
+}

@@ -1,0 +1,101 @@
+//! Waiting: for a target, for the next round, for the deadline.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::{Phase, RECHECK, RoutedCall};
+use crate::error::seconds;
+use crate::runtime::{self, Instant, Timer};
+use crate::{Error, ErrorKind, Result, TimeoutKind};
+
+impl RoutedCall {
+    /// Waits for a time, or for the deadline.
+    pub(super) fn poll_until(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let start = self.start.unwrap_or(until);
+        let deadline = self.deadline.map(|deadline| (start + deadline, deadline));
+        let (due, exceeded) = match deadline {
+            Some((at, deadline)) if at < until => (at, Some(deadline)),
+            _ => (until, None),
+        };
+        if Instant::now() < due {
+            let timer = self.timer.get_or_insert_with(|| Timer::new(RECHECK));
+            ready!(timer.poll_until(cx, due));
+        }
+        Poll::Ready(match exceeded {
+            None => Ok(()),
+            Some(deadline) => Err(match self.failed.take() {
+                Some(error) => {
+                    let deadline = seconds(deadline);
+                    let why = [
+                        "the deadline of ",
+                        &deadline,
+                        " leaves no time to try again",
+                    ];
+                    error.with_reason(&why.concat())
+                }
+                None => Error::timeout(TimeoutKind::Deadline, deadline),
+            }),
+        })
+    }
+
+    /// All targets that serve the call have failed, or are cooling down: waits before the next round.
+    pub(super) fn back_off(&mut self, now: Instant) -> Result<()> {
+        let Some(error) = self.failed.take() else {
+            return Err(Error::config("no target can serve the request"));
+        };
+        let wish = self.wish(&[]);
+        let random = runtime::random();
+        let inner = &self.router.inner;
+        let available = inner.state().available_at(&wish, now);
+        let backoff = self.retry.backoff(self.retries, random);
+        let after = available.map(|at| at.saturating_duration_since(now).max(backoff));
+        let budget = &inner.retry_budget;
+        let decided = self
+            .retry
+            .decide_after(self.retries, &error, after, budget, random);
+        let delay = match decided {
+            Ok(delay) => delay,
+            Err(None) => return Err(error),
+            Err(Some(reason)) => return Err(error.with_reason(&reason)),
+        };
+        tracing::warn!(?delay, %error, "all targets have failed; trying again");
+        if let Some(attempt) = self.history.last_mut() {
+            attempt.delay = delay;
+        }
+        self.retries += 1;
+        self.tried.clear();
+        self.failed = Some(error);
+        self.phase = Phase::Waiting(now + delay);
+        Ok(())
+    }
+
+    /// Waits until a target has cooled down, or until its probe has succeeded.
+    pub(super) fn wait(&mut self, until: Option<Instant>, now: Instant) -> Result<()> {
+        let since = *self.waiting_since.get_or_insert(now);
+        let most = match self.retry.max_retries {
+            0 => Duration::ZERO,
+            _ => self.retry.max_retry_after,
+        };
+        let until = until.unwrap_or(now + RECHECK);
+        if until > since + most {
+            return Err(match self.failed.take() {
+                Some(error) => error,
+                None => self.all_cool_down(until - now),
+            });
+        }
+        self.phase = Phase::Waiting(until);
+        Ok(())
+    }
+
+    fn all_cool_down(&self, wait: Duration) -> Error {
+        let names = self.candidates.iter();
+        let names: Vec<_> = names.map(|of| self.router.inner.name(of.target)).collect();
+        let message = [
+            "every target that serves the model is cooling down after failures (",
+            &names.join(", "),
+            "); the first is tried again in ",
+            &seconds(wait),
+        ];
+        Error::new(ErrorKind::Overloaded, message.concat()).with_retry_after(wait)
+    }
+}

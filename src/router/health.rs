@@ -1,0 +1,278 @@
+//! Whether a target can be called: ready, cooling down, or probed after that.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::millis;
+use crate::runtime::Instant;
+
+/// How many failures in a row cool a target down, of those that do not do so at once.
+const MAX_FAILURES: u32 = 3;
+
+/// How long an unanswered probe keeps others away. A model may be silent for minutes before it answers.
+pub(super) const PROBE_LASTS: Duration = Duration::from_secs(10);
+
+/// For how long a failing target of a [`Router`](crate::Router) is not called.
+///
+/// A target cools down for the delay that its provider asks for (`retry-after`), at most [`max_retry_after`](Self::max_retry_after).
+/// Without one it cools down for [`base`](Self::base), and twice as long after each failed probe, at most [`cap`](Self::cap). After that one
+/// call, the probe, is sent to it. When that has its first content, the others follow.
+///
+/// ```
+/// use std::time::Duration;
+/// use warmline::Cooldown;
+///
+/// let cooldown = Cooldown { cap: Duration::from_secs(10), ..Cooldown::default() };
+/// assert_eq!(cooldown.base, Duration::from_secs(1));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cooldown {
+    /// The first time, if the provider asks for none. The default is 1 s.
+    #[serde(rename = "base_ms", with = "millis")]
+    pub base: Duration,
+    /// The maximum of these times. The default is 60 s.
+    #[serde(rename = "cap_ms", with = "millis")]
+    pub cap: Duration,
+    /// The maximum time for which a target cools down because its provider asks for it. The default is 300 s.
+    #[serde(rename = "max_retry_after_ms", with = "millis")]
+    pub max_retry_after: Duration,
+}
+
+impl Default for Cooldown {
+    fn default() -> Self {
+        Self {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+            max_retry_after: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The health of a target.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    status: Status,
+    /// Counts the cooldowns. What a call that began before the last one reports says nothing about the time after it.
+    epoch: u64,
+    /// The failures in a row.
+    failures: u32,
+    /// The failed probes in a row.
+    failed_probes: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Status {
+    #[default]
+    Ready,
+    /// Cooling down, and from `until` on waiting for a probe.
+    Cooling {
+        until: Instant,
+    },
+    Probing {
+        since: Instant,
+    },
+}
+
+/// Whether a target can be called.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Availability {
+    Ready,
+    /// By one call.
+    ForProbe,
+    /// Not before this time.
+    From(Instant),
+    /// Not while a probe is under way.
+    Probed,
+}
+
+/// What an attempt has to know when it reports how it ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Begun {
+    epoch: u64,
+    pub(super) is_probe: bool,
+}
+
+impl Health {
+    pub(super) fn availability(&self, now: Instant) -> Availability {
+        match self.status {
+            Status::Ready => Availability::Ready,
+            Status::Cooling { until } if until > now => Availability::From(until),
+            Status::Cooling { .. } => Availability::ForProbe,
+            Status::Probing { since } if now >= since + PROBE_LASTS => Availability::ForProbe,
+            Status::Probing { .. } => Availability::Probed,
+        }
+    }
+
+    /// Begins an attempt on a target that is available.
+    pub(super) fn begin(&mut self, now: Instant) -> Begun {
+        let is_probe = self.availability(now) == Availability::ForProbe;
+        if is_probe {
+            self.status = Status::Probing { since: now };
+        }
+        Begun {
+            epoch: self.epoch,
+            is_probe,
+        }
+    }
+
+    /// Whether a cooldown has begun since.
+    pub(super) fn is_outdated(&self, begun: Begun) -> bool {
+        begun.epoch != self.epoch
+    }
+
+    /// The target has answered.
+    pub(super) fn succeeded(&mut self, begun: Begun) {
+        if !self.is_outdated(begun) {
+            self.status = Status::Ready;
+            (self.failures, self.failed_probes) = (0, 0);
+        }
+    }
+
+    /// The caller has left, or the failure says nothing about the target.
+    pub(super) fn abandoned(&mut self, begun: Begun, now: Instant) {
+        if begun.is_probe && !self.is_outdated(begun) && self.status != Status::Ready {
+            self.status = Status::Cooling { until: now };
+        }
+    }
+
+    /// The target has failed. It cools down if `at_once`, or if this is one failure too many. Returns until when it then does.
+    pub(super) fn failed(
+        &mut self,
+        begun: Begun,
+        at_once: bool,
+        retry_after: Option<Duration>,
+        cooldown: &Cooldown,
+        now: Instant,
+    ) -> Option<Instant> {
+        let asked = retry_after.map(|asked| now + asked.min(cooldown.max_retry_after));
+        if self.is_outdated(begun) {
+            // Calls that began together fail together, which is one failure. The longest delay asked for counts.
+            if let (Status::Cooling { until }, Some(asked)) = (&mut self.status, asked) {
+                *until = asked.max(*until);
+            }
+            return None;
+        }
+        self.failures += 1;
+        if !at_once && !begun.is_probe && self.failures < MAX_FAILURES {
+            return None;
+        }
+        let doubled = cooldown
+            .base
+            .saturating_mul(1 << self.failed_probes.min(20))
+            .min(cooldown.cap);
+        let until = asked.unwrap_or(now + doubled);
+        self.failed_probes = self.failed_probes.saturating_add(1);
+        self.epoch += 1;
+        self.failures = 0;
+        self.status = Status::Cooling { until };
+        Some(until)
+    }
+
+    /// Takes over a cooldown that another process has begun.
+    #[allow(dead_code)]
+    pub(super) fn cool_until(&mut self, until: Instant) {
+        match &mut self.status {
+            Status::Cooling { until: known } => *known = until.max(*known),
+            _ => {
+                self.epoch += 1;
+                self.status = Status::Cooling { until };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Prints a health as of so many milliseconds after the start.
+    fn shown(health: &Health, start: Instant, ms: u64) -> String {
+        let now = start + Duration::from_millis(ms);
+        match health.availability(now) {
+            Availability::Ready => "ready".into(),
+            Availability::ForProbe => "for a probe".into(),
+            Availability::Probed => "probed".into(),
+            Availability::From(until) => format!("from {}", (until - start).as_millis()),
+        }
+    }
+
+    #[test]
+    fn a_target_cools_down_is_probed_once_and_recovers() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let (mut health, cooldown) = (Health::default(), Cooldown::default());
+        let (first, late) = (health.begin(at(0)), health.begin(at(0)));
+        health.failed(first, true, None, &cooldown, at(100));
+        assert_eq!(shown(&health, start, 100), "from 1100");
+        // It began before the cooldown, and neither ends nor lengthens it.
+        health.succeeded(late);
+        health.failed(late, true, None, &cooldown, at(200));
+        assert_eq!(shown(&health, start, 200), "from 1100");
+        assert_eq!(shown(&health, start, 1100), "for a probe");
+        let probe = health.begin(at(1100));
+        assert_eq!(shown(&health, start, 1200), "probed");
+        health.failed(probe, false, None, &cooldown, at(1300));
+        assert_eq!(shown(&health, start, 1300), "from 3300");
+        // A caller who leaves lets another one probe.
+        let probe = health.begin(at(3300));
+        health.abandoned(probe, at(3400));
+        assert_eq!(shown(&health, start, 3400), "for a probe");
+        let probe = health.begin(at(3400));
+        assert_eq!(shown(&health, start, 13_399), "probed");
+        assert_eq!(shown(&health, start, 13_400), "for a probe");
+        health.succeeded(probe);
+        assert_eq!(shown(&health, start, 13_400), "ready");
+        // It starts from the beginning.
+        let next = health.begin(at(20_000));
+        health.failed(next, true, None, &cooldown, at(20_000));
+        assert_eq!(shown(&health, start, 20_000), "from 21000");
+    }
+
+    #[test]
+    fn three_failures_in_a_row_cool_a_target_down() {
+        let now = Instant::now();
+        let (mut health, cooldown) = (Health::default(), Cooldown::default());
+        let fail = |health: &mut Health| {
+            let begun = health.begin(now);
+            health.failed(begun, false, None, &cooldown, now).is_some()
+        };
+        assert_eq!([fail(&mut health), fail(&mut health)], [false, false]);
+        let begun = health.begin(now);
+        health.succeeded(begun);
+        let failed = [(); 3].map(|()| fail(&mut health));
+        assert_eq!(failed, [false, false, true]);
+    }
+
+    #[test]
+    fn a_retry_after_is_the_cooldown_up_to_a_maximum() {
+        let now = Instant::now();
+        let cooldown = Cooldown::default();
+        for (asked, cools) in [(7, 7), (0, 0), (300, 300), (86_400, 300)] {
+            let mut health = Health::default();
+            let (begun, late) = (health.begin(now), health.begin(now));
+            let asked = Some(Duration::from_secs(asked));
+            let until = health.failed(begun, true, asked, &cooldown, now);
+            assert_eq!(until, Some(now + Duration::from_secs(cools)));
+            let longer = Some(Duration::from_secs(20));
+            health.failed(late, true, longer, &cooldown, now);
+            let cools = now + Duration::from_secs(cools.max(20));
+            assert_eq!(health.availability(now), Availability::From(cools));
+        }
+    }
+
+    #[test]
+    fn failed_probes_double_the_cooldown_up_to_the_cap() {
+        let mut now = Instant::now();
+        let (mut health, cooldown) = (Health::default(), Cooldown::default());
+        let mut seconds = Vec::new();
+        for _ in 0..9 {
+            let begun = health.begin(now);
+            let until = health.failed(begun, true, None, &cooldown, now).unwrap();
+            seconds.push((until - now).as_secs());
+            now = until;
+        }
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+}

@@ -1,0 +1,122 @@
+//! An attempt of a routed call on one target.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::handle::Inner;
+use super::health::Begun;
+use super::pacing::Need;
+use super::rules::RoutingAction;
+use crate::client::Call;
+use crate::runtime::Instant;
+use crate::{Attempt, Error};
+
+/// A target's call, and its part in the target's state.
+pub(super) struct Leg {
+    pub(super) call: Box<Call>,
+    /// `None` once the call has ended.
+    pub(super) running: Option<Running>,
+    pub(super) target: usize,
+    /// The target's own name of the model.
+    pub(super) model: String,
+}
+
+/// An attempt that has begun. Its target counts it as in flight until it is dropped.
+pub(super) struct Running {
+    inner: Arc<Inner>,
+    pub(super) target: usize,
+    begun: Begun,
+    pub(super) since: Instant,
+    stream: bool,
+    is_reported: bool,
+    /// What it has taken from the rate limits of a model, while it waits for its time.
+    pub(super) paced: Option<(String, Need)>,
+}
+
+impl Running {
+    pub(super) fn new(inner: &Arc<Inner>, target: usize, begun: Begun, stream: bool) -> Self {
+        Self {
+            inner: inner.clone(),
+            target,
+            begun,
+            since: Instant::now(),
+            stream,
+            is_reported: false,
+            paced: None,
+        }
+    }
+
+    /// Whether the target has begun to cool down since.
+    pub(super) fn is_outdated(&self) -> bool {
+        let state = self.inner.state();
+        state.targets[self.target].health.is_outdated(self.begun)
+    }
+
+    /// Takes the limits over that a response reports.
+    pub(super) fn update_limits(&self, model: &str, headers: &HeaderMap) {
+        let mut state = self.inner.state();
+        let pacing = &mut state.targets[self.target].pacing;
+        pacing.update(model, headers, Instant::now());
+    }
+
+    /// The target has answered; with its first content, if that `took` a time.
+    pub(super) fn answered(&mut self, took: Option<Duration>) {
+        self.is_reported = true;
+        let mut state = self.inner.state();
+        state.answered(self.target, self.begun, self.stream, took);
+    }
+
+    /// Reports a failure, as the rules have it. Returns their action.
+    pub(super) fn failed(&mut self, error: &Error) -> RoutingAction {
+        let action = self.inner.rules.action(error);
+        if action == RoutingAction::Answer {
+            // Whoever refuses a request is there. Without a status, the answer is not the target's.
+            if error.status().is_some() {
+                self.answered(None);
+            }
+            return action;
+        }
+        self.is_reported = true;
+        let until = self.inner.state().failed(
+            self.target,
+            self.begun,
+            action == RoutingAction::CoolDown,
+            error.retry_after(),
+            &self.inner.cooldown,
+            Instant::now(),
+        );
+        if let Some(until) = until {
+            let target = self.inner.name(self.target);
+            let cooldown = until - Instant::now();
+            tracing::warn!(target, ?cooldown, %error, "the target cools down");
+        }
+        action
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = self.inner.state();
+        let target = &mut state.targets[self.target];
+        target.in_flight -= 1;
+        if let Some((model, need)) = &self.paced {
+            target.pacing.give_back(model, need, Instant::now());
+        }
+        if !self.is_reported {
+            target.health.abandoned(self.begun, Instant::now());
+        }
+    }
+}
+
+impl Leg {
+    /// Returns the attempts, each with the name of the target.
+    pub(super) fn named(&self, inner: &Inner, attempts: &[Attempt]) -> Vec<Attempt> {
+        let name = |attempt: &Attempt| Attempt {
+            target: Some(inner.name(self.target).to_owned()),
+            ..attempt.clone()
+        };
+        attempts.iter().map(name).collect()
+    }
+}
