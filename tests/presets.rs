@@ -37,7 +37,8 @@ fn the_types_of_the_npm_package_name_every_provider() {
 #[test]
 fn the_types_of_the_npm_package_name_every_dialect() {
     let mut names: Vec<_> = Provider::all()
-        .map(|provider| format!("\"{}\"", provider.dialect_name()))
+        .flat_map(Provider::dialect_names)
+        .map(|dialect| format!("\"{dialect}\""))
         .collect();
     names.sort();
     names.dedup();
@@ -63,12 +64,17 @@ fn the_book_describes_every_provider() {
 fn row(provider: Provider) -> String {
     let code = |text: &str| format!("`{text}`");
     let variables: Vec<_> = provider.variables().map(code).collect();
+    let dialects: Vec<_> = provider
+        .dialect_names()
+        .iter()
+        .map(|dialect| dialect.name())
+        .collect();
     let model = provider.default_model().map_or("none".to_owned(), code);
     format!(
         "| [`{}`]({}) | {} | `{}` | {} | {model} |\n",
         provider.name(),
         provider.docs_url(),
-        provider.dialect_name(),
+        dialects.join(", "),
         provider.default_base_url(),
         variables.join(", "),
     )

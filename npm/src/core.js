@@ -47,6 +47,7 @@ function ready() {
 
 const OPTIONS = {
   provider: "string",
+  dialect: "string",
   apiKey: "string",
   bearerToken: undefined,
   resource: "string",

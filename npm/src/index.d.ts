@@ -4,7 +4,7 @@
 import type { Attempt, DecodeError } from "./errors.js";
 import type { Hooks } from "./hooks.js";
 import type { Budget, BudgetOptions, Price, Spend } from "./budget.js";
-import type { CacheTtl, Message, Part, TextPart, ToolUsePart } from "./message.js";
+import type { CacheTtl, DialectName, Message, Part, TextPart, ToolUsePart } from "./message.js";
 import type { AccessToken, Provider } from "./provider.js";
 import type { InferOutput, Schema } from "./schema.js";
 import type { ReplyStream } from "./stream.js";
@@ -21,6 +21,11 @@ export type * from "./stream.js";
 export interface WarmlineOptions extends Hooks {
   /** The provider: who is called, at which URL, in which wire format, at which prices. */
   provider: Provider;
+  /**
+   * The wire format, for providers that speak several: for `"openai"` either `"openai-chat"` (Chat Completions) or `"openai-responses"` (the Responses API).
+   * Default: the provider's first in the table of `docs/providers.md`.
+   */
+  dialect?: DialectName | undefined;
   /** The provider's API key. Not needed if `baseUrl` or the provider is a server that requires none. */
   apiKey?: string | undefined;
   /**
@@ -143,6 +148,13 @@ export interface ChatRequest<Output extends Schema | undefined = Schema | undefi
   output?: Output | undefined;
   /** How much the model reasons before it answers. Default: the model's own. */
   reasoning?: Reasoning | undefined;
+  /**
+   * Whether the provider keeps the reply, so that `previousResponseId` can name it. Default: false in the dialect `"openai-responses"`, unless the request
+   * continues a stored reply; else the provider's.
+   */
+  store?: boolean | undefined;
+  /** The `id` of a stored reply that this request continues (only in the dialect `"openai-responses"`). `messages` are then only what is new. */
+  previousResponseId?: string | undefined;
   /** Additional fields of the request body, as the provider defines them. They replace fields of the same name. */
   extraBody?: Record<string, unknown> | undefined;
   /** Whether to keep the body of a streamed reply in `reply.raw`. That of a reply that is not streamed is always kept. Default: false. */

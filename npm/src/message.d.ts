@@ -12,6 +12,11 @@ export interface TextPart {
   type: "text";
   /** The text. */
   text: string;
+  /**
+   * What the text is for, in the dialect `"openai-responses"`: `"commentary"` before a tool call, or `"final_answer"`. Send it back unchanged in the next
+   * request.
+   */
+  phase?: string | undefined;
   /** The sources that the model cites for the text. They are sent back only to Anthropic, and only if they are from there. */
   annotations?: Annotations | undefined;
   /** Asks the provider to cache the prompt up to and including this part (Anthropic only; OpenAI caches automatically). */
@@ -89,8 +94,12 @@ export interface ReasoningPart {
   type: "reasoning";
   /** The text. */
   text: string;
-  /** The signature by which Anthropic verifies the reasoning. */
+  /** The signature by which Anthropic verifies the reasoning, or the encrypted reasoning of the dialect `"openai-responses"`. */
   signature?: string | undefined;
+  /**
+   * The dialect in which the reasoning can be sent back, if that is not Anthropic's. It is left out of requests in any other dialect.
+   */
+  dialect?: DialectName | undefined;
 }
 
 /** Encrypted reasoning (Anthropic's `redacted_thinking`). Send it back unchanged in the next request. */
@@ -102,7 +111,7 @@ export interface RedactedReasoningPart {
 }
 
 /** The name of a wire format. */
-export type DialectName = "anthropic" | "openai-chat";
+export type DialectName = "anthropic" | "openai-chat" | "openai-responses";
 
 /**
  * A block that this package does not model, such as a call of a server-side tool or its result. Send it back unchanged. A request with a block of another

@@ -19,6 +19,8 @@ const REQUEST = {
   // A function's `name` is its own, not the schema's.
   output: (v) => ["response_format", { name: (typeof v === "object" && v.jsonSchema && v.name) || "output", schema: jsonSchema("output", v) }],
   reasoning: (v) => ["reasoning", toReasoning(v)],
+  store: (v) => ["store", flag("store", v)],
+  previousResponseId: (v) => ["previous_response_id", text("previousResponseId", v)],
   extraBody: (v) => ["extra_body", typeof v === "object" && !Array.isArray(v) ? v : fail(`extraBody must be an object, got ${kind(v)}`)],
   keepRaw: (v) => ["keep_raw", flag("keepRaw", v)],
 };
@@ -130,13 +132,13 @@ async function toContent(name, content) {
 }
 
 const PART = {
-  text: ["text", "annotations", "cacheControl"],
+  text: ["text", "phase", "annotations", "cacheControl"],
   image: ["image", "mediaType", "cacheControl"],
   document: ["document", "mediaType", "title", "cacheControl"],
   // A call in `reply.invalidToolCalls` has an error.
   tool_use: ["id", "name", "arguments", "argumentsText", "error"],
   tool_result: ["toolUseId", "content", "isError", "cacheControl"],
-  reasoning: ["text", "signature"],
+  reasoning: ["text", "signature", "dialect"],
   redacted_reasoning: ["data"],
   other: ["dialect", "json"],
 };
@@ -146,7 +148,7 @@ async function toPart(name, part) {
   if (Object.hasOwn(PART, type)) checkFields(name, part, ["type", ...PART[type]]);
   switch (type) {
     case "text":
-      return { type, text: text(`${name}.text`, part.text), annotations: part.annotations, cache_control };
+      return { type, text: text(`${name}.text`, part.text), phase: part.phase, annotations: part.annotations, cache_control };
     case "image":
       return { type, source: await toSource(`${name}.image`, part.image, part.mediaType, "image/png"), cache_control };
     case "document":
@@ -162,7 +164,7 @@ async function toPart(name, part) {
         cache_control,
       };
     case "reasoning":
-      return { type, text: part.text, signature: part.signature };
+      return { type, text: part.text, signature: part.signature, dialect: part.dialect };
     case "redacted_reasoning":
       return { type, data: part.data };
     case "other":

@@ -46,7 +46,7 @@ impl Client {
     /// other call, and gives the reply as the provider writes it. A body that asks for a stream (`"stream": true`) is
     /// answered by one. `options` are headers, such as `anthropic-beta`, or any [`CallOptions`].
     ///
-    /// A stream of OpenAI's dialect is asked for its usage unless the body says itself whether it wants it
+    /// A stream of Chat Completions is asked for its usage unless the body says itself whether it wants it
     /// (`stream_options.include_usage`). The event that only tells this usage is then left out, and so is the `"usage": null` that
     /// asking adds to the others. Apart from that, events are passed on as they came. A server that refuses to be asked is not asked
     /// again.

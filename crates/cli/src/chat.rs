@@ -16,6 +16,9 @@ pub(crate) struct Options {
     prompt: Option<String>,
     #[arg(long, help = environment::provider_help())]
     provider: Option<String>,
+    /// The wire format, if the provider speaks several, such as openai-responses. [env: LLM_DIALECT]
+    #[arg(long)]
+    dialect: Option<String>,
     /// The model. [env: LLM_MODEL]
     #[arg(long)]
     model: Option<String>,
@@ -53,6 +56,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let prompt = prompt(options.prompt.as_deref())?;
     let overrides = Overrides {
         provider: options.provider,
+        dialect: options.dialect,
         model: options.model,
         base_url: options.base_url,
         budget: options.budget,

@@ -13,6 +13,7 @@ use crate::simulator::Simulator;
 #[derive(Default)]
 pub(crate) struct Overrides {
     pub(crate) provider: Option<String>,
+    pub(crate) dialect: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) base_url: Option<String>,
     pub(crate) budget: Option<String>,
@@ -146,6 +147,7 @@ impl Variables {
         }
         let overridden = match name {
             "LLM_PROVIDER" => self.overrides.provider.clone(),
+            "LLM_DIALECT" => self.overrides.dialect.clone(),
             "LLM_MODEL" => self.overrides.model.clone(),
             "LLM_BUDGET_LIMIT" => self.overrides.budget.clone(),
             _ if Provider::all().any(|provider| provider.base_url_variable() == name) => {
@@ -221,6 +223,8 @@ impl Variables {
     fn builder(&self, provider: Option<Provider>) -> Result<ClientBuilder, Failure> {
         let builder = ClientBuilder::from_vars(|name| match (name, provider) {
             ("LLM_PROVIDER", Some(provider)) => Some(provider.name().into()),
+            // The gateway speaks the dialect of each request.
+            ("LLM_DIALECT", Some(_)) => None,
             _ => self.get(name),
         });
         let provider = provider.unwrap_or(Provider::Anthropic);
@@ -231,6 +235,7 @@ impl Variables {
     fn name_source(&self, error: Error, provider: Provider) -> Failure {
         let Overrides {
             provider: name,
+            dialect,
             model,
             base_url,
             budget,
@@ -245,6 +250,7 @@ impl Variables {
         }
         let options = [
             ("LLM_PROVIDER", "--provider", name),
+            ("LLM_DIALECT", "--dialect", dialect),
             ("LLM_MODEL", "--model", model),
             (url, "--base-url", base_url),
             ("LLM_BUDGET_LIMIT", "--budget", budget),

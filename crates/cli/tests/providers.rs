@@ -7,7 +7,7 @@ use std::process::Command;
 
 use common::{outcome, warmline};
 use serde_json::Value;
-use warmline_sim::{Config, Sim};
+use warmline_sim::{Config, ScriptedServer, Sim, Step};
 
 fn run(command: &mut Command) -> (i32, String, String) {
     outcome(command.output().unwrap())
@@ -104,4 +104,51 @@ fn providers_are_listed_where_they_can_be_named() {
     assert!(stderr.contains("ollama"), "{stderr}");
     let (code, _, stderr) = run(&mut warmline(&["chat", "Hi", "--provider", "ollama"]));
     assert!(code == 2 && stderr.contains("names no model"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dialect_is_that_of_the_option_or_else_of_the_variable() {
+    let refusal = "HTTP/1.1 400 X\r\ncontent-length: 0\r\n\r\n";
+    let server = ScriptedServer::start(vec![vec![Step::Write(refusal.into())]]);
+    let server = server.await.unwrap();
+    let chat = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = warmline(&["chat", "Hi", "--json", "--base-url", server.url()]);
+        command.args(arguments).env("OPENAI_API_KEY", "k");
+        command.envs(variables.iter().copied());
+        run(&mut command).1
+    };
+    let variable = [("LLM_DIALECT", "openai-responses")];
+    for (variables, arguments) in [
+        (&[][..], &[][..]),
+        (&variable, &[]),
+        (&[], &["--dialect", "openai-responses"]),
+        (&variable, &["--dialect", "openai-chat"]),
+    ] {
+        chat(variables, arguments);
+    }
+    let requests = server.requests().into_iter();
+    let paths: Vec<_> = requests
+        .map(|request| request.head.split(' ').nth(1).unwrap().to_owned())
+        .collect();
+    let expected = [
+        "/chat/completions",
+        "/responses",
+        "/responses",
+        "/chat/completions",
+    ];
+    assert_eq!(paths, expected);
+    for (variables, arguments, says) in [
+        (
+            &[][..],
+            &["--dialect", "anthropic"][..],
+            "the provider openai does not speak the dialect anthropic: it must be openai-chat or openai-responses",
+        ),
+        (&[], &["--dialect", "x"], "--dialect: unknown dialect"),
+        (&[("LLM_DIALECT", "x")], &[], "LLM_DIALECT: unknown dialect"),
+    ] {
+        let stdout = chat(variables, arguments);
+        let error: Value = serde_json::from_str(&stdout).unwrap();
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(says), "{message}");
+    }
 }

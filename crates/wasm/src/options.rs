@@ -13,6 +13,7 @@ use warmline::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Options {
     provider: String,
+    dialect: Option<String>,
     api_key: Option<String>,
     bearer_token: Option<String>,
     #[serde(default)]
@@ -78,9 +79,12 @@ impl Options {
     }
 
     /// # Errors
-    /// `Config` for an unknown provider or a bad name of a budget. Other values are checked when the client is built.
+    /// `Config` for an unknown provider or dialect, or a bad name of a budget. Other values are checked when the client is built.
     pub(crate) fn into_builder(self, mut tracker: CostTracker) -> Result<ClientBuilder> {
         let mut builder = Client::builder(self.provider.parse::<Provider>()?);
+        if let Some(dialect) = self.dialect {
+            builder = builder.dialect(dialect.parse()?);
+        }
         if let Some(key) = self.api_key {
             builder = builder.api_key(key);
         }

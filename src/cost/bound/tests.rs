@@ -439,3 +439,37 @@ fn a_price_that_the_user_set_is_also_that_of_the_model_behind_the_name() {
     }
     assert_eq!(cost("gpt-5.4-pro").usd, usd("180"));
 }
+
+#[test]
+fn the_bound_has_the_fees_of_the_tools_of_the_responses_api() {
+    let of = |rest: &str| {
+        let body = format!(
+            r#"{{"model":"gpt-4.1","service_tier":"default","max_output_tokens":1{rest}}}"#
+        );
+        let facts = OpenAiResponses.facts(body.as_bytes()).unwrap();
+        let (tracker, bytes) = (with_budget(), body.len());
+        let host = "api.openai.com";
+        let estimate = CostEstimate::new(
+            &tracker,
+            Provider::OpenAi,
+            &OpenAiResponses,
+            host,
+            "gpt-4.1",
+            &facts,
+            bytes,
+        );
+        estimate.unwrap().max_cost
+    };
+    // Whatever the provider adds is bounded by the context.
+    let context = of(r#","previous_response_id":"r""#);
+    assert!(context > usd("2") && of("") < usd("0.01"));
+    for (tool, fees) in [
+        (r#"{"type":"mcp"}"#, Usd::ZERO),
+        (r#"{"type":"file_search"}"#, FILE_SEARCH * 30),
+        (r#"{"type":"image_generation"}"#, GENERATED_IMAGE * 10),
+        (r#"{"type":"code_interpreter"}"#, CONTAINER),
+    ] {
+        let bound = of(&format!(r#","tools":[{tool}]"#));
+        assert_eq!(bound, context + fees, "{tool}");
+    }
+}

@@ -1,6 +1,9 @@
 use super::values::whole_number;
 use super::*;
 
+#[cfg(feature = "openai-responses")]
+mod responses;
+
 fn of_openai(body: &str) -> Result<RequestFacts> {
     let ask = r#""stream_options":{"include_usage":true},"#;
     RequestFacts::read(OPENAI_CHAT, Some(ask), body.as_bytes())

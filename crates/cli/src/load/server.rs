@@ -58,6 +58,7 @@ impl Server {
         request.model.clone_from(&options.model);
         let mut server = if options.live || options.base_url.is_some() {
             let builder = environment::builder(Overrides {
+                dialect: None,
                 provider: options.provider.clone(),
                 model: options.model.clone(),
                 base_url: options.base_url.clone(),
