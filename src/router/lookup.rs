@@ -235,7 +235,7 @@ mod tests {
             (
                 "fast",
                 anthropic,
-                "the model \"fast\" is not served in the dialect anthropic: ask for it at /v1/chat/completions",
+                "the model \"fast\" is not served in the dialect anthropic: ask for it at /v1/chat/completions or /v1/responses",
             ),
             (
                 "claude-haiku-4-5",
