@@ -69,7 +69,7 @@ pub(super) fn rank(contenders: &mut [Contender], balancing: Balancing, key: u64,
         Balancing::Weighted | Balancing::LeastBusy => random,
     };
     let busy = |one: &Contender| match balancing {
-        Balancing::LeastBusy => f64::from(one.in_flight + 1) / f64::from(one.weight),
+        Balancing::LeastBusy => f64::from(one.in_flight) / f64::from(one.weight),
         _ => 0.0,
     };
     contenders.sort_by(|a, b| {
@@ -144,12 +144,13 @@ mod tests {
             (vec![(1, 0), (1, 1)], 0),
             (vec![(1, 1), (1, 0)], 1),
             (vec![(1, 1), (3, 2)], 1),
-            (vec![(1, 1), (3, 5)], 1),
+            (vec![(1, 1), (3, 3)], 1),
+            (vec![(1, 1), (3, 5)], 0),
             (vec![(1, 0), (3, 5)], 0),
         ] {
             let of: &[(u32, u32)] = &of;
-            // 2 / 1 and 6 / 3 are the same, so chance decides.
-            if of == [(1, 1), (3, 5)] {
+            // 1 / 1 and 3 / 3 are the same, so chance decides.
+            if of == [(1, 1), (3, 3)] {
                 let random = |n: u32| first(of, Balancing::LeastBusy, 0, f64::from(n) / 100.0);
                 let firsts = (0..100).filter(|n| random(*n) == 0).count();
                 assert!((5..50).contains(&firsts), "{firsts}");

@@ -202,3 +202,6 @@ fn length(part: &Part) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,10 +149,9 @@ impl Health {
         let asked = retry_after.map(|asked| now + asked.min(cooldown.max_retry_after));
         if self.is_outdated(begun) {
             // Calls that began together fail together, which is one failure. The longest delay asked for counts.
-            if let (Status::Cooling { until }, Some(asked)) = (&mut self.status, asked) {
-                *until = asked.max(*until);
-            }
-            return None;
+            let asked = asked?;
+            self.cool_until(asked);
+            return Some(asked);
         }
         self.failures += 1;
         if !at_once && !begun.is_probe && self.failures < MAX_FAILURES {
@@ -170,8 +169,7 @@ impl Health {
         Some(until)
     }
 
-    /// Takes over a cooldown that another process has begun.
-    #[allow(dead_code)]
+    /// Cools down at least until then.
     pub(super) fn cool_until(&mut self, until: Instant) {
         match &mut self.status {
             Status::Cooling { until: known } => *known = until.max(*known),

@@ -15,9 +15,13 @@ mod leg;
 mod lookup;
 mod pacing;
 mod rules;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod stats;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use self::balancing::Balancing;
 pub use self::builder::RouterBuilder;

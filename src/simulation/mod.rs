@@ -13,10 +13,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use self::caller::Ending;
-use self::ledger::SharedLedger;
-pub(crate) use self::network::Network;
-use self::network::{Dialing, Random};
-use self::provider::{Behaviour, Provider};
+pub(crate) use self::ledger::SharedLedger;
+pub(crate) use self::network::{Dialing, Network, Random};
+pub(crate) use self::provider::{Arrival, Behaviour, Fate, Provider};
 use crate::{Budget, Client, CostTracker, ErrorKind, Limits, Price, Usd};
 
 /// A client, with its network and its provider.

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::network::Random;
 use crate::{Price, Usd};
@@ -40,6 +40,9 @@ pub(crate) struct Provider(Arc<Inner>);
 
 struct Inner {
     behaviour: Behaviour,
+    /// What happens to each request.
+    fates: Box<dyn Fn() -> Fate + Send + Sync>,
+    arrivals: Mutex<Vec<Arrival>>,
     price: Price,
     random: Random,
     billed: AtomicU64,
@@ -47,12 +50,31 @@ struct Inner {
     writing: AtomicUsize,
 }
 
-/// What happens to a request.
+/// A request that has arrived.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+pub(crate) struct Arrival {
+    pub(crate) at: Instant,
+    pub(crate) fate: Fate,
+    /// When its caller learnt what becomes of it: the first content, or the error.
+    pub(crate) decided: Option<Instant>,
+}
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fate {
     Answered,
+    /// Answered, with the headers of a limit of requests.
+    Metered {
+        limit: u32,
+        remaining: u32,
+        reset: Duration,
+    },
+    /// Answered after this silence.
+    Slow(Duration),
     /// An error status: nothing is billed.
     Status(u16),
+    /// Status 429, with this `retry-after`.
+    Limited(Duration),
     /// The connection breaks before the head, though the reply is billed.
     Lost,
     /// The provider says nothing for hours, and bills the reply.
@@ -103,7 +125,7 @@ struct Tokens {
 struct SilentWriter {
     provider: Provider,
     tokens: Tokens,
-    start: tokio::time::Instant,
+    start: Instant,
 }
 
 impl Drop for SilentWriter {
@@ -118,9 +140,25 @@ impl Drop for SilentWriter {
 }
 
 impl Provider {
+    /// Creates a provider that fails at random.
     pub(crate) fn new(behaviour: Behaviour, price: Price, random: Random) -> Self {
+        let dice = random.clone();
+        Self::scripted(behaviour, price, random, move || {
+            random_fate(behaviour.faults, &dice)
+        })
+    }
+
+    /// Creates a provider that treats each request as `fates` says.
+    pub(crate) fn scripted(
+        behaviour: Behaviour,
+        price: Price,
+        random: Random,
+        fates: impl Fn() -> Fate + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(Inner {
             behaviour,
+            fates: Box::new(fates),
+            arrivals: Mutex::default(),
             price,
             random,
             billed: AtomicU64::new(0),
@@ -131,6 +169,16 @@ impl Provider {
     /// Returns what it has billed.
     pub(crate) fn billed(&self) -> Usd {
         Usd::from_pico(self.0.billed.load(Relaxed))
+    }
+
+    /// Returns the requests that have arrived, in their order.
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        self.0.arrivals.lock().unwrap().clone()
+    }
+
+    fn decided(&self, arrival: usize) {
+        let mut arrivals = self.0.arrivals.lock().unwrap();
+        arrivals[arrival].decided = Some(Instant::now());
     }
 
     /// Returns the number of replies that it is writing, with or without a reader.
@@ -178,25 +226,43 @@ impl Provider {
             input: body.len() as u64 / 4,
             output: self.0.random.with(|random| random.u64(1..=most)),
         };
-        let fate = self.fate();
+        let fate = (self.0.fates)();
+        let arrival = {
+            let mut arrivals = self.0.arrivals.lock().unwrap();
+            arrivals.push(Arrival {
+                at: Instant::now(),
+                fate,
+                decided: None,
+            });
+            arrivals.len() - 1
+        };
         let (chunks, written) = mpsc::unbounded_channel();
         let mut response = Response::new(Written(written));
         match fate {
+            Fate::Limited(after) => {
+                *response.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
+                let after = after.as_millis().to_string().parse().unwrap();
+                response.headers_mut().insert("retry-after-ms", after);
+                self.decided(arrival);
+                return Ok(response);
+            }
             Fate::Status(status) => {
                 *response.status_mut() = status.try_into().unwrap();
                 drop(chunks);
                 sleep(self.0.random.millis(0..50)).await;
+                self.decided(arrival);
                 return Ok(response);
             }
             Fate::Lost => {
                 self.bill(tokens);
+                self.decided(arrival);
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
             Fate::Silent if asked.stream && !self.0.behaviour.bills_after_disconnect => {
                 let _writing = SilentWriter {
                     provider: self.clone(),
                     tokens,
-                    start: tokio::time::Instant::now(),
+                    start: Instant::now(),
                 };
                 sleep(Duration::from_secs(7200)).await;
                 return Err(io::ErrorKind::ConnectionReset.into());
@@ -216,33 +282,33 @@ impl Provider {
         response
             .headers_mut()
             .insert("content-type", kind.parse().unwrap());
+        if let Fate::Metered {
+            limit,
+            remaining,
+            reset,
+        } = fate
+        {
+            for (name, value) in [
+                ("x-ratelimit-limit-requests", limit.to_string()),
+                ("x-ratelimit-remaining-requests", remaining.to_string()),
+                (
+                    "x-ratelimit-reset-requests",
+                    format!("{}ms", reset.as_millis()),
+                ),
+            ] {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+        }
         let provider = self.clone();
         self.0.writing.fetch_add(1, Relaxed);
         tokio::spawn(async move {
             match asked.stream {
-                true => provider.stream(tokens, fate, chunks).await,
-                false => provider.reply(tokens, fate, chunks).await,
+                true => provider.stream(tokens, fate, arrival, chunks).await,
+                false => provider.reply(tokens, fate, arrival, chunks).await,
             }
             provider.0.writing.fetch_sub(1, Relaxed);
         });
         Ok(response)
-    }
-
-    fn fate(&self) -> Fate {
-        let random = &self.0.random;
-        if !random.chance(self.0.behaviour.faults) {
-            return Fate::Answered;
-        }
-        match random.with(|random| random.u32(0..100)) {
-            0..40 => Fate::Status(
-                random.with(|random| random.choice([400, 429, 500, 503, 529]).unwrap()),
-            ),
-            40..55 => Fate::Lost,
-            55..60 => Fate::Silent,
-            60..75 => Fate::ErrorEvent,
-            75..90 => Fate::Broken,
-            _ => Fate::Stuck,
-        }
     }
 
     fn bill(&self, tokens: Tokens) {
@@ -252,10 +318,11 @@ impl Provider {
     }
 
     /// Writes an unstreamed reply. It is billed as a whole, whether its caller is there or not.
-    async fn reply(&self, tokens: Tokens, fate: Fate, chunks: Chunks) {
+    async fn reply(&self, tokens: Tokens, fate: Fate, arrival: usize, chunks: Chunks) {
         let takes = Duration::from_millis(tokens.output * 1000 / self.0.behaviour.speed);
-        sleep(self.think() + takes).await;
+        sleep(self.think(fate) + takes).await;
         self.bill(tokens);
+        self.decided(arrival);
         let reply = format!(
             r#"{{"id":"c","object":"chat.completion","model":"simulated","choices":[{{"index":0,"message":{{"role":"assistant","content":"done"}},"finish_reason":"stop"}}],"usage":{}}}"#,
             usage(tokens)
@@ -271,7 +338,7 @@ impl Provider {
     }
 
     /// Writes a stream, and bills what it has written by the time that its caller has left, or all of it.
-    async fn stream(&self, tokens: Tokens, fate: Fate, chunks: Chunks) {
+    async fn stream(&self, tokens: Tokens, fate: Fate, arrival: usize, chunks: Chunks) {
         const STEP: Duration = Duration::from_millis(100);
         let in_a_step = (self.0.behaviour.speed / 10).max(1);
         let ends_after = match fate {
@@ -280,9 +347,10 @@ impl Provider {
         };
         let _ = chunks.send(event(r#"{"role":"assistant"}"#, ""));
         tokio::select! {
-            () = sleep(self.think()) => {}
+            () = sleep(self.think(fate)) => {}
             () = chunks.closed(), if !self.0.behaviour.bills_after_disconnect => {}
         }
+        self.decided(arrival);
         if let Fate::ErrorEvent = fate {
             self.bill(Tokens {
                 output: 0,
@@ -328,9 +396,28 @@ impl Provider {
         }
     }
 
-    fn think(&self) -> Duration {
+    fn think(&self, fate: Fate) -> Duration {
+        if let Fate::Slow(silence) = fate {
+            return silence;
+        }
         let most = self.0.behaviour.thinks.as_millis();
         self.0.random.millis(0..u64::try_from(most).unwrap() + 1)
+    }
+}
+
+fn random_fate(faults: u32, random: &Random) -> Fate {
+    if !random.chance(faults) {
+        return Fate::Answered;
+    }
+    match random.with(|random| random.u32(0..100)) {
+        0..40 => {
+            Fate::Status(random.with(|random| random.choice([400, 429, 500, 503, 529]).unwrap()))
+        }
+        40..55 => Fate::Lost,
+        55..60 => Fate::Silent,
+        60..75 => Fate::ErrorEvent,
+        75..90 => Fate::Broken,
+        _ => Fate::Stuck,
     }
 }
 
