@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::item::is_content;
+use super::item::{Item as WireItem, is_content};
 use crate::chat::ExtraFields;
 use crate::dialect::EncodeOptions;
 use crate::dialect::strict::OPENAI as STRICT;
-use crate::dialect::wire::{Pairs, Word, object};
+use crate::dialect::wire::Pairs;
 use crate::{
     DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool,
     ToolChoice,
@@ -329,14 +329,8 @@ fn content(parts: Vec<&Part>) -> Content<'_> {
 
 /// Whether a block of this dialect is a part of a message, rather than an item of its own.
 fn is_part_of_message(json: &RawJson) -> bool {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Kind<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Word<'a>,
-    }
-    let kind: Kind<'_> = serde_json::from_str(json.as_str()).unwrap_or_default();
-    is_content(kind.kind.as_str())
+    let raw = serde_json::from_str(json.as_str()).ok();
+    is_content(&WireItem::read(raw).kind())
 }
 
 /// Adds the items of a user's message in their order: results of tools, other items, and messages of what is between them.
@@ -467,20 +461,11 @@ fn wire_part(part: &Part) -> Option<WirePart<'_>> {
 
 /// Returns a body without its encrypted reasoning, which another organisation or deployment cannot decrypt. `None` if it has none.
 pub(super) fn without_reasoning(body: &[u8]) -> Option<String> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Kind<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Word<'a>,
-    }
     let body = std::str::from_utf8(body).ok()?;
     let Pairs(fields) = serde_json::from_str(body).ok()?;
     let (_, input) = fields.iter().find(|(name, _)| name == "input")?;
     let items: Vec<&RawValue> = serde_json::from_str(input.get()).ok()?;
-    let is_reasoning = |item: &&RawValue| {
-        let kind: Option<Kind<'_>> = object(Some(item));
-        kind.is_some_and(|kind| kind.kind.as_str() == "reasoning")
-    };
+    let is_reasoning = |item: &&RawValue| WireItem::read(Some(item)).kind() == "reasoning";
     let (reasoning, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(is_reasoning);
     if reasoning.is_empty() {
         return None;

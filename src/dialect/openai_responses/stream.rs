@@ -6,33 +6,42 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::item::{ContentPart, Item, PARAGRAPH, text};
+use super::item::{Item, PARAGRAPH, text};
 use super::wire::{Event, Response};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
 use crate::dialect::error::{embedded_error, instead_of_reply};
 use crate::dialect::in_place::read_into;
 use crate::dialect::usage::merge_usage;
-use crate::dialect::wire::{Text, list, object};
+use crate::dialect::wire::{Text, list};
 use crate::{DialectName, Error, Part, RawJson, Reply, Result};
 
 const OWN: DialectName = DialectName::OpenAiResponses;
 
-/// The items of the output, by their index.
 #[derive(Default)]
 pub(super) struct State {
-    /// Whether all of an item has come.
-    items: BTreeMap<u64, bool>,
-    /// The parts of messages, by the index of the item and their own.
-    parts: BTreeMap<(u64, u64), OpenPart>,
-    reasoning: BTreeMap<u64, OpenReasoning>,
-    /// The indexes of tool calls in the reply.
-    calls: BTreeMap<u64, usize>,
-    /// The positions of other items.
-    others: BTreeMap<u64, usize>,
+    /// The items of the output, in the order of their first events.
+    items: Vec<Open>,
+    /// The place of each index in `items`.
+    places: BTreeMap<u64, usize>,
     refused: bool,
     /// The number of calls whose result the caller must send, without those of functions.
     open_calls: usize,
+}
+
+/// An item of the output. What it is decides which of its places in the reply it has.
+#[derive(Default)]
+struct Open {
+    /// Whether all of it has come.
+    is_done: bool,
+    /// The parts of a message, and the place of each index among them.
+    parts: Vec<OpenPart>,
+    part_places: BTreeMap<u64, usize>,
+    reasoning: Option<OpenReasoning>,
+    /// The index of a tool call.
+    call: Option<usize>,
+    /// The position of a `Part::Other`.
+    other: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,17 +110,15 @@ impl StreamState for State {
                 }
             }
             "response.output_text.done" => {
-                let whole = ContentPart {
-                    text: text(event.whole),
-                    logprobs: event.logprobs,
-                    ..ContentPart::default()
-                };
-                self.complete_part(reply, index, event.content_index.get(), whole);
+                let part = self.part(reply, index, event.content_index.get());
+                add_whole_logprobs(reply, part, event.logprobs);
+                let position = part.position;
+                reply.complete_text(position, &text(event.whole).into_cow());
             }
             "response.content_part.done" => {
-                let part: ContentPart<'_> = object(event.part).unwrap_or_default();
-                if matches!(part.kind.as_str(), "output_text" | "refusal") {
-                    self.complete_part(reply, index, event.content_index.get(), part);
+                let part = Item::read(event.part);
+                if matches!(part.kind().as_str(), "output_text" | "refusal") {
+                    self.complete_part(reply, index, event.content_index.get(), &part);
                 }
             }
             "response.function_call_arguments.done" => {
@@ -120,9 +127,9 @@ impl StreamState for State {
             }
             "response.output_item.added" => {
                 // An item that is done is another one: some servers leave out the index.
-                let is_open = self.items.get(&index) == Some(&false);
+                let known = self.places.get(&index).map(|place| &self.items[*place]);
+                let is_open = known.is_some_and(|item| !item.is_done);
                 if let (Some(item), false) = (event.item, is_open) {
-                    self.forget(index);
                     self.open(reply, index, item);
                 }
             }
@@ -132,8 +139,7 @@ impl StreamState for State {
                 }
             }
             "response.created" | "response.in_progress" | "response.queued" => {
-                let response: Response<'_> = object(event.response).unwrap_or_default();
-                reply.start(response.id.as_str(), response.model.as_str());
+                Response::read(event.response).start(reply);
             }
             "response.completed"
             | "response.incomplete"
@@ -163,28 +169,27 @@ impl State {
     /// Ends the stream with its last event.
     fn end(&mut self, reply: &mut Accumulator, event: &Event<'_>, data: &str) -> Result<()> {
         let id = reply.reply.request_id.as_deref();
-        let mut response: Response<'_> = object(event.response).unwrap_or_default();
+        let mut response = Response::read(event.response);
         // Some servers leave out the status, which the event has in its name.
         let status = event.kind.as_str().strip_prefix("response.");
-        if response.status.as_str().is_empty() || status != Some("completed") {
-            response.status.0 = status.unwrap_or_default().to_owned().into();
+        if response.status.is_empty() || status != Some("completed") {
+            status.unwrap_or_default().clone_into(&mut response.status);
         }
         if let Some(error) = response.failure(data, id) {
             return Err(error);
         }
-        reply.start(response.id.as_str(), response.model.as_str());
+        response.start(reply);
         self.finish(reply, &response);
         Ok(())
     }
 
     /// Adds what the whole response has and no event before it had, and ends the reply.
     pub(super) fn finish(&mut self, reply: &mut Accumulator, response: &Response<'_>) {
-        let output = response.output.and_then(|output| list(output.get()));
-        let output = output.unwrap_or_default();
+        let output = response.output().unwrap_or_default();
         // Some servers count the output differently at the end, so that items are compared only if there are as many.
-        let known: Vec<u64> = match self.items.len() {
+        let known: Vec<u64> = match self.places.len() {
             0 => (0..output.len() as u64).collect(),
-            _ => self.items.keys().copied().collect(),
+            _ => self.places.keys().copied().collect(),
         };
         if known.len() == output.len() {
             for (index, item) in known.into_iter().zip(output) {
@@ -215,62 +220,80 @@ impl State {
         reply.end();
     }
 
-    /// Forgets an item, whose index another one has.
-    fn forget(&mut self, index: u64) {
-        self.items.remove(&index);
-        self.parts.retain(|(item, _), _| *item != index);
-        self.reasoning.remove(&index);
-        self.calls.remove(&index);
-        self.others.remove(&index);
-    }
-
     /// Opens an item. Its place in the reply is that of its first event.
     fn open(&mut self, reply: &mut Accumulator, index: u64, raw: &RawValue) {
-        let item: Item<'_> = object(Some(raw)).unwrap_or_default();
-        self.items.insert(index, false);
-        match item.kind.as_str() {
+        let item = Item::read(Some(raw));
+        self.places.insert(index, self.items.len());
+        self.items.push(Open::default());
+        match item.kind().as_str() {
             "message" => {
-                let phase = item.phase.some().map(Cow::into_owned);
-                let position = reply.push(text_part(phase));
-                self.parts.insert((index, 0), OpenPart::at(position));
+                let position = self.part(reply, index, 0).position;
+                if let Some(Part::Text { phase, .. }) = reply.part_mut(position) {
+                    *phase = item.word("phase");
+                }
             }
             "reasoning" => {
                 self.reasoning(reply, index);
             }
             "function_call" => {
                 let call = self.call(reply, index);
-                reply.name_call(call, item.call_id.as_str(), &item.name.into_cow());
+                let id = item.word("call_id").unwrap_or_default();
+                reply.name_call(call, &id, &item.text("name"));
             }
             _ => {
                 let json = RawJson::of(raw);
                 let position = reply.push(Part::Other { dialect: OWN, json });
-                self.others.insert(index, position);
+                self.item(index).other = Some(position);
             }
         }
     }
 
-    /// Returns a part of a message. It is opened if the server has left out its start.
+    /// Returns an item. It is added if the server has left out its start.
+    fn item(&mut self, index: u64) -> &mut Open {
+        let place = match self.places.get(&index) {
+            Some(place) => *place,
+            None => {
+                self.places.insert(index, self.items.len());
+                self.items.push(Open::default());
+                self.items.len() - 1
+            }
+        };
+        &mut self.items[place]
+    }
+
+    /// Returns a part of a message.
     fn part(&mut self, reply: &mut Accumulator, index: u64, part: u64) -> &mut OpenPart {
-        self.items.entry(index).or_default();
-        let first = self.parts.get(&(index, 0)).map(|first| first.position);
-        self.parts.entry((index, part)).or_insert_with(|| {
+        let Open {
+            parts, part_places, ..
+        } = self.item(index);
+        let place = *part_places.entry(part).or_insert_with(|| {
+            let first = parts.first().map(|first| first.position);
             let phase = match first.and_then(|first| reply.part_mut(first)) {
                 Some(Part::Text { phase, .. }) => phase.clone(),
                 _ => None,
             };
-            OpenPart::at(reply.push(text_part(phase)))
-        })
+            parts.push(OpenPart {
+                position: reply.push(Part::Text {
+                    text: String::new(),
+                    phase,
+                    annotations: None,
+                    cache_control: None,
+                }),
+                annotations: 0,
+                has_logprobs: false,
+            });
+            parts.len() - 1
+        });
+        &mut parts[place]
     }
 
     fn call(&mut self, reply: &mut Accumulator, index: u64) -> usize {
-        self.items.entry(index).or_default();
-        let call = self.calls.entry(index);
-        *call.or_insert_with(|| reply.open_call())
+        let call = &mut self.item(index).call;
+        *call.get_or_insert_with(|| reply.open_call())
     }
 
     fn reasoning(&mut self, reply: &mut Accumulator, index: u64) -> &mut OpenReasoning {
-        self.items.entry(index).or_default();
-        self.reasoning.entry(index).or_insert_with(|| {
+        self.item(index).reasoning.get_or_insert_with(|| {
             let part = Part::Reasoning {
                 text: String::new(),
                 signature: None,
@@ -310,44 +333,39 @@ impl State {
 
     /// Completes an item, once.
     fn complete(&mut self, reply: &mut Accumulator, index: u64, raw: &RawValue) {
-        match self.items.get(&index) {
-            Some(true) => return,
-            Some(false) => {}
-            None => self.open(reply, index, raw),
+        if !self.places.contains_key(&index) {
+            self.open(reply, index, raw);
         }
-        self.items.insert(index, true);
-        let item: Item<'_> = object(Some(raw)).unwrap_or_default();
-        self.count(reply, &item);
-        match item.kind.as_str() {
-            "message" => self.complete_message(reply, index, item),
+        if std::mem::replace(&mut self.item(index).is_done, true) {
+            return;
+        }
+        let item = Item::read(Some(raw));
+        let kind = item.kind();
+        self.count(reply, &kind, &item);
+        match kind.as_str() {
+            "message" => self.complete_message(reply, index, &item),
             "reasoning" => self.complete_reasoning(reply, index, &item),
             "function_call" => {
                 let call = self.call(reply, index);
-                reply.complete_arguments(call, &item.arguments());
-                reply.name_call(call, item.call_id.as_str(), &item.name.into_cow());
+                reply.complete_arguments(call, &item.text("arguments"));
+                let id = item.word("call_id").unwrap_or_default();
+                reply.name_call(call, &id, &item.text("name"));
                 reply.end_call(call);
             }
             _ => {
                 let json = RawJson::of(raw);
-                match self.others.get(&index) {
-                    Some(position) => reply.put_other(*position, OWN, json),
-                    // It was opened as another kind.
-                    None => {
-                        let position = reply.push(Part::Other {
-                            dialect: OWN,
-                            json: json.clone(),
-                        });
-                        reply.put_other(position, OWN, json);
-                    }
-                }
+                let position = self.item(index).other;
+                // Without one, it was opened as another kind.
+                let position = position.unwrap_or_else(|| reply.push(Part::text("")));
+                reply.put_other(position, OWN, json);
             }
         }
     }
 
     /// Counts what is paid beside tokens, and the calls that wait for the caller.
-    fn count(&mut self, reply: &mut Accumulator, item: &Item<'_>) {
+    fn count(&mut self, reply: &mut Accumulator, kind: &str, item: &Item<'_>) {
         let Reply { usage, billing, .. } = &mut reply.reply;
-        match item.kind.as_str() {
+        match kind {
             "web_search_call" if item.is_search() => usage.web_search_requests += 1,
             "file_search_call" => billing.file_searches += 1,
             "image_generation_call" => billing.generated_images += 1,
@@ -367,56 +385,50 @@ impl State {
         }
     }
 
-    fn complete_message(&mut self, reply: &mut Accumulator, index: u64, item: Item<'_>) {
-        for (i, (part, raw)) in (0..).zip(item.parts()) {
-            match part.kind.as_str() {
+    fn complete_message(&mut self, reply: &mut Accumulator, index: u64, item: &Item<'_>) {
+        for (i, raw) in (0..).zip(item.list("content")) {
+            let part = Item::read(Some(raw));
+            match part.kind().as_str() {
                 "output_text" | "refusal" | "text" | "" => {
-                    self.complete_part(reply, index, i, part);
+                    self.complete_part(reply, index, i, &part);
                 }
                 _ => {
-                    let json = RawJson::of(raw);
                     let position = self.part(reply, index, i).position;
-                    reply.put_other(position, OWN, json);
+                    reply.put_other(position, OWN, RawJson::of(raw));
                 }
             }
         }
-        let Some(said) = item.phase.some() else {
+        let Some(said) = item.word("phase") else {
             return;
         };
-        for (_, part) in self.parts.range((index, 0)..=(index, u64::MAX)) {
+        for part in &self.item(index).parts {
             if let Some(Part::Text { phase, .. }) = reply.part_mut(part.position) {
-                *phase = Some(said.clone().into_owned());
+                *phase = Some(said.clone());
             }
         }
     }
 
     /// Completes a part of a message, of which some or all may have come.
-    fn complete_part(
-        &mut self,
-        reply: &mut Accumulator,
-        index: u64,
-        part: u64,
-        whole: ContentPart<'_>,
-    ) {
-        self.refused |= !whole.refusal.is_empty();
+    fn complete_part(&mut self, reply: &mut Accumulator, index: u64, part: u64, whole: &Item<'_>) {
+        let refusal = whole.text("refusal");
+        self.refused |= !refusal.is_empty();
         let open = self.part(reply, index, part);
-        add_whole_logprobs(reply, open, whole.logprobs);
-        let annotations = whole.annotations.and_then(|items| list(items.get()));
-        let annotations = annotations.unwrap_or_default();
+        add_whole_logprobs(reply, open, whole.raw("logprobs"));
+        let annotations = whole.list("annotations");
         let position = open.position;
         for annotation in annotations.iter().skip(open.annotations) {
             reply.annotate(position, OWN, annotation);
         }
         open.annotations = open.annotations.max(annotations.len());
-        let text = match whole.refusal.is_empty() {
-            true => whole.text,
-            false => whole.refusal,
-        };
-        reply.complete_text(position, &text.into_cow());
+        match refusal.is_empty() {
+            true => reply.complete_text(position, &whole.text("text")),
+            false => reply.complete_text(position, &refusal),
+        }
     }
 
     fn complete_reasoning(&mut self, reply: &mut Accumulator, index: u64, item: &Item<'_>) {
-        let (summary, whole) = (item.summary(), item.reasoning());
+        let summary = item.paragraphs("summary");
+        let whole = item.paragraphs("content");
         let open = self.reasoning(reply, index);
         let source = *open.source.get_or_insert(match summary.is_empty() {
             true => Source::Whole,
@@ -437,28 +449,9 @@ impl State {
             return;
         };
         // Only what the provider has encrypted, or shows as it is, can be sent back.
-        *signature = item.encrypted_content.clone().some().map(Cow::into_owned);
+        *signature = item.word("encrypted_content");
         let is_open = source == Source::Whole && !text.is_empty();
         *dialect = (signature.is_some() || is_open).then_some(OWN);
-    }
-}
-
-impl OpenPart {
-    fn at(position: usize) -> Self {
-        Self {
-            position,
-            annotations: 0,
-            has_logprobs: false,
-        }
-    }
-}
-
-fn text_part(phase: Option<String>) -> Part {
-    Part::Text {
-        text: String::new(),
-        phase,
-        annotations: None,
-        cache_control: None,
     }
 }
 

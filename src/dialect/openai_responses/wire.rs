@@ -1,42 +1,47 @@
 //! A whole response, and the events of a stream.
 
-use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
+use super::item::Item;
 use crate::chat::Billing;
+use crate::dialect::accumulator::Accumulator;
 use crate::dialect::error::{error_within, is_error};
 use crate::dialect::in_place::Fields;
 use crate::dialect::usage::{billing, detail};
-use crate::dialect::wire::{Count, Pairs, Word};
+use crate::dialect::wire::{Count, Pairs, Word, list};
 use crate::{Error, Usage};
 
 /// A response, as a reply or in an event.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 pub(super) struct Response<'a> {
-    #[serde(borrow)]
-    pub(super) id: Word<'a>,
-    #[serde(borrow)]
-    pub(super) model: Word<'a>,
-    #[serde(borrow)]
-    pub(super) status: Word<'a>,
-    #[serde(borrow)]
-    pub(super) output: Option<&'a RawValue>,
-    #[serde(borrow)]
-    incomplete_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    service_tier: Option<&'a RawValue>,
+    wire: Item<'a>,
+    /// The status, which the event can tell instead.
+    pub(super) status: String,
 }
 
 impl<'a> Response<'a> {
+    /// Reads an object. Any other value has no fields.
+    pub(super) fn read(raw: Option<&'a RawValue>) -> Self {
+        let wire = Item::read(raw);
+        let status = wire.word("status").unwrap_or_default();
+        Self { wire, status }
+    }
+
+    /// Returns the items, or `None` if there is no list of them.
+    pub(super) fn output(&self) -> Option<Vec<&'a RawValue>> {
+        list(self.wire.raw("output")?.get())
+    }
+
+    /// Begins the reply with its id and model.
+    pub(super) fn start(&self, reply: &mut Accumulator) {
+        let word = |name| self.wire.word(name).unwrap_or_default();
+        reply.start(&word("id"), &word("model"));
+    }
+
     /// Returns the error of a response that failed. `body` is what was received, and `id` that of the request.
     pub(super) fn failure(&self, body: &str, id: Option<&str>) -> Option<Error> {
-        let error = self.error.filter(|error| is_error(error));
+        let error = self.wire.raw("error").filter(|error| is_error(error));
         let status = self.status.as_str();
         match error {
             Some(error) => Some(error_within(error.get(), body, id)),
@@ -50,12 +55,13 @@ impl<'a> Response<'a> {
 
     /// Why the response is incomplete.
     pub(super) fn incomplete_reason(&self) -> Option<String> {
-        Pairs::read(self.incomplete_details)?.text("reason")
+        Item::read(self.wire.raw("incomplete_details")).word("reason")
     }
 
     pub(super) fn usage(&self) -> Option<(Usage, Billing)> {
-        let wire = Pairs::read(self.usage)?;
-        Some((usage(&wire)?, billing(&wire, self.service_tier)))
+        let wire = Pairs::read(self.wire.raw("usage"))?;
+        let tier = self.wire.raw("service_tier");
+        Some((usage(&wire)?, billing(&wire, tier)))
     }
 }
 
