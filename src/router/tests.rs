@@ -183,10 +183,8 @@ async fn a_slow_call_is_made_at_a_second_target_and_the_slower_attempt_is_cut() 
         assert_eq!(in_flight, 0);
         // The conversation stays where it was answered.
         let next = ask(&router).await.unwrap();
-        assert_eq!(
-            attempts(&next).last().unwrap().0,
-            expected.last().unwrap().0
-        );
+        let first = attempts(&next)[0].0;
+        assert_eq!(first, expected.last().unwrap().0);
     }
 }
 
