@@ -56,6 +56,7 @@ mod retry;
 mod router;
 mod runtime;
 mod secret;
+pub mod shared;
 #[cfg(test)]
 mod simulation;
 mod timeouts;

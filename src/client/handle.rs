@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::cost::CostEstimate;
 use crate::credentials::Credentials;
 use crate::dialect::Dialect;
 use crate::provider::{Endpoint, Settings};
@@ -241,6 +242,17 @@ impl Client {
         self.inner.dialect.name()
     }
 
+    /// Returns the policy by which calls are retried.
+    ///
+    /// ```no_run
+    /// # fn demo(client: warmline::Client) {
+    /// println!("at most {} retries", client.retry_policy().max_retries);
+    /// # }
+    /// ```
+    pub fn retry_policy(&self) -> &RetryPolicy {
+        &self.inner.retry
+    }
+
     /// Returns the model for requests that name none. It is empty if there is none.
     ///
     /// ```no_run
@@ -255,6 +267,28 @@ impl Client {
 
 /// What a router has to know.
 impl Client {
+    /// Returns the maximum number of tokens that the call of a body in the client's dialect can use, if the body names this model.
+    pub(crate) fn max_tokens(&self, body: &[u8], model: &str) -> Result<u64> {
+        let Inner {
+            provider,
+            dialect,
+            endpoint,
+            ..
+        } = &*self.inner;
+        let facts = dialect.facts(body)?;
+        let (dialect, host) = (dialect.as_ref(), endpoint.host());
+        let estimate = CostEstimate::new(
+            &self.cost,
+            *provider,
+            dialect,
+            host,
+            model,
+            &facts,
+            body.len(),
+        )?;
+        Ok(estimate.max_tokens)
+    }
+
     pub(crate) fn dialect(&self) -> &dyn Dialect {
         &*self.inner.dialect
     }

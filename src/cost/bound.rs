@@ -57,6 +57,8 @@ pub(crate) struct CostEstimate {
     /// The bound of a streamed reply that is cut; `None` if the reply is not streamed.
     cut: Option<CutBound>,
     pub(crate) max_cost: Usd,
+    /// The maximum number of tokens of input and output.
+    pub(crate) max_tokens: u64,
 }
 
 impl CostEstimate {
@@ -145,6 +147,7 @@ impl CostEstimate {
             reports_cost: row.reports_cost,
             cut,
             max_cost: max.cost,
+            max_tokens: max.tokens,
         })
     }
 
@@ -321,6 +324,10 @@ impl Most<'_> {
             cost: self.tokens(price, output) + fees,
             input: self.tokens(price, 0) + fees,
             output,
+            tokens: self
+                .input(price)
+                .saturating_add(output)
+                .saturating_mul(self.facts.more_runs.saturating_add(1)),
         })
     }
 

@@ -17,6 +17,8 @@ pub(super) struct MaxCost {
     pub(super) input: Usd,
     /// The maximum number of output tokens, which the rest pays for.
     pub(super) output: u64,
+    /// The maximum number of tokens of input and output.
+    pub(super) tokens: u64,
 }
 
 impl MaxCost {
@@ -27,6 +29,7 @@ impl MaxCost {
             input: self.input.max(other.input),
             // Up to the smaller number, the cost of output rises at most evenly to the maximum.
             output: self.output.min(other.output),
+            tokens: self.tokens.max(other.tokens),
         }
     }
 }
@@ -60,6 +63,7 @@ impl CutBound {
             cost,
             input,
             output,
+            ..
         } = self.max;
         let whole = u128::from(cost.pico().saturating_sub(input.pico()));
         let tokens = u128::from(self.tokens(sent, seen).min(output));
@@ -120,6 +124,7 @@ mod tests {
             cost: Usd::from_pico(1_000_000),
             input: Usd::from_pico(0),
             output: 10_000,
+            tokens: 20_000,
         },
         speed: 100,
         hides_output: false,

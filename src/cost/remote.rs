@@ -5,14 +5,54 @@ use crate::quote::quote;
 use crate::runtime::{BoxFuture, MaybeSend, MaybeSync};
 use crate::{Error, ErrorKind, Result, runtime};
 
-/// The transport of a remote ledger. A type that implements it is a [`Ledger`].
+/// The operations of a remote ledger, and of the shared state beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Reserve,
+    Settle,
+    State,
+    Take,
+    GiveBack,
+    Mark,
+    Marks,
+}
+
+impl Operation {
+    /// All of them, in their order.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Reserve,
+        Self::Settle,
+        Self::State,
+        Self::Take,
+        Self::GiveBack,
+        Self::Mark,
+        Self::Marks,
+    ];
+}
+
+/// The transport of a remote ledger. A type that implements it is a [`Ledger`], and a [`SharedState`](crate::shared::SharedState).
 pub(crate) trait LedgerTransport: MaybeSend + MaybeSync {
-    /// Calls an operation: `reserve`, `settle` or `state`. Amounts are whole pico-dollars.
+    /// Returns the key of a part of the ledger.
+    fn key(&self, part: &str) -> String;
+
+    /// Calls an operation.
     fn call(
         &self,
-        operation: &'static str,
+        operation: Operation,
+        keys: Vec<String>,
         args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>>;
+}
+
+/// Calls an operation of a ledger. Amounts are whole pico-dollars.
+fn call(
+    ledger: &impl LedgerTransport,
+    operation: Operation,
+    args: Vec<String>,
+) -> BoxFuture<'static, Result<Vec<String>>> {
+    let keys = ["books", "leases"].map(|part| ledger.key(part));
+    ledger.call(operation, keys.to_vec(), args)
 }
 
 /// The maximum amount in a remote ledger, in pico-dollars: Redis adds signed 64-bit integers.
@@ -28,7 +68,7 @@ fn usd(value: Option<&String>) -> Result<Usd> {
     pico.map_err(|_| malformed("an amount in pico-dollars", value))
 }
 
-fn malformed(expected: &str, value: &str) -> Error {
+pub(crate) fn malformed(expected: &str, value: &str) -> Error {
     let value = quote(value);
     Error::new(
         ErrorKind::Ledger,
@@ -48,7 +88,7 @@ impl<R: LedgerTransport> Ledger for R {
             args.push(budget.name.clone());
             args.push(pico(budget.limit));
         }
-        let answer = runtime::within(self.call("reserve", args));
+        let answer = runtime::within(call(self, Operation::Reserve, args));
         Box::pin(async move {
             let answer = answer.await?;
             let Some(name) = answer.first() else {
@@ -66,14 +106,18 @@ impl<R: LedgerTransport> Ledger for R {
     }
 
     fn settle(&self, id: u64, amount: Usd) -> Settlement {
-        let answer = runtime::within(self.call("settle", vec![id.to_string(), pico(amount)]));
+        let answer = runtime::within(call(
+            self,
+            Operation::Settle,
+            vec![id.to_string(), pico(amount)],
+        ));
         Settlement::Pending(Box::pin(async move {
             answer.await?.iter().map(|spent| usd(Some(spent))).collect()
         }))
     }
 
     fn state<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<(Usd, Usd)>> {
-        let answer = runtime::within(self.call("state", vec![budget.to_owned()]));
+        let answer = runtime::within(call(self, Operation::State, vec![budget.to_owned()]));
         Box::pin(async move {
             let answer = answer.await?;
             Ok((usd(answer.first())?, usd(answer.get(1))?))

@@ -37,6 +37,7 @@ pub struct RouterBuilder {
     retry: Option<RetryPolicy>,
     rules: RoutingRules,
     cooldown: Cooldown,
+    no_cooldown: bool,
     no_pacing: bool,
     hedging: Option<Hedging>,
 }
@@ -99,6 +100,8 @@ impl RouterBuilder {
 
     /// Sets for how long a failing target is not called. See [`Cooldown`] for the defaults.
     ///
+    /// With `None`, targets do not cool down. A call whose model only one target serves is then retried as its client does it.
+    ///
     /// ```
     /// # use std::time::Duration;
     /// # use warmline::{Cooldown, Router};
@@ -106,8 +109,10 @@ impl RouterBuilder {
     /// let builder = Router::builder().cooldown(cooldown);
     /// ```
     #[must_use]
-    pub fn cooldown(mut self, cooldown: Cooldown) -> Self {
-        self.cooldown = cooldown;
+    pub fn cooldown(mut self, cooldown: impl Into<Option<Cooldown>>) -> Self {
+        let cooldown = cooldown.into();
+        self.no_cooldown = cooldown.is_none();
+        self.cooldown = cooldown.unwrap_or_default();
         self
     }
 
@@ -213,7 +218,7 @@ impl RouterBuilder {
                 retry: self.retry.unwrap_or_default(),
                 retry_budget: RetryBudget::default(),
                 rules: self.rules,
-                cooldown: self.cooldown,
+                cooldown: (!self.no_cooldown).then_some(self.cooldown),
                 pacing: !self.no_pacing,
                 hedging: self.hedging,
             }),
@@ -240,7 +245,7 @@ impl fmt::Debug for RouterBuilder {
             .field("balancing", &self.balancing)
             .field("retry", &self.retry)
             .field("rules", &self.rules)
-            .field("cooldown", &self.cooldown)
+            .field("cooldown", &(!self.no_cooldown).then_some(self.cooldown))
             .field("pacing", &!self.no_pacing)
             .field("hedging", &self.hedging)
             .finish()

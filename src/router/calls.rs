@@ -8,6 +8,7 @@ use super::handle::Router;
 use super::lookup;
 use super::state::Candidate;
 use crate::client::whole_reply;
+use crate::dialect::RequestFacts;
 use crate::quote::quote;
 use crate::{
     CallOptions, Client, DialectName, Error, EventStream, PassthroughResponse, Reply, Request,
@@ -88,13 +89,8 @@ impl Router {
         options: impl Into<CallOptions>,
     ) -> Result<PassthroughResponse> {
         let (body, options) = (body.into(), options.into());
-        let speaks = |client: &Client| client.speaking(dialect);
-        let Some(speaker) = self.clients.iter().find_map(speaks) else {
-            return Err(self.no_speaker(dialect));
-        };
-        let facts = speaker.dialect().facts(&body)?;
+        let (facts, candidates) = self.read(dialect, &body)?;
         let model = facts.model.as_deref().unwrap_or_default();
-        let candidates = lookup::resolve(&self.inner.listings, model, Some(dialect))?;
         self.check(&candidates, &options)?;
         let session = options.conversation.as_deref();
         let conversation = conversation::of_body(&body, model, session);
@@ -108,6 +104,22 @@ impl Router {
         };
         let call = RoutedCall::new(self, source, candidates, conversation);
         PassthroughResponse::begin(call).await
+    }
+
+    /// Reads a body, and returns the targets that serve its model.
+    pub(super) fn read(
+        &self,
+        dialect: DialectName,
+        body: &[u8],
+    ) -> Result<(RequestFacts, Vec<Candidate>)> {
+        let speaks = |client: &Client| client.speaking(dialect);
+        let Some(speaker) = self.clients.iter().find_map(speaks) else {
+            return Err(self.no_speaker(dialect));
+        };
+        let facts = speaker.dialect().facts(body)?;
+        let model = facts.model.as_deref().unwrap_or_default();
+        let candidates = lookup::resolve(&self.inner.listings, model, Some(dialect))?;
+        Ok((facts, candidates))
     }
 
     fn no_speaker(&self, dialect: DialectName) -> Error {

@@ -46,7 +46,8 @@ pub(super) struct Inner {
     pub(super) retry: RetryPolicy,
     pub(super) retry_budget: RetryBudget,
     pub(super) rules: RoutingRules,
-    pub(super) cooldown: Cooldown,
+    /// `None` if targets do not cool down.
+    pub(super) cooldown: Option<Cooldown>,
     pub(super) pacing: bool,
     pub(super) hedging: Option<Hedging>,
 }

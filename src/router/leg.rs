@@ -96,7 +96,7 @@ impl Running {
             self.begun,
             action == RoutingAction::CoolDown,
             error.retry_after(),
-            &self.inner.cooldown,
+            self.inner.cooldown.as_ref(),
             Instant::now(),
         );
         if let Some(until) = until {

@@ -15,6 +15,7 @@ mod leg;
 mod lookup;
 mod pacing;
 mod rules;
+mod serving;
 #[cfg(test)]
 mod simulation;
 mod state;

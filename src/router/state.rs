@@ -346,13 +346,13 @@ impl State {
         begun: Begun,
         at_once: bool,
         retry_after: Option<Duration>,
-        cooldown: &Cooldown,
+        cooldown: Option<&Cooldown>,
         now: Instant,
     ) -> Option<Instant> {
         let target = &mut self.targets[target];
         target.failures += 1;
         let health = &mut target.health;
-        health.failed(begun, at_once, retry_after, cooldown, now)
+        health.failed(begun, at_once, retry_after, cooldown?, now)
     }
 }
 

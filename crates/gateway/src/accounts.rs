@@ -1,14 +1,16 @@
 //! The callers that have keys: who may do what, and what each has spent.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::future::try_join_all;
 use serde::Serialize;
-use warmline::{BudgetSpend, Client, CostTracker, Error, ModelSpend, Usd};
+use warmline::{BudgetSpend, CostTracker, Error, ModelSpend, Router, Usd};
 
 use crate::api_error::ApiError;
 use crate::api_keys::{ApiKey, ApiKeys, KeyHash};
+use crate::rate_limits::RateLimits;
 
 /// The accounts of all callers. They can be replaced while the gateway runs.
 pub(crate) struct Accounts(RwLock<Arc<[Arc<Account>]>>);
@@ -16,10 +18,10 @@ pub(crate) struct Accounts(RwLock<Arc<[Arc<Account>]>>);
 /// A caller that has a key.
 pub(crate) struct Account {
     key: ApiKey,
-    /// The gateway's clients, on the caller's own budget.
-    pub(crate) clients: Vec<Client>,
-    /// The trackers of these clients, without the budget, which can be changed.
-    trackers: Vec<CostTracker>,
+    /// The gateway's router, on the caller's own budget.
+    pub(crate) router: Router,
+    /// The trackers of its targets by name, and those of targets from before. They are without the budget, which can be changed.
+    trackers: Vec<(String, CostTracker)>,
 }
 
 /// What a caller has spent this month.
@@ -36,21 +38,31 @@ pub(crate) struct AccountSpend {
 }
 
 impl Accounts {
-    pub(crate) fn new(keys: ApiKeys, clients: &[Client]) -> Self {
+    pub(crate) fn new(keys: ApiKeys, router: &Router) -> Self {
         let accounts = keys.0.into_iter();
-        let accounts = accounts.map(|key| Arc::new(Account::new(key, clients, None)));
+        let accounts = accounts.map(|key| Arc::new(Account::new(key, router, None)));
         Self(RwLock::new(accounts.collect()))
     }
 
     /// Replaces the keys. A caller whose name stays keeps what it has spent.
-    pub(crate) fn replace(&self, keys: ApiKeys, clients: &[Client]) {
+    pub(crate) fn replace(&self, keys: ApiKeys, router: &Router) {
         let before = self.all();
         let accounts = keys.0.into_iter().map(|key| {
             let before = before.iter().find(|account| account.key.name == key.name);
-            Arc::new(Account::new(key, clients, before.map(|account| &**account)))
+            Arc::new(Account::new(key, router, before.map(|account| &**account)))
         });
         let accounts = accounts.collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = accounts;
+    }
+
+    /// Replaces the router.
+    pub(crate) fn reroute(&self, router: &Router) {
+        let keys = self
+            .all()
+            .iter()
+            .map(|account| account.key.clone())
+            .collect();
+        self.replace(ApiKeys(keys), router);
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -102,26 +114,32 @@ impl Accounts {
 }
 
 impl Account {
-    fn new(key: ApiKey, clients: &[Client], before: Option<&Self>) -> Self {
-        let trackers: Vec<CostTracker> = match before {
-            Some(before) => before.trackers.clone(),
-            None => {
-                let trackers = clients.iter().map(Client::cost_tracker);
-                trackers.map(CostTracker::subtotal).collect()
+    fn new(key: ApiKey, router: &Router, before: Option<&Self>) -> Self {
+        let mut trackers = before.map_or_else(Vec::new, |before| before.trackers.clone());
+        let mut own = Vec::new();
+        for (name, client) in router.targets() {
+            let known = trackers.iter().find(|(of, _)| of == name);
+            let tracker = match known {
+                Some((_, tracker)) => tracker.clone(),
+                None => client.cost_tracker().subtotal(),
+            };
+            if known.is_none() {
+                trackers.push((name.to_owned(), tracker.clone()));
             }
-        };
-        let clients = clients.iter().zip(&trackers).map(|(client, tracker)| {
-            let tracker = tracker.clone();
-            client.with_cost_tracker(match &key.budget {
-                Some(budget) => tracker.budget(budget.clone()),
-                None => tracker,
-            })
-        });
+            own.push(with_budget(tracker, &key));
+        }
+        // The router asks for the trackers in the order of its targets.
+        let next = AtomicUsize::new(0);
+        let router = router.with_cost_trackers(|_| own[next.fetch_add(1, Relaxed)].clone());
         Self {
-            clients: clients.collect(),
+            router,
             trackers,
             key,
         }
+    }
+
+    pub(crate) fn rate_limits(&self) -> &RateLimits {
+        &self.key.rate_limits
     }
 
     pub(crate) fn is_operator(&self) -> bool {
@@ -142,8 +160,8 @@ impl Account {
             models: Vec::new(),
         };
         let own = self.key.budget.as_ref().map(|budget| &budget.name);
-        for tracker in self.clients.iter().map(Client::cost_tracker) {
-            let spend = tracker.spend().await?;
+        for (_, tracker) in &self.trackers {
+            let spend = with_budget(tracker.clone(), &self.key).spend().await?;
             sum.month = spend.month;
             sum.total = sum.total + spend.total;
             sum.estimated = sum.estimated + spend.estimated;
@@ -152,6 +170,14 @@ impl Account {
             sum.budget = budgets.find(|budget| Some(&budget.name) == own);
         }
         Ok(sum)
+    }
+}
+
+/// Puts a key's tracker on its budget.
+fn with_budget(tracker: CostTracker, key: &ApiKey) -> CostTracker {
+    match &key.budget {
+        Some(budget) => tracker.budget(budget.clone()),
+        None => tracker,
     }
 }
 

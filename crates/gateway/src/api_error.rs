@@ -6,11 +6,12 @@ use axum::response::Response;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use warmline::{Error, ErrorKind, Provider};
+use warmline::{DialectName, Error, ErrorKind, Provider};
+
+use crate::rate_limits::{LimitState, add_headers};
 
 /// The message to callers while the ledger cannot be used.
-const LEDGER_UNAVAILABLE: &str =
-    "the ledger of the gateway's budgets cannot be used at the moment; the gateway's log says why";
+const LEDGER_UNAVAILABLE: &str = "the ledger of the gateway's budgets and limits cannot be used at the moment; the gateway's log says why";
 
 /// Why a request is refused, or its call has failed.
 pub(crate) struct ApiError {
@@ -21,6 +22,8 @@ pub(crate) struct ApiError {
     /// The `retry-after` header, in seconds.
     retry_after: Option<u64>,
     error: Option<Error>,
+    /// The limits of the caller's key.
+    limits: Vec<LimitState>,
 }
 
 impl ApiError {
@@ -31,11 +34,18 @@ impl ApiError {
             message: message.into(),
             retry_after: None,
             error: None,
+            limits: Vec::new(),
         }
     }
 
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Adds the headers of the key's limits.
+    pub(crate) fn limits(mut self, limits: Vec<LimitState>) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -88,6 +98,7 @@ impl ApiError {
         if self.status == StatusCode::UNAUTHORIZED && error.is_none() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        add_headers(headers, &self.limits, provider);
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, after.into());
         }
@@ -127,7 +138,7 @@ impl From<Error> for ApiError {
         let message = match (error.kind(), error.hint()) {
             // Its message names files and servers of the operator's.
             (ErrorKind::Ledger, _) => {
-                tracing::error!(%error, "the ledger of the budgets cannot be used");
+                tracing::error!(%error, "the ledger cannot be used");
                 LEDGER_UNAVAILABLE.to_owned()
             }
             (_, Some(hint)) => format!("{}; {hint}", error.message()),
@@ -139,6 +150,7 @@ impl From<Error> for ApiError {
             message,
             retry_after: error.retry_after().map(|after| after.as_secs().max(1)),
             error: Some(error),
+            limits: Vec::new(),
         }
     }
 }
@@ -162,6 +174,14 @@ pub(crate) fn request_id_header(provider: Provider) -> &'static str {
     match provider {
         Provider::Anthropic => "request-id",
         _ => "x-request-id",
+    }
+}
+
+/// The dialect that the callers of a provider's API write.
+pub(crate) fn dialect(provider: Provider) -> DialectName {
+    match provider {
+        Provider::Anthropic => DialectName::Anthropic,
+        _ => DialectName::OpenAiChat,
     }
 }
 

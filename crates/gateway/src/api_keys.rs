@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io::Read;
+use std::num::NonZeroU64;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use subtle::ConstantTimeEq;
 use warmline::{Budget, Usd};
 
 use crate::error::ConfigError;
+use crate::rate_limits::RateLimits;
 
 /// The minimum length of a key, in bytes.
 const MIN_KEY_LENGTH: usize = 16;
@@ -43,6 +45,7 @@ pub(crate) struct ApiKey {
     pub(crate) name: String,
     pub(crate) hash: KeyHash,
     pub(crate) budget: Option<Budget>,
+    pub(crate) rate_limits: RateLimits,
     pub(crate) is_operator: bool,
     pub(crate) expires: Option<SystemTime>,
 }
@@ -76,6 +79,8 @@ struct Entry {
     key: Option<String>,
     sha256: Option<String>,
     budget: Option<Usd>,
+    requests_per_minute: Option<NonZeroU64>,
+    tokens_per_minute: Option<NonZeroU64>,
     #[serde(default)]
     operator: bool,
     expires: Option<String>,
@@ -113,6 +118,8 @@ impl ApiKeys {
     /// | `key` | the key: at least 16 visible ASCII characters |
     /// | `sha256` | instead of `key`: its SHA-256 hash, as 64 hexadecimal digits |
     /// | `budget` | optional: the maximum that the caller may spend in a month, in dollars, as a string |
+    /// | `requests_per_minute` | optional: the maximum number of calls in any minute |
+    /// | `tokens_per_minute` | optional: the maximum number of tokens in any minute, of input (with cached ones) and output; a call reserves its maximum, and gives the rest back when it ends |
     /// | `operator` | optional: whether the key may read `/metrics` and everyone's statistics |
     /// | `expires` | optional: when the key expires, in UTC, as `2027-01-31` (at its start) or `2027-01-31T12:00:00Z` |
     ///
@@ -216,6 +223,8 @@ impl Entry {
             key,
             sha256,
             budget,
+            requests_per_minute,
+            tokens_per_minute,
             operator,
             expires,
         } = self;
@@ -224,6 +233,10 @@ impl Entry {
         budget_of(Usd::ZERO).map_err(|e| ConfigError::new(e.message()))?;
         let budget = budget.map(budget_of).transpose();
         let budget = budget.map_err(|e| ConfigError::new(e.message()))?;
+        let limits =
+            [requests_per_minute, tokens_per_minute].map(|limit| limit.map(NonZeroU64::get));
+        let rate_limits = RateLimits::new(&name, limits[0], limits[1])
+            .map_err(|e| ConfigError::new(format!("the rate limits of {name}: {}", e.message())))?;
         let wrong = |what: &str| ConfigError::new(format!("the {what}"));
         let hash = match (key, sha256) {
             (Some(key), None) => hash_of_key(&key).map_err(|why| wrong(&format!("key of {name} {why}")))?,
@@ -246,6 +259,7 @@ impl Entry {
         Ok(ApiKey {
             hash,
             budget,
+            rate_limits,
             is_operator: operator,
             expires: expires.transpose()?,
             name,
@@ -302,10 +316,12 @@ fn misread(path: Option<&Path>, error: &serde_json::Error) -> ConfigError {
         Some("key") => "key: expected a string of at least 16 characters",
         Some("sha256") => "sha256: expected a string of 64 hexadecimal digits",
         Some("budget") => "budget: expected dollars a month as a string, such as \"5\" or \"0.50\"",
+        Some("requests_per_minute") => "requests_per_minute: expected a whole number, at least 1",
+        Some("tokens_per_minute") => "tokens_per_minute: expected a whole number, at least 1",
         Some("operator") => "operator: expected true or false",
         Some("expires") => "expires: expected a string such as \"2027-01-31\"",
         _ => {
-            r#"expected [{"name": "alice", "key": "…", "budget": "5"}], with sha256 in place of key, operator and expires if needed"#
+            r#"expected [{"name": "alice", "key": "…", "budget": "5"}], with sha256 in place of key, and requests_per_minute, tokens_per_minute, operator and expires if needed"#
         }
     };
     let (entry, line, column) = (entry.unwrap_or_default(), error.line(), error.column());

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Router, middleware};
-use tokio::sync::watch;
+use axum::middleware;
 use tower_http::cors::CorsLayer;
-use warmline::{Client, Error};
+use warmline::shared::{MemoryState, SharedState};
+use warmline::{Client, Error, Router};
 
 use crate::accounts::Accounts;
 use crate::alert_log::AlertLog;
@@ -16,12 +16,12 @@ use crate::api_keys::ApiKeys;
 use crate::error::ConfigError;
 use crate::guard::{self, Guard};
 use crate::host::AllowedHost;
-use crate::latest_event::LatestEvent;
-use crate::metrics::Metrics;
 use crate::origin::{AllowedOrigin, Origins};
+use crate::rate_limits::Shared;
 use crate::request_body::BodyLimits;
 use crate::routes;
 use crate::state::GatewayState;
+use crate::targets;
 
 /// A gateway for LLM APIs: see the [crate's documentation](crate). Clones share everything.
 #[derive(Clone)]
@@ -34,9 +34,8 @@ pub struct Gateway {
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let providers: Vec<_> = self.state.clients.iter().map(Client::provider).collect();
         f.debug_struct("Gateway")
-            .field("providers", &providers)
+            .field("router", &self.state.router())
             .field(
                 "api_keys",
                 &self.state.accounts.as_ref().map(Accounts::names),
@@ -60,6 +59,8 @@ impl Gateway {
     pub fn builder() -> GatewayBuilder {
         GatewayBuilder {
             clients: Vec::new(),
+            router: None,
+            shared: Shared(Arc::new(MemoryState::default())),
             api_keys: None,
             origins: Vec::new(),
             hosts: Vec::new(),
@@ -84,7 +85,7 @@ impl Gateway {
     ///     .nest("/llm", gateway.router());
     /// # }
     /// ```
-    pub fn router(&self) -> Router {
+    pub fn router(&self) -> axum::Router {
         let mut api = routes::api(self.state.clone());
         if let Some(guard) = &self.guard {
             let layer = middleware::from_fn_with_state(guard.clone(), guard::check);
@@ -105,7 +106,7 @@ impl Gateway {
     /// let app = gateway.router_with_fallback(Router::new().fallback(not_found));
     /// # }
     /// ```
-    pub fn router_with_fallback(&self, mut fallback: Router) -> Router {
+    pub fn router_with_fallback(&self, mut fallback: axum::Router) -> axum::Router {
         if let Some(guard) = &self.guard {
             let layer = middleware::from_fn_with_state(guard.clone(), guard::check);
             fallback = fallback.layer(layer);
@@ -126,7 +127,7 @@ impl Gateway {
         async move {
             let mut shutdown = state.shutdown.subscribe();
             tokio::select! {
-                () = state.metrics.sample_pools() => {}
+                () = state.metrics.sample_pools(|| state.router()) => {}
                 _ = shutdown.wait_for(|shutdown| *shutdown) => {}
             }
         }
@@ -167,13 +168,27 @@ impl Gateway {
     pub fn set_api_keys(&self, api_keys: ApiKeys) -> Result<(), ConfigError> {
         match &self.state.accounts {
             Some(accounts) => {
-                accounts.replace(api_keys, &self.state.clients);
+                accounts.replace(api_keys, &self.state.router());
                 Ok(())
             }
             None => Err(ConfigError::new(
                 "the gateway was built without API keys, so its callers need none",
             )),
         }
+    }
+
+    /// Replaces the router. Calls that are under way end on the one before. Targets whose name and provider stay keep their statistics, and
+    /// callers keep what they have spent.
+    ///
+    /// ```
+    /// # fn demo(gateway: warmline_gateway::Gateway, client: warmline::Client) -> warmline::Result<()> {
+    /// use warmline::{Router, Target};
+    ///
+    /// gateway.set_router(Router::builder().target(Target::new(client)).build()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn set_router(&self, router: Router) {
+        self.state.reroute(router);
     }
 
     /// Waits until the costs of all ended calls are in the ledger. Call it before the process exits.
@@ -187,7 +202,7 @@ impl Gateway {
     /// # Ok(()) }
     /// ```
     pub async fn flush(&self) -> Result<(), Error> {
-        for client in &self.state.clients {
+        for (_, client) in self.state.router().targets() {
             client.cost_tracker().flush().await?;
         }
         Ok(())
@@ -212,6 +227,8 @@ impl Gateway {
 #[must_use]
 pub struct GatewayBuilder {
     clients: Vec<Client>,
+    router: Option<Router>,
+    shared: Shared,
     api_keys: Option<ApiKeys>,
     origins: Vec<AllowedOrigin>,
     hosts: Vec<AllowedHost>,
@@ -233,6 +250,10 @@ impl GatewayBuilder {
     /// Adds the client for one provider. At least one is required, and at most one for each provider. Clients should share a cost tracker:
     /// the statistics show the spend of the first client's.
     ///
+    /// The model of a call decides which client makes it, as [`Router::chat`] describes. A model that no provider is known to have goes to
+    /// the first client that speaks the dialect of the route. Providers do not cool down, and are not paced; use
+    /// [`router`](Self::router) for that.
+    ///
     /// ```
     /// use warmline::{Client, Provider};
     /// use warmline_gateway::Gateway;
@@ -248,6 +269,42 @@ impl GatewayBuilder {
     /// ```
     pub fn client(mut self, client: Client) -> Self {
         self.clients.push(client);
+        self
+    }
+
+    /// Sets the router that makes the calls, in place of [`client`](Self::client)s. Its clients should share a cost tracker.
+    ///
+    /// ```
+    /// use warmline::{Client, Provider, Router, Target};
+    /// use warmline_gateway::Gateway;
+    ///
+    /// # fn demo(eu: Client, us: Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let router = Router::builder()
+    ///     .target(Target::new(eu).name("eu").model("fast", "gpt-41-mini-deployment"))
+    ///     .target(Target::new(us).name("us").model("fast", "gpt-4.1-mini").priority(1))
+    ///     .build()?;
+    /// let gateway = Gateway::builder().router(router).build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn router(mut self, router: Router) -> Self {
+        self.router = Some(router);
+        self
+    }
+
+    /// Sets what the limits of requests and tokens of keys are counted in. The default is the memory of the process. Gateways that share a
+    /// Redis share the limits.
+    ///
+    /// ```
+    /// # fn demo(client: warmline::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use warmline_gateway::Gateway;
+    /// use warmline::RestLedger;
+    ///
+    /// let redis = RestLedger::new("https://example.upstash.io", "token")?;
+    /// let builder = Gateway::builder().client(client).shared_state(redis);
+    /// # Ok(()) }
+    /// ```
+    pub fn shared_state(mut self, state: impl SharedState + 'static) -> Self {
+        self.shared = Shared(Arc::new(state));
         self
     }
 
@@ -357,27 +414,14 @@ impl GatewayBuilder {
     /// Builds the gateway.
     ///
     /// # Errors
-    /// There is no client, or more than one for the same provider, or no API key that is valid, or a limit of bodies is 0 or contradicts the other.
+    /// There is no client and no router, or both, or more than one client for the same provider, or no API key that is valid, or a limit of bodies is 0 or contradicts the other.
     ///
     /// ```
     /// let error = warmline_gateway::Gateway::builder().build().unwrap_err();
     /// assert_eq!(error.to_string(), "a gateway needs at least one client");
     /// ```
     pub fn build(self) -> Result<Gateway, ConfigError> {
-        if self.clients.is_empty() {
-            return Err(ConfigError::new("a gateway needs at least one client"));
-        }
-        for (i, client) in self.clients.iter().enumerate() {
-            let provider = client.provider();
-            if self.clients[..i]
-                .iter()
-                .any(|other| other.provider() == provider)
-            {
-                return Err(ConfigError::new(format!(
-                    "there is more than one client for {provider}: a gateway has one for each provider"
-                )));
-            }
-        }
+        let router = targets::router(self.clients, self.router)?;
         for (name, is_zero) in [
             ("max_body", self.max_body == 0),
             ("body_timeout", self.body_timeout.is_zero()),
@@ -401,20 +445,13 @@ impl GatewayBuilder {
             Some(_) => None,
             None => Some(Guard::new(origins, self.listen_address, self.hosts)),
         };
-        let accounts = self.api_keys;
-        let state = GatewayState {
-            metrics: Metrics::new(self.clients.clone(), self.alerts),
-            accounts: accounts.map(|keys| Accounts::new(keys, &self.clients)),
-            clients: self.clients,
-            body_limits: BodyLimits {
-                max: self.max_body,
-                max_total: self.max_body_total,
-                timeout: self.body_timeout,
-                held: Arc::default(),
-            },
-            latest_event: LatestEvent::default(),
-            shutdown: watch::Sender::new(false),
+        let body_limits = BodyLimits {
+            max: self.max_body,
+            max_total: self.max_body_total,
+            timeout: self.body_timeout,
+            held: Arc::default(),
         };
+        let state = GatewayState::new(router, self.api_keys, self.shared, self.alerts, body_limits);
         Ok(Gateway {
             state: Arc::new(state),
             cors,

@@ -49,11 +49,13 @@ mod origin;
 mod prometheus;
 mod provider_stats;
 mod proxy_body;
+mod rate_limits;
 mod relay;
 mod request_body;
 mod routes;
 mod server;
 mod state;
+mod targets;
 
 pub use alert_log::AlertLog;
 pub use api_keys::ApiKeys;

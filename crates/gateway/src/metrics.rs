@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
-use warmline::{Client, Error, Provider};
+use warmline::{Client, Error, Router};
 
 use crate::accounts::AccountSpend;
 use crate::alert_log::AlertLog;
@@ -16,52 +16,57 @@ const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Metrics {
     started: Instant,
-    clients: Vec<Client>,
     calls: Arc<Calls>,
     alerts: AlertLog,
 }
 
 impl Metrics {
-    pub(crate) fn new(clients: Vec<Client>, alerts: AlertLog) -> Self {
-        let providers = clients.iter().map(Client::provider);
+    pub(crate) fn new(router: &Router, alerts: AlertLog) -> Self {
         Self {
             started: Instant::now(),
-            calls: Arc::new(Calls::new(providers, Prometheus::new(&alerts))),
-            clients,
+            calls: Arc::new(Calls::new(router, Prometheus::new(&alerts))),
             alerts,
         }
     }
 
-    pub(crate) fn call_started(&self, provider: Provider) -> InFlight {
-        InFlight::new(self.calls.clone(), provider)
+    /// Takes over the targets of a router.
+    pub(crate) fn reroute(&self, router: &Router) {
+        self.calls.reroute(router);
     }
 
-    /// Samples the pools at intervals; never returns.
-    pub(crate) async fn sample_pools(&self) {
+    /// Records the start of a call. `None` if there is no target of this name.
+    pub(crate) fn call_started(&self, target: &str) -> Option<InFlight> {
+        let target = self.calls.target(target)?;
+        Some(InFlight::new(self.calls.clone(), target))
+    }
+
+    /// Samples the pools of the current router at intervals; never returns.
+    pub(crate) async fn sample_pools(&self, router: impl Fn() -> Router) {
         let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
         loop {
             ticks.tick().await;
             let now = SystemTime::now();
-            for client in &self.clients {
-                if let Some(mut stats) = self.calls.provider(client.provider()) {
-                    stats.sample(now, &client.stats());
+            for (name, client) in router().targets() {
+                if let Some(target) = self.calls.target(name) {
+                    target.stats().sample(now, &client.stats());
                 }
             }
         }
     }
 
     /// The statistics, with at most `samples` samples of each pool.
-    pub(crate) async fn stats(&self, samples: usize) -> Result<Value, Error> {
+    pub(crate) async fn stats(&self, router: &Router, samples: usize) -> Result<Value, Error> {
         let mut providers = Map::new();
-        for client in &self.clients {
-            let provider = client.provider();
-            if let Some(stats) = self.calls.provider(provider) {
-                providers.insert(provider.name().to_owned(), stats.to_json(client, samples));
+        let states = router.stats().targets;
+        for ((name, client), state) in router.targets().zip(&states) {
+            if let Some(target) = self.calls.target(name) {
+                let stats = target.stats().to_json(client, state, samples);
+                providers.insert(name.to_owned(), stats);
             }
         }
         let mut stats = json!({"uptime_s": self.started.elapsed().as_secs(), "providers": providers, "alerts": self.alerts.latest()});
         // The clients share a cost tracker.
-        if let Some(client) = self.clients.first() {
+        if let Some(client) = first(router) {
             let spend = client.cost_tracker().spend().await?;
             stats["spend"] = serde_json::to_value(spend).unwrap_or_default();
         }
@@ -69,13 +74,17 @@ impl Metrics {
     }
 
     /// The metrics in OpenMetrics' text format.
-    pub(crate) async fn text(&self, keys: &[AccountSpend]) -> String {
+    pub(crate) async fn text(&self, router: &Router, keys: &[AccountSpend]) -> String {
         // Without the ledger the other metrics are still shown; `/readyz` reports the ledger's failure.
-        let spend = match self.clients.first() {
+        let spend = match first(router) {
             Some(client) => client.cost_tracker().spend().await.ok(),
             None => None,
         };
         let spend = spend.as_ref().map(|spend| (spend, keys));
-        self.calls.prometheus.text(&self.clients, spend)
+        self.calls.prometheus.text(router, spend)
     }
+}
+
+fn first(router: &Router) -> Option<&Client> {
+    router.targets().next().map(|(_, client)| client)
 }

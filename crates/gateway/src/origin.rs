@@ -10,12 +10,24 @@ use crate::error::ConfigError;
 use crate::host::Authority;
 
 /// Headers that a page may read.
-const EXPOSED_HEADERS: [&str; 5] = [
+const EXPOSED_HEADERS: [&str; 17] = [
     "request-id",
     "x-request-id",
     "retry-after",
     "x-should-retry",
     "x-warmline-attempts",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-requests-reset",
+    "anthropic-ratelimit-tokens-limit",
+    "anthropic-ratelimit-tokens-remaining",
+    "anthropic-ratelimit-tokens-reset",
 ];
 
 /// How long browsers may keep the answer to a preflight.

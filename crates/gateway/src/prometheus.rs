@@ -9,7 +9,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use warmline::{BudgetSpend, Client, PoolStats, Provider, Reply, Spend, Usd};
+use warmline::{
+    BudgetSpend, PoolStats, Provider, Reply, Router, Spend, TargetState, TargetStats, Usd,
+};
 
 use crate::accounts::AccountSpend;
 use crate::alert_log::AlertLog;
@@ -44,6 +46,17 @@ struct StateLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabels {
+    target: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetStateLabels {
+    target: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BudgetLabels {
     budget: String,
     state: &'static str,
@@ -70,6 +83,9 @@ pub(crate) struct Prometheus {
     tokens: Family<TokenLabels, Counter>,
     failures: Family<ErrorLabels, Counter>,
     retries: Family<ProviderLabels, Counter>,
+    target_state: Family<TargetStateLabels, Gauge>,
+    target_in_flight: Family<TargetLabels, Gauge>,
+    target_events: Family<TargetStateLabels, Gauge>,
     pool: Family<StateLabels, Gauge>,
     pool_events: Family<StateLabels, Gauge>,
     budgets: Family<BudgetLabels, Dollars>,
@@ -87,6 +103,9 @@ impl Prometheus {
             tokens: Family::default(),
             failures: Family::default(),
             retries: Family::default(),
+            target_state: Family::default(),
+            target_in_flight: Family::default(),
+            target_events: Family::default(),
             pool: Family::default(),
             pool_events: Family::default(),
             budgets: Family::default(),
@@ -118,6 +137,21 @@ impl Prometheus {
             "warmline_retries",
             "Attempts after the first of a call",
             metrics.retries.clone(),
+        );
+        registry.register(
+            "warmline_target_state",
+            "1 for the state that a target is in: ready, cooling or probing",
+            metrics.target_state.clone(),
+        );
+        registry.register(
+            "warmline_target_in_flight",
+            "Attempts of a target that have begun and not ended",
+            metrics.target_in_flight.clone(),
+        );
+        registry.register(
+            "warmline_target_events",
+            "Attempts of a target, its failures, and calls that then moved to another one, since the start",
+            metrics.target_events.clone(),
         );
         registry.register(
             "warmline_pool_connections",
@@ -187,25 +221,63 @@ impl Prometheus {
             .inc_by(retries);
     }
 
-    fn set_pool(&self, provider: Provider, stats: &PoolStats) {
-        let set = |family: &Family<StateLabels, Gauge>, state, value: Option<u64>| {
+    fn set_pools(&self, router: &Router) {
+        self.pool.clear();
+        self.pool_events.clear();
+        for (_, client) in router.targets() {
+            self.add_pool(client.provider(), &client.stats());
+        }
+    }
+
+    /// Adds a pool to the others of its provider.
+    fn add_pool(&self, provider: Provider, stats: &PoolStats) {
+        let add = |family: &Family<StateLabels, Gauge>, state, value: Option<u64>| {
             let labels = StateLabels {
                 gen_ai_provider_name: provider.name(),
                 state,
             };
             family
                 .get_or_create(&labels)
-                .set(value.unwrap_or_default() as i64);
+                .inc_by(value.unwrap_or_default() as i64);
         };
         let count = |n: Option<usize>| n.map(|n| n as u64);
-        set(&self.pool, "waiting", Some(stats.waiting as u64));
-        set(&self.pool, "in_use", count(stats.in_use));
-        set(&self.pool, "idle", count(stats.idle));
-        set(&self.pool, "connecting", count(stats.connecting));
-        set(&self.pool_events, "opened", stats.opened);
-        set(&self.pool_events, "closed", stats.closed);
-        set(&self.pool_events, "reused", stats.reused);
-        set(&self.pool_events, "exhausted", stats.acquire_waits);
+        add(&self.pool, "waiting", Some(stats.waiting as u64));
+        add(&self.pool, "in_use", count(stats.in_use));
+        add(&self.pool, "idle", count(stats.idle));
+        add(&self.pool, "connecting", count(stats.connecting));
+        add(&self.pool_events, "opened", stats.opened);
+        add(&self.pool_events, "closed", stats.closed);
+        add(&self.pool_events, "reused", stats.reused);
+        add(&self.pool_events, "exhausted", stats.acquire_waits);
+    }
+
+    fn set_target(&self, stats: &TargetStats) {
+        let labels = |state| TargetStateLabels {
+            target: stats.name.clone(),
+            state,
+        };
+        let current = match stats.state {
+            TargetState::Ready => "ready",
+            TargetState::Cooling { .. } => "cooling",
+            _ => "probing",
+        };
+        for state in ["ready", "cooling", "probing"] {
+            let gauge = self.target_state.get_or_create(&labels(state));
+            gauge.set(i64::from(state == current));
+        }
+        for (event, count) in [
+            ("attempts", stats.calls),
+            ("failures", stats.failures),
+            ("moved_away", stats.moved_away),
+        ] {
+            let gauge = self.target_events.get_or_create(&labels(event));
+            gauge.set(count as i64);
+        }
+        let target = stats.name.clone();
+        let in_flight = self
+            .target_in_flight
+            .get_or_create(&TargetLabels { target });
+        in_flight.set(stats.in_flight.into());
     }
 
     fn set_spend(&self, spend: &Spend, keys: &[AccountSpend]) {
@@ -244,14 +316,15 @@ impl Prometheus {
     }
 
     /// Returns the metrics as text. Without `spend` that is as it was before.
-    pub(crate) fn text(
-        &self,
-        clients: &[Client],
-        spend: Option<(&Spend, &[AccountSpend])>,
-    ) -> String {
+    pub(crate) fn text(&self, router: &Router, spend: Option<(&Spend, &[AccountSpend])>) -> String {
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        for client in clients {
-            self.set_pool(client.provider(), &client.stats());
+        self.set_pools(router);
+        // Targets can be removed.
+        self.target_state.clear();
+        self.target_in_flight.clear();
+        self.target_events.clear();
+        for target in router.stats().targets {
+            self.set_target(&target);
         }
         if let Some((spend, keys)) = spend {
             self.set_spend(spend, keys);

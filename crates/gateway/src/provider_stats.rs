@@ -1,11 +1,11 @@
-//! The statistics of one provider's calls.
+//! The statistics of one target's calls.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use warmline::{Client, Error, PoolStats, Reply};
+use warmline::{Client, Error, PoolStats, Reply, TargetStats};
 
 /// The maximum number of samples of the pool that are kept.
 const MAX_SAMPLES: usize = 300;
@@ -36,6 +36,12 @@ impl ProviderStats {
     pub(crate) fn started(&mut self) {
         self.calls += 1;
         self.in_flight += 1;
+    }
+
+    /// Another target has served a call that was expected here.
+    pub(crate) fn moved(&mut self) {
+        self.calls -= 1;
+        self.in_flight -= 1;
     }
 
     pub(crate) fn succeeded(&mut self, started: SystemTime, reply: &Reply) {
@@ -102,11 +108,13 @@ impl ProviderStats {
     }
 
     /// The statistics as JSON, with at most `samples` samples of the pool, the latest.
-    pub(crate) fn to_json(&self, client: &Client, samples: usize) -> Value {
+    pub(crate) fn to_json(&self, client: &Client, target: &TargetStats, samples: usize) -> Value {
         let pool = client.stats();
         let skipped = self.samples.len().saturating_sub(samples);
         let samples: Vec<_> = self.samples.iter().skip(skipped).collect();
         json!({
+            "provider": client.provider().name(),
+            "target": target,
             "pool": {"now": pool, "line": pool.to_string(), "over_time": samples},
             "calls": {"total": self.calls, "under_way": self.in_flight, "failed": self.failures, "abandoned": self.abandoned, "retries": self.retries},
             "latency_ms": {"queued": self.queued.to_json(), "time_to_first_token": self.time_to_first_token.to_json(), "total": self.total.to_json()},

@@ -13,6 +13,7 @@ use warmline::{PassthroughResponse, Provider};
 
 use crate::api_error::{ApiError, request_id_header};
 use crate::calls::InFlight;
+use crate::rate_limits::{Reservation, add_headers};
 use crate::request_body::Held;
 
 /// The body of a provider's response. Its end is recorded in the statistics. Dropping it, as the server does if the caller disconnects,
@@ -22,6 +23,8 @@ pub(crate) struct ProxyBody {
     provider: Provider,
     /// `None` once the end is recorded.
     in_flight: Option<InFlight>,
+    /// What the call has taken of its key's limits.
+    reservation: Option<Reservation>,
     /// The request's bytes, which the call keeps for as long as it runs.
     _held: Held,
 }
@@ -30,13 +33,15 @@ impl ProxyBody {
     pub(crate) fn new(
         response: PassthroughResponse,
         provider: Provider,
-        in_flight: InFlight,
+        in_flight: Option<InFlight>,
+        reservation: Option<Reservation>,
         held: Held,
     ) -> Self {
         Self {
             response,
             provider,
-            in_flight: Some(in_flight),
+            in_flight,
+            reservation,
             _held: held,
         }
     }
@@ -47,7 +52,8 @@ impl ProxyBody {
             .request_id()
             .and_then(|id| HeaderValue::from_str(id).ok());
         let attempts = self.response.attempts();
-        let id_header = request_id_header(self.provider);
+        let (provider, id_header) = (self.provider, request_id_header(self.provider));
+        let limits = self.reservation.as_ref().map(|taken| taken.limits.clone());
         let (content_type, body) = match self.response.is_stream() {
             true => ("text/event-stream", Body::from_stream(self)),
             // The whole body is there already, and is sent with a content-length.
@@ -61,6 +67,7 @@ impl ProxyBody {
         if let Some(id) = id {
             headers.insert(id_header, id);
         }
+        add_headers(headers, &limits.unwrap_or_default(), provider);
         response
     }
 
@@ -80,10 +87,16 @@ impl Stream for ProxyBody {
         let chunk = match ready!(self.response.poll_chunk(cx)) {
             Some(Ok(bytes)) => Some(bytes),
             None => {
-                if let (Some(in_flight), Some(reply)) =
-                    (self.in_flight.take(), self.response.reply())
-                {
-                    in_flight.succeeded(reply);
+                let this = &mut *self;
+                if let Some(reply) = this.response.reply() {
+                    if let Some(in_flight) = this.in_flight.take() {
+                        in_flight.succeeded(reply);
+                    }
+                    // Tokens that are not known to be unused count.
+                    if let Some(taken) = this.reservation.take_if(|_| reply.usage_reported) {
+                        let usage = &reply.usage;
+                        taken.settle(usage.total_input_tokens() + usage.output_tokens);
+                    }
                 }
                 None
             }

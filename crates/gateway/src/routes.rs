@@ -11,9 +11,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
-use warmline::Provider;
+use warmline::{CallOptions, Provider};
 
-use crate::api_error::{ApiError, dialect_of, json_response};
+use crate::api_error::{ApiError, dialect, dialect_of, json_response};
 use crate::live_stats;
 use crate::proxy_body::ProxyBody;
 use crate::request_body::discard;
@@ -85,19 +85,37 @@ async fn try_proxy(
     headers: &HeaderMap,
     body: &mut Body,
 ) -> Result<Response, ApiError> {
-    let client = state.authorize(provider, headers)?;
-    let headers = forwarded_headers(headers);
+    let caller = state.authorize(provider, headers)?;
+    let options = options(headers);
     let (body, held) = state.body_limits.read(body, state.shut_down()).await?;
-    let in_flight = state.metrics.call_started(provider);
-    match client.passthrough(body, headers).await {
-        Ok(response) => Ok(ProxyBody::new(response, provider, in_flight, held)
-            .into_response()
-            .await),
+    let taken = caller.reserve(&state.shared, provider, &body).await?;
+    let target = caller.expected_target(provider, &body);
+    let in_flight = target.and_then(|target| state.metrics.call_started(target));
+    let passed = caller.router.passthrough(dialect(provider), body, options);
+    match passed.await {
+        Ok(response) => {
+            let body = ProxyBody::new(response, provider, in_flight, taken, held);
+            Ok(body.into_response().await)
+        }
         Err(error) => {
-            in_flight.failed(&error);
-            Err(error.into())
+            if let Some(in_flight) = in_flight {
+                in_flight.failed(&error);
+            }
+            let limits = taken.as_ref().map(|taken| taken.limits.clone());
+            if let Some(taken) = taken {
+                taken.settle_failed(&error);
+            }
+            Err(ApiError::from(error).limits(limits.unwrap_or_default()))
         }
     }
+}
+
+/// Returns what a caller's headers say of its call: those that are forwarded to the provider, and the key of its conversation.
+fn options(headers: &HeaderMap) -> CallOptions {
+    let mut options = CallOptions::from(forwarded_headers(headers));
+    let session = headers.get("x-session-id");
+    options.conversation = session.and_then(|id| id.to_str().ok()).map(str::to_owned);
+    options
 }
 
 /// The headers of a caller that are forwarded to the provider.
@@ -159,7 +177,7 @@ async fn metrics(State(state): State<Arc<GatewayState>>, headers: HeaderMap) -> 
 
 /// Whether calls can be made. They would fail if the ledger cannot be reached.
 async fn ready(State(state): State<Arc<GatewayState>>) -> Response {
-    for client in &state.clients {
+    for (_, client) in state.router().targets() {
         if let Err(error) = client.cost_tracker().spend().await {
             let message = ApiError::from(error).message().to_owned() + "\n";
             return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();

@@ -1,27 +1,70 @@
 //! What the handlers of a gateway share.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use warmline::{Client, Error, Provider};
+use warmline::{Error, Provider, Router};
 
 use crate::accounts::{Account, Accounts};
-use crate::api_error::ApiError;
+use crate::alert_log::AlertLog;
+use crate::api_error::{ApiError, dialect};
+use crate::api_keys::ApiKeys;
 use crate::latest_event::LatestEvent;
 use crate::metrics::Metrics;
+use crate::rate_limits::{Reservation, Shared};
 use crate::request_body::BodyLimits;
 
 pub(crate) struct GatewayState {
-    pub(crate) clients: Vec<Client>,
+    router: RwLock<Router>,
     /// If `None`, callers need no key.
     pub(crate) accounts: Option<Accounts>,
+    /// What the limits of keys are counted in.
+    pub(crate) shared: Shared,
     pub(crate) metrics: Metrics,
     pub(crate) body_limits: BodyLimits,
     pub(crate) latest_event: LatestEvent,
     /// Whether the gateway is shutting down.
     pub(crate) shutdown: watch::Sender<bool>,
+}
+
+/// The caller of a request.
+pub(crate) struct Caller {
+    /// The gateway's router, on the caller's budget.
+    pub(crate) router: Router,
+    /// `None` if callers need no key.
+    account: Option<Arc<Account>>,
+}
+
+impl Caller {
+    /// Returns the target that is expected to serve a body: the first one that serves its model.
+    pub(crate) fn expected_target(&self, provider: Provider, body: &[u8]) -> Option<&str> {
+        let speakers = self.router.targets_speaking(dialect(provider));
+        // The model decides only among several.
+        let serving = match speakers.len() {
+            1 => None,
+            _ => self.router.targets_of(dialect(provider), body).ok(),
+        };
+        serving.unwrap_or(speakers).into_iter().next()
+    }
+
+    /// Takes what a call needs of the limits of the caller's key.
+    ///
+    /// # Errors
+    /// Those of [`RateLimits::reserve`].
+    pub(crate) async fn reserve(
+        &self,
+        shared: &Shared,
+        provider: Provider,
+        body: &[u8],
+    ) -> Result<Option<Reservation>, ApiError> {
+        let Some(account) = &self.account else {
+            return Ok(None);
+        };
+        let max_tokens = || self.router.max_tokens(dialect(provider), body);
+        account.rate_limits().reserve(shared, max_tokens).await
+    }
 }
 
 /// What a caller may see of the statistics.
@@ -32,6 +75,24 @@ pub(crate) enum View {
 }
 
 impl GatewayState {
+    pub(crate) fn new(
+        router: Router,
+        accounts: Option<ApiKeys>,
+        shared: Shared,
+        alerts: AlertLog,
+        body_limits: BodyLimits,
+    ) -> Self {
+        Self {
+            metrics: Metrics::new(&router, alerts),
+            accounts: accounts.map(|keys| Accounts::new(keys, &router)),
+            router: RwLock::new(router),
+            shared,
+            body_limits,
+            latest_event: LatestEvent::default(),
+            shutdown: watch::Sender::new(false),
+        }
+    }
+
     /// Returns what the caller of a request may see. Without keys everyone sees everything.
     ///
     /// # Errors
@@ -62,32 +123,46 @@ impl GatewayState {
         }
     }
 
-    /// Returns the client of a provider, on the budget of the caller whose key the request has.
+    pub(crate) fn router(&self) -> Router {
+        let router = self.router.read().unwrap_or_else(PoisonError::into_inner);
+        router.clone()
+    }
+
+    /// Replaces the router. Calls that are under way end on the one before.
+    pub(crate) fn reroute(&self, router: Router) {
+        self.metrics.reroute(&router);
+        if let Some(accounts) = &self.accounts {
+            accounts.reroute(&router);
+        }
+        *self.router.write().unwrap_or_else(PoisonError::into_inner) = router;
+    }
+
+    /// Returns the caller whose key the request has, and whether one of the gateway's targets speaks the dialect.
     ///
     /// # Errors
-    /// 401 without a valid key, 503 if there is no client of this provider.
+    /// 401 without a valid key, 503 if no target speaks the dialect of the provider.
     pub(crate) fn authorize(
         &self,
         provider: Provider,
         headers: &HeaderMap,
-    ) -> Result<Client, ApiError> {
-        let of = |clients: &[Client]| {
-            let mut clients = clients.iter();
-            clients
-                .find(|client| client.provider() == provider)
-                .cloned()
+    ) -> Result<Caller, ApiError> {
+        let account = match &self.accounts {
+            Some(accounts) => Some(accounts.authenticate(headers)?),
+            None => None,
         };
-        let client = match &self.accounts {
-            Some(accounts) => of(&accounts.authenticate(headers)?.clients),
-            None => of(&self.clients),
+        let router = match &account {
+            Some(account) => account.router.clone(),
+            None => self.router(),
         };
-        client.ok_or_else(|| {
+        if router.targets_speaking(dialect(provider)).is_empty() {
             let key = provider.key_variable();
             let message = format!(
                 "this gateway has no client for {provider}: set {key} for `warmline serve` (in code: GatewayBuilder::client)"
             );
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_configured", message)
-        })
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(ApiError::new(status, "not_configured", message));
+        }
+        Ok(Caller { router, account })
     }
 
     /// The statistics, with at most `samples` samples of each pool.
@@ -98,7 +173,7 @@ impl GatewayState {
         match view {
             View::Own(account) => Ok(json!({"spend": account.spend().await?})),
             View::All => {
-                let mut stats = self.metrics.stats(samples).await?;
+                let mut stats = self.metrics.stats(&self.router(), samples).await?;
                 if let Some(accounts) = &self.accounts {
                     let keys = accounts.spend().await?.into_iter().map(|mut spend| {
                         // The models are in the sum of all keys.
@@ -120,7 +195,7 @@ impl GatewayState {
             Some(accounts) => accounts.spend().await.unwrap_or_default(),
             None => Vec::new(),
         };
-        self.metrics.text(&keys).await
+        self.metrics.text(&self.router(), &keys).await
     }
 
     /// Becomes ready when the gateway shuts down.

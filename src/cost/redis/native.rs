@@ -9,8 +9,8 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::script::{NAME, keys, script};
-use crate::cost::remote::LedgerTransport;
+use super::script::{NAME, checked_name, key, script};
+use crate::cost::remote::{LedgerTransport, Operation};
 use crate::runtime::BoxFuture;
 use crate::{Error, Result};
 
@@ -38,14 +38,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// ```
 pub struct RedisLedger {
     server: Arc<Server>,
-    keys: [String; 2],
+    name: String,
 }
 
 struct Server {
     client: redis::Client,
-    reserve: Script,
-    settle: Script,
-    state: Script,
+    /// In the order of the operations.
+    scripts: [Script; Operation::ALL.len()],
     /// The connection of calls, which is driven by their runtime.
     foreground: Slot,
     /// The connection of settlements, which is driven in the background: the calls' runtime may have ended.
@@ -86,7 +85,7 @@ impl RedisLedger {
         let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(invalid)?;
         Ok(Self {
             server: Arc::new(Server::new(client)),
-            keys: keys(NAME)?,
+            name: NAME.to_owned(),
         })
     }
 
@@ -127,7 +126,7 @@ impl RedisLedger {
     /// # Ok::<(), warmline::Error>(())
     /// ```
     pub fn name(mut self, name: impl Into<String>) -> Result<Self> {
-        self.keys = keys(name)?;
+        self.name = checked_name(name)?;
         Ok(self)
     }
 }
@@ -136,9 +135,7 @@ impl Server {
     fn new(client: redis::Client) -> Self {
         Self {
             client,
-            reserve: Script::new(script("reserve")),
-            settle: Script::new(script("settle")),
-            state: Script::new(script("state")),
+            scripts: Operation::ALL.map(|operation| Script::new(script(operation))),
             foreground: Slot::default(),
             background: Slot::default(),
         }
@@ -146,17 +143,16 @@ impl Server {
 
     async fn call(
         &self,
-        operation: &str,
-        keys: [String; 2],
+        operation: Operation,
+        keys: Vec<String>,
         args: Vec<String>,
     ) -> Result<Vec<String>> {
-        let (slot, script) = match operation {
-            "reserve" => (&self.foreground, &self.reserve),
-            "settle" => (&self.background, &self.settle),
-            _ => (&self.foreground, &self.state),
+        let slot = match operation {
+            Operation::Settle => &self.background,
+            _ => &self.foreground,
         };
-        let mut invocation = script.prepare_invoke();
-        invocation.key(&keys[..]).arg(args);
+        let mut invocation = self.scripts[operation as usize].prepare_invoke();
+        invocation.key(keys).arg(args);
         let mut node = None;
         let mut redirections = 0;
         loop {
@@ -179,8 +175,9 @@ impl Server {
             if broken {
                 slot.lock().await.take();
             }
-            // The server may have closed an idle connection. Running a script twice has the effect of once.
-            if !broken || is_new {
+            // The server may have closed an idle connection. Running a script twice has the effect of once, but for these two. What is taken
+            // twice is in use for longer than needed; what is given back twice would exceed the quota.
+            if !broken || is_new || operation == Operation::GiveBack {
                 return Err(self.unreachable(&error));
             }
         }
@@ -266,12 +263,17 @@ fn node_of(error: &RedisError) -> Option<Node> {
 }
 
 impl LedgerTransport for RedisLedger {
+    fn key(&self, part: &str) -> String {
+        key(&self.name, part)
+    }
+
     fn call(
         &self,
-        operation: &'static str,
+        operation: Operation,
+        keys: Vec<String>,
         args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>> {
-        let (server, keys) = (self.server.clone(), self.keys.clone());
+        let server = self.server.clone();
         Box::pin(async move { server.call(operation, keys, args).await })
     }
 }

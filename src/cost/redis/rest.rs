@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::script::{NAME, keys, script};
-use crate::cost::remote::LedgerTransport;
+use super::script::{NAME, checked_name, key, script};
+use crate::cost::remote::{LedgerTransport, Operation};
 use crate::pool::Alerts;
 use crate::provider::Endpoint;
 use crate::quote::quote;
@@ -38,7 +38,7 @@ pub struct RestLedger {
     /// The connections of settlements, which are driven in the background: the calls' runtime may have ended.
     background: Transport,
     token: Secret,
-    keys: [String; 2],
+    name: String,
 }
 
 impl RestLedger {
@@ -82,7 +82,7 @@ impl RestLedger {
             background: Transport::new(&endpoint, options)?,
             endpoint,
             token: token.into(),
-            keys: keys(NAME)?,
+            name: NAME.to_owned(),
         })
     }
 
@@ -96,7 +96,7 @@ impl RestLedger {
     /// # Ok::<(), warmline::Error>(())
     /// ```
     pub fn name(mut self, name: impl Into<String>) -> Result<Self> {
-        self.keys = keys(name)?;
+        self.name = checked_name(name)?;
         Ok(self)
     }
 }
@@ -178,22 +178,27 @@ impl Value {
 }
 
 impl LedgerTransport for RestLedger {
+    fn key(&self, part: &str) -> String {
+        key(&self.name, part)
+    }
+
     fn call(
         &self,
-        operation: &'static str,
+        operation: Operation,
+        keys: Vec<String>,
         args: Vec<String>,
     ) -> BoxFuture<'static, Result<Vec<String>>> {
         let transport = match operation {
-            "settle" => self.background.clone(),
+            Operation::Settle => self.background.clone(),
             _ => self.foreground.clone(),
         };
         let origin = self.endpoint.origin().to_owned();
         let mut command = vec![
             "EVAL".into(),
             script(operation).to_owned(),
-            self.keys.len().to_string(),
+            keys.len().to_string(),
         ];
-        command.extend(self.keys.iter().cloned());
+        command.extend(keys);
         command.extend(args);
         let token = self.token.clone();
         // Serializing strings to memory cannot fail.

@@ -4,36 +4,40 @@ use std::sync::LazyLock;
 
 use crate::Result;
 use crate::cost::ledger::check_name;
+use crate::cost::remote::Operation;
 
 /// The default name of a ledger.
 pub(super) const NAME: &str = "warmline";
 
-/// Returns the script of an operation: `reserve`, `settle` or `state`.
-pub(super) fn script(operation: &str) -> &'static str {
-    static SCRIPTS: LazyLock<[String; 3]> = LazyLock::new(|| {
+/// Returns the script of an operation.
+pub(super) fn script(operation: Operation) -> &'static str {
+    static SCRIPTS: LazyLock<[String; Operation::ALL.len()]> = LazyLock::new(|| {
+        let (books, windows) = (include_str!("books.lua"), include_str!("windows.lua"));
+        // In the order of the operations.
         [
-            include_str!("reserve.lua"),
-            include_str!("settle.lua"),
-            include_str!("state.lua"),
+            [books, include_str!("reserve.lua")],
+            [books, include_str!("settle.lua")],
+            [books, include_str!("state.lua")],
+            [windows, include_str!("take.lua")],
+            [windows, include_str!("give_back.lua")],
+            ["", include_str!("mark.lua")],
+            ["", include_str!("marks.lua")],
         ]
-        .map(|operation| {
-            let lines = include_str!("books.lua").lines().chain(operation.lines());
-            let code = lines
-                .map(str::trim)
-                .filter(|line| !line.is_empty() && !line.starts_with("--"));
+        .map(|parts| {
+            let lines = parts.into_iter().flat_map(str::lines).map(str::trim);
+            let code = lines.filter(|line| !line.is_empty() && !line.starts_with("--"));
             code.collect::<Vec<_>>().join("\n")
         })
     });
-    let [reserve, settle, state] = &*SCRIPTS;
-    match operation {
-        "reserve" => reserve,
-        "settle" => settle,
-        _ => state,
-    }
+    &SCRIPTS[operation as usize]
 }
 
-/// Returns the keys of a ledger. The hash tag (the part in braces) puts both into the same slot of a Redis Cluster.
-pub(super) fn keys(name: impl Into<String>) -> Result<[String; 2]> {
-    let name = check_name("ledger", name.into())?;
-    Ok(["books", "leases"].map(|key| format!("{{{name}}}:{key}")))
+/// Checks the name of a ledger.
+pub(super) fn checked_name(name: impl Into<String>) -> Result<String> {
+    check_name("ledger", name.into())
+}
+
+/// Returns the key of a part of a ledger. The hash tag (the part in braces) puts all of them into the same slot of a Redis Cluster.
+pub(super) fn key(name: &str, part: &str) -> String {
+    ["{", name, "}:", part].concat()
 }

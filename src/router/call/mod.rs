@@ -74,8 +74,11 @@ impl RoutedCall {
         conversation: Conversation,
     ) -> Box<Self> {
         let options = source.options_mut();
-        // The retries are the router's.
-        let retry = options.retry.replace(RetryPolicy::never());
+        // The retries are the router's, unless there is nothing to route.
+        let retry = match candidates.len() == 1 && router.inner.cooldown.is_none() {
+            true => Some(RetryPolicy::never()),
+            false => options.retry.replace(RetryPolicy::never()),
+        };
         let client = &router.clients[candidates[0].target];
         Box::new(Self {
             router: router.clone(),

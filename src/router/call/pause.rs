@@ -48,7 +48,10 @@ impl RoutedCall {
         let inner = &self.router.inner;
         let available = inner.state().available_at(&wish, now);
         let backoff = self.retry.backoff(self.retries, random);
-        let after = available.map(|at| at.saturating_duration_since(now).max(backoff));
+        let after = match inner.cooldown {
+            Some(_) => available.map(|at| at.saturating_duration_since(now).max(backoff)),
+            None => error.retry_after(),
+        };
         let budget = &inner.retry_budget;
         let decided = self
             .retry

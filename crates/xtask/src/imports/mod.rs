@@ -36,7 +36,15 @@ const LAYERS: [&[&str]; 4] = [
         "url",
         "usd",
     ],
-    &["trace", "pool", "transport", "cost", "provider", "dialect"],
+    &[
+        "trace",
+        "pool",
+        "transport",
+        "cost",
+        "shared",
+        "provider",
+        "dialect",
+    ],
     &["client", "config", "router"],
     &["lib"],
 ];
