@@ -66,11 +66,13 @@ mod url;
 mod usd;
 
 pub use chat::{
-    Annotations, CacheTtl, CallOptions, DialectName, Effort, MediaSource, Message, Part, RawJson,
-    Reasoning, Reply, Request, ResponseFormat, Role, StopReason, StreamEvent, Timing, Tool,
-    ToolCall, ToolChoice, Usage,
+    Annotations, CacheTtl, CallOptions, DialectName, Effort, MediaSource, Message, ModelInfo, Part,
+    RawJson, Reasoning, Reply, Request, ResponseFormat, Role, StopReason, StreamEvent, Timing,
+    TokenCount, Tool, ToolCall, ToolChoice, Usage,
 };
-pub use client::{Client, ClientBuilder, EventStream, HttpVersion, PassthroughResponse};
+pub use client::{
+    Client, ClientBuilder, EventStream, ForwardResponse, HttpVersion, PassthroughResponse,
+};
 pub use cost::redis::*;
 pub use cost::{
     Budget, BudgetAlert, BudgetExceeded, BudgetSpend, CostTracker, Ledger, MemoryLedger,

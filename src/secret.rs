@@ -1,5 +1,7 @@
 //! Keys and tokens, and their removal from what a server sends: servers echo them in many encodings.
 
+mod redactor;
+
 use std::borrow::Cow;
 use std::collections::BinaryHeap;
 use std::fmt;
@@ -8,6 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
+
+pub(crate) use self::redactor::Redactor;
 
 /// What is shown in place of a secret.
 const REDACTED: &[u8] = b"[redacted]";

@@ -22,6 +22,9 @@ struct Case {
     provider: Provider,
     #[serde(default)]
     client: Options,
+    #[serde(default)]
+    call: Called,
+    #[serde(default)]
     request: Value,
     #[serde(default)]
     stream: bool,
@@ -31,6 +34,18 @@ struct Case {
     reply: Option<Value>,
     error: Option<Value>,
     cost: Option<Value>,
+    models: Option<Value>,
+    count: Option<Value>,
+}
+
+/// The method that is called.
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "snake_case")]
+enum Called {
+    #[default]
+    Chat,
+    Models,
+    CountTokens,
 }
 
 /// The options of the client, if they are not the usual ones. `SERVER` stands for the server's address.
@@ -81,13 +96,20 @@ impl Options {
 struct Sent {
     /// The whole address, of a client without a base URL.
     url: Option<String>,
+    #[serde(default = "post")]
+    method: String,
     path: String,
+    #[serde(default)]
     body: Value,
     #[serde(default)]
     headers: std::collections::BTreeMap<String, String>,
     /// Headers that must not be there.
     #[serde(default)]
     without_headers: Vec<String>,
+}
+
+fn post() -> String {
+    "post".to_owned()
 }
 
 #[derive(Deserialize, Clone, Default)]
@@ -186,9 +208,7 @@ async fn answer(mut socket: TcpStream, exchange: &Mutex<Exchange>) {
             let length = head
                 .lines()
                 .find_map(|l| l.strip_prefix("content-length: "))
-                .unwrap()
-                .parse()
-                .unwrap();
+                .map_or(0, |length| length.parse().unwrap());
             bytes.drain(..end + 4);
             break (head, length);
         }
@@ -200,7 +220,11 @@ async fn answer(mut socket: TcpStream, exchange: &Mutex<Exchange>) {
     }
     let (response, chunks) = {
         let mut exchange = exchange.lock().unwrap();
-        exchange.arrived = Some((head, serde_json::from_slice(&bytes).unwrap()));
+        let body = match bytes.as_slice() {
+            [] => Value::Null,
+            body => serde_json::from_slice(body).unwrap(),
+        };
+        exchange.arrived = Some((head, body));
         (exchange.response.clone(), exchange.chunks.clone())
     };
     let mut head = format!(
@@ -234,6 +258,8 @@ struct Outcome {
     cost: Value,
     error: Option<Error>,
     arrived: Option<(String, Value)>,
+    models: Value,
+    count: Value,
 }
 
 async fn run(fixture: &Fixture, case: &Case, response: Response, chunks: Vec<Vec<u8>>) -> Outcome {
@@ -242,14 +268,14 @@ async fn run(fixture: &Fixture, case: &Case, response: Response, chunks: Vec<Vec
         chunks,
         arrived: None,
     };
-    let request = case.request.to_string().replace("SERVER", &fixture.server);
-    let request: Request = serde_json::from_str(&request).unwrap();
     let mut outcome = Outcome {
         events: Vec::new(),
         reply: None,
         cost: Value::Null,
         error: None,
         arrived: None,
+        models: Value::Null,
+        count: Value::Null,
     };
     let client = match fixture.client(case) {
         Ok(client) => client,
@@ -258,7 +284,27 @@ async fn run(fixture: &Fixture, case: &Case, response: Response, chunks: Vec<Vec
             return outcome;
         }
     };
-    if case.stream {
+    let request = || {
+        let request = case.request.to_string().replace("SERVER", &fixture.server);
+        serde_json::from_str::<Request>(&request).unwrap()
+    };
+    match case.call {
+        Called::Chat => chat(&client, request(), case.stream, &mut outcome).await,
+        Called::Models => match client.models().await {
+            Ok(models) => outcome.models = json!(models),
+            Err(error) => outcome.error = Some(error),
+        },
+        Called::CountTokens => match client.count_tokens(request()).await {
+            Ok(count) => outcome.count = json!(count),
+            Err(error) => outcome.error = Some(error),
+        },
+    }
+    outcome.arrived = fixture.exchange.lock().unwrap().arrived.take();
+    outcome
+}
+
+async fn chat(client: &Client, request: Request, stream: bool, outcome: &mut Outcome) {
+    if stream {
         let mut stream = client.stream(request);
         while let Some(event) = stream.next().await {
             match event {
@@ -281,8 +327,6 @@ async fn run(fixture: &Fixture, case: &Case, response: Response, chunks: Vec<Vec
             Err(error) => outcome.error = Some(error),
         }
     }
-    outcome.arrived = fixture.exchange.lock().unwrap().arrived.take();
-    outcome
 }
 
 fn check(case: &Case, outcome: &Outcome) -> Option<String> {
@@ -293,7 +337,7 @@ fn check(case: &Case, outcome: &Outcome) -> Option<String> {
         if *body != sent.body {
             return Some(format!("the body is\n  {body}\nand not\n  {}", sent.body));
         }
-        let mut lines = vec![format!("post {} http/1.1", sent.path)];
+        let mut lines = vec![format!("{} {} http/1.1", sent.method, sent.path)];
         lines.extend(
             sent.headers
                 .iter()
@@ -339,7 +383,15 @@ fn check(case: &Case, outcome: &Outcome) -> Option<String> {
         .cost
         .as_ref()
         .and_then(|expected| difference(expected, &outcome.cost, "cost"));
-    events.or(reply).or(cost)
+    let list = [
+        ("models", &case.models, &outcome.models),
+        ("count", &case.count, &outcome.count),
+    ];
+    let listed = list.into_iter().find_map(|(name, expected, actual)| {
+        let expected = expected.as_ref()?;
+        difference(expected, actual, name)
+    });
+    events.or(reply).or(cost).or(listed)
 }
 
 #[tokio::test]

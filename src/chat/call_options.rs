@@ -29,6 +29,9 @@ pub struct CallOptions {
     /// The base URL, on the client's own server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
+    /// A query to add to the URL, such as `beta=true`. A field that the base URL's query has as well is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// Headers, which replace those of the client with the same name. In JSON they are an object.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_object")]
     pub headers: Vec<(String, String)>,
@@ -107,6 +110,7 @@ impl CallOptions {
     fn read(&mut self, name: &str, value: &RawJson) -> Result<(), String> {
         match name {
             "base_url" => self.base_url = text(name, value)?,
+            "query" => self.query = text(name, value)?,
             "headers" => self.read_headers(value)?,
             "api_key" => self.credentials = text(name, value)?.map(Credentials::api_key),
             "bearer_token" => self.credentials = text(name, value)?.map(Credentials::bearer_token),
@@ -121,7 +125,7 @@ impl CallOptions {
             }
             "conversation" => self.conversation = text(name, value)?,
             _ => {
-                let known = "expected one of base_url, headers, api_key, bearer_token, timeout_ms, reply_timeout_ms, \
+                let known = "expected one of base_url, query, headers, api_key, bearer_token, timeout_ms, reply_timeout_ms, \
                      pool_timeout_ms, deadline_ms, retry, conversation";
                 return Err(["unknown field `", shorten(name), "`, ", known].concat());
             }
@@ -191,6 +195,7 @@ impl fmt::Debug for CallOptions {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("CallOptions")
             .field("base_url", &self.base_url.as_deref().map(shown))
+            .field("query", &self.query.as_ref().map(|_| "…"))
             .field("headers", &names)
             .field("credentials", &self.credentials)
             .field("timeout", &self.timeout)

@@ -33,6 +33,18 @@ impl Request {
         self
     }
 
+    /// Sets a query to add to the URL of this request. A field that the base URL's query has as well is left out.
+    ///
+    /// ```
+    /// # use warmline::Request;
+    /// let request = Request::new().user("Hi").query("beta=true");
+    /// ```
+    #[must_use]
+    pub fn query(mut self, query: impl Into<String>) -> Self {
+        self.options.query = Some(query.into());
+        self
+    }
+
     /// Sets the key or token of this request, such as that of one of many tenants who share the client's connections. The default
     /// is the client's.
     ///

@@ -6,14 +6,15 @@ use std::time::Duration;
 use crate::cost::CostEstimate;
 use crate::credentials::Credentials;
 use crate::dialect::Dialect;
-use crate::provider::{Endpoint, Settings};
+use crate::provider::{Endpoint, Row, Settings};
 use crate::quote::quote;
 use crate::retry::RetryBudget;
 use crate::timeouts::Timeouts;
 use crate::transport::Transport;
 use crate::url::shown;
 use crate::{
-    CostTracker, DialectName, Error, PoolStats, Provider, RateLimit, Result, RetryPolicy, runtime,
+    CallOptions, CostTracker, DialectName, Error, PoolStats, Provider, RateLimit, Result,
+    RetryPolicy, runtime,
 };
 
 /// A client of one provider, with a pool of warm connections.
@@ -64,18 +65,38 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// Returns the endpoint of a call if it is not the client's: one with another base URL, or another Azure deployment.
+    /// Returns the row that says what requests cost.
+    pub(super) fn price_row(&self) -> &'static Row {
+        self.provider.row_at(self.endpoint.host())
+    }
+
+    /// Returns the endpoint of a call if it is not the client's: one with another base URL or query, or another Azure deployment.
     ///
     /// # Errors
-    /// `Config` for another server, because the key is not meant for it and the pool's connections do not lead to it.
+    /// `Config` for another server, because the key is not meant for it and the pool's connections do not lead to it, and for a
+    /// query that no URL can have.
     pub(super) fn endpoint_of(
         &self,
-        base_url: Option<&str>,
+        options: &CallOptions,
         model: &str,
     ) -> Result<Option<Endpoint>> {
-        if base_url.is_none() && (self.provider != Provider::Azure || model == self.model) {
+        let CallOptions {
+            base_url, query, ..
+        } = options;
+        let is_clients =
+            base_url.is_none() && (self.provider != Provider::Azure || model == self.model);
+        if is_clients && query.is_none() {
             return Ok(self.is_elsewhere.then(|| self.endpoint.clone()));
         }
+        let mut endpoint = match is_clients {
+            true => self.endpoint.clone(),
+            false => self.other_endpoint(base_url.as_deref(), model)?,
+        };
+        endpoint.add_query(query.as_deref())?;
+        Ok(Some(endpoint))
+    }
+
+    fn other_endpoint(&self, base_url: Option<&str>, model: &str) -> Result<Endpoint> {
         let base_url = base_url.or(self.base_url.as_deref());
         let dialect = self.dialect.name();
         let endpoint = Endpoint::new(self.provider, dialect, base_url, &self.settings, model)?;
@@ -89,7 +110,7 @@ impl Inner {
             ];
             return Err(Error::config(message.concat()));
         }
-        Ok(Some(endpoint))
+        Ok(endpoint)
     }
 }
 

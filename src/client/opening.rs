@@ -5,21 +5,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 
+use super::attempt::Attempt;
 use super::body::Whole;
 use super::live::Live;
 use super::plan::Plan;
 use crate::cost::{Refusal, Reservation};
-use crate::credentials::secret_in;
 use crate::dialect::request_id;
 use crate::error::seconds;
 use crate::runtime::{self, Instant};
 use crate::secret::Secret;
 use crate::transport::{Body, HttpRequest, HttpResponse, Turn};
-use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing, headers};
+use crate::{Error, Reply, Result, TimeoutKind, Timing, headers};
 
-/// The maximum number of bytes that are kept of an error response's body.
-const MAX_ERROR_BODY: usize = 64 << 10;
 /// The maximum time for which a call holds a connection while its ledger does not answer.
 const MAX_HOLD: Duration = Duration::from_secs(1);
 
@@ -77,15 +76,28 @@ impl Start {
         opening
     }
 
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt {
+            client: &self.plan.client,
+            headers: &self.plan.headers,
+            credentials: &self.plan.credentials,
+            timeouts: &self.plan.timeouts,
+        }
+    }
+
     async fn run(&self, opening: &mut Opening) -> Result<Opened> {
         let plan = &*self.plan;
         let transport = &plan.transport;
         opening.is_attempt = true;
-        let own_headers = self.authorize(opening).await?;
+        let attempt = self.attempt();
+        let own_headers = attempt
+            .authorize(self.refused.as_deref(), &mut opening.secret)
+            .await?;
         opening.is_attempt = false;
         let (turn, reservation) = self.admit(&mut opening.timing).await?;
         opening.is_attempt = true;
         let request = HttpRequest {
+            method: &Method::POST,
             to: plan.endpoint.as_ref(),
             body: &self.body,
             headers: &own_headers,
@@ -110,7 +122,7 @@ impl Start {
         transport.update_rate_limits(&response.headers);
         if !(200..300).contains(&response.status) {
             reservation.refused();
-            return Err(self.read_error(response, &secret).await);
+            return Err(attempt.read_error(response, &secret).await);
         }
         if plan.forward && plan.stream && headers::is_event_stream(&response.headers) {
             // It can be set only once, and is set here only.
@@ -235,43 +247,5 @@ impl Start {
         let body = secret.redacted(&body).unwrap_or(body);
         let reply = dialect.decode(headers, body)?;
         Ok(Answer::Reply(Box::new(reply)))
-    }
-
-    /// Reads the body of an error response. The part of one that breaks off can still explain the error.
-    async fn read_error(&self, mut response: HttpResponse<Body>, secret: &Secret) -> Error {
-        let mut kept = Whole::default();
-        let read = kept.read(&mut response.body, MAX_ERROR_BODY);
-        let read = runtime::timeout(self.plan.timeouts.timeout, read).await;
-        let is_whole = matches!(read, Some(Ok(())));
-        let (kept, now) = (kept.into_bytes(), runtime::wall_clock());
-        let kept = secret.redacted_error(&kept, is_whole);
-        let dialect = &self.plan.client.dialect;
-        dialect.decode_error(response.status, &response.headers, &kept, now)
-    }
-
-    /// Returns the headers of an attempt: those of the call, and the credentials unless the call has its own.
-    async fn authorize(&self, opening: &mut Opening) -> Result<Vec<(String, String)>> {
-        let plan = &*self.plan;
-        let provider = plan.client.provider;
-        let mut headers = plan.headers.clone();
-        let is_own = |name: &str| plan.credentials.yield_to(provider, name);
-        if let Some((_, own)) = headers.iter().find(|(name, _)| is_own(name)) {
-            opening.secret = Some(secret_in(own).into());
-            return Ok(headers);
-        }
-        let limit = plan.timeouts.timeout;
-        let secret = plan.credentials.secret(self.refused.as_deref());
-        let secret = runtime::timeout(limit, secret).await;
-        let secret = secret.unwrap_or_else(|| {
-            let message = [
-                "the token source returned no token within ",
-                &seconds(limit),
-            ]
-            .concat();
-            Err(Error::new(ErrorKind::Connect, message))
-        })?;
-        headers.extend(plan.credentials.header(provider, &secret));
-        opening.secret = Some(secret);
-        Ok(headers)
     }
 }

@@ -39,6 +39,34 @@ pub(super) struct Plan {
     pub(super) forward: bool,
 }
 
+/// The settings of one call: its own, or else those of the client.
+pub(super) struct Settings {
+    /// The headers in addition to the client's.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) credentials: Credentials,
+    pub(super) timeouts: Timeouts,
+    pub(super) retry: RetryPolicy,
+}
+
+impl Settings {
+    /// # Errors
+    /// `Config` for a setting that cannot be used.
+    pub(super) fn new(client: &Inner, options: &CallOptions) -> Result<Self> {
+        let mut headers = Vec::with_capacity(options.headers.len());
+        for (name, value) in &options.headers {
+            headers.push((headers::checked_name(name, value)?, value.clone()));
+        }
+        let credentials = options.credentials.as_ref().unwrap_or(&client.credentials);
+        credentials.check()?;
+        Ok(Self {
+            headers,
+            credentials: credentials.clone(),
+            timeouts: client.timeouts.with(&options.timeouts())?,
+            retry: options.retry.as_ref().unwrap_or(&client.retry).clone(),
+        })
+    }
+}
+
 /// The body of a call. It changes if the server refuses a part of it.
 pub(super) struct CallBody {
     pub(super) bytes: Bytes,
@@ -117,16 +145,13 @@ impl Plan {
             transport,
             cost,
         } = client.clone();
-        let endpoint = client.endpoint_of(options.base_url.as_deref(), model)?;
-        let mut headers = Vec::with_capacity(options.headers.len());
-        for (name, value) in &options.headers {
-            headers.push((headers::checked_name(name, value)?, value.clone()));
-        }
-        let credentials = match &options.credentials {
-            Some(own) => own,
-            None => &client.credentials,
-        };
-        credentials.check()?;
+        let endpoint = client.endpoint_of(options, model)?;
+        let Settings {
+            headers,
+            credentials,
+            timeouts,
+            retry,
+        } = Settings::new(&client, options)?;
         let host = client.endpoint.host();
         let (provider, dialect) = (client.provider, client.dialect.as_ref());
         let bytes = body.bytes.len();
@@ -137,9 +162,9 @@ impl Plan {
             estimate: Arc::new(estimate),
             headers,
             endpoint,
-            credentials: credentials.clone(),
-            timeouts: client.timeouts.with(&options.timeouts())?,
-            retry: options.retry.as_ref().unwrap_or(&client.retry).clone(),
+            credentials,
+            timeouts,
+            retry,
             span,
             stream: facts.stream,
             several: facts.replies > 1,

@@ -253,6 +253,38 @@ impl CostEstimate {
     }
 }
 
+/// Returns the maximum number of input tokens of a request: what a budget reserves for.
+pub(crate) fn max_input_tokens(
+    provider: Provider,
+    dialect: &dyn Dialect,
+    host: &str,
+    facts: &RequestFacts,
+    bytes: usize,
+) -> u64 {
+    let row = provider.row_at(host);
+    let list = match row.prices {
+        Prices::List(list) => list,
+        Prices::Free => "",
+    };
+    let most = Most {
+        dialect,
+        facts,
+        bytes: bytes as u64,
+        estimate: false,
+        must_be_known: false,
+        list,
+        tier_by_account: false,
+        may_be_regional: false,
+    };
+    let of = |model: &str| {
+        // The context of another model says nothing about this one's.
+        let price = Price::lookup(list, model);
+        most.input(&price.unwrap_or(Price::per_million(Usd::ZERO, Usd::ZERO)))
+    };
+    let others = facts.models.iter().map(|model| of(model)).max();
+    of(facts.model.as_deref().unwrap_or_default()).max(others.unwrap_or_default())
+}
+
 /// Whether a host processes requests in one region, such as `eu.api.openai.com`.
 fn is_regional(host: &str) -> bool {
     host.ends_with(".api.openai.com")

@@ -17,7 +17,7 @@ mod spend;
 mod totals;
 mod tracker;
 
-pub(crate) use self::bound::CostEstimate;
+pub(crate) use self::bound::{CostEstimate, max_input_tokens};
 pub(crate) use self::cut::Seen;
 pub(crate) use self::ledger::DEFAULT_BUDGET;
 pub use self::ledger::{Budget, BudgetExceeded, Ledger, Settlement};

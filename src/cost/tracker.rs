@@ -238,7 +238,7 @@ impl CostTracker {
         Arc::make_mut(&mut self.settings)
     }
 
-    pub(super) fn has_budget(&self) -> bool {
+    pub(crate) fn has_budget(&self) -> bool {
         !self.settings.budgets.is_empty()
     }
 

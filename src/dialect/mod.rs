@@ -41,10 +41,12 @@ mod accumulator;
 #[cfg(feature = "anthropic")]
 mod anthropic;
 mod codec;
+mod count;
 mod error;
 mod facts;
 #[cfg(any(feature = "openai-chat", feature = "openai-responses"))]
 mod in_place;
+mod models;
 #[cfg(feature = "openai-chat")]
 mod openai_chat;
 #[cfg(feature = "openai-responses")]
@@ -63,8 +65,10 @@ use http::{HeaderMap, HeaderValue, Method};
 
 #[cfg(feature = "anthropic")]
 pub use self::anthropic::Anthropic;
+pub(crate) use self::count::{count_body, count_path, read_count};
 pub(crate) use self::error::decode_error;
 pub use self::facts::RequestFacts;
+pub(crate) use self::models::ModelPage;
 #[cfg(feature = "openai-chat")]
 pub use self::openai_chat::OpenAiChat;
 #[cfg(feature = "openai-responses")]

@@ -35,7 +35,10 @@ impl Endpoint {
             Some(base_url) => base_url,
             None => {
                 filled = fill(provider, own, settings)?;
-                &filled
+                match provider == Provider::Azure && is_dated(settings) {
+                    true => filled.trim_end_matches("/v1"),
+                    false => &filled,
+                }
             }
         };
         let mut endpoint = Self::read("base URL", base_url, own, true)?;
@@ -86,9 +89,7 @@ impl Endpoint {
     ) -> Result<()> {
         let version = settings.get(Setting::ApiVersion);
         let deployment = settings.get(Setting::Deployment);
-        // The v1 API knows no dates.
-        let dated =
-            version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()));
+        let dated = is_dated(settings);
         let path = self.path();
         // The Responses API has no path of a deployment: the model of the request names it.
         let names_model = dialect == DialectName::OpenAiResponses;
@@ -214,7 +215,7 @@ impl Endpoint {
         })
     }
 
-    fn split_query(&mut self) -> Option<String> {
+    pub(super) fn split_query(&mut self) -> Option<String> {
         let at = self.url.find('?')?;
         let query = self.url.get(at + 1..).map(str::to_owned);
         self.url.truncate(at);
@@ -277,6 +278,12 @@ impl Endpoint {
             Some(path) => path.to_owned(),
         }
     }
+}
+
+/// Whether Azure's API version is a date, which the v1 API does not know.
+fn is_dated(settings: &Settings) -> bool {
+    let version = settings.get(Setting::ApiVersion);
+    version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]

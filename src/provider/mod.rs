@@ -1,5 +1,6 @@
 //! Providers: who is called, at which URL and in which dialect.
 
+mod below;
 mod endpoint;
 mod preset;
 mod settings;
@@ -8,4 +9,4 @@ mod table;
 pub(crate) use self::endpoint::Endpoint;
 pub(crate) use self::settings::{Setting, Settings, ollama_url};
 pub use self::table::Provider;
-pub(crate) use self::table::{Prices, Regional};
+pub(crate) use self::table::{Prices, Regional, Row};

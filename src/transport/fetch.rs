@@ -176,17 +176,28 @@ impl Transport {
 
     fn fetch(&self, request: HttpRequest<'_>, call: &Call) -> Result<Promise, JsValue> {
         let HttpRequest {
-            to, body, headers, ..
+            method,
+            to,
+            body,
+            headers: own,
+            ..
         } = request;
         // The caller's function may change what it is given.
         let all = Object::assign(&Object::new(), &self.shared.headers);
-        for (name, value) in headers {
+        if body.is_empty() {
+            // It fails only for an object that cannot be changed.
+            let _ = Reflect::delete_property(&all, &headers::CONTENT_TYPE.text.into());
+        }
+        for (name, value) in own {
             set(&all, name, value);
         }
         let init = RequestInit::new();
-        init.set_method("POST");
+        init.set_method(method.as_str());
         init.set_headers(&all);
-        init.set_body(&Uint8Array::from(&body[..]));
+        // `fetch` refuses a body of a GET request, even an empty one.
+        if !body.is_empty() {
+            init.set_body(&Uint8Array::from(&body[..]));
+        }
         init.set_redirect(RequestRedirect::Manual);
         init.set_signal(Some(&call.controller.signal()));
         let other = to.map(|endpoint| JsValue::from(endpoint.url.as_str()));

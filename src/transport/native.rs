@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::InvalidUri;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use tokio::task::JoinSet;
@@ -311,11 +311,25 @@ impl Inner {
         &self,
         conn: &Conn,
         target: &Target,
-        HttpRequest { body, headers, .. }: HttpRequest<'_>,
+        HttpRequest {
+            method,
+            body,
+            headers,
+            ..
+        }: HttpRequest<'_>,
     ) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.clone()));
-        *request.method_mut() = http::Method::POST;
+        *request.method_mut() = method.clone();
         *request.headers_mut() = self.headers.clone();
+        if body.is_empty() {
+            request.headers_mut().remove(header::CONTENT_TYPE);
+            // RFC 9110, section 8.6: for a method that usually has a body.
+            if [Method::POST, Method::PUT, Method::PATCH].contains(method) {
+                request
+                    .headers_mut()
+                    .insert(header::CONTENT_LENGTH, 0.into());
+            }
+        }
         for (name, value) in headers {
             // The request has been validated, so both are valid.
             if let (Ok(name), Ok(value)) =

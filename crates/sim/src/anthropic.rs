@@ -208,14 +208,20 @@ fn signature(thought: &str) -> String {
     format!("sig_{:016x}", hash(thought))
 }
 
-/// Counts input tokens. The first request writes everything up to the last `cache_control` to the cache, and
-/// later ones read it from there.
-fn count_tokens(body: &Value, prompt: &mut Prompt, counters: &Counters) {
+/// What of a request counts as input.
+pub(crate) fn counted(body: &Value) -> Vec<Value> {
     let mut parts: Vec<Value> = body["tools"].as_array().cloned().unwrap_or_default();
     parts.extend(blocks(&body["system"]));
     for message in body["messages"].as_array().into_iter().flatten() {
         parts.extend(blocks(&message["content"]));
     }
+    parts
+}
+
+/// Counts input tokens. The first request writes everything up to the last `cache_control` to the cache, and
+/// later ones read it from there.
+fn count_tokens(body: &Value, prompt: &mut Prompt, counters: &Counters) {
+    let parts = counted(body);
     let size = |parts: &[Value]| media::count_tokens(&Value::from(parts));
     let marked = parts
         .iter()

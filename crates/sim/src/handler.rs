@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
 use crate::answer::{Prompt, answer, hash};
+use crate::catalog::Lookup;
 use crate::dialect::Dialect;
 use crate::faulty_io::WriteFault;
 use crate::lenient;
@@ -85,6 +87,9 @@ impl Handler {
         };
         let request_id = format!("req_{:016x}", hash(&body));
         let id_header = (dialect.request_id_header().to_owned(), request_id.clone());
+        if let Some(lookup) = Lookup::of(&head.method, head.uri.path()) {
+            return self.look_up(lookup, &head, &body, &request_id).await;
+        }
         let (mut prompt, scenario) =
             match self.read(dialect, &head.method, head.uri.path(), &head.headers, &body) {
                 Ok(read) => read,
@@ -141,6 +146,42 @@ impl Handler {
             actions,
         }
         .with(headers)
+    }
+
+    /// Answers a request for models, or for a count of tokens.
+    async fn look_up(
+        &self,
+        lookup: Lookup<'_>,
+        head: &Parts,
+        body: &[u8],
+        request_id: &str,
+    ) -> Outcome {
+        let dialect = lookup.dialect(&head.headers);
+        let id_header = (
+            dialect.request_id_header().to_owned(),
+            request_id.to_owned(),
+        );
+        let header = head
+            .headers
+            .get(HEADER)
+            .and_then(|value| value.to_str().ok());
+        let text = header.unwrap_or_default();
+        let scenario: Scenario = text.parse().unwrap_or_default();
+        let applies = self.counters.still_applies(text, scenario.times);
+        let outcome = match scenario.status.filter(|_| applies) {
+            Some(status) => error(dialect, &scenario, status, request_id),
+            None => {
+                self.pause(&scenario).await;
+                match lookup.answer(dialect, &head.uri, &head.headers, body) {
+                    Ok(found) => Outcome::json(200, found.to_string()),
+                    Err(api_error) => {
+                        let text = dialect.error_body(&api_error, request_id).to_string();
+                        Outcome::json(api_error.status, text)
+                    }
+                }
+            }
+        };
+        outcome.with([id_header]).with(scenario.headers)
     }
 
     /// The prompt and the scenario of a request, or the error that the real server would answer with.

@@ -17,6 +17,7 @@
 mod accept;
 mod answer;
 mod anthropic;
+mod catalog;
 mod config;
 mod delay;
 mod dialect;

@@ -112,6 +112,7 @@ async fn send(transport: &Transport, command: String) -> std::result::Result<Vec
         .send(
             turn.map_err(message)?,
             HttpRequest {
+                method: &http::Method::POST,
                 to: None,
                 body: &body,
                 headers: &[],

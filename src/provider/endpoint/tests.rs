@@ -175,6 +175,15 @@ fn settings_make_the_address() {
             "https://r.openai.azure.com/openai/v1/chat/completions?api-version=preview",
         ),
         (
+            Azure,
+            &[
+                (Resource, "r"),
+                (ApiVersion, "2024-10-21"),
+                (Deployment, "d"),
+            ],
+            "https://r.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
+        ),
+        (
             BedrockOpenAi,
             &[(Region, "us-east-1")],
             "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1/chat/completions",
