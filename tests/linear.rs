@@ -4,7 +4,7 @@
 use std::alloc::System;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use warmline::dialect::{Anthropic, Dialect, OpenAiChat};
+use warmline::dialect::{Anthropic, Dialect, OpenAiChat, OpenAiResponses};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -48,6 +48,9 @@ fn a_stream_that_is_four_times_as_long_allocates_about_four_times_as_much() {
     };
     let choice = |delta: &str| format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#);
     let openai = &OpenAiChat::default();
+    let responses =
+        |kind: &str, rest: &str| format!(r#"{{"type":"response.{kind}","output_index":0,{rest}}}"#);
+    let completed = responses("completed", r#""response":{"status":"completed"}"#);
     let text = start(r#"{"type":"text","text":"","citations":[{"n":1}]}"#);
     let other = start(r#"{"type":"server_thing","content":""}"#);
     for (name, dialect, before, event, after) in [
@@ -104,6 +107,49 @@ fn a_stream_that_is_four_times_as_long_allocates_about_four_times_as_much() {
                 ))
             },
             "[DONE]",
+        ),
+        (
+            "text of the Responses API",
+            &OpenAiResponses,
+            "",
+            &|_| responses("output_text.delta", r#""delta":"x""#),
+            &completed,
+        ),
+        (
+            "parts of a message",
+            &OpenAiResponses,
+            "",
+            &|i| {
+                responses(
+                    "output_text.delta",
+                    &format!(r#""content_index":{i},"delta":"x""#),
+                )
+            },
+            &completed,
+        ),
+        (
+            "annotations of the Responses API",
+            &OpenAiResponses,
+            "",
+            &|_| {
+                responses(
+                    "output_text.annotation.added",
+                    r#""annotation":{"url":"x"}"#,
+                )
+            },
+            &completed,
+        ),
+        (
+            "paragraphs of reasoning",
+            &OpenAiResponses,
+            "",
+            &|i| {
+                responses(
+                    "reasoning_summary_text.delta",
+                    &format!(r#""summary_index":{i},"delta":"x""#),
+                )
+            },
+            &completed,
         ),
     ] {
         let count = |count| allocated(dialect, before, event, after, count);

@@ -13,7 +13,8 @@ export function scriptedFetch(replies) {
     const request = { url: String(url), headers: Object.fromEntries(new Headers(headers)), body: JSON.parse(text), signal: signal ?? undefined };
     requests.push(request);
     signal?.throwIfAborted();
-    const dialect = request.url.split("?")[0].endsWith("/messages") ? anthropic : openai;
+    const path = request.url.split("?")[0];
+    const dialect = path.endsWith("/messages") ? anthropic : path.endsWith("/responses") ? responses : openai;
     if (left.length === 0) {
       // This status is not retried.
       const message = `scriptedFetch has no reply left for request ${requests.length}: its script has ${replies.length}`;
@@ -175,5 +176,48 @@ const openai = {
   *end(reply) {
     yield chunk(reply, {}, OPENAI_STOP[reply.stopReason] ?? reply.stopReason, { usage: openaiUsage(reply.usage) });
     yield "data: [DONE]\n\n";
+  },
+};
+
+const RESPONSES_REASONS = { max_tokens: "max_output_tokens", refusal: "content_filter" };
+
+/** Returns an item of the Responses API. Its place in the output is that of the reply's text and calls. */
+const messageItem = ({ id }, text) => ({ id: `msg_${id}`, type: "message", status: "completed", role: "assistant", content: [{ type: "output_text", text, annotations: [] }] });
+const callItem = ({ id, name, arguments: text }) => ({ id: `fc_${id}`, type: "function_call", status: "completed", call_id: id, name, arguments: text });
+
+const responses = {
+  error: openai.error,
+  reply: ({ id, model, text, toolCalls, stopReason, usage }) => {
+    const reason = RESPONSES_REASONS[stopReason];
+    return {
+      id,
+      object: "response",
+      model,
+      status: reason ? "incomplete" : "completed",
+      error: null,
+      incomplete_details: reason ? { reason } : null,
+      output: [...(text ? [messageItem({ id }, text)] : []), ...toolCalls.map(callItem)],
+      usage: { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens, total_tokens: usage.inputTokens + usage.outputTokens },
+    };
+  },
+  *start(reply) {
+    const response = { ...responses.reply({ ...reply, text: "", toolCalls: [] }), status: "in_progress", usage: null };
+    yield sse({ type: "response.created", response });
+  },
+  *text(delta) {
+    yield sse({ type: "response.output_text.delta", output_index: 0, content_index: 0, delta });
+  },
+  *toolCall(call, i) {
+    const output_index = i + 1;
+    const item = callItem(call);
+    yield sse({ type: "response.output_item.added", output_index, item: { ...item, status: "in_progress", arguments: "" } });
+    yield sse({ type: "response.function_call_arguments.delta", output_index, delta: item.arguments });
+    yield sse({ type: "response.output_item.done", output_index, item });
+  },
+  streamError: ({ type = "server_error", message = "scripted error", code = type }) => sse({ type: "error", code, message, param: null }),
+  *end(reply) {
+    // The items have come already.
+    const response = { ...responses.reply({ ...reply, text: "", toolCalls: [] }), output: [] };
+    yield sse({ type: `response.${response.status}`, response });
   },
 };

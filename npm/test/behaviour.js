@@ -42,6 +42,17 @@ export async function behaviour({ Warmline, ConfigError, DecodeError }, scripted
     }
   });
 
+  await test("a scripted fetch speaks the Responses API, too", async () => {
+    const script = { text: ["Let me ", "see."], ...call({ city: "Bern" }) };
+    const { llm, fetch } = client([script, script, { text: "no", stopReason: "max_tokens" }, { status: 400, message: "bad" }], { dialect: "openai-responses" });
+    const streamed = await llm.stream(request).reply();
+    const whole = await llm.chat(request);
+    for (const reply of [streamed, whole]) equal([reply.text, reply.toolCalls[0].arguments, reply.stopReason], ["Let me see.", { city: "BERN" }, "tool_use"], "the reply");
+    equal((await llm.chat("?")).stopReason, "max_tokens", "the reason");
+    equal((await failure(llm.chat("?"))).status, 400, "the status");
+    check(fetch.requests[0].url.endsWith("/v1/responses"), fetch.requests[0].url);
+  });
+
   await test("output may be missing only where a tool was called", async () => {
     const output = { jsonSchema: { type: "object" }, validator: validator((value) => ({ value })) };
     const { llm } = client([call({ city: "Bern" }), { text: '{"a":1}' }, call({})]);

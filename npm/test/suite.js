@@ -45,7 +45,7 @@ async function calls({ Warmline, WarmlineError, BudgetExceededError, ConfigError
     }
     throw new Error(`the simulator's counts never became as expected: ${JSON.stringify(await stats())}`);
   };
-  for (const [name, llm] of [["anthropic", make()], ["openai", openai()]]) {
+  for (const [name, llm] of [["anthropic", make()], ["openai", openai()], ["openai-responses", openai({ dialect: "openai-responses" })]]) {
     await test(`${name}: chat and stream give the same`, async () => {
       const whole = await llm.chat(ask("tokens=5"));
       const texts = [];

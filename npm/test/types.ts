@@ -9,6 +9,9 @@ import { type } from "arktype";
 
 const llm = new Warmline({ provider: "anthropic", apiKey: "k", model: "m", maxRetries: 3, timeoutMs: 30_000 });
 const messages = [{ role: "user", content: "Hello" }] as const;
+new Warmline({ provider: "openai", dialect: "openai-responses", apiKey: "k" });
+// @ts-expect-error: there is no such dialect
+new Warmline({ provider: "openai", dialect: "openai-respond", apiKey: "k" });
 
 export async function compiles(signal: AbortSignal) {
   const plain: Reply = await llm.chat({ messages, maxTokens: 256 }, { signal });

@@ -3,6 +3,7 @@ use crate::{Error, Result, runtime};
 
 impl Request {
     /// Refuses what only the Responses API can do.
+    #[cfg(any(feature = "anthropic", feature = "openai-chat"))]
     pub(crate) fn ensure_continues_nothing(&self) -> Result<()> {
         match self.previous_response_id {
             None => Ok(()),

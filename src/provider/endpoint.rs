@@ -91,6 +91,13 @@ impl Endpoint {
         let deployment = settings.get(Setting::Deployment);
         let dated = is_dated(settings);
         let path = self.path();
+        // The Responses API has no path of a deployment: the model of the request names it.
+        let names_model = dialect == DialectName::OpenAiResponses;
+        if names_model && (path.contains("/deployments/") || (dated && deployment.is_some())) {
+            return Err(Error::config(
+                "the dialect openai-responses has no deployment in its URL: set the model to the deployment's name instead",
+            ));
+        }
         let is_whole = path.contains("/deployments/")
             || ["/v1", "/models", "/chat/completions", "/responses"]
                 .into_iter()
@@ -116,14 +123,8 @@ impl Endpoint {
             self.url.push_str("/v1");
             return Ok(());
         }
-        // The Responses API has no path of a deployment: the model of the request names it.
-        if dialect == DialectName::OpenAiResponses {
-            return match deployment {
-                None => Ok(()),
-                Some(_) => Err(Error::config(
-                    "the dialect openai-responses has no deployment in its URL: set the model to the deployment's name instead",
-                )),
-            };
+        if names_model {
+            return Ok(());
         }
         // As in OpenAI's SDK, the model is the name of the deployment if none is given.
         let deployment = deployment.unwrap_or(model);

@@ -203,3 +203,6 @@ fn length(part: &Part) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

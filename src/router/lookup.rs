@@ -11,7 +11,7 @@ pub(super) struct Listing {
     pub(super) name: String,
     pub(super) provider: Provider,
     /// The dialects that its client can speak.
-    pub(super) dialects: Vec<DialectName>,
+    pub(super) dialects: &'static [DialectName],
     /// The model of requests that name none. Empty if there is none.
     pub(super) default_model: String,
     /// The names under which callers may ask for its models, and its own ones.
@@ -165,7 +165,7 @@ mod tests {
         Listing {
             name: name.into(),
             provider,
-            dialects: vec![provider.dialect_name()],
+            dialects: provider.dialect_names(),
             default_model: provider.default_model().unwrap_or_default().into(),
             models: models
                 .iter()
@@ -235,7 +235,7 @@ mod tests {
             (
                 "fast",
                 anthropic,
-                "the model \"fast\" is not served in the dialect anthropic: ask for it at /v1/chat/completions",
+                "the model \"fast\" is not served in the dialect anthropic: ask for it at /v1/chat/completions or /v1/responses",
             ),
             (
                 "claude-haiku-4-5",

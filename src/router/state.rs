@@ -355,3 +355,6 @@ impl State {
         health.failed(begun, at_once, retry_after, cooldown?, now)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,8 +19,8 @@ pub(crate) struct Overrides {
     pub(crate) budget: Option<String>,
 }
 
-/// The providers that the gateway serves, one for each dialect.
-const SERVED: [Provider; 2] = [Provider::Anthropic, Provider::OpenAi];
+/// The providers to which the gateway sends models that no provider is known to have, one for each dialect, if they are configured.
+const FIRST_SERVED: [Provider; 2] = [Provider::Anthropic, Provider::OpenAi];
 
 /// Returns the help of `--provider`.
 pub(crate) fn provider_help() -> String {
@@ -45,7 +45,7 @@ pub(crate) async fn client(overrides: Overrides) -> Result<(Client, Option<Simul
     }
     let missing = variables.missing_keys();
     let variables = variables.simulated();
-    let mut builder = variables.builder(None)?;
+    let mut builder = variables.builder()?;
     if builder.provider().default_model().is_none() && variables.get("LLM_MODEL").is_none() {
         builder = builder.model("simulated");
     }
@@ -65,53 +65,60 @@ pub(crate) fn builder(overrides: Overrides) -> Result<ClientBuilder, Failure> {
 
 /// Returns a client for each provider that has a key or a base URL. All share one cost tracker.
 ///
-/// With `simulate`, returns a client for every provider. They call a simulated provider, which is returned as well.
+/// With `simulate`, they call a simulated provider, which is returned as well.
 pub(crate) async fn clients(
-    mut variables: Variables,
+    variables: &Variables,
     simulate: bool,
     prepare: impl Fn(ClientBuilder) -> ClientBuilder,
 ) -> Result<(Vec<Client>, Option<Simulator>), Failure> {
     let mut simulator = None;
+    let mut providers = variables.served();
     if simulate {
-        variables = variables.simulated();
         simulator = Some(Simulator::start().await?);
-    } else if !SERVED
-        .into_iter()
-        .any(|provider| variables.configure(provider))
-    {
-        let mut message = "no provider is configured: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or, for a server that needs no key, \
-            ANTHROPIC_BASE_URL or OPENAI_BASE_URL"
+        providers = FIRST_SERVED.to_vec();
+    } else if providers.is_empty() {
+        let mut message = "no provider is configured: set ANTHROPIC_API_KEY, OPENAI_API_KEY or the key of another provider, or, for a server that \
+            needs no key, its base URL, such as ANTHROPIC_BASE_URL or OPENAI_BASE_URL"
             .to_owned();
         if cfg!(feature = "simulator") {
             message += "; --simulate answers with the simulated provider";
         }
-        if let Some(other) = variables.other_key() {
-            message = format!(
-                "{other} is set, but the gateway serves Anthropic and OpenAI only: {message}"
-            );
-        }
         return Err(Failure::Config(message));
     }
     let mut clients: Vec<Client> = Vec::new();
-    for provider in SERVED {
-        if simulator.is_none() && !variables.configure(provider) {
-            continue;
+    for provider in providers {
+        let client = variables.served_builder(provider).and_then(|mut builder| {
+            if let Some(simulator) = &simulator {
+                builder = simulator.redirect(builder);
+            }
+            if let Some(first) = clients.first() {
+                builder = builder.cost_tracker(first.cost_tracker().clone());
+            }
+            let client = prepare(builder).build();
+            client.map_err(|error| variables.name_source(error, provider))
+        });
+        match client {
+            Ok(client) => clients.push(client),
+            // Its variables can be there for another program.
+            Err(Failure::Config(why)) if !FIRST_SERVED.contains(&provider) => {
+                report::note(format_args!("{provider} is not served: {why}"));
+            }
+            Err(failure) => return Err(failure),
         }
-        let mut builder = variables.builder(Some(provider))?;
-        if let Some(simulator) = &simulator {
-            builder = simulator.redirect(builder);
-        }
-        if let Some(first) = clients.first() {
-            builder = builder.cost_tracker(first.cost_tracker().clone());
-        }
-        let client = prepare(builder).build();
-        clients.push(client.map_err(|error| variables.name_source(error, provider))?);
     }
-    if let Some(simulator) = &simulator {
-        report::note(format_args!(
+    if clients.is_empty() {
+        let message = "no provider can be served: see the messages above";
+        return Err(Failure::Config(message.to_owned()));
+    }
+    match &simulator {
+        Some(simulator) => report::note(format_args!(
             "--simulate: replies come from the simulated provider on {}, and keys of providers are not used",
             simulator.url()
-        ));
+        )),
+        None => {
+            let names: Vec<_> = clients.iter().map(|of| of.provider().name()).collect();
+            report::note(format_args!("serving {}", names.join(", ")));
+        }
     }
     Ok((clients, simulator))
 }
@@ -134,7 +141,7 @@ impl Variables {
     }
 
     /// Ignores keys, base URLs and the ledger: simulated calls cost nothing, and must not be entered in a ledger of real ones.
-    fn simulated(mut self) -> Self {
+    pub(crate) fn simulated(mut self) -> Self {
         self.simulated = true;
         self
     }
@@ -163,8 +170,10 @@ impl Variables {
 
     /// Whether there is a key or a base URL for a provider.
     fn configure(&self, provider: Provider) -> bool {
-        let variables = [provider.key_variable(), provider.base_url_variable()];
-        variables.into_iter().any(|name| self.get(name).is_some())
+        let mut variables = provider
+            .credential_variables()
+            .chain([provider.base_url_variable()]);
+        variables.any(|name| !name.is_empty() && self.get(name).is_some())
     }
 
     /// Whether a provider is configured: a key, a base URL, or a provider that is named and needs no key.
@@ -177,7 +186,9 @@ impl Variables {
             return true;
         }
         let Some(name) = self.get("LLM_PROVIDER") else {
-            return SERVED.into_iter().any(|provider| self.configure(provider));
+            return FIRST_SERVED
+                .into_iter()
+                .any(|provider| self.configure(provider));
         };
         match name.to_str().and_then(|name| name.parse::<Provider>().ok()) {
             Some(provider) => !provider.needs_key() || self.configure(provider),
@@ -186,16 +197,47 @@ impl Variables {
         }
     }
 
-    /// Returns the variable of a key that is set for a provider which the gateway does not serve.
-    fn other_key(&self) -> Option<&'static str> {
-        let others = Provider::all().filter(|provider| !SERVED.contains(provider));
-        let mut names = others.flat_map(Provider::credential_variables);
-        names.find(|name| self.get(name).is_some())
+    /// The provider that `LLM_PROVIDER` names.
+    fn named_provider(&self) -> Option<Provider> {
+        self.get("LLM_PROVIDER")?.to_str()?.parse().ok()
+    }
+
+    /// Returns the providers that the gateway serves: those that are configured, and the one that is named if it needs no key.
+    fn served(&self) -> Vec<Provider> {
+        let named = self.named_provider().filter(|named| !named.needs_key());
+        let others = Provider::all().filter(|provider| !FIRST_SERVED.contains(provider));
+        let all = FIRST_SERVED.into_iter().chain(others);
+        all.filter(|provider| self.configure(*provider) || named == Some(*provider))
+            .collect()
+    }
+
+    /// Returns a builder of the gateway's client of a provider. `LLM_MODEL` is a model of the provider that `LLM_PROVIDER` names.
+    pub(crate) fn served_builder(&self, provider: Provider) -> Result<ClientBuilder, Failure> {
+        let is_named = self.named_provider() == Some(provider);
+        let builder = ClientBuilder::from_vars(|name| match name {
+            "LLM_PROVIDER" => Some(provider.name().into()),
+            // The gateway speaks the dialect of each request.
+            "LLM_DIALECT" => None,
+            "LLM_MODEL" if !is_named => None,
+            _ => self.get(name),
+        });
+        builder.map_err(|error| self.name_source(error, provider))
+    }
+
+    /// Returns the URL of the ledger if it is in a Redis, and its token if it is reached over REST.
+    pub(crate) fn redis(&self) -> Option<(String, Option<String>)> {
+        let text = |name| self.get(name).and_then(|value| value.into_string().ok());
+        let url = text("LLM_LEDGER")?.trim().to_owned();
+        match url.split_once("://")?.0.to_ascii_lowercase().as_str() {
+            "redis" | "rediss" => Some((url, None)),
+            "http" | "https" => Some((url, Some(text("LLM_LEDGER_TOKEN").unwrap_or_default()))),
+            _ => None,
+        }
     }
 
     fn configured_builder(&self) -> Result<ClientBuilder, Failure> {
         if self.configure_a_provider() {
-            return self.builder(None);
+            return self.builder();
         }
         let missing = self.missing_keys();
         Err(Failure::Config(format!(
@@ -205,9 +247,7 @@ impl Variables {
 
     /// Says which keys are not set: that of the named provider, or those of all.
     fn missing_keys(&self) -> String {
-        let named = self.get("LLM_PROVIDER");
-        let named = named.and_then(|name| name.to_str()?.parse::<Provider>().ok());
-        if let Some(provider) = named {
+        if let Some(provider) = self.named_provider() {
             return format!("{} is not set", provider.key_variable());
         }
         let mut names = Vec::new();
@@ -219,20 +259,14 @@ impl Variables {
         format!("no provider's key is set ({})", names.join(", "))
     }
 
-    /// Returns a builder of a client of `provider`, or else of the one that the variables name.
-    fn builder(&self, provider: Option<Provider>) -> Result<ClientBuilder, Failure> {
-        let builder = ClientBuilder::from_vars(|name| match (name, provider) {
-            ("LLM_PROVIDER", Some(provider)) => Some(provider.name().into()),
-            // The gateway speaks the dialect of each request.
-            ("LLM_DIALECT", Some(_)) => None,
-            _ => self.get(name),
-        });
-        let provider = provider.unwrap_or(Provider::Anthropic);
-        builder.map_err(|error| self.name_source(error, provider))
+    /// Returns a builder of a client of the provider that the variables name.
+    fn builder(&self) -> Result<ClientBuilder, Failure> {
+        let builder = ClientBuilder::from_vars(|name| self.get(name));
+        builder.map_err(|error| self.name_source(error, Provider::Anthropic))
     }
 
     /// Names the option or the file that a wrong setting comes from. The library knows environment variables only.
-    fn name_source(&self, error: Error, provider: Provider) -> Failure {
+    pub(crate) fn name_source(&self, error: Error, provider: Provider) -> Failure {
         let Overrides {
             provider: name,
             dialect,

@@ -13,7 +13,7 @@ use axum::routing::any;
 use clap::Args;
 use tokio::net::{TcpListener, TcpSocket};
 use tower_http::services::ServeDir;
-use warmline::{AlertThresholds, Client, ClientBuilder};
+use warmline::{AlertThresholds, Client, ClientBuilder, RedisLedger, RestLedger};
 use warmline_gateway::{AlertLog, AllowedHost, AllowedOrigin, Gateway, not_found};
 
 use self::limits::LimitArgs;
@@ -78,13 +78,23 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         wait: Duration::from_millis(options.alert_wait),
         ..AlertThresholds::default()
     };
-    let variables = Variables::read(overrides)?;
+    let mut variables = Variables::read(overrides)?;
+    if options.simulate {
+        variables = variables.simulated();
+    }
     let limits = options.limits.resolve(&variables)?;
     let with_alerts = |builder| record_pool_alerts(builder, &alerts).alert_thresholds(thresholds);
     let (clients, simulator) =
-        environment::clients(variables, options.simulate, with_alerts).await?;
+        environment::clients(&variables, options.simulate, with_alerts).await?;
+    let builder = match variables.redis() {
+        Some((url, Some(token))) => {
+            Gateway::builder().shared_state(RestLedger::new(&url, token.trim())?)
+        }
+        Some((url, None)) => Gateway::builder().shared_state(RedisLedger::open(&url)?),
+        None => Gateway::builder(),
+    };
     let mut builder = limits
-        .of_bodies(Gateway::builder())
+        .of_bodies(builder)
         .listen_address(options.host)
         .alert_log(alerts.clone());
     for client in clients {

@@ -28,7 +28,9 @@ pub(crate) fn router(clients: Vec<Client>, router: Option<Router>) -> Result<Rou
                 "there is more than one client for {provider}: a gateway has one for each provider"
             )));
         }
-        builder = builder.target(Target::new(client.clone()));
+        // A model that several providers have goes to the first of them, and to the others if that fails.
+        let target = Target::new(client.clone()).priority(i as u32);
+        builder = builder.target(target);
     }
     let built = builder.build();
     built.map_err(|error| ConfigError::new(error.message()))

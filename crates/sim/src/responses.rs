@@ -5,17 +5,10 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Prompt, count, hash};
 use crate::media;
 use crate::reply::{ApiError, Piece};
-use crate::responses_input as input;
+use crate::responses_input::{self as input, ENCRYPTED, invalid};
 use crate::scenario::Scenario;
 use crate::schema::check_openai;
 use crate::stats::Counters;
-
-/// How the encrypted reasoning of this server begins. It can decrypt no other.
-pub(crate) const ENCRYPTED: &str = "gAAAAA-simulated-";
-
-pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
-    ApiError::new(400, "invalid_request_error", message)
-}
 
 /// Fields of Chat Completions, and what they are called here.
 const MOVED: [(&str, &str); 5] = [
@@ -351,4 +344,134 @@ pub(crate) fn error_event(api_error: &ApiError) -> String {
     let code = api_error.code.as_ref().unwrap_or(&api_error.kind);
     let data = json!({"type": "error", "code": code, "message": api_error.message, "param": null});
     event("error", &data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(input: Value) -> Option<(u16, String)> {
+        let body = json!({"model": "m", "input": input});
+        let refused = read(&body, &Counters::default()).err();
+        refused.map(|error| (error.status, error.message))
+    }
+
+    #[test]
+    fn items_are_checked_as_by_the_real_server() {
+        let said = json!({"role": "user", "content": "Hi"});
+        let part = |role: &str, kind: &str| json!([{"role": role, "content": [{"type": kind, "text": "x"}]}]);
+        let call = json!({"type": "function_call", "call_id": "c", "name": "n", "arguments": "{}"});
+        let output = json!({"type": "function_call_output", "call_id": "c", "output": "x"});
+        let own = format!("{ENCRYPTED}1");
+        let thought = |encrypted: &str| json!({"type": "reasoning", "summary": [], "encrypted_content": encrypted});
+        for (input, says) in [
+            (json!("Hi"), ""),
+            (json!([]), "empty array"),
+            (json!(null), "Missing required parameter: 'input'"),
+            (part("user", "input_text"), ""),
+            (
+                part("user", "output_text"),
+                "'output_text'. Supported values are: 'input_text'",
+            ),
+            (part("assistant", "output_text"), ""),
+            (part("assistant", "refusal"), ""),
+            (
+                part("assistant", "input_text"),
+                "'input_text'. Supported values are: 'output_text' and 'refusal'",
+            ),
+            (part("tool", "input_text"), "Invalid value: 'tool'"),
+            (json!([said, call, output]), ""),
+            (
+                json!([said, call]),
+                "No tool output found for function call c",
+            ),
+            (json!([said, output]), "No tool call found"),
+            (
+                json!([{"type": "function_call", "id": "call_1", "call_id": "c", "name": "n", "arguments": "{}"}]),
+                "begins with 'fc'",
+            ),
+            (json!([said, thought(&own), call, output]), ""),
+            (
+                json!([said, thought("gAAAA"), call, output]),
+                "could not be verified",
+            ),
+            (
+                json!([said, thought(&own), said]),
+                "without its required following item",
+            ),
+            (
+                json!([said, thought(&own)]),
+                "without its required following item",
+            ),
+            (
+                json!([said, {"type": "reasoning", "id": "rs_1", "summary": []}, call, output]),
+                "Item with id 'rs_1' not found",
+            ),
+            (
+                json!([{"type": "item_reference", "id": "msg_1"}]),
+                "Item with id 'msg_1' not found",
+            ),
+            (json!([{"type": "hologram"}]), "Invalid value: 'hologram'"),
+            (
+                json!([said, {"type": "custom_tool_call", "input": "x"}]),
+                "",
+            ),
+        ] {
+            let shown = input.to_string();
+            match refusal(input) {
+                None => assert_eq!(says, "", "{shown}"),
+                Some((status, message)) => {
+                    assert!(
+                        !says.is_empty() && message.contains(says),
+                        "{shown}: {message}"
+                    );
+                    assert_eq!(status == 404, says.starts_with("Item with id"), "{shown}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fields_of_chat_completions_are_refused_with_their_new_names() {
+        for (name, value, says) in [
+            ("messages", json!([]), "has moved to 'input'"),
+            ("max_tokens", json!(5), "has moved to 'max_output_tokens'"),
+            ("response_format", json!({}), "has moved to 'text.format'"),
+            ("stop", json!("x"), "Unknown parameter: 'stop'"),
+            (
+                "stream_options",
+                json!({"include_usage": true}),
+                "stream_options.include_usage",
+            ),
+            (
+                "previous_response_id",
+                json!("resp_1"),
+                "'resp_1' not found",
+            ),
+            (
+                "tools",
+                json!([{"type": "function", "function": {"name": "n"}}]),
+                "'tools[0].name'",
+            ),
+            (
+                "tools",
+                json!([{"type": "function", "name": "n", "strict": true, "parameters": {"type": "object"}}]),
+                "Invalid schema",
+            ),
+            (
+                "tools",
+                json!([{"type": "function", "name": "n", "parameters": {"type": "object"}}]),
+                "",
+            ),
+        ] {
+            let mut body = json!({"model": "m", "input": "Hi"});
+            body[name] = value;
+            let refused = read(&body, &Counters::default()).err();
+            let message = refused.map(|error| error.message).unwrap_or_default();
+            assert!(
+                message.contains(says) && message.is_empty() == says.is_empty(),
+                "{body}: {message}"
+            );
+        }
+    }
 }

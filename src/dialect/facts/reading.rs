@@ -42,7 +42,7 @@ pub struct RequestFacts {
     /// The range of the body to replace, and its replacement, to ask for what the dialect asks for: a stream's usage
     /// (`stream_options.include_usage`), or encrypted reasoning (`include`). `None` if the body sets the field itself.
     pub(crate) ask: Option<(Range<usize>, &'static str)>,
-    /// `max_tokens`.
+    /// `max_tokens`, or `max_output_tokens` in the Responses API.
     pub max_tokens: Option<u64>,
     /// `max_completion_tokens`.
     pub max_completion_tokens: Option<u64>,

@@ -34,8 +34,9 @@ pub(super) struct State {
 struct Open {
     /// Whether all of it has come.
     is_done: bool,
-    /// The parts of a message.
+    /// The parts of a message, and the place of each index among them.
     parts: Vec<OpenPart>,
+    part_places: BTreeMap<u64, usize>,
     reasoning: Option<OpenReasoning>,
     /// The index of a tool call.
     call: Option<usize>,
@@ -45,8 +46,6 @@ struct Open {
 
 #[derive(Clone, Copy)]
 struct OpenPart {
-    /// Its index in the message.
-    index: u64,
     position: usize,
     /// The number of annotations that have come.
     annotations: usize,
@@ -264,17 +263,16 @@ impl State {
 
     /// Returns a part of a message.
     fn part(&mut self, reply: &mut Accumulator, index: u64, part: u64) -> &mut OpenPart {
-        let parts = &mut self.item(index).parts;
-        // There is one, as a rule.
-        let known = parts.iter().rposition(|known| known.index == part);
-        let place = known.unwrap_or_else(|| {
+        let Open {
+            parts, part_places, ..
+        } = self.item(index);
+        let place = *part_places.entry(part).or_insert_with(|| {
             let first = parts.first().map(|first| first.position);
             let phase = match first.and_then(|first| reply.part_mut(first)) {
                 Some(Part::Text { phase, .. }) => phase.clone(),
                 _ => None,
             };
             parts.push(OpenPart {
-                index: part,
                 position: reply.push(Part::Text {
                     text: String::new(),
                     phase,

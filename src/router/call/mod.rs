@@ -119,11 +119,10 @@ impl RoutedCall {
                     let until = *until;
                     ready!(self.poll_until(until, cx))?;
                     let paced = std::mem::replace(&mut self.phase, Phase::Choosing);
-                    if let Phase::Pacing(_, mut running, candidate) = paced {
+                    if let Phase::Pacing(_, running, candidate) = paced {
                         if running.is_outdated() {
                             continue;
                         }
-                        running.paced = None;
                         self.begin(candidate, running)?;
                     }
                 }
@@ -165,14 +164,16 @@ impl RoutedCall {
                 delay,
             } => {
                 let target = self.candidates[candidate].target;
-                let mut running = Running::new(inner, target, begun, self.stream);
+                let taken = (
+                    self.candidates[candidate].model.clone(),
+                    self.conversation.need,
+                );
+                let running = Running::new(inner, target, begun, self.stream, taken);
                 self.waiting_since = None;
                 match delay.is_zero() {
                     true => self.begin(candidate, running),
                     false => {
                         tracing::info!(target = inner.name(target), ?delay, "the call is paced");
-                        let model = self.candidates[candidate].model.clone();
-                        running.paced = Some((model, self.conversation.need));
                         self.phase = Phase::Pacing(now + delay, running, candidate);
                         Ok(())
                     }
@@ -196,10 +197,10 @@ impl RoutedCall {
             call.go_on(start, self.is_released);
         }
         running.since = Instant::now();
+        running.is_sent = true;
         Ok(Leg {
             call,
             target: running.target,
-            model: self.candidates[candidate].model.clone(),
             running: Some(running),
         })
     }
@@ -256,7 +257,7 @@ impl RoutedCall {
             if self.router.inner.pacing
                 && let Some(headers) = leg.call.response_headers()
             {
-                running.update_limits(&leg.model, headers);
+                running.update_limits(headers);
             }
             running.answered(Some(running.since.elapsed()));
         }

@@ -1,11 +1,12 @@
 //! What gateways add to a call: Warmline's, and those of others if they are installed.
 //!
 //! `cargo bench -p warmline-cli --bench gateway` prints a table. `cargo xtask peers` installs LiteLLM's proxy, liter-llm and wrk,
-//! and runs the same with them. Each gateway is a process of its own in front of the same upstream, a process that sends
+//! and runs the same with them. A plain proxy on the same libraries is the floor. Each gateway is a process of its own in front of the same upstream, a process that sends
 //! canned replies. The rounds alternate between the upstream directly and each gateway, so that noise affects all alike. A
 //! figure is the median of the rounds, with the lowest and the highest.
 #![allow(unreachable_pub)]
 
+mod plain;
 mod probe;
 #[path = "../../tests/common/process.rs"]
 mod process;
@@ -14,6 +15,7 @@ mod target;
 mod upstream;
 mod wrk;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use probe::{Probe, request_body};
 use report::{Report, Rounds};
 use target::Target;
 use tokio::task::JoinSet;
-use upstream::{EVENTS, PACE, PACED_STREAMS, Reply, Upstream};
+use upstream::{EVENTS, PACE, PACED_STREAMS, Reply};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -49,24 +51,38 @@ struct Options {
     /// Runs the upstream instead.
     #[arg(long, hide = true)]
     upstream: bool,
+    /// Runs the plain proxy instead, in front of this address.
+    #[arg(long, hide = true)]
+    plain: Option<SocketAddr>,
     /// Cargo passes this to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Failure> {
+fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    match options.upstream {
-        true => upstream::serve().await,
-        false => run(&options).await,
-    }
+    // The proxy has as many threads as servers have by default.
+    let mut runtime = match options.plain {
+        Some(_) => tokio::runtime::Builder::new_multi_thread(),
+        None => tokio::runtime::Builder::new_current_thread(),
+    };
+    runtime.enable_all().build()?.block_on(async {
+        match options {
+            Options { upstream: true, .. } => upstream::serve().await,
+            Options {
+                plain: Some(upstream),
+                ..
+            } => plain::serve(upstream).await,
+            options => run(&options).await,
+        }
+    })
 }
 
 async fn run(options: &Options) -> Result<(), Failure> {
-    let upstream = Upstream::start()?;
+    let upstream = upstream::start()?;
     let mut targets = vec![
         Target::directly(&upstream),
+        Target::plain(upstream.address)?,
         Target::warmline(upstream.address)?,
     ];
     if let Some(program) = &options.liter_llm {

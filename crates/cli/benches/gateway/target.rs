@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
+use crate::plain;
 use crate::probe::KEY;
 use crate::process::GatewayProcess;
-use crate::upstream::{PACED_STREAMS, Reply, Upstream};
+use crate::upstream::{PACED_STREAMS, Reply, Served};
 
 /// What is called: a gateway that runs, or the upstream directly. A gateway is killed when this is dropped.
 pub struct Target {
@@ -26,6 +27,7 @@ pub struct Target {
 /// It is kept only to be dropped.
 #[allow(dead_code)]
 enum Process {
+    Served(Served),
     Warmline(GatewayProcess),
     Peer(Peer),
 }
@@ -41,7 +43,7 @@ impl Drop for Peer {
 }
 
 impl Target {
-    pub fn directly(upstream: &Upstream) -> Self {
+    pub fn directly(upstream: &Served) -> Self {
         Self {
             name: "directly",
             address: upstream.address,
@@ -50,6 +52,18 @@ impl Target {
             _process: None,
             _config: None,
         }
+    }
+
+    pub fn plain(upstream: SocketAddr) -> Result<Self, Failure> {
+        let proxy = plain::start(upstream)?;
+        Ok(Self {
+            name: "plain proxy",
+            address: proxy.address,
+            is_slow: false,
+            pid: proxy.pid(),
+            _process: Some(Process::Served(proxy)),
+            _config: None,
+        })
     }
 
     pub fn warmline(upstream: SocketAddr) -> Result<Self, Failure> {

@@ -60,17 +60,17 @@ impl Reply {
     }
 }
 
-/// The upstream's process. It ends when this is dropped.
-pub struct Upstream {
+/// A process of this program that serves something. It ends when this is dropped.
+pub struct Served {
     child: Child,
     pub address: SocketAddr,
 }
 
-impl Upstream {
-    /// Starts this program a second time, as the upstream.
-    pub fn start() -> Result<Self, Failure> {
+impl Served {
+    /// Starts this program once more.
+    pub fn start(arguments: &[&str]) -> Result<Self, Failure> {
         let mut child = Command::new(std::env::current_exe()?)
-            .arg("--upstream")
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -87,7 +87,7 @@ impl Upstream {
     }
 }
 
-impl Drop for Upstream {
+impl Drop for Served {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
@@ -95,8 +95,24 @@ impl Drop for Upstream {
     }
 }
 
-/// Runs the upstream until its standard input ends: prints its address, and serves.
+/// Starts the upstream.
+pub fn start() -> Result<Served, Failure> {
+    Served::start(&["--upstream"])
+}
+
+/// Runs the upstream until its standard input ends.
 pub async fn serve() -> Result<(), Failure> {
+    serve_each(answer).await
+}
+
+/// Prints the address, and serves until the standard input ends.
+pub async fn serve_each<F, B>(
+    handler: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+) -> Result<(), Failure>
+where
+    F: Future<Output = Result<Response<B>, Failure>> + Send + 'static,
+    B: hyper::body::Body<Data = Bytes, Error: Into<Failure>> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     std::io::stdout().flush()?;
@@ -104,8 +120,8 @@ pub async fn serve() -> Result<(), Failure> {
         while let Ok((socket, _)) = listener.accept().await {
             // Without it, the kernel would hold an event back until the one before is acknowledged.
             let _ = socket.set_nodelay(true);
-            let connection =
-                http1::Builder::new().serve_connection(TokioIo::new(socket), service_fn(answer));
+            let service = service_fn(handler.clone());
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
             tokio::spawn(connection);
         }
     });
