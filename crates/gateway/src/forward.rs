@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use warmline::{Client, DialectName, ForwardResponse, Router};
 
 use crate::api_error::ApiError;
+use crate::paths::PATHS;
 use crate::request_body::{Held, discard};
 use crate::state::GatewayState;
 
@@ -215,7 +216,7 @@ fn choose<'a>(router: &'a Router, parts: &Parts, body: &[u8]) -> Result<Chosen<'
              \"model\": \"NAME/MODEL\", where NAME is one of {}; there are {}",
             parts.uri.path(),
             names(),
-            crate::routes::PATHS
+            PATHS
         );
         ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
     })

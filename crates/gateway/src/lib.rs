@@ -17,8 +17,12 @@
 //!
 //! | route | what it does |
 //! | --- | --- |
-//! | `POST /v1/messages` | forwards a request to Anthropic |
-//! | `POST /v1/chat/completions` | forwards a request to OpenAI |
+//! | `POST /v1/messages` | a request in Anthropic's dialect |
+//! | `POST /v1/chat/completions` | a request in that of OpenAI's Chat Completions API |
+//! | `POST /v1/responses` | a request in that of OpenAI's Responses API |
+//! | `POST /v1/messages/count_tokens`, `POST /v1/responses/input_tokens` | the number of a request's input tokens, or an upper bound if the provider does not count; it takes nothing of budgets and limits |
+//! | `GET /v1/models`, `GET /v1/models/{id}` | the models of all providers and the router's names, in Anthropic's shape with the header `anthropic-version` (pages by `limit`, `after_id`, `before_id`), else in OpenAI's |
+//! | any other `/v1/…` | passed through to a provider; see below |
 //! | `GET /v1/llm/stats` | statistics of pools, calls and spend as JSON; `?every=1000` sends them each second as server-sent events, `?samples=60` limits the samples of the pools |
 //! | `GET /metrics` | metrics in OpenMetrics' text format |
 //! | `GET /healthz` | 200 while the process runs |
@@ -26,6 +30,22 @@
 //!
 //! Paths may lack `/v1`, and may end with a slash. With [`ApiKeys`], `/metrics` needs the key of an operator, and `/v1/llm/stats` shows
 //! other callers only what they have spent themselves.
+//!
+//! The query of a request reaches the provider, and so do its headers `anthropic-beta`, `anthropic-version`, `idempotency-key` and `openai-beta`.
+//!
+//! Lists of models are asked for at once, for at most 2 s, and kept for a minute. A provider that fails is left out, and asked again after 10 s.
+//!
+//! # Other paths
+//! A request to a path below `/v1` that is not in the table, such as `/v1/embeddings`, `/v1/files` or `/v1/responses/{id}`, is passed through with
+//! [`Client::forward`](warmline::Client::forward), to the provider or target that
+//!
+//! 1. the header `x-warmline-provider` names, such as `openai`,
+//! 2. stands before a slash in the `model` of a JSON body, such as `openai/text-embedding-3-small`, which is then sent without it,
+//! 3. is the only one with the caller's API: Anthropic's if there is the header `anthropic-version` or the path begins with `/v1/messages`,
+//!    else OpenAI's; or the only one at all.
+//!
+//! If none of these names one, the response is a 404 that says so. What such a request costs is not known, and is not counted. Within a budget, only `GET`,
+//! `HEAD` and `DELETE` are passed through; others get status 400. Each takes one request of the limits of its key, and no tokens.
 //!
 //! Errors have the shape of the caller's dialect. The gateway reads no environment variable, and no file but by [`ApiKeys::from_file`].
 //! `crates/gateway/examples/mount.rs` is a server that mounts it beside a route of its own, and `warmline serve` is one that serves it alone.
@@ -46,8 +66,10 @@ mod host;
 mod latest_event;
 mod live_stats;
 mod metrics;
+mod model_lists;
 mod models;
 mod origin;
+mod paths;
 mod prometheus;
 mod provider_stats;
 mod proxy_body;

@@ -1,118 +1,18 @@
 //! The models that callers can use, in the shape of either API.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::Mutex;
-use warmline::{Client, DialectName, ModelInfo, Router};
+use warmline::{DialectName, ModelInfo};
 
 use crate::api_error::{ApiError, json_response};
 use crate::state::GatewayState;
-
-/// How long a provider may take to list its models. Claude Code waits for 3 s.
-const TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a list is used, and how long a provider that gave none is left alone.
-const LIFETIME: Duration = Duration::from_secs(60);
-const LIFETIME_OF_FAILURE: Duration = Duration::from_secs(10);
-
-/// The lists of the targets, by their names. It is locked while they are asked, so that many callers ask once.
-#[derive(Default)]
-pub(crate) struct ModelLists {
-    lists: Mutex<HashMap<String, Listed>>,
-    /// How often the targets were replaced. A list of earlier ones is not used.
-    generation: AtomicU64,
-}
-
-#[derive(Clone)]
-struct Listed {
-    at: Instant,
-    generation: u64,
-    /// The last list that was given, if any was.
-    models: Option<Arc<Vec<ModelInfo>>>,
-    failed: bool,
-}
-
-impl Listed {
-    fn is_fresh(&self) -> bool {
-        let lifetime = match self.failed {
-            true => LIFETIME_OF_FAILURE,
-            false => LIFETIME,
-        };
-        self.at.elapsed() < lifetime
-    }
-}
-
-impl ModelLists {
-    /// Forgets all lists.
-    pub(crate) fn clear(&self) {
-        self.generation.fetch_add(1, Relaxed);
-    }
-
-    /// Returns the models of all targets and the router's names, each once, and the targets that gave no list.
-    async fn all(&self, router: &Router) -> (Vec<(DialectName, ModelInfo)>, Vec<String>) {
-        let mut lists = self.lists.lock().await;
-        let generation = self.generation.load(Relaxed);
-        lists.retain(|_, of| of.generation == generation);
-        let old = |name: &str| lists.get(name).cloned();
-        let listed = join_all(router.targets().map(|(name, client)| {
-            let old = old(name);
-            async move { (name, client, list(name, client, generation, old).await) }
-        }));
-        let mut models: Vec<(DialectName, ModelInfo)> = Vec::new();
-        let mut failed = Vec::new();
-        for (name, client, listed) in listed.await {
-            for model in listed.models.iter().flat_map(|models| models.iter()) {
-                if !models.iter().any(|(_, known)| known.id == model.id) {
-                    models.push((client.dialect_name(), model.clone()));
-                }
-            }
-            if listed.models.is_none() {
-                failed.push(name.to_owned());
-            }
-            lists.insert(name.to_owned(), listed);
-        }
-        for name in router.models() {
-            if !models.iter().any(|(_, known)| known.id == name) {
-                models.push((DialectName::OpenAiChat, ModelInfo::new(name)));
-            }
-        }
-        (models, failed)
-    }
-}
-
-async fn list(name: &str, client: &Client, generation: u64, old: Option<Listed>) -> Listed {
-    if let Some(old) = old.as_ref().filter(|old| old.is_fresh()) {
-        return old.clone();
-    }
-    let error = match tokio::time::timeout(TIMEOUT, client.models()).await {
-        Ok(Ok(models)) => {
-            return Listed {
-                at: Instant::now(),
-                generation,
-                models: Some(Arc::new(models)),
-                failed: false,
-            };
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no list within {TIMEOUT:?}"),
-    };
-    tracing::warn!(target = name, error, "the models cannot be listed");
-    Listed {
-        at: Instant::now(),
-        generation,
-        models: old.and_then(|old| old.models),
-        failed: true,
-    }
-}
 
 /// The fields of a query that limit a list, as Anthropic's API has them.
 #[derive(Deserialize)]

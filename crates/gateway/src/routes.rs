@@ -19,6 +19,7 @@ use crate::api_error::{ApiError, dialect_of, json_response};
 use crate::forward::forward;
 use crate::live_stats;
 use crate::models::{model, models};
+use crate::paths::PATHS;
 use crate::proxy_body::ProxyBody;
 use crate::request_body::discard;
 use crate::state::GatewayState;
@@ -259,10 +260,6 @@ fn with_content_type(body: Body, content_type: &'static str) -> Response {
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
-
-/// What the gateway answers at which path.
-pub(crate) const PATHS: &str = "POST /v1/messages, /v1/messages/count_tokens, /v1/chat/completions, /v1/responses and \
-    /v1/responses/input_tokens, GET /v1/models, /v1/models/ID, /v1/llm/stats, /metrics, /healthz and /readyz";
 
 /// A handler for all other paths: a 404 in the caller's dialect, whose message lists the gateway's paths. At `/` they are the response.
 ///

@@ -13,7 +13,7 @@ use crate::api_error::ApiError;
 use crate::api_keys::ApiKeys;
 use crate::latest_event::LatestEvent;
 use crate::metrics::Metrics;
-use crate::models::ModelLists;
+use crate::model_lists::ModelLists;
 use crate::rate_limits::{Reservation, Shared};
 use crate::request_body::BodyLimits;
 

@@ -59,7 +59,7 @@ impl Dialect {
     pub(crate) fn remember(self, answer: &Answer, counters: &Counters) {
         match self {
             Self::Responses => responses::remember(answer, counters),
-            Self::Anthropic => threads::remember(answer, counters),
+            Self::Anthropic => threads::remember(answer, &anthropic::whole(answer), counters),
             Self::OpenAi => {}
         }
     }

@@ -4,7 +4,6 @@
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
-use crate::anthropic;
 use crate::reply::ApiError;
 use crate::stats::Counters;
 
@@ -39,9 +38,8 @@ pub(crate) fn whole_request(
 }
 
 /// Stores a reply that the next request of its thread continues.
-pub(crate) fn remember(answer: &Answer, counters: &Counters) {
+pub(crate) fn remember(answer: &Answer, reply: &Value, counters: &Counters) {
     if let Some(items) = &answer.prompt.stored_items {
-        let reply = anthropic::whole(answer);
         let turn = json!({"role": "assistant", "content": reply["content"]});
         let items = items.iter().cloned().chain([turn]).collect();
         let id = reply["id"].as_str().unwrap_or_default();

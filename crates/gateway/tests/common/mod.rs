@@ -48,7 +48,7 @@ impl App {
         let response = self.0.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.map(|body| body.to_bytes());
-        let body = body.map_or_else(|error| format!("cut: {error}").into(), |body| body);
+        let body = body.unwrap_or_else(|error| format!("cut: {error}").into());
         let body = String::from_utf8_lossy(&body).into_owned();
         (head.status, head.headers, body)
     }
