@@ -296,7 +296,7 @@ struct Vector {
 
 #[derive(serde::Deserialize)]
 struct SentBody {
-    body: serde_json::Value,
+    body: Option<serde_json::Value>,
 }
 
 #[test]
@@ -316,8 +316,9 @@ fn what_every_vector_sends_is_accepted() {
             sent,
         } in vectors
         {
-            if let Some(sent) = sent {
-                let body = sent.body.to_string();
+            // Lists of models are asked for without a body.
+            if let Some(body) = sent.and_then(|sent| sent.body) {
+                let body = body.to_string();
                 let estimate = estimate_at(&with_budget(), provider, "localhost", &body);
                 assert!(estimate.is_ok(), "{name}: {:?}", estimate.err());
                 read += 1;
