@@ -314,6 +314,14 @@ impl Client {
         &*self.inner.dialect
     }
 
+    /// Returns the dialects that it can speak, its own first.
+    pub(crate) fn dialects(&self) -> Vec<DialectName> {
+        let own = self.dialect_name();
+        let all = self.inner.provider.dialect_names().iter().copied();
+        let others = all.filter(|name| *name != own && self.speaking(*name).is_some());
+        std::iter::once(own).chain(others).collect()
+    }
+
     /// Returns a client that speaks a dialect, if it can.
     pub(crate) fn speaking(&self, dialect: DialectName) -> Option<Self> {
         self.with_dialect(dialect).ok()

@@ -204,7 +204,7 @@ impl RouterBuilder {
             listings.push(Listing {
                 name,
                 provider: client.provider(),
-                dialects: client.provider().dialect_names(),
+                dialects: client.dialects(),
                 default_model: client.model().to_owned(),
                 models: target.models,
                 verifies: (is_anthropic && client.is_first_party()).then_some(0),

@@ -124,7 +124,7 @@ impl Router {
 
     fn no_speaker(&self, dialect: DialectName) -> Error {
         let mut endpoints: Vec<String> = Vec::new();
-        for spoken in self.inner.listings.iter().flat_map(|of| of.dialects) {
+        for spoken in self.inner.listings.iter().flat_map(|of| &of.dialects) {
             let endpoint = spoken.endpoint();
             if !endpoints.contains(&endpoint) {
                 endpoints.push(endpoint);

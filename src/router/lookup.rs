@@ -11,7 +11,7 @@ pub(super) struct Listing {
     pub(super) name: String,
     pub(super) provider: Provider,
     /// The dialects that its client can speak.
-    pub(super) dialects: &'static [DialectName],
+    pub(super) dialects: Vec<DialectName>,
     /// The model of requests that name none. Empty if there is none.
     pub(super) default_model: String,
     /// The names under which callers may ask for its models, and its own ones.
@@ -165,7 +165,7 @@ mod tests {
         Listing {
             name: name.into(),
             provider,
-            dialects: provider.dialect_names(),
+            dialects: provider.dialect_names().to_vec(),
             default_model: provider.default_model().unwrap_or_default().into(),
             models: models
                 .iter()

@@ -1,7 +1,10 @@
 //! What is known of a body's call before it is made.
 
+use bytes::Bytes;
+
+use super::call::with_model;
 use super::handle::Router;
-use crate::{DialectName, Error, Result};
+use crate::{CallOptions, DialectName, Error, Result, TokenCount};
 
 impl Router {
     /// Returns the names of the targets that speak a dialect, in the order in which they were added.
@@ -65,5 +68,43 @@ impl Router {
             most = most.max(client.max_tokens(body, &candidate.model)?);
         }
         Ok(most)
+    }
+
+    /// Returns the number of input tokens of a body that is written in a dialect: that of the first target that serves its model, or
+    /// of the next one if that fails. See [`Client::passthrough_count_tokens`](crate::Client::passthrough_count_tokens).
+    ///
+    /// # Errors
+    /// Those of [`Router::passthrough`].
+    ///
+    /// ```no_run
+    /// # async fn demo(router: warmline::Router) -> warmline::Result<()> {
+    /// let body = r#"{"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hi"}]}"#;
+    /// let count = router.passthrough_count_tokens(warmline::DialectName::Anthropic, body, []).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn passthrough_count_tokens(
+        &self,
+        dialect: DialectName,
+        body: impl Into<Bytes>,
+        options: impl Into<CallOptions>,
+    ) -> Result<TokenCount> {
+        let (body, options) = (body.into(), options.into());
+        let (facts, candidates) = self.read(dialect, &body)?;
+        let model = facts.model.as_deref().unwrap_or_default();
+        let mut failed = None;
+        for candidate in &candidates {
+            let Some(client) = self.clients[candidate.target].speaking(dialect) else {
+                continue;
+            };
+            let body = match &facts.model_at {
+                Some(at) if model != candidate.model => with_model(&body, at, &candidate.model),
+                _ => body.clone(),
+            };
+            match client.passthrough_count_tokens(body, options.clone()).await {
+                Err(error) if error.is_retryable() => failed = Some(error),
+                counted => return counted,
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::config("no target speaks the dialect")))
     }
 }

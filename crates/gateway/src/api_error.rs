@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use warmline::{DialectName, Error, ErrorKind, Provider};
+use warmline::{DialectName, Error, ErrorKind};
 
 use crate::rate_limits::{LimitState, add_headers};
 
@@ -24,6 +24,8 @@ pub(crate) struct ApiError {
     error: Option<Error>,
     /// The limits of the caller's key.
     limits: Vec<LimitState>,
+    /// Whether the caller may try again at once: the call was not repeated here.
+    may_retry: bool,
 }
 
 impl ApiError {
@@ -35,11 +37,18 @@ impl ApiError {
             retry_after: None,
             error: None,
             limits: Vec::new(),
+            may_retry: false,
         }
     }
 
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Leaves retries to the caller.
+    pub(crate) fn retried_by_caller(mut self) -> Self {
+        self.may_retry = true;
         self
     }
 
@@ -55,7 +64,7 @@ impl ApiError {
 
     /// The body as the official clients of the dialect read it
     /// (<https://docs.claude.com/en/api/errors>, <https://platform.openai.com/docs/guides/error-codes>).
-    pub(crate) fn body(&self, provider: Provider) -> Value {
+    pub(crate) fn body(&self, dialect: DialectName) -> Value {
         let Self {
             status,
             code,
@@ -73,15 +82,29 @@ impl ApiError {
             400..500 => "invalid_request_error",
             _ => "api_error",
         };
-        match provider {
-            Provider::Anthropic => {
+        match dialect {
+            DialectName::Anthropic => {
                 json!({"type": "error", "error": {"type": kind, "message": message}})
             }
             _ => json!({"error": {"message": message, "type": kind, "param": null, "code": code}}),
         }
     }
 
-    pub(crate) fn into_response(self, provider: Provider) -> Response {
+    /// The body as an event of a stream.
+    pub(crate) fn event(&self, dialect: DialectName) -> String {
+        let (event, body) = match dialect {
+            DialectName::Anthropic => ("event: error\n", self.body(dialect)),
+            // https://platform.openai.com/docs/api-reference/responses-streaming/error
+            DialectName::OpenAiResponses => (
+                "event: error\n",
+                json!({"type": "error", "code": self.code, "message": self.message, "param": null, "sequence_number": 0}),
+            ),
+            _ => ("", self.body(dialect)),
+        };
+        format!("{event}data: {body}\n\n")
+    }
+
+    pub(crate) fn into_response(self, dialect: DialectName) -> Response {
         let error = self.error.as_ref();
         // A body that the provider has sent is passed on as it is.
         let provider_body = error.filter(|_| self.is_providers());
@@ -91,23 +114,25 @@ impl ApiError {
         });
         let body = match provider_body {
             Some(body) => body.to_owned(),
-            None => self.body(provider).to_string(),
+            None => self.body(dialect).to_string(),
         };
         let mut response = json_text(self.status, body);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED && error.is_none() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        add_headers(headers, &self.limits, provider);
+        add_headers(headers, &self.limits, dialect);
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, after.into());
         }
         if let Some(error) = error {
             // The call has been retried here as often as is useful.
-            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            if !self.may_retry {
+                headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            }
             headers.insert("x-warmline-attempts", error.attempts().len().into());
             if let Some(Ok(id)) = error.request_id().map(HeaderValue::from_str) {
-                headers.insert(request_id_header(provider), id);
+                headers.insert(request_id_header(dialect), id);
             }
         }
         response
@@ -151,6 +176,7 @@ impl From<Error> for ApiError {
             retry_after: error.retry_after().map(|after| after.as_secs().max(1)),
             error: Some(error),
             limits: Vec::new(),
+            may_retry: false,
         }
     }
 }
@@ -170,26 +196,19 @@ fn json_text(status: StatusCode, text: String) -> Response {
 }
 
 /// The header in which a provider sends the ID of a request.
-pub(crate) fn request_id_header(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Anthropic => "request-id",
+pub(crate) fn request_id_header(dialect: DialectName) -> &'static str {
+    match dialect {
+        DialectName::Anthropic => "request-id",
         _ => "x-request-id",
     }
 }
 
-/// The dialect that the callers of a provider's API write.
-pub(crate) fn dialect(provider: Provider) -> DialectName {
-    match provider {
-        Provider::Anthropic => DialectName::Anthropic,
-        _ => DialectName::OpenAiChat,
-    }
-}
-
-/// The provider whose dialect a path belongs to.
-pub(crate) fn dialect_of(path: &str) -> Provider {
+/// The dialect that a path belongs to.
+pub(crate) fn dialect_of(path: &str) -> DialectName {
     let path = path.strip_prefix("/v1").unwrap_or(path);
-    match path.starts_with("/messages") {
-        true => Provider::Anthropic,
-        false => Provider::OpenAi,
+    match path {
+        path if path.starts_with("/messages") => DialectName::Anthropic,
+        path if path.starts_with("/responses") => DialectName::OpenAiResponses,
+        _ => DialectName::OpenAiChat,
     }
 }

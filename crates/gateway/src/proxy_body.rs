@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_core::Stream;
-use warmline::{PassthroughResponse, Provider};
+use warmline::{DialectName, PassthroughResponse};
 
 use crate::api_error::{ApiError, request_id_header};
 use crate::calls::InFlight;
@@ -20,7 +20,7 @@ use crate::request_body::Held;
 /// aborts the call.
 pub(crate) struct ProxyBody {
     response: PassthroughResponse,
-    provider: Provider,
+    dialect: DialectName,
     /// `None` once the end is recorded.
     in_flight: Option<InFlight>,
     /// What the call has taken of its key's limits.
@@ -32,14 +32,14 @@ pub(crate) struct ProxyBody {
 impl ProxyBody {
     pub(crate) fn new(
         response: PassthroughResponse,
-        provider: Provider,
+        dialect: DialectName,
         in_flight: Option<InFlight>,
         reservation: Option<Reservation>,
         held: Held,
     ) -> Self {
         Self {
             response,
-            provider,
+            dialect,
             in_flight,
             reservation,
             _held: held,
@@ -52,7 +52,7 @@ impl ProxyBody {
             .request_id()
             .and_then(|id| HeaderValue::from_str(id).ok());
         let attempts = self.response.attempts();
-        let (provider, id_header) = (self.provider, request_id_header(self.provider));
+        let (dialect, id_header) = (self.dialect, request_id_header(self.dialect));
         let limits = self.reservation.as_ref().map(|taken| taken.limits.clone());
         let (content_type, body) = match self.response.is_stream() {
             true => ("text/event-stream", Body::from_stream(self)),
@@ -67,7 +67,7 @@ impl ProxyBody {
         if let Some(id) = id {
             headers.insert(id_header, id);
         }
-        add_headers(headers, &limits.unwrap_or_default(), provider);
+        add_headers(headers, &limits.unwrap_or_default(), dialect);
         response
     }
 
@@ -104,14 +104,8 @@ impl Stream for ProxyBody {
                 if let Some(in_flight) = self.in_flight.take() {
                     in_flight.failed(&error);
                 }
-                (!self.response.error_is_forwarded()).then(|| {
-                    let body = ApiError::from(error).body(self.provider);
-                    let event = match self.provider {
-                        Provider::Anthropic => "event: error\n",
-                        _ => "",
-                    };
-                    format!("{event}data: {body}\n\n").into()
-                })
+                let event = || ApiError::from(error).event(self.dialect).into();
+                (!self.response.error_is_forwarded()).then(event)
             }
         };
         Poll::Ready(chunk.map(Ok))

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use futures_util::FutureExt;
 use warmline::shared::{Quota, QuotaState, SharedState};
-use warmline::{Error, Provider};
+use warmline::{DialectName, Error};
 
 use crate::api_error::ApiError;
 
@@ -185,7 +185,7 @@ impl Reservation {
 /// Adds the headers of limits, as the official clients of the dialect know them
 /// (<https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers>,
 /// <https://docs.claude.com/en/api/rate-limits#response-headers>).
-pub(crate) fn add_headers(headers: &mut HeaderMap, limits: &[LimitState], provider: Provider) {
+pub(crate) fn add_headers(headers: &mut HeaderMap, limits: &[LimitState], dialect: DialectName) {
     for LimitState {
         resource,
         limit,
@@ -196,10 +196,10 @@ pub(crate) fn add_headers(headers: &mut HeaderMap, limits: &[LimitState], provid
         for (field, value) in [
             ("limit", limit.to_string()),
             ("remaining", remaining),
-            ("reset", reset(state.reset, provider)),
+            ("reset", reset(state.reset, dialect)),
         ] {
-            let name = match provider {
-                Provider::Anthropic => format!("anthropic-ratelimit-{resource}-{field}"),
+            let name = match dialect {
+                DialectName::Anthropic => format!("anthropic-ratelimit-{resource}-{field}"),
                 _ => format!("x-ratelimit-{field}-{resource}"),
             };
             if let (Ok(name), Ok(value)) =
@@ -212,8 +212,8 @@ pub(crate) fn add_headers(headers: &mut HeaderMap, limits: &[LimitState], provid
 }
 
 /// Writes when a limit is whole again: as a time, or as a duration such as `1m0s` or `120ms`.
-fn reset(after: Duration, provider: Provider) -> String {
-    if provider == Provider::Anthropic {
+fn reset(after: Duration, dialect: DialectName) -> String {
+    if dialect == DialectName::Anthropic {
         // Rounded up to a second.
         let at = SystemTime::now() + after + Duration::from_millis(999);
         return humantime::format_rfc3339_seconds(at).to_string();
@@ -241,16 +241,16 @@ mod tests {
                     reset: Duration::from_millis(ms),
                 },
             });
-        let shown = |provider| {
+        let shown = |dialect| {
             let mut headers = HeaderMap::new();
-            add_headers(&mut headers, &limits, provider);
+            add_headers(&mut headers, &limits, dialect);
             let text = headers
                 .iter()
                 .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
             text.collect::<Vec<_>>()
         };
         assert_eq!(
-            shown(Provider::OpenAi),
+            shown(DialectName::OpenAiChat),
             [
                 "x-ratelimit-limit-requests: 500",
                 "x-ratelimit-remaining-requests: 496",
@@ -260,7 +260,7 @@ mod tests {
                 "x-ratelimit-reset-tokens: 1.5s",
             ]
         );
-        let anthropic = shown(Provider::Anthropic);
+        let anthropic = shown(DialectName::Anthropic);
         assert_eq!(anthropic[0], "anthropic-ratelimit-requests-limit: 500");
         assert_eq!(anthropic[4], "anthropic-ratelimit-tokens-remaining: 0");
         let (name, time) = anthropic[5].split_once(": ").unwrap();
@@ -275,7 +275,10 @@ mod tests {
             (60_000, "1m0s"),
             (90_250, "1m30.25s"),
         ] {
-            assert_eq!(reset(Duration::from_millis(ms), Provider::OpenAi), text);
+            assert_eq!(
+                reset(Duration::from_millis(ms), DialectName::OpenAiChat),
+                text
+            );
         }
     }
 }

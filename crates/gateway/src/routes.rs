@@ -7,14 +7,18 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use serde::Deserialize;
-use warmline::{CallOptions, Provider};
+use serde_json::json;
+use warmline::{CallOptions, DialectName};
 
-use crate::api_error::{ApiError, dialect, dialect_of, json_response};
+use crate::api_error::{ApiError, dialect_of, json_response};
+use crate::forward::forward;
 use crate::live_stats;
+use crate::models::{model, models};
 use crate::proxy_body::ProxyBody;
 use crate::request_body::discard;
 use crate::state::GatewayState;
@@ -31,8 +35,17 @@ pub(crate) fn api(state: Arc<GatewayState>) -> Router {
             &path("/chat/completions"),
             post(chat_completions).head(exists),
         );
+        router = route(router, &path("/responses"), post(responses).head(exists));
+        for count in ["/messages/count_tokens", "/responses/input_tokens"] {
+            router = route(router, &path(count), post(count_tokens).head(exists));
+        }
+        router = route(router, &path("/models"), get(models));
+        // Its ID can have slashes.
+        let model = get(model).fallback(forward);
+        router = router.route(&path("/models/{*id}"), model);
         router = route(router, &path("/llm/stats"), get(stats));
     }
+    router = router.route("/v1/{*path}", any(forward));
     route(router, "/metrics", get(metrics))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
@@ -57,44 +70,86 @@ fn route(
         .route(path, methods)
 }
 
+async fn responses(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
+    proxy(&state, DialectName::OpenAiResponses, request).await
+}
+
+/// Answers with the number of input tokens of a request. It takes nothing of a budget, nor of the limits of a key.
+async fn count_tokens(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let dialect = dialect_of(parts.uri.path());
+    match try_count(&state, dialect, &parts, &mut body).await {
+        Ok(response) => response,
+        Err(error) => {
+            discard(&parts.headers, body);
+            error.into_response(dialect)
+        }
+    }
+}
+
+async fn try_count(
+    state: &GatewayState,
+    dialect: DialectName,
+    parts: &Parts,
+    body: &mut Body,
+) -> Result<Response, ApiError> {
+    let caller = state.authorize(dialect, &parts.headers)?;
+    let (body, _held) = state.body_limits.read(body, state.shut_down()).await?;
+    let counting = caller
+        .router
+        .passthrough_count_tokens(dialect, body, options(parts));
+    let count = counting.await?;
+    Ok(match (&count.raw, dialect) {
+        (Some(raw), _) => json_response(StatusCode::OK, raw),
+        (None, DialectName::Anthropic) => {
+            json_response(StatusCode::OK, &json!({"input_tokens": count.input_tokens}))
+        }
+        (None, _) => {
+            let count =
+                json!({"object": "response.input_tokens", "input_tokens": count.input_tokens});
+            json_response(StatusCode::OK, &count)
+        }
+    })
+}
+
 async fn messages(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
-    proxy(&state, Provider::Anthropic, request).await
+    proxy(&state, DialectName::Anthropic, request).await
 }
 
 async fn chat_completions(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
-    proxy(&state, Provider::OpenAi, request).await
+    proxy(&state, DialectName::OpenAiChat, request).await
 }
 
 /// Answers programs that ask by a HEAD request whether a path is there.
 async fn exists() {}
 
-async fn proxy(state: &GatewayState, provider: Provider, request: Request) -> Response {
+async fn proxy(state: &GatewayState, dialect: DialectName, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    match try_proxy(state, provider, &parts.headers, &mut body).await {
+    match try_proxy(state, dialect, &parts, &mut body).await {
         Ok(response) => response,
         Err(error) => {
             discard(&parts.headers, body);
-            error.into_response(provider)
+            error.into_response(dialect)
         }
     }
 }
 
 async fn try_proxy(
     state: &GatewayState,
-    provider: Provider,
-    headers: &HeaderMap,
+    dialect: DialectName,
+    parts: &Parts,
     body: &mut Body,
 ) -> Result<Response, ApiError> {
-    let caller = state.authorize(provider, headers)?;
-    let options = options(headers);
+    let caller = state.authorize(dialect, &parts.headers)?;
+    let options = options(parts);
     let (body, held) = state.body_limits.read(body, state.shut_down()).await?;
-    let taken = caller.reserve(&state.shared, provider, &body).await?;
-    let target = caller.expected_target(provider, &body);
+    let taken = caller.reserve(&state.shared, dialect, &body).await?;
+    let target = caller.expected_target(dialect, &body);
     let in_flight = target.and_then(|target| state.metrics.call_started(target));
-    let passed = caller.router.passthrough(dialect(provider), body, options);
+    let passed = caller.router.passthrough(dialect, body, options);
     match passed.await {
         Ok(response) => {
-            let body = ProxyBody::new(response, provider, in_flight, taken, held);
+            let body = ProxyBody::new(response, dialect, in_flight, taken, held);
             Ok(body.into_response().await)
         }
         Err(error) => {
@@ -110,17 +165,28 @@ async fn try_proxy(
     }
 }
 
-/// Returns what a caller's headers say of its call: those that are forwarded to the provider, and the key of its conversation.
-fn options(headers: &HeaderMap) -> CallOptions {
-    let mut options = CallOptions::from(forwarded_headers(headers));
-    let session = headers.get("x-session-id");
+/// Returns what the head of a request says of its call: the query and the headers that are forwarded to the provider, and the key of its
+/// conversation.
+fn options(parts: &Parts) -> CallOptions {
+    let mut options = CallOptions::from(forwarded_headers(&parts.headers));
+    options.query = parts.uri.query().map(str::to_owned);
+    let session = parts.headers.get("x-session-id");
     options.conversation = session.and_then(|id| id.to_str().ok()).map(str::to_owned);
     options
 }
 
-/// The headers of a caller that are forwarded to the provider.
+/// The headers of a caller that are forwarded to the provider: those that change what is asked for, and `idempotency-key`, by which the provider
+/// recognises a request that the caller repeats.
+///
+/// Not forwarded are those that name an account (`openai-organization`, `openai-project`), because the account is the gateway's, those by which a program
+/// describes itself (`user-agent`, `x-stainless-*`), and `x-session-id`, which is for the gateway.
 fn forwarded_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let names = ["anthropic-beta", "anthropic-version", "openai-beta"];
+    let names = [
+        "anthropic-beta",
+        "anthropic-version",
+        "idempotency-key",
+        "openai-beta",
+    ];
     let value = |name: &str| {
         let values = headers.get_all(name).iter();
         let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
@@ -144,7 +210,7 @@ async fn stats(
 ) -> Response {
     match try_stats(state, query, headers).await {
         Ok(response) => response,
-        Err(error) => error.into_response(Provider::OpenAi),
+        Err(error) => error.into_response(DialectName::OpenAiChat),
     }
 }
 
@@ -169,7 +235,7 @@ async fn try_stats(
 
 async fn metrics(State(state): State<Arc<GatewayState>>, headers: HeaderMap) -> Response {
     if let Err(error) = state.require_operator(&headers) {
-        return error.into_response(Provider::OpenAi);
+        return error.into_response(DialectName::OpenAiChat);
     }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     with_content_type(state.metrics_text().await.into(), content_type)
@@ -195,7 +261,8 @@ fn with_content_type(body: Body, content_type: &'static str) -> Response {
 }
 
 /// What the gateway answers at which path.
-const PATHS: &str = "POST /v1/messages, POST /v1/chat/completions, GET /v1/llm/stats, /metrics, /healthz and /readyz";
+pub(crate) const PATHS: &str = "POST /v1/messages, /v1/messages/count_tokens, /v1/chat/completions, /v1/responses and \
+    /v1/responses/input_tokens, GET /v1/models, /v1/models/ID, /v1/llm/stats, /metrics, /healthz and /readyz";
 
 /// A handler for all other paths: a 404 in the caller's dialect, whose message lists the gateway's paths. At `/` they are the response.
 ///

@@ -5,14 +5,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use warmline::{Error, Provider, Router};
+use warmline::{DialectName, Error, Router};
 
 use crate::accounts::{Account, Accounts};
 use crate::alert_log::AlertLog;
-use crate::api_error::{ApiError, dialect};
+use crate::api_error::ApiError;
 use crate::api_keys::ApiKeys;
 use crate::latest_event::LatestEvent;
 use crate::metrics::Metrics;
+use crate::models::ModelLists;
 use crate::rate_limits::{Reservation, Shared};
 use crate::request_body::BodyLimits;
 
@@ -25,6 +26,7 @@ pub(crate) struct GatewayState {
     pub(crate) metrics: Metrics,
     pub(crate) body_limits: BodyLimits,
     pub(crate) latest_event: LatestEvent,
+    pub(crate) model_lists: ModelLists,
     /// Whether the gateway is shutting down.
     pub(crate) shutdown: watch::Sender<bool>,
 }
@@ -39,12 +41,12 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// Returns the target that is expected to serve a body: the first one that serves its model.
-    pub(crate) fn expected_target(&self, provider: Provider, body: &[u8]) -> Option<&str> {
-        let speakers = self.router.targets_speaking(dialect(provider));
+    pub(crate) fn expected_target(&self, dialect: DialectName, body: &[u8]) -> Option<&str> {
+        let speakers = self.router.targets_speaking(dialect);
         // The model decides only among several.
         let serving = match speakers.len() {
             1 => None,
-            _ => self.router.targets_of(dialect(provider), body).ok(),
+            _ => self.router.targets_of(dialect, body).ok(),
         };
         serving.unwrap_or(speakers).into_iter().next()
     }
@@ -56,14 +58,30 @@ impl Caller {
     pub(crate) async fn reserve(
         &self,
         shared: &Shared,
-        provider: Provider,
+        dialect: DialectName,
         body: &[u8],
     ) -> Result<Option<Reservation>, ApiError> {
         let Some(account) = &self.account else {
             return Ok(None);
         };
-        let max_tokens = || self.router.max_tokens(dialect(provider), body);
+        let max_tokens = || self.router.max_tokens(dialect, body);
         account.rate_limits().reserve(shared, max_tokens).await
+    }
+}
+
+impl Caller {
+    /// Takes a request of the limits of the caller's key, for a call whose tokens are not known.
+    ///
+    /// # Errors
+    /// Those of [`RateLimits::reserve`].
+    pub(crate) async fn reserve_request(
+        &self,
+        shared: &Shared,
+    ) -> Result<Option<Reservation>, ApiError> {
+        match &self.account {
+            Some(account) => account.rate_limits().reserve(shared, || Ok(0)).await,
+            None => Ok(None),
+        }
     }
 }
 
@@ -89,6 +107,7 @@ impl GatewayState {
             shared,
             body_limits,
             latest_event: LatestEvent::default(),
+            model_lists: ModelLists::default(),
             shutdown: watch::Sender::new(false),
         }
     }
@@ -131,6 +150,7 @@ impl GatewayState {
     /// Replaces the router. Calls that are under way end on the one before.
     pub(crate) fn reroute(&self, router: Router) {
         self.metrics.reroute(&router);
+        self.model_lists.clear();
         if let Some(accounts) = &self.accounts {
             accounts.reroute(&router);
         }
@@ -140,12 +160,32 @@ impl GatewayState {
     /// Returns the caller whose key the request has, and whether one of the gateway's targets speaks the dialect.
     ///
     /// # Errors
-    /// 401 without a valid key, 503 if no target speaks the dialect of the provider.
+    /// 401 without a valid key, 503 if no target speaks the dialect.
     pub(crate) fn authorize(
         &self,
-        provider: Provider,
+        dialect: DialectName,
         headers: &HeaderMap,
     ) -> Result<Caller, ApiError> {
+        let caller = self.caller(headers)?;
+        if caller.router.targets_speaking(dialect).is_empty() {
+            let key = match dialect {
+                DialectName::Anthropic => "ANTHROPIC_API_KEY",
+                _ => "OPENAI_API_KEY",
+            };
+            let message = format!(
+                "this gateway has no client for the dialect {dialect}: set {key} for `warmline serve` (in code: GatewayBuilder::client)"
+            );
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(ApiError::new(status, "not_configured", message));
+        }
+        Ok(caller)
+    }
+
+    /// Returns the caller whose key the request has.
+    ///
+    /// # Errors
+    /// 401 without a valid key.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let account = match &self.accounts {
             Some(accounts) => Some(accounts.authenticate(headers)?),
             None => None,
@@ -154,14 +194,6 @@ impl GatewayState {
             Some(account) => account.router.clone(),
             None => self.router(),
         };
-        if router.targets_speaking(dialect(provider)).is_empty() {
-            let key = provider.key_variable();
-            let message = format!(
-                "this gateway has no client for {provider}: set {key} for `warmline serve` (in code: GatewayBuilder::client)"
-            );
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            return Err(ApiError::new(status, "not_configured", message));
-        }
         Ok(Caller { router, account })
     }
 

@@ -149,12 +149,12 @@ async fn paths_may_lack_v1_and_end_with_a_slash_and_others_are_told_what_there_i
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(text(response).await, "");
     }
-    for path in ["/v1/responses", "/v2/messages", "/v1", "//v1/messages"] {
+    for path in ["/v2/messages", "/v1", "//v1/messages", "/responses/x"] {
         let (status, error) = json(send(&app, call(path, "m", false)).await).await;
         let message = error["error"]["message"].as_str().unwrap();
         assert_eq!(status, 404);
         let says = format!(
-            "there is no {path}: there are POST /v1/messages, POST /v1/chat/completions, GET /v1/llm/stats"
+            "there is no {path}: there are POST /v1/messages, /v1/messages/count_tokens, /v1/chat/completions, /v1/responses and "
         );
         assert!(message.starts_with(&says), "{message}");
     }
@@ -367,8 +367,7 @@ async fn its_checks_and_its_fallback_are_not_imposed_on_the_app() {
         }
         assert_eq!(given, expected, "{path}");
     }
-    let (status, error) =
-        json(send(&whole, get_request("/v1/messages/x", "localhost")).await).await;
+    let (status, error) = json(send(&whole, get_request("/messages/x", "localhost")).await).await;
     assert_eq!((status.as_u16(), &error["type"]), (404, &json!("error")));
     let own = send(&whole, get_request("/own", "localhost")).await;
     assert_eq!(own.status(), 200);

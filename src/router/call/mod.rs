@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub(super) use self::source::Source;
+pub(super) use self::source::{Source, with_model};
 use super::conversation::Conversation;
 use super::handle::Router;
 use super::leg::{Leg, Running};

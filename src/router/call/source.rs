@@ -60,9 +60,7 @@ impl Source {
                 ..
             } => {
                 let body = match model_at {
-                    Some(at) if *model != candidate.model => {
-                        with_model(body, at.clone(), &candidate.model)
-                    }
+                    Some(at) if *model != candidate.model => with_model(body, at, &candidate.model),
                     _ => body.clone(),
                 };
                 let client = client.speaking(*dialect);
@@ -74,12 +72,11 @@ impl Source {
     }
 }
 
-/// Replaces the model's name in a body, and nothing else.
-fn with_model(body: &Bytes, at: Range<usize>, model: &str) -> Bytes {
+/// Returns a body with another model in a place.
+pub(in crate::router) fn with_model(body: &Bytes, at: &Range<usize>, model: &str) -> Bytes {
     let own = serde_json::to_string(model).unwrap_or_default();
-    [&body[..at.start], own.as_bytes(), &body[at.end..]]
-        .concat()
-        .into()
+    let (before, after) = (&body[..at.start], &body[at.end..]);
+    [before, own.as_bytes(), after].concat().into()
 }
 
 #[cfg(test)]
@@ -99,7 +96,7 @@ mod tests {
             let facts = OpenAiChat::default().facts(body.as_bytes()).unwrap();
             assert_eq!(facts.model.as_deref(), Some("a"), "{body}");
             let at = facts.model_at.unwrap();
-            let replaced = with_model(&body.into(), at, "\"b\" é");
+            let replaced = with_model(&body.into(), &at, "\"b\" é");
             assert_eq!(std::str::from_utf8(&replaced).unwrap(), expected);
         }
     }
