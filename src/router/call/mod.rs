@@ -34,6 +34,8 @@ pub(super) struct RoutedCall {
     deadline: Option<Duration>,
     phase: Phase,
     leg: Option<Leg>,
+    /// When to look whether the target has begun to cool down before the request was sent.
+    look_at: Option<Instant>,
     /// The second attempt beside the first.
     hedge: Option<Leg>,
     /// When that is to begin.
@@ -88,6 +90,7 @@ impl RoutedCall {
             phase: Phase::Choosing,
             leg: None,
             hedge: None,
+            look_at: None,
             hedge_at: None,
             timer: None,
             start: None,
@@ -131,6 +134,7 @@ impl RoutedCall {
                     match leg.call.poll_content(cx) {
                         Poll::Ready(Ok(())) => self.content_has_come(),
                         Poll::Ready(Err(error)) => self.leg_failed(error)?,
+                        Poll::Pending if self.poll_unsent(cx).is_ready() => {}
                         Poll::Pending => ready!(self.poll_hedge(cx)),
                     }
                 }
@@ -279,13 +283,18 @@ impl RoutedCall {
         tracing::warn!(target, %error, "the target has failed");
         self.tried.push(leg.target);
         self.failed = Some(error);
+        self.leave();
+        Ok(())
+    }
+
+    /// Leaves the current attempt: the second one takes its place, or another target is chosen.
+    fn leave(&mut self) {
         self.hedge_at = None;
         self.leg = self.hedge.take();
         self.phase = match self.leg {
             Some(_) => Phase::AwaitingContent,
             None => Phase::Choosing,
         };
-        Ok(())
     }
 
     /// Ends the call with an error, which takes over the history.
