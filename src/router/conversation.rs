@@ -48,6 +48,27 @@ pub(super) struct Conversation {
     pub(super) need: Need,
 }
 
+impl Conversation {
+    /// Returns that of a call that only one target can serve.
+    pub(super) fn of_one(input_bytes: usize, max_output: Option<u64>) -> Self {
+        Self {
+            key: 0,
+            bond: Bond::Loose,
+            need: Need {
+                input_tokens: input_bytes as u64 / 4,
+                output_tokens: max_output.unwrap_or(0),
+            },
+        }
+    }
+}
+
+/// Returns the length of a request's text, in bytes.
+pub(super) fn text_of(request: &Request) -> usize {
+    let messages = request.messages.iter();
+    let parts = messages.flat_map(|message| &message.content);
+    request.system.iter().chain(parts).map(length).sum()
+}
+
 /// Reads a request. `model` is the name that the caller has used.
 pub(super) fn of_request(request: &Request, model: &str) -> Conversation {
     let field = |name: &str| {
@@ -84,12 +105,11 @@ pub(super) fn of_request(request: &Request, model: &str) -> Conversation {
             .extra_body
             .iter()
             .any(|(_, value): &(String, RawJson)| contains_any(value.as_str(), &ACCOUNT_BLOCKS));
-    let text: usize = request.system.iter().chain(parts()).map(length).sum();
     Conversation {
         key,
         bond: bond(names_account, in_chain && parts().any(is_signed)),
         need: Need {
-            input_tokens: text as u64 / 4,
+            input_tokens: text_of(request) as u64 / 4,
             output_tokens: request.max_tokens.map_or(0, u64::from),
         },
     }
