@@ -3,7 +3,7 @@
 use memchr::memmem;
 use serde_json::value::RawValue;
 
-use super::choice::Hasher;
+use super::choice::{Hasher, hash_of};
 use super::pacing::Need;
 use super::state::Bond;
 use crate::dialect::fields_of;
@@ -44,6 +44,8 @@ const SIGNED: [&str; 5] = [
 pub(super) struct Conversation {
     /// The hash of what tells the conversation from others. It is the only part of the request that is kept.
     pub(super) key: u64,
+    /// The hash of the id of the response that it continues.
+    pub(super) previous: Option<u64>,
     pub(super) bond: Bond,
     pub(super) need: Need,
 }
@@ -53,6 +55,7 @@ impl Conversation {
     pub(super) fn of_one(input_bytes: usize, max_output: Option<u64>) -> Self {
         Self {
             key: 0,
+            previous: None,
             bond: Bond::Loose,
             need: Need {
                 input_tokens: input_bytes as u64 / 4,
@@ -107,6 +110,7 @@ pub(super) fn of_request(request: &Request, model: &str) -> Conversation {
             .any(|(_, value): &(String, RawJson)| contains_any(value.as_str(), &ACCOUNT_BLOCKS));
     Conversation {
         key,
+        previous: field("previous_response_id").and_then(id_in),
         bond: bond(names_account, in_chain && parts().any(is_signed)),
         need: Need {
             input_tokens: text_of(request) as u64 / 4,
@@ -146,6 +150,7 @@ pub(super) fn of_body(body: &[u8], model: &str, session: Option<&str>) -> Conver
         .find_map(|name| field(name)?.parse().ok());
     Conversation {
         key,
+        previous: field("previous_response_id").and_then(id_in),
         bond: bond(names_account, in_chain && contains_any(text, &SIGNED)),
         need: Need {
             input_tokens: body.len() as u64 / 4,
@@ -176,6 +181,12 @@ fn explicit<'a>(session: Option<&str>, field: impl Fn(&str) -> Option<&'a str>) 
     let field = || field("prompt_cache_key").filter(|key| is_set(key));
     let key = session.or_else(field).or_else(user);
     key.filter(|key| is_set(key)).map(|key| hashed([key]))
+}
+
+/// Returns the hash of an id, given as a JSON string.
+fn id_in(json: &str) -> Option<u64> {
+    let id: String = serde_json::from_str(json).ok()?;
+    Some(hash_of(&id))
 }
 
 fn is_set(json: &str) -> bool {

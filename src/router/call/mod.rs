@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(super) use self::source::Source;
+use super::choice::hash_of;
 use super::conversation::Conversation;
 use super::handle::Router;
 use super::leg::{Leg, Running};
@@ -147,6 +148,7 @@ impl RoutedCall {
         Wish {
             candidates: &self.candidates,
             key: self.conversation.key,
+            previous: self.conversation.previous,
             bond: self.conversation.bond,
             need: self.conversation.need,
             tried,
@@ -319,6 +321,11 @@ impl RoutedCall {
                 self.history.extend(named);
                 reply.attempts = std::mem::take(&mut self.history);
                 leg.running = None;
+                // OpenAI's Responses API stores them by default, and other requests name them by their id.
+                if reply.id.starts_with("resp_") {
+                    let mut state = self.router.inner.state();
+                    state.stored(hash_of(&reply.id), leg.target, Instant::now());
+                }
                 self.phase = Phase::Ended;
                 Some(Ok(StreamEvent::Done { reply }))
             }
