@@ -353,4 +353,29 @@ mod tests {
             "{error}"
         );
     }
+
+    #[test]
+    fn the_documented_file_is_valid() {
+        let docs = include_str!("../../../../docs/gateway.md");
+        let (_, rest) = docs.split_once("```json\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let config = Config::parse(example).unwrap();
+        assert!(matches!(
+            config.keys(Path::new("gateway.json")),
+            Ok(Keys::Inline(_))
+        ));
+        let fields = [
+            "provider",
+            "name",
+            "weight",
+            "pool_timeout",
+            "balancing",
+            "hedging",
+            "max_body",
+            "allow_host",
+        ];
+        for field in fields {
+            assert!(docs.contains(&format!("`{field}`")), "{field}");
+        }
+    }
 }
