@@ -19,6 +19,7 @@
 //!   every [`Provider`].
 //! - [`Limits`] bound the connection pool at every instant, and [`PoolStats`] reports its state.
 //! - [`CostTracker`] sums up the cost of calls, and enforces monthly [`Budget`]s that cannot be overspent.
+//! - [`Router`] puts several clients behind the same calls: fallback, balancing, cooldown, pacing and hedging.
 //! - [`RetryPolicy`] determines which failures are retried and after which delay. [`Error`] describes a failure.
 
 #[cfg(doctest)]
@@ -32,6 +33,10 @@ struct QuickStart;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/providers.md")]
 struct Providers;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/routing.md")]
+struct Routing;
 
 mod chat;
 mod client;

@@ -3,8 +3,12 @@
 
 mod common;
 
-use common::{builder, sim};
-use warmline::{Client, DialectName, ErrorKind, Provider, Request, Router, Target};
+use common::{builder, limits, sim};
+use tokio::runtime::Runtime;
+use warmline::{
+    Balancing, Client, DialectName, ErrorKind, EventStream, Provider, Request, Router, StreamEvent,
+    Target,
+};
 use warmline_sim::Sim;
 
 fn openai(sim: &Sim) -> Client {
@@ -102,4 +106,114 @@ async fn in_a_passthrough_only_the_model_is_replaced() {
     let error = router.passthrough(DialectName::Anthropic, body, []).await;
     let error = error.err().unwrap();
     assert!(error.message().contains("/v1/chat/completions"), "{error}");
+}
+
+/// A simulator in a runtime of its own, so that it can be killed with all its connections.
+struct Killable {
+    sim: Sim,
+    runtime: Runtime,
+}
+
+impl Killable {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let sim = runtime.block_on(sim());
+        Self { sim, runtime }
+    }
+
+    fn target(&self, name: &str, content: &str) -> Target {
+        let client = Client::builder(Provider::OpenAi)
+            .api_key("sk-secret-0002")
+            .base_url(self.sim.openai_url())
+            .limits(limits(100, 100))
+            .no_proxy()
+            .build()
+            .unwrap();
+        Target::new(client)
+            .name(name)
+            .model("content", format!("gpt-test?{content}"))
+            .model("held", "gpt-test?hold&tokens=3")
+            .model("quick", "gpt-test?tokens=1")
+    }
+
+    fn kill(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+/// Reads a stream to its end. Returns the number of texts, and the errors.
+async fn read(mut stream: EventStream) -> (usize, Vec<ErrorKind>, Option<usize>) {
+    let (mut texts, mut errors, mut attempts) = (0, Vec::new(), None);
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(StreamEvent::Text { .. }) => texts += 1,
+            Ok(StreamEvent::Done { reply }) => attempts = Some(reply.attempts().len()),
+            Ok(_) => {}
+            Err(error) => errors.push(error.kind().clone()),
+        }
+    }
+    (texts, errors, attempts)
+}
+
+#[test]
+fn when_a_target_is_killed_only_callers_with_content_learn_of_it_and_once() {
+    const CALLS: usize = 20;
+    let (killed, other) = (Killable::start(), Killable::start());
+    let client = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    client.block_on(async {
+        let router = Router::builder()
+            .target(killed.target("killed", "tokens=9&after=2&stall&flush"))
+            .target(other.target("other", "tokens=9&flush"))
+            .balancing(Balancing::LeastBusy)
+            .build()
+            .unwrap();
+        // Half of the calls that wait for their first content are at each target.
+        let mut held = Vec::new();
+        for _ in 0..CALLS {
+            let stream = router.stream(ask("held"));
+            held.push(tokio::spawn(read(stream)));
+        }
+        let half = CALLS / 2;
+        for sim in [&killed.sim, &other.sim] {
+            sim.wait_until(|stats| stats.requests >= half).await;
+        }
+        // These have content, and wait for more of it.
+        let mut streams = Vec::new();
+        for _ in 0..CALLS {
+            let mut stream = router.stream(ask("killed/content"));
+            while !matches!(stream.next().await.unwrap(), Ok(StreamEvent::Text { .. })) {}
+            streams.push(tokio::spawn(read(stream)));
+        }
+        killed.kill();
+        other.sim.wait_until(|stats| stats.requests == CALLS).await;
+        other.sim.release(CALLS);
+        let mut moved = 0;
+        for call in held {
+            let (texts, errors, attempts) = call.await.unwrap();
+            assert_eq!((texts, errors), (3, vec![]));
+            moved += attempts.unwrap() - 1;
+        }
+        assert_eq!(moved, CALLS / 2);
+        for call in streams {
+            let (texts, errors, attempts) = call.await.unwrap();
+            assert_eq!((texts, attempts, errors.len()), (1, None, 1), "{errors:?}");
+        }
+        // New calls do not notice it either.
+        for _ in 0..CALLS {
+            router.chat(ask("quick")).await.unwrap();
+        }
+        let stats = router.stats();
+        assert_eq!(stats.targets[0].in_flight + stats.targets[1].in_flight, 0);
+        assert!(stats.targets[0].failures >= CALLS as u64 / 2);
+        assert_eq!(stats.targets[0].moved_away, CALLS as u64 / 2);
+    });
+    other.kill();
 }

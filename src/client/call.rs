@@ -1,7 +1,8 @@
 //! The life of a call, as a state machine: see "A call" in `docs/architecture.md`. `chat`, `stream` and `passthrough` poll it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use http::HeaderMap;
 
 use super::clock::Clock;
 use super::handle::Client;
-use super::live::Live;
-use super::opening::{Answer, Head, Opened, Opening, Start};
+use super::live::{Live, is_of_provider};
+use super::opening::{Answer, Head, Opened, Opening, Progress, Start};
 use super::plan::{CallBody, Plan};
 use super::polled::Polled;
 use super::replay::replay;
@@ -43,8 +44,7 @@ pub(crate) struct Call {
     /// The reservation of the attempt whose response is being read.
     reservation: Option<Reservation>,
     forwarded: Forwarded,
-    /// The head of the current attempt's response, if it is a stream to forward.
-    head: Arc<OnceLock<Head>>,
+    progress: Arc<Progress>,
     /// Whether the call goes on from another one, whose start is its own.
     goes_on: bool,
 }
@@ -108,7 +108,7 @@ impl Call {
             repeats: 0,
             reservation: None,
             forwarded: Forwarded::default(),
-            head: Arc::default(),
+            progress: Arc::default(),
             goes_on: false,
         })
     }
@@ -137,6 +137,15 @@ impl Call {
                 _ => None,
             },
             _ => None,
+        }
+    }
+
+    /// Returns whether the server may know of the current attempt.
+    pub(crate) fn is_sent(&self) -> bool {
+        match self.state {
+            State::Ready | State::Pausing { .. } => false,
+            State::Opening(_) => self.progress.is_sent.load(Relaxed),
+            _ => true,
         }
     }
 
@@ -228,9 +237,9 @@ impl Call {
             attempt_at: self.attempt_start,
             hide_usage: self.body.asked_usage.is_some(),
             refused: self.refused.clone(),
-            head: Arc::default(),
+            progress: Arc::default(),
         };
-        self.head = start.head.clone();
+        self.progress = start.progress.clone();
         self.state = State::Opening(Box::pin(start.open()));
     }
 
@@ -246,7 +255,7 @@ impl Call {
                 match answer {
                     Answer::Stream(live) => {
                         // Its head need not have said that it is a stream.
-                        self.head.get_or_init(|| Head {
+                        self.progress.head.get_or_init(|| Head {
                             at: Instant::now(),
                             request_id: None,
                         });
@@ -445,7 +454,9 @@ impl Polled for Call {
 
     fn head_arrived(&self) -> Option<Instant> {
         match self.state {
-            State::Opening(_) | State::AwaitingContent(_) => self.head.get().map(|head| head.at),
+            State::Opening(_) | State::AwaitingContent(_) => {
+                self.progress.head.get().map(|head| head.at)
+            }
             _ => None,
         }
     }
@@ -457,7 +468,7 @@ impl Polled for Call {
     fn request_id(&self) -> Option<&str> {
         match &self.state {
             State::AwaitingContent(live) | State::Streaming(live) => live.decoder.request_id(),
-            State::Opening(_) => self.head.get()?.request_id.as_deref(),
+            State::Opening(_) => self.progress.head.get()?.request_id.as_deref(),
             _ => None,
         }
     }
@@ -478,14 +489,6 @@ impl Polled for Call {
             State::Ended => "ended",
         }
     }
-}
-
-/// Whether a stream has ended with an error event of the provider's. The other errors of streams are found here.
-fn is_of_provider(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Status { .. } | ErrorKind::RateLimited { .. } | ErrorKind::Overloaded
-    )
 }
 
 impl Drop for Call {

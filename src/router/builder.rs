@@ -143,7 +143,8 @@ impl RouterBuilder {
     /// Builds the router.
     ///
     /// # Errors
-    /// `Config` without a target, for two targets of the same name, for a name that is empty or has a slash, and for a weight of 0.
+    /// `Config` without a target, for two targets of the same name, for a name that is empty or has a slash, for a weight of 0, and
+    /// for rules with a kind of error or a status that does not exist.
     ///
     /// ```
     /// # use warmline::Router;
@@ -161,6 +162,7 @@ impl RouterBuilder {
             );
             return Err(Error::config(message));
         }
+        self.rules.check()?;
         let mut listings: Vec<Listing> = Vec::new();
         let mut states = Vec::new();
         let mut clients = Vec::new();

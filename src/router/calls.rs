@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::call::{RoutedCall, Source};
-use super::conversation;
+use super::conversation::{self, Conversation};
 use super::handle::Router;
 use super::lookup;
 use super::state::Candidate;
@@ -57,7 +57,13 @@ impl Router {
         let model = request.model.as_deref().unwrap_or_default();
         let candidates = lookup::resolve(&self.inner.listings, model, None)?;
         self.check(&candidates, &request.options)?;
-        let conversation = conversation::of_request(&request, model);
+        let conversation = match candidates.len() {
+            1 => {
+                let most = request.max_tokens.map(u64::from);
+                Conversation::of_one(conversation::text_of(&request), most)
+            }
+            _ => conversation::of_request(&request, model),
+        };
         let source = Source::Request(Box::new(request), stream);
         Ok(RoutedCall::new(self, source, candidates, conversation))
     }
@@ -93,7 +99,10 @@ impl Router {
         let model = facts.model.as_deref().unwrap_or_default();
         self.check(&candidates, &options)?;
         let session = options.conversation.as_deref();
-        let conversation = conversation::of_body(&body, model, session);
+        let conversation = match candidates.len() {
+            1 => Conversation::of_one(body.len(), facts.max_completion_tokens.or(facts.max_tokens)),
+            _ => conversation::of_body(&body, model, session),
+        };
         let source = Source::Body {
             dialect,
             model: model.to_owned(),

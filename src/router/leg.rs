@@ -19,8 +19,6 @@ pub(super) struct Leg {
     /// `None` once the call has ended.
     pub(super) running: Option<Running>,
     pub(super) target: usize,
-    /// The target's own name of the model.
-    pub(super) model: String,
 }
 
 /// An attempt that has begun. Its target counts it as in flight until it is dropped.
@@ -31,12 +29,20 @@ pub(super) struct Running {
     pub(super) since: Instant,
     stream: bool,
     is_reported: bool,
-    /// What it has taken from the rate limits of a model, while it waits for its time.
-    pub(super) paced: Option<(String, Need)>,
+    /// What it has taken from the rate limits of a model, until there is a response.
+    taken: Option<(String, Need)>,
+    /// Whether it has been made, and no longer waits for its time.
+    pub(super) is_sent: bool,
 }
 
 impl Running {
-    pub(super) fn new(inner: &Arc<Inner>, target: usize, begun: Begun, stream: bool) -> Self {
+    pub(super) fn new(
+        inner: &Arc<Inner>,
+        target: usize,
+        begun: Begun,
+        stream: bool,
+        taken: (String, Need),
+    ) -> Self {
         Self {
             inner: inner.clone(),
             target,
@@ -44,7 +50,8 @@ impl Running {
             since: Instant::now(),
             stream,
             is_reported: false,
-            paced: None,
+            taken: Some(taken),
+            is_sent: false,
         }
     }
 
@@ -54,11 +61,16 @@ impl Running {
         state.targets[self.target].health.is_outdated(self.begun)
     }
 
-    /// Takes the limits over that a response reports.
-    pub(super) fn update_limits(&self, model: &str, headers: &HeaderMap) {
-        let mut state = self.inner.state();
-        let pacing = &mut state.targets[self.target].pacing;
-        pacing.update(model, headers, Instant::now());
+    /// Takes the limits over that the response reports.
+    pub(super) fn update_limits(&mut self, headers: &HeaderMap) {
+        if let Some((model, need)) = self.taken.take() {
+            let mut state = self.inner.state();
+            let pacing = &mut state.targets[self.target].pacing;
+            let now = Instant::now();
+            // In this order, because a model without limits and calls is forgotten.
+            pacing.update(&model, &need, headers, now);
+            pacing.end(&model, &need, true, now);
+        }
     }
 
     /// The target has answered; with its first content, if that `took` a time.
@@ -101,8 +113,9 @@ impl Drop for Running {
         let mut state = self.inner.state();
         let target = &mut state.targets[self.target];
         target.in_flight -= 1;
-        if let Some((model, need)) = &self.paced {
-            target.pacing.give_back(model, need, Instant::now());
+        if let Some((model, need)) = &self.taken {
+            let now = Instant::now();
+            target.pacing.end(model, need, self.is_sent, now);
         }
         if !self.is_reported {
             target.health.abandoned(self.begun, Instant::now());

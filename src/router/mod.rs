@@ -21,6 +21,8 @@ mod simulation;
 mod state;
 mod stats;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use self::balancing::Balancing;
 pub use self::builder::RouterBuilder;

@@ -21,10 +21,45 @@ pub(super) struct Need {
     pub(super) output_tokens: u64,
 }
 
+impl Need {
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+        }
+    }
+
+    fn minus(self, other: &Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_sub(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_sub(other.output_tokens),
+        }
+    }
+}
+
+impl Model {
+    fn change(&mut self, need: &Need, now: Instant, sign: f64) {
+        for bucket in &mut self.buckets {
+            let level = bucket.level(now) + sign * bucket.needed(need);
+            bucket.level = level.clamp(-bucket.limit, bucket.limit);
+            bucket.at = now;
+        }
+    }
+}
+
 /// The limits of a target, by its own names of models.
 #[derive(Debug, Default)]
 pub(super) struct Pacing {
-    models: Vec<(String, Vec<Bucket>)>,
+    models: Vec<Model>,
+}
+
+#[derive(Debug)]
+struct Model {
+    name: String,
+    buckets: Vec<Bucket>,
+    /// What the calls have taken that have no response yet. What a response reports as left need not count them.
+    outstanding: Need,
+    calls: u64,
 }
 
 /// A limit of one resource. It refills all the time, as the providers' do.
@@ -47,16 +82,22 @@ enum Resource {
     OutputTokens,
 }
 
+impl Resource {
+    fn of(self, calls: u64, need: &Need) -> f64 {
+        let needed = match self {
+            Self::Requests => calls,
+            Self::Tokens => need.input_tokens.saturating_add(need.output_tokens),
+            Self::InputTokens => need.input_tokens,
+            Self::OutputTokens => need.output_tokens,
+        };
+        needed as f64
+    }
+}
+
 impl Bucket {
     fn needed(&self, need: &Need) -> f64 {
-        let needed = match self.resource {
-            Resource::Requests => 1,
-            Resource::Tokens => need.input_tokens.saturating_add(need.output_tokens),
-            Resource::InputTokens => need.input_tokens,
-            Resource::OutputTokens => need.output_tokens,
-        };
         // A call that needs more than there can be waits for all of it.
-        (needed as f64).min(self.limit)
+        self.resource.of(1, need).min(self.limit)
     }
 
     fn level(&self, now: Instant) -> f64 {
@@ -72,54 +113,54 @@ impl Bucket {
 }
 
 impl Pacing {
-    fn buckets(&self, model: &str) -> &[Bucket] {
-        let known = self.models.iter().find(|(known, _)| known == model);
-        known.map_or(&[], |(_, buckets)| buckets)
-    }
-
-    fn buckets_mut(&mut self, model: &str) -> Option<&mut Vec<Bucket>> {
-        let known = self.models.iter().position(|(known, _)| known == model);
-        let at = match known {
-            Some(at) => at,
-            None if self.models.len() == MAX_MODELS => return None,
-            None => {
-                self.models.push((model.to_owned(), Vec::new()));
-                self.models.len() - 1
-            }
-        };
-        Some(&mut self.models[at].1)
+    fn model(&mut self, name: &str) -> Option<&mut Model> {
+        self.models.iter_mut().find(|model| model.name == name)
     }
 
     /// Returns how long a call would have to wait.
     pub(super) fn delay(&self, model: &str, need: &Need, now: Instant) -> Duration {
-        let delays = self.buckets(model).iter();
-        let delays = delays.map(|bucket| bucket.delay(need, now));
+        let known = self.models.iter().find(|known| known.name == model);
+        let buckets = known.into_iter().flat_map(|model| &model.buckets);
+        let delays = buckets.map(|bucket| bucket.delay(need, now));
         delays.max().unwrap_or_default()
     }
 
     /// Takes what a call needs, and returns how long it has to wait. Calls are served in the order in which they take.
     pub(super) fn take(&mut self, model: &str, need: &Need, now: Instant) -> Duration {
         let delay = self.delay(model, need, now);
-        self.add(model, need, now, -1.0);
+        if self.model(model).is_none() && self.models.len() < MAX_MODELS {
+            self.models.push(Model {
+                name: model.to_owned(),
+                buckets: Vec::new(),
+                outstanding: Need::default(),
+                calls: 0,
+            });
+        }
+        if let Some(model) = self.model(model) {
+            model.calls += 1;
+            model.outstanding = model.outstanding.plus(need);
+            model.change(need, now, -1.0);
+        }
         delay
     }
 
-    /// Gives back what a call has taken that left while it waited.
-    pub(super) fn give_back(&mut self, model: &str, need: &Need, now: Instant) {
-        self.add(model, need, now, 1.0);
-    }
-
-    fn add(&mut self, model: &str, need: &Need, now: Instant, sign: f64) {
-        let known = self.models.iter_mut().find(|(known, _)| known == model);
-        for bucket in known.into_iter().flat_map(|(_, buckets)| buckets) {
-            let level = bucket.level(now) + sign * bucket.needed(need);
-            bucket.level = level.clamp(-bucket.limit, bucket.limit);
-            bucket.at = now;
+    /// A call has its response, or has ended without one. If it was not `sent`, it gives back what it has taken.
+    pub(super) fn end(&mut self, model: &str, need: &Need, sent: bool, now: Instant) {
+        if let Some(model) = self.model(model) {
+            model.calls = model.calls.saturating_sub(1);
+            model.outstanding = model.outstanding.minus(need);
+            if !sent {
+                model.change(need, now, 1.0);
+            }
         }
+        // Callers can ask for any number of models that do not exist.
+        self.models
+            .retain(|model| model.calls > 0 || !model.buckets.is_empty());
     }
 
-    /// Takes the limits over that a response reports. Values that cannot be are ignored: no limit, or more left than there can be.
-    pub(super) fn update(&mut self, model: &str, headers: &HeaderMap, now: Instant) {
+    /// Takes the limits over that the response to a call reports, whose part is not yet [ended](Self::end). Values that cannot be are
+    /// ignored: no limit, or more left than there can be.
+    pub(super) fn update(&mut self, model: &str, own: &Need, headers: &HeaderMap, now: Instant) {
         let headers = headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
         let mut reports: [Report<'_>; 4] = Default::default();
@@ -142,11 +183,15 @@ impl Pacing {
             let Some(bucket) = report.bucket(resource, now) else {
                 continue;
             };
-            let Some(buckets) = self.buckets_mut(model) else {
+            let Some(model) = self.model(model) else {
                 return;
             };
-            buckets.retain(|known| known.resource != resource);
-            buckets.push(bucket);
+            // The response counts its own request, and perhaps none of the others.
+            let others = model.outstanding.minus(own);
+            let uncounted = resource.of(model.calls.saturating_sub(1), &others);
+            let level = (bucket.level - uncounted).max(-bucket.limit);
+            model.buckets.retain(|known| known.resource != resource);
+            model.buckets.push(Bucket { level, ..bucket });
         }
     }
 }
@@ -178,10 +223,13 @@ impl Report<'_> {
         }
         let (limit, level) = (limit as f64, remaining as f64);
         let missing = limit - level;
-        // Anthropic names a date, and limits per minute.
+        // Limits are per minute, unless the time of their reset shows that they are not. Anthropic names a date there.
+        let per_minute = limit / 60.0;
         let rate = match reset {
-            Some(reset) if missing > 0.0 && !reset.is_zero() => missing / reset.as_secs_f64(),
-            _ => limit / 60.0,
+            Some(reset) if missing > 0.0 && !reset.is_zero() => {
+                (missing / reset.as_secs_f64()).min(per_minute)
+            }
+            _ => per_minute,
         };
         Some(Bucket {
             resource,
@@ -260,13 +308,23 @@ mod tests {
         }
     }
 
+    /// Limits of a model that one call has learnt.
+    fn learnt(headers: &HeaderMap, at: Instant) -> Pacing {
+        let mut pacing = Pacing::default();
+        let none = Need::default();
+        pacing.take("m", &none, at);
+        pacing.update("m", &none, headers, at);
+        pacing.end("m", &none, true, at);
+        pacing
+    }
+
     #[test]
     fn calls_are_delayed_in_their_order_once_nothing_is_left() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let (mut pacing, need) = (Pacing::default(), Need::default());
+        let need = Need::default();
         // 60 a minute, one a second.
-        pacing.update("m", &requests("60", "2", "58s"), start);
+        let mut pacing = learnt(&requests("60", "2", "58s"), start);
         let delays = |pacing: &mut Pacing, n, now| {
             let delays = (0..n).map(|_| pacing.take("m", &need, now).as_millis());
             delays.collect::<Vec<_>>()
@@ -274,8 +332,11 @@ mod tests {
         assert_eq!(delays(&mut pacing, 4, start), [0, 0, 1000, 2000]);
         assert_eq!(delays(&mut pacing, 1, at(1000)), [2000]);
         // One of those that wait leaves.
-        pacing.give_back("m", &need, at(1000));
+        pacing.end("m", &need, false, at(1000));
         assert_eq!(delays(&mut pacing, 1, at(1000)), [2000]);
+        // The response to one of the five need not count the other four.
+        pacing.update("m", &need, &requests("60", "4", "56s"), at(1000));
+        assert_eq!(delays(&mut pacing, 1, at(1000)), [1000]);
         assert_eq!(delays(&mut pacing, 1, at(60_000)), [0]);
         // Other models have limits of their own.
         assert_eq!(pacing.take("other", &need, start), Duration::ZERO);
@@ -284,21 +345,17 @@ mod tests {
     #[test]
     fn tokens_count_as_well_and_the_longest_delay_applies() {
         let start = Instant::now();
-        let mut pacing = Pacing::default();
-        pacing.update(
-            "m",
-            &headers(&[
-                ("anthropic-ratelimit-requests-limit", "60"),
-                ("anthropic-ratelimit-requests-remaining", "59"),
-                ("anthropic-ratelimit-input-tokens-limit", "6000"),
-                ("anthropic-ratelimit-input-tokens-remaining", "100"),
-                (
-                    "anthropic-ratelimit-input-tokens-reset",
-                    "2026-11-26T04:00:01Z",
-                ),
-            ]),
-            start,
-        );
+        let headers = headers(&[
+            ("anthropic-ratelimit-requests-limit", "60"),
+            ("anthropic-ratelimit-requests-remaining", "59"),
+            ("anthropic-ratelimit-input-tokens-limit", "6000"),
+            ("anthropic-ratelimit-input-tokens-remaining", "100"),
+            (
+                "anthropic-ratelimit-input-tokens-reset",
+                "2026-11-26T04:00:01Z",
+            ),
+        ]);
+        let pacing = learnt(&headers, start);
         for (input_tokens, seconds) in [(100, 0), (200, 1), (6000, 59), (1_000_000, 59)] {
             let need = Need {
                 input_tokens,
@@ -323,8 +380,7 @@ mod tests {
             ("1000", "0", "1d", false),
             ("many", "0", "60s", false),
         ] {
-            let mut pacing = Pacing::default();
-            pacing.update("m", &requests(limit, remaining, reset), start);
+            let pacing = learnt(&requests(limit, remaining, reset), start);
             let delay = pacing.delay("m", &Need::default(), start);
             assert_eq!(!delay.is_zero(), is_known, "{limit} {remaining} {reset}");
             assert!(delay <= MAX_DELAY);
@@ -332,11 +388,16 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_models_is_bounded() {
-        let mut pacing = Pacing::default();
+    fn the_number_of_models_is_bounded_and_unknown_ones_are_forgotten() {
+        let (mut pacing, need, now) = (Pacing::default(), Need::default(), Instant::now());
         for n in 0..1000 {
-            let headers = requests("60", "0", "60s");
-            pacing.update(&n.to_string(), &headers, Instant::now());
+            pacing.take(&n.to_string(), &need, now);
+            pacing.end(&n.to_string(), &need, true, now);
+        }
+        assert_eq!(pacing.models.len(), 0);
+        for n in 0..1000 {
+            pacing.take(&n.to_string(), &need, now);
+            pacing.update(&n.to_string(), &need, &requests("60", "0", "60s"), now);
         }
         assert_eq!(pacing.models.len(), MAX_MODELS);
     }

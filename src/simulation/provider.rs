@@ -63,6 +63,12 @@ pub(crate) struct Arrival {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
     Answered,
+    /// Answered, with the headers of a limit of requests.
+    Metered {
+        limit: u32,
+        remaining: u32,
+        reset: Duration,
+    },
     /// Answered after this silence.
     Slow(Duration),
     /// An error status: nothing is billed.
@@ -276,6 +282,23 @@ impl Provider {
         response
             .headers_mut()
             .insert("content-type", kind.parse().unwrap());
+        if let Fate::Metered {
+            limit,
+            remaining,
+            reset,
+        } = fate
+        {
+            for (name, value) in [
+                ("x-ratelimit-limit-requests", limit.to_string()),
+                ("x-ratelimit-remaining-requests", remaining.to_string()),
+                (
+                    "x-ratelimit-reset-requests",
+                    format!("{}ms", reset.as_millis()),
+                ),
+            ] {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+        }
         let provider = self.clone();
         self.0.writing.fetch_add(1, Relaxed);
         tokio::spawn(async move {

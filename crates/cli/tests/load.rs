@@ -236,6 +236,30 @@ fn the_claims_are_measured_in_one_run() {
 }
 
 #[test]
+fn of_several_targets_one_is_killed_and_no_call_without_content_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("router.svg");
+    let mut command = warmline(&["load", "--targets", "2", "--rate", "100", "--calls", "240"]);
+    command.args(["--tokens", "2", "--pace", "1", "--json", "--plot"]);
+    let (code, stdout, _) = outcome(command.arg(&plot));
+    assert_eq!(code, 0);
+    let found = object(&stdout);
+    assert_eq!(found["errors_without_content"], json!({}));
+    let quarters = found["quarters"].as_array().unwrap();
+    let answered = |target: usize, quarter: &Value| quarter["answered"][target].as_u64().unwrap();
+    let ended = |of: &Value| answered(0, of) + answered(1, of) + of["errors"].as_u64().unwrap();
+    assert_eq!(quarters.iter().map(ended).sum::<u64>(), 240);
+    // Killed after 0.8 s, and back after 1.6 s.
+    assert!(answered(0, &quarters[0]) > 0 && answered(1, &quarters[0]) > 0);
+    assert_eq!(answered(0, &quarters[5]), 0, "{found}");
+    assert!(answered(1, &quarters[5]) > 0);
+    assert!(std::fs::read_to_string(plot).unwrap().contains("target 1"));
+    let (code, _, stderr) = outcome(&mut warmline(&["load", "--targets", "2", "--rate", "1,2"]));
+    assert_eq!(code, 2);
+    assert!(stderr.contains("--targets takes one --rate"), "{stderr}");
+}
+
+#[test]
 fn invalid_options_are_named() {
     for (arguments, says) in [
         (&["--concurrency", "0"][..], "0 is not in 1..=10000"),

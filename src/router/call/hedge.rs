@@ -59,7 +59,11 @@ impl RoutedCall {
             target = inner.name(target),
             "the call is made at a second target too"
         );
-        let running = Running::new(inner, target, begun, self.stream);
+        let taken = (
+            self.candidates[candidate].model.clone(),
+            self.conversation.need,
+        );
+        let running = Running::new(inner, target, begun, self.stream, taken);
         // Where the request cannot be written, the first attempt goes on alone.
         self.hedge = self.leg(candidate, running).ok();
     }

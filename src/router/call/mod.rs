@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(super) use self::source::Source;
+use super::choice::hash_of;
 use super::conversation::Conversation;
 use super::handle::Router;
 use super::leg::{Leg, Running};
@@ -34,6 +35,8 @@ pub(super) struct RoutedCall {
     deadline: Option<Duration>,
     phase: Phase,
     leg: Option<Leg>,
+    /// When to look whether the target has begun to cool down before the request was sent.
+    look_at: Option<Instant>,
     /// The second attempt beside the first.
     hedge: Option<Leg>,
     /// When that is to begin.
@@ -91,6 +94,7 @@ impl RoutedCall {
             phase: Phase::Choosing,
             leg: None,
             hedge: None,
+            look_at: None,
             hedge_at: None,
             timer: None,
             start: None,
@@ -119,11 +123,10 @@ impl RoutedCall {
                     let until = *until;
                     ready!(self.poll_until(until, cx))?;
                     let paced = std::mem::replace(&mut self.phase, Phase::Choosing);
-                    if let Phase::Pacing(_, mut running, candidate) = paced {
+                    if let Phase::Pacing(_, running, candidate) = paced {
                         if running.is_outdated() {
                             continue;
                         }
-                        running.paced = None;
                         self.begin(candidate, running)?;
                     }
                 }
@@ -135,6 +138,7 @@ impl RoutedCall {
                     match leg.call.poll_content(cx) {
                         Poll::Ready(Ok(())) => self.content_has_come(),
                         Poll::Ready(Err(error)) => self.leg_failed(error)?,
+                        Poll::Pending if self.poll_unsent(cx).is_ready() => {}
                         Poll::Pending => ready!(self.poll_hedge(cx)),
                     }
                 }
@@ -147,6 +151,7 @@ impl RoutedCall {
         Wish {
             candidates: &self.candidates,
             key: self.conversation.key,
+            previous: self.conversation.previous,
             bond: self.conversation.bond,
             need: self.conversation.need,
             tried,
@@ -165,14 +170,16 @@ impl RoutedCall {
                 delay,
             } => {
                 let target = self.candidates[candidate].target;
-                let mut running = Running::new(inner, target, begun, self.stream);
+                let taken = (
+                    self.candidates[candidate].model.clone(),
+                    self.conversation.need,
+                );
+                let running = Running::new(inner, target, begun, self.stream, taken);
                 self.waiting_since = None;
                 match delay.is_zero() {
                     true => self.begin(candidate, running),
                     false => {
                         tracing::info!(target = inner.name(target), ?delay, "the call is paced");
-                        let model = self.candidates[candidate].model.clone();
-                        running.paced = Some((model, self.conversation.need));
                         self.phase = Phase::Pacing(now + delay, running, candidate);
                         Ok(())
                     }
@@ -196,10 +203,10 @@ impl RoutedCall {
             call.go_on(start, self.is_released);
         }
         running.since = Instant::now();
+        running.is_sent = true;
         Ok(Leg {
             call,
             target: running.target,
-            model: self.candidates[candidate].model.clone(),
             running: Some(running),
         })
     }
@@ -256,7 +263,7 @@ impl RoutedCall {
             if self.router.inner.pacing
                 && let Some(headers) = leg.call.response_headers()
             {
-                running.update_limits(&leg.model, headers);
+                running.update_limits(headers);
             }
             running.answered(Some(running.since.elapsed()));
         }
@@ -281,13 +288,18 @@ impl RoutedCall {
         tracing::warn!(target, %error, "the target has failed");
         self.tried.push(leg.target);
         self.failed = Some(error);
+        self.leave();
+        Ok(())
+    }
+
+    /// Leaves the current attempt: the second one takes its place, or another target is chosen.
+    fn leave(&mut self) {
         self.hedge_at = None;
         self.leg = self.hedge.take();
         self.phase = match self.leg {
             Some(_) => Phase::AwaitingContent,
             None => Phase::Choosing,
         };
-        Ok(())
     }
 
     /// Ends the call with an error, which takes over the history.
@@ -312,6 +324,11 @@ impl RoutedCall {
                 self.history.extend(named);
                 reply.attempts = std::mem::take(&mut self.history);
                 leg.running = None;
+                // OpenAI's Responses API stores them by default, and other requests name them by their id.
+                if reply.id.starts_with("resp_") {
+                    let mut state = self.router.inner.state();
+                    state.stored(hash_of(&reply.id), leg.target, Instant::now());
+                }
                 self.phase = Phase::Ended;
                 Some(Ok(StreamEvent::Done { reply }))
             }

@@ -7,6 +7,8 @@ mod plot;
 mod recommend;
 mod server;
 mod table;
+mod targets;
+mod targets_plot;
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
@@ -50,6 +52,10 @@ pub(crate) struct Options {
     /// Use HTTP/2.
     #[arg(long)]
     http2: bool,
+    /// Call so many simulated providers through a router instead. The first is killed after a third of the calls, and is back after two
+    /// thirds. The load is one --rate, by default 50 calls a second.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=6), conflicts_with_all = ["concurrency", "connections", "keepalive", "reuse", "no_stream", "http2", "live", "base_url", "tls"])]
+    targets: Option<u8>,
     #[command(flatten)]
     server: server::TargetArgs,
     /// Print a JSON object instead of the table.
@@ -60,7 +66,7 @@ pub(crate) struct Options {
     plot: Option<PathBuf>,
     /// Check this project's claims about connection reuse, parallel calls and warm-up instead: measure each as a ratio, on a simulated
     /// network.
-    #[arg(long, conflicts_with_all = ["concurrency", "rate", "connections", "keepalive", "reuse", "calls", "no_stream", "http2", "provider", "live", "base_url", "model", "prompt", "tokens", "pace", "delay", "tls", "plot"])]
+    #[arg(long, conflicts_with_all = ["targets", "concurrency", "rate", "connections", "keepalive", "reuse", "calls", "no_stream", "http2", "provider", "live", "base_url", "model", "prompt", "tokens", "pace", "delay", "tls", "plot"])]
     check_claims: bool,
 }
 
@@ -81,6 +87,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         let open = OpenOptions::new().append(true).create(true).open(file);
         let wrong = |e| Failure::Config(format!("{} cannot be written: {e}", file.display()));
         open.map_err(wrong)?;
+    }
+    if let Some(targets) = options.targets {
+        return targets::run(options, targets);
     }
     let plans = plans(options);
     let server = Server::start(&options.server, options.http2)?;

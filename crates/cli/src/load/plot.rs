@@ -14,7 +14,7 @@ const ROW: u32 = 340;
 const TITLE: u32 = 64;
 
 /// Okabe and Ito's palette, which people with colour blindness can tell apart.
-const COLOURS: [RGBColor; 7] = [
+pub(super) const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use tokio::runtime::Runtime;
 use warmline::{Client, ClientBuilder, HttpVersion, Provider, Request};
 use warmline_sim::Config;
 
@@ -47,7 +48,8 @@ pub(super) struct Server {
     builder: ClientBuilder,
     request: Request,
     /// Runs on a thread of its own, so that its CPU time is not counted as the client's.
-    _simulator: Option<(Simulator, tokio::runtime::Runtime)>,
+    simulator: Option<(Simulator, Runtime)>,
+    config: Config,
 }
 
 impl Server {
@@ -71,7 +73,8 @@ impl Server {
                 name: format!("{name}, replies of at most {} tokens", options.tokens),
                 builder,
                 request,
-                _simulator: None,
+                simulator: None,
+                config: Config::default(),
             }
         } else {
             let provider = match options.provider.as_deref() {
@@ -99,12 +102,10 @@ impl Server {
         tokens: u32,
         pace: u64,
     ) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|e| Failure::Other(format!("the simulated provider cannot start: {e}")))?;
-        let simulator = runtime.block_on(Simulator::start_with(config.clone()))?;
+        let (simulator, runtime) = simulator(config)?;
+        let mut config = config.clone();
+        let port = simulator.url().rsplit(':').next().map(str::to_owned);
+        config.port = port.and_then(|port| port.parse().ok()).unwrap_or(0);
         let builder = simulator.redirect(Client::builder(provider));
         let model = request.model.as_deref();
         let model = model.or(provider.default_model()).unwrap_or("simulated");
@@ -120,8 +121,22 @@ impl Server {
             ),
             builder,
             request: request.model(model),
-            _simulator: Some((simulator, runtime)),
+            simulator: Some((simulator, runtime)),
+            config,
         })
+    }
+
+    /// Ends the simulated provider with all its connections.
+    pub(super) fn kill(&mut self) {
+        if let Some((_, runtime)) = self.simulator.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Starts the simulated provider again, at its old address.
+    pub(super) fn revive(&mut self) -> Result<(), Failure> {
+        self.simulator = Some(simulator(&self.config)?);
+        Ok(())
     }
 
     pub(super) fn client(&self) -> ClientBuilder {
@@ -131,4 +146,23 @@ impl Server {
     pub(super) fn request(&self) -> Request {
         self.request.clone()
     }
+}
+
+/// Starts a simulated provider on a thread of its own.
+fn simulator(config: &Config) -> Result<(Simulator, Runtime), Failure> {
+    let cannot = |e| Failure::Other(format!("the simulated provider cannot start: {e}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(cannot)?;
+    let config = config.clone();
+    // Not in the runtime of the calls, which may be the current one.
+    let started = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| runtime.block_on(Simulator::start_with(config)));
+        starting.join()
+    });
+    let simulator =
+        started.map_err(|_| Failure::Other("the simulated provider has panicked".into()))?;
+    Ok((simulator?, runtime))
 }

@@ -1,28 +1,25 @@
 //! A router under simulation: targets that fail, are slow, are limited and recover, in virtual time. A history is determined by
 //! its seed. `docs/invariants.md` lists what each of them checks.
 
+mod cooldowns;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::health::PROBE_LASTS;
 use super::stats::{RouterStats, TargetState};
-use crate::simulation::{
-    Arrival, Behaviour, Dialing, Fate, Network, Provider, Random, SharedLedger,
-};
+use crate::simulation::{Behaviour, Dialing, Fate, Network, Provider, Random, SharedLedger};
 use crate::{
-    Attempt, Balancing, Budget, Client, Cooldown, CostTracker, DialectName, ErrorKind, Hedging,
-    Limits, Price, Request, Result, RetryPolicy, Router, StreamEvent, Target, Usd,
+    Attempt, Balancing, Budget, CallOptions, Client, Cooldown, CostTracker, DialectName, ErrorKind,
+    Hedging, Limits, Price, Request, Result, RetryPolicy, Router, StreamEvent, Target, Usd,
 };
 
 /// When all targets are healthy again.
 const TROUBLE: Duration = Duration::from_secs(60);
 /// When the last call begins.
 const CALLS: Duration = Duration::from_secs(100);
-/// How long a request that was sent before a failure was known can be on its way.
-const ON_ITS_WAY: Duration = Duration::from_millis(250);
 const COOLDOWN: Cooldown = Cooldown {
     base: Duration::from_secs(1),
     cap: Duration::from_secs(8),
@@ -229,7 +226,7 @@ async fn history(seed: u64) {
     }
     for (n, provider) in providers.iter().enumerate() {
         // A probe whose caller leaves, or that another target outruns, is followed by another one.
-        check_cooldowns(seed, n, &provider.arrivals(), patient && !hedges);
+        cooldowns::check(seed, n, &provider.arrivals(), patient && !hedges);
     }
     if is_rich {
         world.check_recovery().await;
@@ -257,56 +254,6 @@ async fn history(seed: u64) {
     sleep(Duration::from_millis(1)).await;
     for network in networks {
         assert_eq!(network.open(), 0, "seed {seed}");
-    }
-}
-
-/// No request arrives in a cooldown, and while a probe is under way there is no other.
-fn check_cooldowns(seed: u64, target: usize, arrivals: &[Arrival], one_probe: bool) {
-    for (at, failed) in arrivals.iter().enumerate() {
-        let cooldown = match failed.fate {
-            Fate::Limited(after) => after.min(COOLDOWN.max_retry_after),
-            Fate::Status(503) | Fate::Lost => COOLDOWN.base,
-            _ => continue,
-        };
-        let Some(decided) = failed.decided else {
-            continue;
-        };
-        // Requests that were under way together and fail together are one failure. The longest delay asked for counts.
-        let is_known = |other: &Arrival| {
-            let cools = matches!(
-                other.fate,
-                Fate::Limited(_) | Fate::Status(503) | Fate::Lost
-            );
-            let at = other.decided.unwrap_or(other.at);
-            cools && at < decided && failed.at <= at + ON_ITS_WAY
-        };
-        if !matches!(failed.fate, Fate::Limited(_)) && arrivals.iter().any(is_known) {
-            continue;
-        }
-        let later = &arrivals[at + 1..];
-        let on_its_way = decided + ON_ITS_WAY;
-        let over = decided + cooldown;
-        for arrival in later.iter().filter(|of| of.at > on_its_way) {
-            assert!(
-                arrival.at >= over,
-                "seed {seed}: target {target} was called {:?} after {failed:?}",
-                arrival.at - decided
-            );
-            break;
-        }
-        // The first request after a cooldown is the probe.
-        if let Some(probe) = later.iter().position(|of| of.at >= over) {
-            let cooled = later[..probe].iter().all(|of| of.at <= on_its_way);
-            let answered = later[probe].decided.unwrap_or(later[probe].at);
-            let until = answered.min(later[probe].at + PROBE_LASTS);
-            if let Some(next) = later.get(probe + 1).filter(|_| cooled && one_probe) {
-                assert!(
-                    next.at >= until,
-                    "seed {seed}: target {target} was called during its probe: {:?} {next:?}",
-                    later[probe]
-                );
-            }
-        }
     }
 }
 
@@ -422,8 +369,10 @@ impl World {
             r#"{{"model":"m","prompt_cache_key":"{key}","messages":[{{"role":"user","content":"hi"}}],"max_completion_tokens":{most},"stream":true}}"#
         );
         // The same conversation as of the other forms.
-        let mut options = crate::CallOptions::default();
-        options.conversation = Some(key.to_owned());
+        let options = CallOptions {
+            conversation: Some(key.to_owned()),
+            ..CallOptions::default()
+        };
         let dialect = DialectName::OpenAiChat;
         let mut response = self.router.passthrough(dialect, body, options).await?;
         // After its head has been handed out, its error is the caller's.
