@@ -17,8 +17,8 @@
 //!
 //! | route | what it does |
 //! | --- | --- |
-//! | `POST /v1/messages` | forwards a request to Anthropic |
-//! | `POST /v1/chat/completions` | forwards a request to OpenAI |
+//! | `POST /v1/messages` | forwards a request to a provider that serves its model in Anthropic's API |
+//! | `POST /v1/chat/completions` | the same for OpenAI's API |
 //! | `GET /v1/llm/stats` | statistics of pools, calls and spend as JSON; `?every=1000` sends them each second as server-sent events, `?samples=60` limits the samples of the pools |
 //! | `GET /metrics` | metrics in OpenMetrics' text format |
 //! | `GET /healthz` | 200 while the process runs |
