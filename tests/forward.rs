@@ -64,7 +64,7 @@ async fn a_request_arrives_as_it_was_made_but_for_the_headers_that_are_the_clien
         .header("openai-beta", "b")
         .body("--x\r\n".into())
         .unwrap();
-    let response = client.forward(request).await.unwrap();
+    let response = client.forward(request, []).await.unwrap();
     assert_eq!(response.status(), 201);
     assert_eq!(response.headers()["x-request-id"], "r1");
     assert_eq!(response.bytes(9).await.unwrap(), "{}");
@@ -91,8 +91,8 @@ async fn a_request_arrives_as_it_was_made_but_for_the_headers_that_are_the_clien
 #[tokio::test]
 async fn a_request_without_a_body_has_no_content_type() {
     let (server, client) = fixture(vec![reply(200, "", "{}"); 2]).await;
-    client.forward(get("/files")).await.unwrap();
-    client.forward(post("/x/cancel", "")).await.unwrap();
+    client.forward(get("/files"), []).await.unwrap();
+    client.forward(post("/x/cancel", ""), []).await.unwrap();
     let heads: Vec<String> = server
         .requests()
         .iter()
@@ -109,7 +109,7 @@ async fn a_head_request_has_the_headers_and_no_body() {
     let (server, client) = fixture(vec![vec![head]]).await;
     for _ in 0..2 {
         let request = Request::head("/files/a").body(Bytes::new()).unwrap();
-        let response = client.forward(request).await.unwrap();
+        let response = client.forward(request, []).await.unwrap();
         assert_eq!(response.headers()["content-length"], "123");
         assert_eq!(response.bytes(0).await.unwrap(), "");
     }
@@ -127,7 +127,10 @@ async fn a_body_arrives_piece_by_piece_without_the_key() {
         Step::Close,
     ]])
     .await;
-    let mut response = client.forward(post("/audio/speech", "{}")).await.unwrap();
+    let mut response = client
+        .forward(post("/audio/speech", "{}"), [])
+        .await
+        .unwrap();
     assert_eq!(response.headers()["x-echo"], "Bearer [redacted]");
     assert_eq!(response.chunk().await.unwrap().unwrap(), "first: ");
     server.release();
@@ -138,9 +141,9 @@ async fn a_body_arrives_piece_by_piece_without_the_key() {
 async fn reads_are_retried_and_others_only_if_they_were_not_sent() {
     let busy = || reply(503, "", "busy");
     let (server, client) = fixture(vec![busy(), busy(), reply(200, "", "{}"), busy()]).await;
-    let response = client.forward(get("/files")).await.unwrap();
+    let response = client.forward(get("/files"), []).await.unwrap();
     assert_eq!(response.attempts(), 3);
-    let error = client.forward(post("/files", "{}")).await;
+    let error = client.forward(post("/files", "{}"), []).await;
     let error = error.err().unwrap();
     assert_eq!(error.status(), Some(503));
     assert_eq!(error.attempts().len(), 1);
@@ -151,7 +154,11 @@ async fn reads_are_retried_and_others_only_if_they_were_not_sent() {
     let url = format!("http://{}/v1", nowhere.local_addr().unwrap());
     drop(nowhere);
     let client = builder(&server).base_url(url).build().unwrap();
-    let error = client.forward(post("/files", "{}")).await.err().unwrap();
+    let error = client
+        .forward(post("/files", "{}"), [])
+        .await
+        .err()
+        .unwrap();
     assert_eq!(*error.kind(), ErrorKind::Connect);
     assert_eq!(error.attempts().len(), 4);
 }
@@ -160,7 +167,7 @@ async fn reads_are_retried_and_others_only_if_they_were_not_sent() {
 async fn an_error_has_what_the_provider_answered_without_the_key() {
     let body = r#"{"error":{"message":"no key sk-0123456789abcdef","code":"c"}}"#;
     let (_server, client) = fixture(vec![reply(403, "x-request-id: r1\r\n", body)]).await;
-    let error = client.forward(get("/files")).await.err().unwrap();
+    let error = client.forward(get("/files"), []).await.err().unwrap();
     assert_eq!(
         (error.status(), error.request_id(), error.code()),
         (Some(403), Some("r1"), Some("c"))
@@ -174,7 +181,7 @@ async fn an_error_has_what_the_provider_answered_without_the_key() {
 async fn a_redirect_is_not_followed() {
     let to = "location: http://elsewhere.example/\r\n";
     let (_server, client) = fixture(vec![reply(302, to, "")]).await;
-    let error = client.forward(get("/files")).await.err().unwrap();
+    let error = client.forward(get("/files"), []).await.err().unwrap();
     assert_eq!(error.status(), Some(302));
     assert!(error.to_string().contains("elsewhere.example"), "{error}");
 }
@@ -184,11 +191,9 @@ async fn silences_and_the_whole_call_are_limited() {
     let stalled = || vec![write("HTTP/1.1 200 OK\r\n\r\nx"), Step::Stall];
     let (_server, client) = fixture(vec![stalled(), stalled(), vec![Step::Stall]]).await;
     let with = |options: fn(&mut CallOptions)| {
-        let mut request = get("/files");
         let mut set = CallOptions::default();
         options(&mut set);
-        request.extensions_mut().insert(set);
-        request
+        set
     };
     let reply_timeout = |set: &mut CallOptions| set.reply_timeout = Some(Duration::from_millis(30));
     let deadline = |set: &mut CallOptions| set.deadline = Some(Duration::from_millis(30));
@@ -196,11 +201,15 @@ async fn silences_and_the_whole_call_are_limited() {
         (reply_timeout as fn(&mut CallOptions), "silent"),
         (deadline, "did not finish"),
     ] {
-        let response = client.forward(with(options)).await.unwrap();
+        let response = client.forward(get("/files"), with(options)).await.unwrap();
         let error = response.bytes(9).await.unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
-    let error = client.forward(with(deadline)).await.err().unwrap();
+    let error = client
+        .forward(get("/files"), with(deadline))
+        .await
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("did not finish"), "{error}");
     assert_eq!(error.attempts().len(), 1);
 }
@@ -231,7 +240,7 @@ async fn what_could_lead_elsewhere_is_refused() {
             "not ASCII",
         ),
     ] {
-        let error = client.forward(request).await.err().unwrap();
+        let error = client.forward(request, []).await.err().unwrap();
         assert_eq!(*error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains(says), "{error}");
     }
@@ -255,14 +264,14 @@ async fn within_a_budget_only_what_costs_nothing_is_sent() {
     ] {
         let request = Request::builder().method(method).uri(path);
         client
-            .forward(request.body(Bytes::new()).unwrap())
+            .forward(request.body(Bytes::new()).unwrap(), [])
             .await
             .unwrap();
     }
     let sent = server.requests().len();
     for method in [Method::POST, Method::PUT, Method::PATCH] {
         let request = Request::builder().method(method).uri("/embeddings");
-        let error = client.forward(request.body("{}".into()).unwrap()).await;
+        let error = client.forward(request.body("{}".into()).unwrap(), []).await;
         let error = error.err().unwrap();
         assert_eq!(*error.kind(), ErrorKind::Config);
         assert!(
@@ -279,5 +288,5 @@ async fn within_a_budget_only_what_costs_nothing_is_sent() {
         .no_proxy()
         .cost_tracker(tracker);
     let local = local.build().unwrap();
-    local.forward(post("/embeddings", "{}")).await.unwrap();
+    local.forward(post("/embeddings", "{}"), []).await.unwrap();
 }

@@ -307,6 +307,51 @@ export class Warmline {
     return new Call(open, { signal: options?.signal, hooks, calls: this.#calls });
   }
 
+  /** Returns the models that the provider offers. */
+  async models() {
+    await ready();
+    const models = await this.#ask((core, send) => core.models(send));
+    return models.map(({ id, display_name, created, owned_by, raw }) => ({
+      id,
+      displayName: display_name ?? undefined,
+      created: created ?? undefined,
+      ownedBy: owned_by ?? undefined,
+      raw,
+    }));
+  }
+
+  /** Returns the number of input tokens of a request. */
+  async countTokens(request, options) {
+    checkCall(options);
+    checkKeys(options ?? {}, this.#options.dangerouslyAllowBrowser);
+    const { json } = await toRequest(request, options);
+    await ready();
+    const token = options?.bearerToken;
+    const tokens = typeof token === "function" ? asTokens(token) : undefined;
+    const { input_tokens, is_upper_bound, raw } = await this.#ask((core, send) => core.countTokens(json, send, tokens));
+    return { inputTokens: input_tokens, isUpperBound: is_upper_bound, raw: raw ?? undefined };
+  }
+
+  /** Asks the core for something that is no call, and returns what its promise gives. */
+  async #ask(ask) {
+    if (this.#closed) fail("this client has been closed");
+    const { fetch } = this.#options;
+    let thrown;
+    const send = async (url, init) => {
+      try {
+        return toResponse(await (fetch ?? globalThis.fetch)(url, init));
+      } catch (error) {
+        thrown = error;
+        throw error;
+      }
+    };
+    try {
+      return JSON.parse(await ask(this.#start(), send));
+    } catch (error) {
+      throw fromCore(error, thrown);
+    }
+  }
+
   /** Returns the number of calls in flight. */
   stats() {
     if (!this.#core) return { active: 0, peak: 0 };

@@ -335,6 +335,33 @@ export interface AssistantMessage {
   content: Part[];
 }
 
+/** A model that the provider offers. */
+export interface ModelInfo {
+  /** The name by which requests ask for it. */
+  id: string;
+  /** A name for people, if the provider gives one. */
+  displayName: string | undefined;
+  /** When it was created, in seconds since 1970 (UTC), if the provider says so. */
+  created: number | undefined;
+  /** Who owns it, if the provider says so, such as `"openai"`. */
+  ownedBy: string | undefined;
+  /** Everything that the provider says about it. */
+  raw: unknown;
+}
+
+/** The number of input tokens of a request. */
+export interface TokenCount {
+  /** The number of tokens. */
+  inputTokens: number;
+  /** Whether it is an upper bound, which budgets reserve, because the provider does not count. It is several times the true count. */
+  isUpperBound: boolean;
+  /** The provider's reply, if it counted. */
+  raw: unknown;
+}
+
+/** The options of a count. */
+export type CountOptions = Omit<CallOptions, "signal" | keyof Hooks>;
+
 /** The number of calls in flight. The runtime owns the connections, so nothing is known of them. */
 export interface PoolStats {
   /** The number of calls in flight now. */
@@ -389,6 +416,23 @@ export class Warmline {
     request: string | ChatRequest<Output, Tools>,
     options?: CallOptions,
   ): ReplyStream<InferOutput<Output>, Tools>;
+  /**
+   * Returns the models that the provider offers, from all pages of its list. It costs nothing. Rejects with a `WarmlineError` if the list cannot be had.
+   *
+   * ```ts
+   * for (const { id, displayName } of await llm.models()) console.log(id, displayName);
+   * ```
+   */
+  models(): Promise<ModelInfo[]>;
+  /**
+   * Returns the number of input tokens of a request: the provider's own count where it has an endpoint for that (Anthropic, OpenAI), else an upper bound.
+   * It costs nothing. Rejects with a `WarmlineError` if the provider refuses the request.
+   *
+   * ```ts
+   * const { inputTokens, isUpperBound } = await llm.countTokens("Why is the sky blue?");
+   * ```
+   */
+  countTokens(request: string | ChatRequest, options?: CountOptions): Promise<TokenCount>;
   /** Returns the number of calls in flight. */
   stats(): PoolStats;
   /** Returns what was spent this month (UTC). Rejects with a `LedgerError` if the ledger cannot be reached. */

@@ -23,13 +23,18 @@ export async function runVector({ Warmline }, vector) {
         maxRetries: 0,
         dangerouslyAllowBrowser: true,
         fetch: async (url, init) => {
-          arrived.push({ url, headers: init.headers, body: JSON.parse(new TextDecoder().decode(init.body)) });
+          const body = init.body && JSON.parse(new TextDecoder().decode(init.body));
+          arrived.push({ url, method: init.method, headers: init.headers, body });
           return answer(response, chunks);
         },
       });
-      const { options, ...request } = camelRequest(vector.request);
+      const { options, ...request } = vector.request ? camelRequest(vector.request) : {};
       const callOptions = options && { headers: options.headers, baseUrl: options.base_url?.replace("SERVER", SERVER) };
-      if (vector.stream) {
+      if (vector.call === "count_tokens") {
+        outcome.count = snakeFields(await llm.countTokens(request));
+      } else if (vector.call === "models") {
+        outcome.models = (await llm.models()).map(snakeFields);
+      } else if (vector.stream) {
         for await (const event of llm.stream(request, callOptions)) {
           outcome.events.push(snakeEvent(event));
           if (event.type === "done") outcome.cost = event.reply.cost;
@@ -95,7 +100,8 @@ function compare(vector, outcome, arrived) {
     if (sent.url) equal(arrived.url, sent.url, "the address");
     else check(pathname + search === sent.path, `the path is ${arrived.url}`);
     for (const name of sent.without_headers ?? []) check(!(name in arrived.headers), `there is the header ${name}`);
-    equal(sorted(arrived.body), sorted(sent.body), "the body");
+    equal(arrived.method.toLowerCase(), sent.method ?? "post", "the method");
+    equal(sorted(arrived.body ?? null), sorted(sent.body ?? null), "the body");
     for (const [name, value] of Object.entries(sent.headers ?? {})) equal(arrived.headers[name], value, name);
     return;
   }
@@ -104,6 +110,8 @@ function compare(vector, outcome, arrived) {
   if (vector.events) within(vector.events, outcome.events, "events");
   if (vector.reply) within(vector.reply, outcome.reply, "reply");
   if (vector.cost) within(vector.cost, outcome.cost, "cost");
+  if (vector.models) within(vector.models, outcome.models, "models");
+  if (vector.count) within(vector.count, outcome.count, "count");
 }
 
 export function checkError({ says, ...fields }, error) {
@@ -166,6 +174,8 @@ function camelParts(content) {
 }
 
 export const bytesOf = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+
+const snakeFields = (object) => Object.fromEntries(Object.entries(object).map(([name, value]) => [snake(name), value]));
 
 function snakeEvent(event) {
   if (event.type === "tool_call") return { ...event, arguments: event.argumentsText };

@@ -51,7 +51,7 @@ const FREE: [&str; 2] = ["/messages/count_tokens", "/responses/input_tokens"];
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> Result<(), Box<dyn std::error::Error>> {
 /// let request = http::Request::get("/files/file-abc/content").body(bytes::Bytes::new())?;
-/// let mut response = client.forward(request).await?;
+/// let mut response = client.forward(request, []).await?;
 /// println!("{:?}", response.headers().get("content-type"));
 /// while let Some(bytes) = response.chunk().await {
 ///     println!("{} bytes", bytes?.len());
@@ -76,8 +76,8 @@ impl Client {
     /// images and audio.
     ///
     /// The URI of the request is the path below the base URL and its version, with or without a query: `/files?limit=9` is
-    /// `https://api.openai.com/v1/files?limit=9` or `https://api.anthropic.com/v1/files?limit=9`. Settings of this call can be put into
-    /// the request's extensions as [`CallOptions`].
+    /// `https://api.openai.com/v1/files?limit=9` or `https://api.anthropic.com/v1/files?limit=9`. `options` are the settings of this call. Their
+    /// headers are added to those of the request, and are all sent.
     ///
     /// These headers are not forwarded: credentials, cookies, `host`, those of one connection, `accept-encoding`, and those that replace the
     /// method. Names that are not ours to change, such as `anthropic-beta` and `content-type`, are.
@@ -102,12 +102,16 @@ impl Client {
     /// ```no_run
     /// # async fn demo(client: warmline::Client) -> Result<(), Box<dyn std::error::Error>> {
     /// let body = r#"{"model": "text-embedding-3-small", "input": "Hello"}"#;
-    /// let response = client.forward(http::Request::post("/embeddings").body(body.into())?).await?;
+    /// let response = client.forward(http::Request::post("/embeddings").body(body.into())?, []).await?;
     /// println!("{}", String::from_utf8_lossy(&response.bytes(1 << 20).await?));
     /// # Ok(()) }
     /// ```
-    pub async fn forward(&self, request: http::Request<Bytes>) -> Result<ForwardResponse> {
-        let (mut head, body) = request.into_parts();
+    pub async fn forward(
+        &self,
+        request: http::Request<Bytes>,
+        options: impl Into<CallOptions>,
+    ) -> Result<ForwardResponse> {
+        let (head, body) = request.into_parts();
         if head.uri.authority().is_some() {
             let message = [
                 "the URI ",
@@ -118,7 +122,7 @@ impl Client {
         }
         check_method(&head.method, &body)?;
         self.check_price(&head.method, head.uri.path())?;
-        let mut options = head.extensions.remove::<CallOptions>().unwrap_or_default();
+        let mut options = options.into();
         let mut headers = forwarded(&head.headers)?;
         headers.append(&mut options.headers);
         options.headers = headers;

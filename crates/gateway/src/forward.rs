@@ -101,7 +101,7 @@ async fn try_forward(
         ApiError::new(StatusCode::BAD_REQUEST, "path", message)
     })?;
     *request.headers_mut() = kept(&parts.headers, &REQUEST_HEADERS);
-    match chosen.client.forward(request).await {
+    match chosen.client.forward(request, []).await {
         Ok(response) => Ok(respond(response, held)),
         Err(error) => Err(ApiError::from(error)
             .retried_by_caller()

@@ -17,7 +17,7 @@ mod tests;
 mod token;
 
 use js_sys::{Function, Promise};
-use warmline::{Budget, Client, CostTracker, Credentials, Error, Request};
+use warmline::{Budget, Client, CostTracker, Credentials, Error, Request, Result};
 use wasm_bindgen::prelude::*;
 
 use self::call::Call;
@@ -40,7 +40,7 @@ impl Core {
         ledger: Option<JsLedger>,
         on_alert: Option<Function>,
         token: Option<Function>,
-    ) -> Result<Core, JsValue> {
+    ) -> std::result::Result<Core, JsValue> {
         let mut tracker = CostTracker::new();
         if let Some(ledger) = ledger {
             tracker = tracker.ledger(ledger);
@@ -64,7 +64,7 @@ impl Core {
 
     /// Returns a client that shares everything with this one and also enforces another monthly budget, in dollars.
     #[wasm_bindgen(js_name = withBudget)]
-    pub fn with_budget(&self, name: &str, usd: &str) -> Result<Core, JsValue> {
+    pub fn with_budget(&self, name: &str, usd: &str) -> std::result::Result<Core, JsValue> {
         let budget = usd.parse().map_err(Error::from);
         let budget = budget.and_then(|limit| Budget::monthly(name, limit));
         let budget = budget.map_err(|e| json::error(&e))?;
@@ -81,11 +81,22 @@ impl Core {
         fetch: Function,
         token: Option<Function>,
     ) -> Call {
-        let request = Request::from_json(request).map(|request| match token {
-            Some(token) => request.credentials(Credentials::token_source(JsTokenSource(token))),
-            None => request,
-        });
+        let request = read_request(request, token);
         Call::new(self.0.with_fetch(fetch), request, stream)
+    }
+
+    /// Returns a promise of the provider's models as a JSON list. Its requests are sent by `fetch`.
+    pub fn models(&self, fetch: Function) -> Promise {
+        let client = self.0.with_fetch(fetch);
+        promise(async move { Ok(json::text(&client.models().await?).into()) })
+    }
+
+    /// Returns a promise of the number of a request's input tokens, as JSON.
+    #[wasm_bindgen(js_name = countTokens)]
+    pub fn count_tokens(&self, request: &str, fetch: Function, token: Option<Function>) -> Promise {
+        let request = read_request(request, token);
+        let client = self.0.with_fetch(fetch);
+        promise(async move { Ok(json::text(&client.count_tokens(request?).await?).into()) })
     }
 
     /// Returns a promise of the spend of this month, as JSON.
@@ -111,4 +122,12 @@ impl Core {
     pub fn peak(&self) -> usize {
         self.0.stats().peak
     }
+}
+
+/// Reads a request, whose token a function can give.
+fn read_request(request: &str, token: Option<Function>) -> Result<Request> {
+    Request::from_json(request).map(|request| match token {
+        Some(token) => request.credentials(Credentials::token_source(JsTokenSource(token))),
+        None => request,
+    })
 }
