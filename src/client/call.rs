@@ -11,12 +11,13 @@ use http::HeaderMap;
 
 use super::clock::Clock;
 use super::handle::Client;
-use super::live::{Live, is_of_provider};
+use super::live::{Forwarded, Live, is_of_provider};
 use super::opening::{Answer, Head, Opened, Opening, Progress, Start};
 use super::plan::{CallBody, Plan};
 use super::polled::Polled;
 use super::replay::replay;
 use crate::cost::Reservation;
+use crate::dialect::RequestFacts;
 use crate::error::seconds;
 use crate::runtime::{self, BoxFuture, Instant};
 use crate::secret::Secret;
@@ -49,19 +50,6 @@ pub(crate) struct Call {
     goes_on: bool,
 }
 
-/// How far frames have been forwarded.
-#[derive(Default)]
-struct Forwarded {
-    /// Whether the head, or any frames, have been handed out before the first content.
-    any: bool,
-    /// Whether they hold more than comments, so that another attempt would repeat something.
-    events: bool,
-    /// The last frames of a stream that has ended.
-    rest: Bytes,
-    /// Whether they hold the provider's own event of the error that ended it.
-    error: bool,
-}
-
 enum State {
     /// The next attempt has not begun.
     Ready,
@@ -89,8 +77,13 @@ impl Call {
     }
 
     /// Creates a call that sends a body in the provider's dialect and forwards the frames of the reply.
-    pub(crate) fn raw(client: &Client, body: Bytes, options: &CallOptions) -> Result<Box<Self>> {
-        Plan::of_body(client, body, options).map(Self::planned)
+    pub(crate) fn raw(
+        client: &Client,
+        body: Bytes,
+        facts: &RequestFacts,
+        options: &CallOptions,
+    ) -> Result<Box<Self>> {
+        Plan::of_body(client, body, facts, options).map(Self::planned)
     }
 
     fn planned((plan, body): (Plan, CallBody)) -> Box<Self> {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use super::balancing::Balancing;
 use super::choice::hash_of;
-use super::handle::{Inner, Router};
+use super::handle::{Inner, Router, TargetClient};
 use super::health::{Cooldown, Health};
 use super::hedging::Hedging;
 use super::latency::Latency;
@@ -203,15 +203,17 @@ impl RouterBuilder {
             // Anthropic's signatures are valid on every platform that has its models
             // (https://docs.claude.com/en/docs/build-with-claude/extended-thinking).
             let is_anthropic = client.dialect_name() == DialectName::Anthropic;
+            let clients_of = TargetClient::new(client);
+            let client = &clients_of.client;
             listings.push(Listing {
                 name,
                 provider: client.provider(),
-                dialects: client.dialects(),
+                dialects: clients_of.dialects(),
                 default_model: client.model().to_owned(),
                 models: target.models,
                 verifies: (is_anthropic && client.is_first_party()).then_some(0),
             });
-            clients.push(client);
+            clients.push(clients_of);
         }
         Ok(Router {
             inner: Arc::new(Inner {

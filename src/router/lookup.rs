@@ -26,10 +26,12 @@ impl Listing {
         listed.map(|(_, own)| own.as_str())
     }
 
-    /// Whether the provider's price list has a model. Azure's models are deployments, which have names of their own.
+    /// Whether the provider's own price list has a model. Azure's models are deployments, which have names of their own, and providers without
+    /// a list of their own are assumed to cost what OpenAI does.
     fn is_priced(&self, model: &str) -> bool {
+        let is_own = |list| list != "openai" || self.provider == Provider::OpenAi;
         match self.provider.row().prices {
-            Prices::List(list) if self.provider != Provider::Azure => {
+            Prices::List(list) if self.provider != Provider::Azure && is_own(list) => {
                 Price::lookup(list, model).is_some()
             }
             _ => false,
@@ -131,6 +133,24 @@ pub(super) fn names(listings: &[Listing]) -> Vec<String> {
     names
 }
 
+/// The error if no target speaks a dialect.
+pub(super) fn no_speaker(listings: &[Listing], dialect: DialectName) -> Error {
+    let mut endpoints: Vec<String> = Vec::new();
+    for spoken in listings.iter().flat_map(|of| &of.dialects) {
+        let endpoint = spoken.endpoint();
+        if !endpoints.contains(&endpoint) {
+            endpoints.push(endpoint);
+        }
+    }
+    let message = [
+        "no target speaks the dialect ",
+        dialect.name(),
+        ": use ",
+        &endpoints.join(" or "),
+    ];
+    Error::config(message.concat())
+}
+
 fn in_other_dialect(listing: &Listing, model: &str, asked: DialectName) -> Error {
     let spoken = listing.dialects.iter();
     let endpoints: Vec<_> = spoken.map(|dialect| dialect.endpoint()).collect();
@@ -207,6 +227,7 @@ mod tests {
             ("claude-sonnet-4-5", "claude:claude-sonnet-4-5"),
             ("claude-opus-4-1", "claude:claude-opus-4-1"),
             ("gpt-4.1", "us:gpt-4.1"),
+            ("gpt-4.1-nano", "us:gpt-4.1-nano"),
             ("us/", "claude:us/"),
             ("my-own", "claude:my-own"),
         ] {

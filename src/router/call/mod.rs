@@ -81,7 +81,7 @@ impl RoutedCall {
             true => Some(RetryPolicy::never()),
             false => options.retry.replace(RetryPolicy::never()),
         };
-        let client = &router.clients[candidates[0].target];
+        let client = &router.clients[candidates[0].target].client;
         Box::new(Self {
             router: router.clone(),
             retry: retry.unwrap_or_else(|| router.inner.retry.clone()),

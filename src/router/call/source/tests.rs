@@ -12,8 +12,8 @@ fn every_other_byte_of_a_body_stays() {
     ] {
         let facts = OpenAiChat::default().facts(body.as_bytes()).unwrap();
         assert_eq!(facts.model.as_deref(), Some("a"), "{body}");
-        let at = facts.model_at.unwrap();
-        let replaced = with_model(&body.into(), &at, "\"b\" é");
+        assert_eq!(with_model(&body.into(), &facts, "a"), None);
+        let replaced = with_model(&body.into(), &facts, "\"b\" é").unwrap();
         assert_eq!(std::str::from_utf8(&replaced).unwrap(), expected);
     }
 }
