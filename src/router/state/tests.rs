@@ -101,7 +101,7 @@ impl Fixture {
             true => {
                 let cooldown = Cooldown::default();
                 self.state
-                    .failed(target, begun, true, None, &cooldown, self.now);
+                    .failed(target, begun, true, None, Some(&cooldown), self.now);
             }
             false => self.state.answered(target, begun, true, None),
         }
