@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(super) use self::source::Source;
-use super::choice::hash_of;
 use super::conversation::Conversation;
 use super::handle::Router;
 use super::leg::{Leg, Running};
@@ -327,7 +326,11 @@ impl RoutedCall {
                 // OpenAI's Responses API stores them by default, and other requests name them by their id.
                 if reply.id.starts_with("resp_") {
                     let mut state = self.router.inner.state();
-                    state.stored(hash_of(&reply.id), leg.target, Instant::now());
+                    state.stored(
+                        super::choice::hash_of(&reply.id),
+                        leg.target,
+                        Instant::now(),
+                    );
                 }
                 self.phase = Phase::Ended;
                 Some(Ok(StreamEvent::Done { reply }))

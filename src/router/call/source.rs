@@ -1,3 +1,6 @@
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -60,9 +63,7 @@ impl Source {
                 ..
             } => {
                 let body = match model_at {
-                    Some(at) if *model != candidate.model => {
-                        with_model(body, at.clone(), &candidate.model)
-                    }
+                    Some(at) if *model != candidate.model => with_model(body, at, &candidate.model),
                     _ => body.clone(),
                 };
                 let client = client.speaking(*dialect);
@@ -74,33 +75,9 @@ impl Source {
     }
 }
 
-/// Replaces the model's name in a body, and nothing else.
-fn with_model(body: &Bytes, at: Range<usize>, model: &str) -> Bytes {
+/// Returns a body with another model in a place.
+pub(in crate::router) fn with_model(body: &Bytes, at: &Range<usize>, model: &str) -> Bytes {
     let own = serde_json::to_string(model).unwrap_or_default();
-    [&body[..at.start], own.as_bytes(), &body[at.end..]]
-        .concat()
-        .into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dialect::{Dialect, OpenAiChat};
-
-    #[test]
-    fn every_other_byte_of_a_body_stays() {
-        for (body, expected) in [
-            (r#"{"model":"a"}"#, r#"{"model":"\"b\" é"}"#),
-            (
-                " { \"x\": {\"model\": \"a\"},\n \"mo\\u0064el\" :\t\"\\u0061\" , \"messages\":[ ]} ",
-                " { \"x\": {\"model\": \"a\"},\n \"mo\\u0064el\" :\t\"\\\"b\\\" é\" , \"messages\":[ ]} ",
-            ),
-        ] {
-            let facts = OpenAiChat::default().facts(body.as_bytes()).unwrap();
-            assert_eq!(facts.model.as_deref(), Some("a"), "{body}");
-            let at = facts.model_at.unwrap();
-            let replaced = with_model(&body.into(), at, "\"b\" é");
-            assert_eq!(std::str::from_utf8(&replaced).unwrap(), expected);
-        }
-    }
+    let (before, after) = (&body[..at.start], &body[at.end..]);
+    [before, own.as_bytes(), after].concat().into()
 }
