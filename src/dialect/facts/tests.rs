@@ -28,6 +28,7 @@ fn what_a_request_holds_is_seen_wherever_it_stands() {
     );
     let expected = RequestFacts {
         model: Some("m".into()),
+        model_at: Some(10..13),
         stream: true,
         ask_usage: Some((1..1, r#""stream_options":{"include_usage":true},"#)),
         max_tokens: Some(5),
