@@ -44,6 +44,7 @@ mod gateway;
 mod guard;
 mod host;
 mod latest_event;
+mod limit_headers;
 mod live_stats;
 mod metrics;
 mod models;
