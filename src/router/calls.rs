@@ -15,9 +15,10 @@ impl Router {
     /// The model's name is looked up in this order:
     ///
     /// 1. as a name that targets list ([`Target::model`](crate::Target::model)),
-    /// 2. as `NAME/MODEL`, with the name of a target or the id of a provider,
-    /// 3. as the default model of a target, or one that its provider has a price for,
-    /// 4. otherwise the first target that lists no models gets the request.
+    /// 2. as the default model of a target,
+    /// 3. as `NAME/MODEL`, with the name of a target or the id of a provider,
+    /// 4. as a target's own name of a model that it lists, or a model that its provider has a price for,
+    /// 5. otherwise the first target that lists no models gets the request.
     ///
     /// # Errors
     /// Those of [`Client::chat`], of the last target that was called. [`Error::attempts`] names the target of each attempt. `Config` if no

@@ -13,10 +13,11 @@ use crate::{Message, Part, RawJson, Request, Role};
 const MAX_HASHED: usize = 64 << 10;
 
 /// Fields of requests that name state of the provider's account.
-const ACCOUNT: [&str; 5] = [
+const ACCOUNT: [&str; 6] = [
     "previous_response_id",
     "conversation",
     "container",
+    "thread",
     "cachedContent",
     "cached_content",
 ];

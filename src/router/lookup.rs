@@ -78,12 +78,19 @@ pub(super) fn resolve(
     }
 }
 
-/// Returns the targets that have a name: as an alias, with the target or provider before a slash, as their default or own
-/// model, or in their provider's price list.
+/// Returns the targets that have a name: as an alias, as their default model, with the target or provider before a slash,
+/// as their own name of a model, or in their provider's price list.
 fn by_name(listings: &[Listing], model: &str) -> Vec<Candidate> {
     let aliased = collect(listings, |of| of.own_name(model).map(str::to_owned));
     if !aliased.is_empty() {
         return aliased;
+    }
+    // Some default models have a provider's id in their name, such as Groq's `openai/gpt-oss-120b`.
+    let default = collect(listings, |of| {
+        (of.default_model == model).then(|| model.to_owned())
+    });
+    if !default.is_empty() {
+        return default;
     }
     if let Some((whose, rest)) = model.split_once('/').filter(|(_, rest)| !rest.is_empty()) {
         let own = |of: &Listing| of.own_name(rest).unwrap_or(rest).to_owned();
@@ -99,8 +106,8 @@ fn by_name(listings: &[Listing], model: &str) -> Vec<Candidate> {
         }
     }
     let own = collect(listings, |of| {
-        let is_own = of.default_model == model || of.models.iter().any(|(_, own)| own == model);
-        is_own.then(|| model.to_owned())
+        let mut own = of.models.iter().map(|(_, own)| own);
+        own.any(|own| own == model).then(|| model.to_owned())
     });
     if !own.is_empty() {
         return own;
@@ -214,6 +221,7 @@ mod tests {
             listing("us", Provider::OpenAi, &[("fast", "gpt-4.1-mini")]),
             listing("claude", Provider::Anthropic, &[]),
             listing("openrouter", Provider::OpenRouter, &[("o", "openai/gpt-5")]),
+            listing("groq", Provider::Groq, &[]),
         ];
         for (model, expected) in [
             ("fast", "eu:prod-mini us:gpt-4.1-mini"),
@@ -223,6 +231,8 @@ mod tests {
             ("azure/x", "eu:x"),
             ("openrouter/openai/gpt-5", "openrouter:openai/gpt-5"),
             ("openai/gpt-5", "us:gpt-5"),
+            ("openai/gpt-oss-120b", "groq:openai/gpt-oss-120b"),
+            ("groq/openai/gpt-oss-120b", "groq:openai/gpt-oss-120b"),
             ("prod-mini", "eu:prod-mini"),
             ("claude-sonnet-4-5", "claude:claude-sonnet-4-5"),
             ("claude-opus-4-1", "claude:claude-opus-4-1"),

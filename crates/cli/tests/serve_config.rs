@@ -258,10 +258,6 @@ fn what_is_wrong_with_the_file_is_named_at_the_start() {
             r#"{"targets": [{"provider": "openai", "base_url": "example.com"}]}"#,
             "targets[0]: the base URL \"example.com\"",
         ),
-        (
-            r#"{"targets": [{"name": "c", "provider": "anthropic", "dialect": "openai-chat"}]}"#,
-            "targets[0] (c): dialect: anthropic does not speak openai-chat: it must be anthropic",
-        ),
         (r#"{"targets": [{"provider": "groq"}]}"#, "targets[0]: "),
         (
             r#"{"targets": [{"provider": "openai"}], "listen": {"body_timeout": 0}}"#,

@@ -108,7 +108,10 @@ mod tests {
             (60_000, "1m0s"),
             (90_250, "1m30.25s"),
         ] {
-            assert_eq!(reset(Duration::from_millis(ms), DialectName::OpenAiChat), text);
+            assert_eq!(
+                reset(Duration::from_millis(ms), DialectName::OpenAiChat),
+                text
+            );
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
 use crate::schema::check_anthropic;
 use crate::stats::Counters;
+use crate::threads;
 
 fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(400, "invalid_request_error", message)
@@ -38,6 +39,14 @@ pub(crate) fn check_key(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 pub(crate) fn read(body: &Value, counters: &Counters) -> Result<Prompt, ApiError> {
+    let thread = threads::whole_request(body, counters)?;
+    let body = thread.as_ref().map_or(body, |(whole, _)| whole);
+    let mut prompt = read_whole(body, counters)?;
+    prompt.stored_items = thread.as_ref().map(|(_, items)| items.clone());
+    Ok(prompt)
+}
+
+fn read_whole(body: &Value, counters: &Counters) -> Result<Prompt, ApiError> {
     let Some(max_tokens) = body["max_tokens"].as_u64() else {
         return Err(invalid("max_tokens: Field required"));
     };

@@ -7,7 +7,7 @@ use crate::answer::{Answer, Prompt};
 use crate::reply::{ApiError, Piece};
 use crate::scenario::Scenario;
 use crate::stats::Counters;
-use crate::{anthropic, openai, responses};
+use crate::{anthropic, openai, responses, threads};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Dialect {
@@ -57,8 +57,10 @@ impl Dialect {
 
     /// Remembers a reply that later requests can continue.
     pub(crate) fn remember(self, answer: &Answer, counters: &Counters) {
-        if let Self::Responses = self {
-            responses::remember(answer, counters);
+        match self {
+            Self::Responses => responses::remember(answer, counters),
+            Self::Anthropic => threads::remember(answer, counters),
+            Self::OpenAi => {}
         }
     }
 

@@ -38,6 +38,7 @@ mod scripted_server;
 mod scripts;
 mod sim;
 mod stats;
+mod threads;
 mod tls;
 
 pub use config::Config;

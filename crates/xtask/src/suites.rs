@@ -310,6 +310,13 @@ pub(crate) const SUITES: &[Suite] = &[
         run: |fixtures| runtimes::with_command(fixtures, "serve.mjs"),
     },
     Suite {
+        name: "sdks",
+        group: Group::Ecosystem,
+        about: "The official SDKs and the AI SDK, with their tool runners, before `warmline serve --simulate`",
+        needs: &Need::FOR_NPM_TESTS,
+        run: |fixtures| runtimes::with_command(fixtures, "sdks.mjs"),
+    },
+    Suite {
         name: "gateway-page",
         group: Group::Ecosystem,
         about: "The official SDKs in a page, through `warmline serve`, in Chromium",

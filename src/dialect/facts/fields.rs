@@ -56,6 +56,8 @@ pub enum Field {
     Background,
     /// The provider adds a stored prompt, which can have tools.
     StoredPrompt,
+    /// The provider adds the messages and the tools of a stored thread, unless the request begins it.
+    Thread,
     /// Only its spelling matters.
     Other,
 }
@@ -71,6 +73,8 @@ type Names = &'static [(Field, &'static [&'static str])];
 pub(in crate::dialect) const ANTHROPIC: Fields = [
     &[
         (Field::MoreInput, &["mcp_servers"]),
+        // Of the beta `message-threads-2026-08-12`.
+        (Field::Thread, &["thread"]),
         (Field::Container, &["container"]),
         (Field::AnotherRun, &["context_management"]),
         (Field::Schema, &["output_config", "output_format"]),

@@ -134,6 +134,15 @@ fn set_fact(
         Field::Searches => facts.search(None),
         Field::MoreInput => facts.more_input = true,
         Field::StoredPrompt => facts.search(None),
+        Field::Thread => {
+            let begins = |thread: &Pairs<'_>| {
+                thread.0.len() == 1 && thread.text("type").as_deref() == Some("create")
+            };
+            if value.get() != "null" && !Pairs::read(Some(value)).is_some_and(|of| begins(&of)) {
+                facts.search(None);
+                facts.containers += 1;
+            }
+        }
         Field::Background => facts.background |= flag(value, key)?.unwrap_or_default(),
         Field::ToolCalls => reading.max_tool_calls = count(value, key)?,
         Field::Memory => reading.memory = memory(value),

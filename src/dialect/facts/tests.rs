@@ -349,3 +349,27 @@ fn a_number_that_equals_a_whole_one_is_that() {
         assert_eq!(whole_number(text), number, "{text}");
     }
 }
+
+#[test]
+#[cfg(feature = "anthropic")]
+fn a_request_that_continues_a_thread_has_more_input_than_its_body() {
+    let read = |thread: &str| {
+        let body = format!(r#"{{"model": "m", "max_tokens": 5, "thread": {thread}}}"#);
+        RequestFacts::read(ANTHROPIC, None, body.as_bytes()).unwrap()
+    };
+    for thread in ["null", r#"{"type": "create"}"#] {
+        let facts = read(thread);
+        assert!(!facts.more_input && facts.searches == 0, "{thread}");
+    }
+    for thread in [
+        r#"{"type": "continue", "previous_message_id": "msg_1"}"#,
+        r#"{"type": "create", "type": "continue"}"#,
+        r#"{"type": "create", "previous_message_id": "msg_1"}"#,
+        r#""msg_1""#,
+        "[]",
+    ] {
+        let facts = read(thread);
+        assert!(facts.more_input && facts.searches > 0, "{thread}");
+        assert_eq!(facts.containers, 1, "{thread}");
+    }
+}

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Number;
 use serde_json::value::RawValue;
-use warmline::{Balancing, Cooldown, DialectName, Hedging, Provider, RoutingRules};
+use warmline::{Balancing, Cooldown, Hedging, Provider, RoutingRules};
 use warmline_gateway::ApiKeys;
 
 /// The maximum size of the file, in bytes.
@@ -40,7 +40,6 @@ pub(crate) struct Config {
 pub(crate) struct TargetConfig {
     pub(crate) name: Option<String>,
     pub(crate) provider: Provider,
-    pub(crate) dialect: Option<DialectName>,
     pub(crate) base_url: Option<String>,
     pub(crate) api_key: Option<Secret>,
     pub(crate) bearer_token: Option<Secret>,

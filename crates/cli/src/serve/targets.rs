@@ -127,12 +127,6 @@ impl Targets {
         max_retries: Option<u32>,
     ) -> Result<ClientBuilder, Failure> {
         let provider = target.provider;
-        if let Some(dialect) = target.dialect.filter(|of| *of != provider.dialect_name()) {
-            let spoken = provider.dialect_name();
-            let message =
-                format!("dialect: {provider} does not speak {dialect}: it must be {spoken}");
-            return Err(Failure::Config(message));
-        }
         let seconds = |time: Option<Seconds>| time.map(|time| time.0.as_secs_f64().to_string());
         // A key of the environment is meant for the server of the environment.
         let has_access = api_key.is_some() || bearer_token.is_some() || target.base_url.is_some();

@@ -296,6 +296,7 @@ struct Vector {
 
 #[derive(serde::Deserialize)]
 struct SentBody {
+    /// Lists of models are asked for without one.
     body: Option<serde_json::Value>,
 }
 
@@ -316,7 +317,6 @@ fn what_every_vector_sends_is_accepted() {
             sent,
         } in vectors
         {
-            // Lists of models are asked for without a body.
             if let Some(body) = sent.and_then(|sent| sent.body) {
                 let body = body.to_string();
                 let estimate = estimate_at(&with_budget(), provider, "localhost", &body);
