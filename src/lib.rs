@@ -84,8 +84,8 @@ pub use pool::{AlertThresholds, Histogram, Limits, PoolAlert, PoolAlertKind, Poo
 pub use provider::Provider;
 pub use retry::RetryPolicy;
 pub use router::{
-    Balancing, Cooldown, Hedging, Router, RouterBuilder, RouterStats, RoutingAction, RoutingRules,
-    Target, TargetState, TargetStats,
+    Balancing, Cooldown, Hedging, RoutedBody, Router, RouterBuilder, RouterStats, RoutingAction,
+    RoutingRules, Target, TargetState, TargetStats,
 };
 pub use runtime::{BoxFuture, MaybeSend, MaybeSync};
 pub use transport::RateLimit;

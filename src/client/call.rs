@@ -1,7 +1,8 @@
 //! The life of a call, as a state machine: see "A call" in `docs/architecture.md`. `chat`, `stream` and `passthrough` poll it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use http::HeaderMap;
 
 use super::clock::Clock;
 use super::handle::Client;
-use super::live::Live;
-use super::opening::{Answer, Head, Opened, Opening, Start};
+use super::live::{Forwarded, Live, is_of_provider};
+use super::opening::{Answer, Head, Opened, Opening, Progress, Start};
 use super::plan::{CallBody, Plan};
 use super::polled::Polled;
 use super::replay::replay;
 use crate::cost::Reservation;
+use crate::dialect::RequestFacts;
 use crate::error::seconds;
 use crate::runtime::{self, BoxFuture, Instant};
 use crate::secret::Secret;
@@ -43,23 +45,9 @@ pub(crate) struct Call {
     /// The reservation of the attempt whose response is being read.
     reservation: Option<Reservation>,
     forwarded: Forwarded,
-    /// The head of the current attempt's response, if it is a stream to forward.
-    head: Arc<OnceLock<Head>>,
+    progress: Arc<Progress>,
     /// Whether the call goes on from another one, whose start is its own.
     goes_on: bool,
-}
-
-/// How far frames have been forwarded.
-#[derive(Default)]
-struct Forwarded {
-    /// Whether the head, or any frames, have been handed out before the first content.
-    any: bool,
-    /// Whether they hold more than comments, so that another attempt would repeat something.
-    events: bool,
-    /// The last frames of a stream that has ended.
-    rest: Bytes,
-    /// Whether they hold the provider's own event of the error that ended it.
-    error: bool,
 }
 
 enum State {
@@ -89,8 +77,13 @@ impl Call {
     }
 
     /// Creates a call that sends a body in the provider's dialect and forwards the frames of the reply.
-    pub(crate) fn raw(client: &Client, body: Bytes, options: &CallOptions) -> Result<Box<Self>> {
-        Plan::of_body(client, body, options).map(Self::planned)
+    pub(crate) fn raw(
+        client: &Client,
+        body: Bytes,
+        facts: &RequestFacts,
+        options: &CallOptions,
+    ) -> Result<Box<Self>> {
+        Plan::of_body(client, body, facts, options).map(Self::planned)
     }
 
     fn planned((plan, body): (Plan, CallBody)) -> Box<Self> {
@@ -108,7 +101,7 @@ impl Call {
             repeats: 0,
             reservation: None,
             forwarded: Forwarded::default(),
-            head: Arc::default(),
+            progress: Arc::default(),
             goes_on: false,
         })
     }
@@ -137,6 +130,15 @@ impl Call {
                 _ => None,
             },
             _ => None,
+        }
+    }
+
+    /// Returns whether the server may know of the current attempt.
+    pub(crate) fn is_sent(&self) -> bool {
+        match self.state {
+            State::Ready | State::Pausing { .. } => false,
+            State::Opening(_) => self.progress.is_sent.load(Relaxed),
+            _ => true,
         }
     }
 
@@ -228,9 +230,9 @@ impl Call {
             attempt_at: self.attempt_start,
             hide_usage: self.body.asked.is_some(),
             refused: self.refused.clone(),
-            head: Arc::default(),
+            progress: Arc::default(),
         };
-        self.head = start.head.clone();
+        self.progress = start.progress.clone();
         self.state = State::Opening(Box::pin(start.open()));
     }
 
@@ -246,7 +248,7 @@ impl Call {
                 match answer {
                     Answer::Stream(live) => {
                         // Its head need not have said that it is a stream.
-                        self.head.get_or_init(|| Head {
+                        self.progress.head.get_or_init(|| Head {
                             at: Instant::now(),
                             request_id: None,
                         });
@@ -449,7 +451,9 @@ impl Polled for Call {
 
     fn head_arrived(&self) -> Option<Instant> {
         match self.state {
-            State::Opening(_) | State::AwaitingContent(_) => self.head.get().map(|head| head.at),
+            State::Opening(_) | State::AwaitingContent(_) => {
+                self.progress.head.get().map(|head| head.at)
+            }
             _ => None,
         }
     }
@@ -461,7 +465,7 @@ impl Polled for Call {
     fn request_id(&self) -> Option<&str> {
         match &self.state {
             State::AwaitingContent(live) | State::Streaming(live) => live.decoder.request_id(),
-            State::Opening(_) => self.head.get()?.request_id.as_deref(),
+            State::Opening(_) => self.progress.head.get()?.request_id.as_deref(),
             _ => None,
         }
     }
@@ -482,14 +486,6 @@ impl Polled for Call {
             State::Ended => "ended",
         }
     }
-}
-
-/// Whether a stream has ended with an error event of the provider's. The other errors of streams are found here.
-fn is_of_provider(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Status { .. } | ErrorKind::RateLimited { .. } | ErrorKind::Overloaded
-    )
 }
 
 impl Drop for Call {

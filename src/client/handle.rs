@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cost::CostEstimate;
 use crate::credentials::Credentials;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, RequestFacts};
 use crate::provider::{Endpoint, Row, Settings};
 use crate::quote::quote;
 use crate::retry::RetryBudget;
@@ -288,35 +288,27 @@ impl Client {
 
 /// What a router has to know.
 impl Client {
-    /// Returns the maximum number of tokens that the call of a body in the client's dialect can use, if the body names this model.
-    pub(crate) fn max_tokens(&self, body: &[u8], model: &str) -> Result<u64> {
+    /// Returns the maximum number of tokens that the call of a body with these facts, and of so many bytes, can use if it names this model.
+    pub(crate) fn max_tokens(
+        &self,
+        facts: &RequestFacts,
+        bytes: usize,
+        model: &str,
+    ) -> Result<u64> {
         let Inner {
             provider,
             dialect,
             endpoint,
             ..
         } = &*self.inner;
-        let facts = dialect.facts(body)?;
         let (dialect, host) = (dialect.as_ref(), endpoint.host());
-        let estimate = CostEstimate::new(
-            &self.cost,
-            *provider,
-            dialect,
-            host,
-            model,
-            &facts,
-            body.len(),
-        )?;
+        let estimate =
+            CostEstimate::new(&self.cost, *provider, dialect, host, model, facts, bytes)?;
         Ok(estimate.max_tokens)
     }
 
     pub(crate) fn dialect(&self) -> &dyn Dialect {
         &*self.inner.dialect
-    }
-
-    /// Returns a client that speaks a dialect, if it can.
-    pub(crate) fn speaking(&self, dialect: DialectName) -> Option<Self> {
-        self.with_dialect(dialect).ok()
     }
 
     pub(crate) fn is_first_party(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::cost::Seen;
 use crate::dialect::StreamDecoder;
 use crate::runtime::Instant;
 use crate::transport::Body;
-use crate::{Error, Result, StreamEvent};
+use crate::{Error, ErrorKind, Result, StreamEvent};
 
 /// How many chunks are read in a row before other tasks have their turn. A provider can send comments faster than they are read.
 const MAX_READS: usize = 8;
@@ -148,4 +148,25 @@ impl Live {
         }
         Poll::Ready(())
     }
+}
+
+/// How far frames have been forwarded.
+#[derive(Default)]
+pub(super) struct Forwarded {
+    /// Whether the head, or any frames, have been handed out before the first content.
+    pub(super) any: bool,
+    /// Whether they hold more than comments, so that another attempt would repeat something.
+    pub(super) events: bool,
+    /// The last frames of a stream that has ended.
+    pub(super) rest: Bytes,
+    /// Whether they hold the provider's own event of the error that ended it.
+    pub(super) error: bool,
+}
+
+/// Whether a stream has ended with an error event of the provider's. The other errors of streams are found here.
+pub(super) fn is_of_provider(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Status { .. } | ErrorKind::RateLimited { .. } | ErrorKind::Overloaded
+    )
 }

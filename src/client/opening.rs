@@ -1,6 +1,7 @@
 //! The first part of an attempt, from its reservation to the head of a stream or to a whole reply.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -48,6 +49,15 @@ pub(super) struct Head {
     pub(super) request_id: Option<String>,
 }
 
+/// How far an attempt is that is being opened.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Whether the request has been sent.
+    pub(super) is_sent: AtomicBool,
+    /// The head of the response, if it says that it is a stream to forward.
+    pub(super) head: OnceLock<Head>,
+}
+
 /// What an attempt starts from.
 pub(super) struct Start {
     pub(super) plan: Arc<Plan>,
@@ -60,8 +70,7 @@ pub(super) struct Start {
     pub(super) hide_usage: bool,
     /// A token that the provider has not accepted.
     pub(super) refused: Option<Secret>,
-    /// Is set when the head of a response arrives that says that it is a stream.
-    pub(super) head: Arc<OnceLock<Head>>,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl Start {
@@ -103,9 +112,12 @@ impl Start {
             headers: &own_headers,
             timeouts: &plan.timeouts,
         };
-        let sent = |sent| match sent {
-            true => reservation.sent(),
-            false => reservation.refused(),
+        let sent = |sent| {
+            self.progress.is_sent.store(sent, Relaxed);
+            match sent {
+                true => reservation.sent(),
+                false => reservation.refused(),
+            }
         };
         let sending = transport.send(turn, request, &mut opening.timing, &sent);
         let mut response = match sending.await {
@@ -126,7 +138,7 @@ impl Start {
         }
         if plan.forward && plan.stream && headers::is_event_stream(&response.headers) {
             // It can be set only once, and is set here only.
-            let _ = self.head.set(Head {
+            let _ = self.progress.head.set(Head {
                 at: Instant::now(),
                 request_id: request_id(&response.headers),
             });

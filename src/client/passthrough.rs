@@ -75,7 +75,9 @@ impl Client {
         body: impl Into<Bytes>,
         options: impl Into<CallOptions>,
     ) -> Result<PassthroughResponse> {
-        PassthroughResponse::begin(Call::raw(self, body.into(), &options.into())?).await
+        let body = body.into();
+        let facts = self.inner.dialect.facts(&body)?;
+        PassthroughResponse::begin(Call::raw(self, body, &facts, &options.into())?).await
     }
 }
 

@@ -117,17 +117,17 @@ impl Plan {
     pub(super) fn of_body(
         client: &Client,
         body: Bytes,
+        facts: &RequestFacts,
         options: &CallOptions,
     ) -> Result<(Self, CallBody)> {
-        let facts = client.inner.dialect.facts(&body)?;
         let model = facts.model.as_deref().unwrap_or_default();
         let Inner {
             provider, endpoint, ..
         } = &*client.inner;
         let span = trace::call(*provider, model, &Request::new(), endpoint);
         let mut body = CallBody::from(body);
-        body.ask(&client.inner, &facts, true);
-        let mut plan = Self::new(client, &body, &facts, model, options, span)?;
+        body.ask(&client.inner, facts, true);
+        let mut plan = Self::new(client, &body, facts, model, options, span)?;
         plan.forward = true;
         Ok((plan, body))
     }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use super::balancing::Balancing;
 use super::choice::hash_of;
-use super::handle::{Inner, Router};
+use super::handle::{Inner, Router, TargetClient};
 use super::health::{Cooldown, Health};
 use super::hedging::Hedging;
 use super::latency::Latency;
@@ -143,7 +143,8 @@ impl RouterBuilder {
     /// Builds the router.
     ///
     /// # Errors
-    /// `Config` without a target, for two targets of the same name, for a name that is empty or has a slash, and for a weight of 0.
+    /// `Config` without a target, for two targets of the same name, for a name that is empty or has a slash, for a weight of 0, and
+    /// for rules with a kind of error or a status that does not exist.
     ///
     /// ```
     /// # use warmline::Router;
@@ -161,6 +162,7 @@ impl RouterBuilder {
             );
             return Err(Error::config(message));
         }
+        self.rules.check()?;
         let mut listings: Vec<Listing> = Vec::new();
         let mut states = Vec::new();
         let mut clients = Vec::new();
@@ -201,15 +203,17 @@ impl RouterBuilder {
             // Anthropic's signatures are valid on every platform that has its models
             // (https://docs.claude.com/en/docs/build-with-claude/extended-thinking).
             let is_anthropic = client.dialect_name() == DialectName::Anthropic;
+            let clients_of = TargetClient::new(client);
+            let client = &clients_of.client;
             listings.push(Listing {
                 name,
                 provider: client.provider(),
-                dialects: client.provider().dialect_names(),
+                dialects: clients_of.dialects(),
                 default_model: client.model().to_owned(),
                 models: target.models,
                 verifies: (is_anthropic && client.is_first_party()).then_some(0),
             });
-            clients.push(client);
+            clients.push(clients_of);
         }
         Ok(Router {
             inner: Arc::new(Inner {

@@ -3,7 +3,7 @@
 use memchr::memmem;
 use serde_json::value::RawValue;
 
-use super::choice::Hasher;
+use super::choice::{Hasher, hash_of};
 use super::pacing::Need;
 use super::state::Bond;
 use crate::dialect::fields_of;
@@ -45,8 +45,32 @@ const SIGNED: [&str; 5] = [
 pub(super) struct Conversation {
     /// The hash of what tells the conversation from others. It is the only part of the request that is kept.
     pub(super) key: u64,
+    /// The hash of the id of the response that it continues.
+    pub(super) previous: Option<u64>,
     pub(super) bond: Bond,
     pub(super) need: Need,
+}
+
+impl Conversation {
+    /// Returns that of a call that only one target can serve.
+    pub(super) fn of_one(input_bytes: usize, max_output: Option<u64>) -> Self {
+        Self {
+            key: 0,
+            previous: None,
+            bond: Bond::Loose,
+            need: Need {
+                input_tokens: input_bytes as u64 / 4,
+                output_tokens: max_output.unwrap_or(0),
+            },
+        }
+    }
+}
+
+/// Returns the length of a request's text, in bytes.
+pub(super) fn text_of(request: &Request) -> usize {
+    let messages = request.messages.iter();
+    let parts = messages.flat_map(|message| &message.content);
+    request.system.iter().chain(parts).map(length).sum()
 }
 
 /// Reads a request. `model` is the name that the caller has used.
@@ -85,12 +109,12 @@ pub(super) fn of_request(request: &Request, model: &str) -> Conversation {
             .extra_body
             .iter()
             .any(|(_, value): &(String, RawJson)| contains_any(value.as_str(), &ACCOUNT_BLOCKS));
-    let text: usize = request.system.iter().chain(parts()).map(length).sum();
     Conversation {
         key,
+        previous: field("previous_response_id").and_then(id_in),
         bond: bond(names_account, in_chain && parts().any(is_signed)),
         need: Need {
-            input_tokens: text as u64 / 4,
+            input_tokens: text_of(request) as u64 / 4,
             output_tokens: request.max_tokens.map_or(0, u64::from),
         },
     }
@@ -127,6 +151,7 @@ pub(super) fn of_body(body: &[u8], model: &str, session: Option<&str>) -> Conver
         .find_map(|name| field(name)?.parse().ok());
     Conversation {
         key,
+        previous: field("previous_response_id").and_then(id_in),
         bond: bond(names_account, in_chain && contains_any(text, &SIGNED)),
         need: Need {
             input_tokens: body.len() as u64 / 4,
@@ -157,6 +182,12 @@ fn explicit<'a>(session: Option<&str>, field: impl Fn(&str) -> Option<&'a str>) 
     let field = || field("prompt_cache_key").filter(|key| is_set(key));
     let key = session.or_else(field).or_else(user);
     key.filter(|key| is_set(key)).map(|key| hashed([key]))
+}
+
+/// Returns the hash of an id, given as a JSON string.
+fn id_in(json: &str) -> Option<u64> {
+    let id: String = serde_json::from_str(json).ok()?;
+    Some(hash_of(&id))
 }
 
 fn is_set(json: &str) -> bool {

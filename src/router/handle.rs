@@ -9,7 +9,7 @@ use super::state::State;
 use super::stats::RouterStats;
 use crate::retry::RetryBudget;
 use crate::runtime::Instant;
-use crate::{Client, CostTracker, RetryPolicy};
+use crate::{Client, CostTracker, DialectName, RetryPolicy};
 
 /// Several clients behind the calls of one.
 ///
@@ -36,7 +36,51 @@ use crate::{Client, CostTracker, RetryPolicy};
 #[derive(Clone)]
 pub struct Router {
     pub(super) inner: Arc<Inner>,
-    pub(super) clients: Arc<[Client]>,
+    pub(super) clients: Arc<[TargetClient]>,
+}
+
+/// A target's client, and those of the other dialects that it speaks.
+#[derive(Clone)]
+pub(super) struct TargetClient {
+    pub(super) client: Client,
+    others: Vec<Client>,
+}
+
+impl TargetClient {
+    pub(super) fn new(client: Client) -> Self {
+        let own = client.dialect_name();
+        let others = client.provider().dialect_names().iter();
+        let others = others.filter(|name| **name != own);
+        // One is missing if the crate was built without it, or the URL is that of one endpoint.
+        let others = others.filter_map(|name| client.with_dialect(*name).ok());
+        Self {
+            others: others.collect(),
+            client,
+        }
+    }
+
+    pub(super) fn dialects(&self) -> Vec<DialectName> {
+        self.all().map(Client::dialect_name).collect()
+    }
+
+    /// Returns the client of a dialect.
+    pub(super) fn speaking(&self, dialect: DialectName) -> Option<&Client> {
+        self.all().find(|client| client.dialect_name() == dialect)
+    }
+
+    /// Returns the clients of all dialects, with that of its own first.
+    fn all(&self) -> impl Iterator<Item = &Client> {
+        std::iter::once(&self.client).chain(&self.others)
+    }
+
+    fn with_cost_tracker(&self, tracker: &CostTracker) -> Self {
+        let others = self.others.iter();
+        let others = others.map(|client| client.with_cost_tracker(tracker.clone()));
+        Self {
+            client: self.client.with_cost_tracker(tracker.clone()),
+            others: others.collect(),
+        }
+    }
 }
 
 /// What the clones of a router share.
@@ -87,7 +131,7 @@ impl Router {
     /// ```
     pub fn targets(&self) -> impl Iterator<Item = (&str, &Client)> {
         let names = self.inner.listings.iter().map(|of| of.name.as_str());
-        names.zip(self.clients.iter())
+        names.zip(self.clients.iter().map(|of| &of.client))
     }
 
     /// Returns the state of the targets.
@@ -117,7 +161,7 @@ impl Router {
     #[must_use]
     pub fn with_cost_trackers(&self, tracker: impl Fn(&Client) -> CostTracker) -> Self {
         let clients = self.clients.iter();
-        let clients = clients.map(|client| client.with_cost_tracker(tracker(client)));
+        let clients = clients.map(|of| of.with_cost_tracker(&tracker(&of.client)));
         Self {
             inner: self.inner.clone(),
             clients: clients.collect(),

@@ -1,19 +1,23 @@
-//! Where conversations are that have moved from the target of their hash.
+//! Where conversations are that have moved from the target of their hash, and where responses are that their providers store.
 
 use std::time::Duration;
 
 use crate::runtime::Instant;
 
-/// How many such conversations are remembered.
+/// How many of them are remembered.
 const SLOTS: usize = 4096;
 
-/// How long one is remembered after its last call: as long as providers keep a prompt in their cache by default
+/// How long a conversation is remembered after its last call: as long as providers keep a prompt in their cache by default
 /// (<https://docs.claude.com/en/docs/build-with-claude/prompt-caching>). After that it begins anew at the target of its hash.
-const LASTS: Duration = Duration::from_secs(300);
+pub(super) const CACHED: Duration = Duration::from_secs(300);
 
-/// A table of fixed size. A conversation takes the slot of another one now and then, which then returns to the target of its hash.
-#[derive(Debug, Default)]
+/// How long a response is remembered.
+pub(super) const STORED: Duration = Duration::from_secs(24 * 3600);
+
+/// A table of fixed size. A key takes the slot of another one now and then, which is then forgotten.
+#[derive(Debug)]
 pub(super) struct Homes {
+    lasts: Duration,
     /// Empty until the first one moves.
     slots: Vec<Option<Home>>,
 }
@@ -26,9 +30,16 @@ struct Home {
 }
 
 impl Homes {
+    pub(super) fn new(lasts: Duration) -> Self {
+        Self {
+            lasts,
+            slots: Vec::new(),
+        }
+    }
+
     pub(super) fn get(&self, key: u64, now: Instant) -> Option<usize> {
         let home = self.slots.get(slot(key))?.as_ref()?;
-        (home.key == key && now < home.at + LASTS).then_some(home.target)
+        (home.key == key && now < home.at + self.lasts).then_some(home.target)
     }
 
     pub(super) fn put(&mut self, key: u64, target: usize, now: Instant) {
@@ -61,7 +72,7 @@ mod tests {
     fn a_conversation_is_remembered_until_it_is_quiet_for_five_minutes_or_another_takes_its_slot() {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
-        let mut homes = Homes::default();
+        let mut homes = Homes::new(CACHED);
         assert_eq!(homes.get(7, start), None);
         homes.put(7, 2, start);
         assert_eq!(homes.get(7, at(299)), Some(2));

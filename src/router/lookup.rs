@@ -11,7 +11,7 @@ pub(super) struct Listing {
     pub(super) name: String,
     pub(super) provider: Provider,
     /// The dialects that its client can speak.
-    pub(super) dialects: &'static [DialectName],
+    pub(super) dialects: Vec<DialectName>,
     /// The model of requests that name none. Empty if there is none.
     pub(super) default_model: String,
     /// The names under which callers may ask for its models, and its own ones.
@@ -26,10 +26,12 @@ impl Listing {
         listed.map(|(_, own)| own.as_str())
     }
 
-    /// Whether the provider's price list has a model. Azure's models are deployments, which have names of their own.
+    /// Whether the provider's own price list has a model. Azure's models are deployments, which have names of their own, and providers without
+    /// a list of their own are assumed to cost what OpenAI does.
     fn is_priced(&self, model: &str) -> bool {
+        let is_own = |list| list != "openai" || self.provider == Provider::OpenAi;
         match self.provider.row().prices {
-            Prices::List(list) if self.provider != Provider::Azure => {
+            Prices::List(list) if self.provider != Provider::Azure && is_own(list) => {
                 Price::lookup(list, model).is_some()
             }
             _ => false,
@@ -76,12 +78,19 @@ pub(super) fn resolve(
     }
 }
 
-/// Returns the targets that have a name: as an alias, with the target or provider before a slash, as their default or own
-/// model, or in their provider's price list.
+/// Returns the targets that have a name: as an alias, as their default model, with the target or provider before a slash,
+/// as their own name of a model, or in their provider's price list.
 fn by_name(listings: &[Listing], model: &str) -> Vec<Candidate> {
     let aliased = collect(listings, |of| of.own_name(model).map(str::to_owned));
     if !aliased.is_empty() {
         return aliased;
+    }
+    // Some default models have a provider's id in their name, such as Groq's `openai/gpt-oss-120b`.
+    let default = collect(listings, |of| {
+        (of.default_model == model).then(|| model.to_owned())
+    });
+    if !default.is_empty() {
+        return default;
     }
     if let Some((whose, rest)) = model.split_once('/').filter(|(_, rest)| !rest.is_empty()) {
         let own = |of: &Listing| of.own_name(rest).unwrap_or(rest).to_owned();
@@ -97,8 +106,8 @@ fn by_name(listings: &[Listing], model: &str) -> Vec<Candidate> {
         }
     }
     let own = collect(listings, |of| {
-        let is_own = of.default_model == model || of.models.iter().any(|(_, own)| own == model);
-        is_own.then(|| model.to_owned())
+        let mut own = of.models.iter().map(|(_, own)| own);
+        own.any(|own| own == model).then(|| model.to_owned())
     });
     if !own.is_empty() {
         return own;
@@ -129,6 +138,24 @@ pub(super) fn names(listings: &[Listing]) -> Vec<String> {
         }
     }
     names
+}
+
+/// The error if no target speaks a dialect.
+pub(super) fn no_speaker(listings: &[Listing], dialect: DialectName) -> Error {
+    let mut endpoints: Vec<String> = Vec::new();
+    for spoken in listings.iter().flat_map(|of| &of.dialects) {
+        let endpoint = spoken.endpoint();
+        if !endpoints.contains(&endpoint) {
+            endpoints.push(endpoint);
+        }
+    }
+    let message = [
+        "no target speaks the dialect ",
+        dialect.name(),
+        ": use ",
+        &endpoints.join(" or "),
+    ];
+    Error::config(message.concat())
 }
 
 fn in_other_dialect(listing: &Listing, model: &str, asked: DialectName) -> Error {
@@ -165,7 +192,7 @@ mod tests {
         Listing {
             name: name.into(),
             provider,
-            dialects: provider.dialect_names(),
+            dialects: provider.dialect_names().to_vec(),
             default_model: provider.default_model().unwrap_or_default().into(),
             models: models
                 .iter()
@@ -194,6 +221,7 @@ mod tests {
             listing("us", Provider::OpenAi, &[("fast", "gpt-4.1-mini")]),
             listing("claude", Provider::Anthropic, &[]),
             listing("openrouter", Provider::OpenRouter, &[("o", "openai/gpt-5")]),
+            listing("groq", Provider::Groq, &[]),
         ];
         for (model, expected) in [
             ("fast", "eu:prod-mini us:gpt-4.1-mini"),
@@ -203,10 +231,13 @@ mod tests {
             ("azure/x", "eu:x"),
             ("openrouter/openai/gpt-5", "openrouter:openai/gpt-5"),
             ("openai/gpt-5", "us:gpt-5"),
+            ("openai/gpt-oss-120b", "groq:openai/gpt-oss-120b"),
+            ("groq/openai/gpt-oss-120b", "groq:openai/gpt-oss-120b"),
             ("prod-mini", "eu:prod-mini"),
             ("claude-sonnet-4-5", "claude:claude-sonnet-4-5"),
             ("claude-opus-4-1", "claude:claude-opus-4-1"),
             ("gpt-4.1", "us:gpt-4.1"),
+            ("gpt-4.1-nano", "us:gpt-4.1-nano"),
             ("us/", "claude:us/"),
             ("my-own", "claude:my-own"),
         ] {

@@ -14,8 +14,8 @@ mod latency;
 mod leg;
 mod lookup;
 mod pacing;
+mod routed_body;
 mod rules;
-mod serving;
 #[cfg(test)]
 mod simulation;
 mod state;
@@ -29,6 +29,7 @@ pub use self::builder::RouterBuilder;
 pub use self::handle::Router;
 pub use self::health::Cooldown;
 pub use self::hedging::Hedging;
+pub use self::routed_body::RoutedBody;
 pub use self::rules::{RoutingAction, RoutingRules};
 pub use self::stats::{RouterStats, TargetState, TargetStats};
 pub use self::target::Target;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, TimeoutKind};
+use crate::quote::quote;
+use crate::{Error, ErrorKind, Result, TimeoutKind};
 
 /// What a [`Router`](crate::Router) does when a target fails before the first content.
 ///
@@ -130,6 +131,46 @@ impl RoutingRules {
     }
 }
 
+/// The names of the kinds of errors.
+const KINDS: [&str; 12] = [
+    "config",
+    "pool_timeout",
+    "connect",
+    "timeout",
+    "status",
+    "rate_limited",
+    "overloaded",
+    "budget_exceeded",
+    "ledger",
+    "decode",
+    "stream",
+    "cancelled",
+];
+
+impl RoutingRules {
+    /// # Errors
+    /// `Config` for a kind of error or a status that does not exist.
+    pub(super) fn check(&self) -> Result<()> {
+        let unknown = |kind: &&String| !KINDS.contains(&kind.as_str());
+        if let Some(kind) = self.kinds.keys().find(unknown) {
+            let message = [
+                "the routing rules have the unknown kind of error ",
+                &quote(kind),
+                ": it must be one of ",
+                &KINDS.join(", "),
+            ];
+            return Err(Error::config(message.concat()));
+        }
+        let is_none = |status: &&u16| !(300..=599).contains(*status);
+        match self.statuses.keys().find(is_none) {
+            Some(status) => Err(Error::config(format!(
+                "the routing rules have the status {status}: it must be that of a failure, from 300 to 599"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
 fn by_default(error: &Error) -> RoutingAction {
     if error.code() == Some("insufficient_quota") {
         return RoutingAction::CoolDown;
@@ -208,6 +249,27 @@ mod tests {
             (Error::cancelled(), Answer),
         ] {
             assert_eq!(RoutingRules::default().action(&error), action, "{error}");
+        }
+    }
+
+    #[test]
+    fn entries_that_match_nothing_are_refused_and_no_kind_is_missing() {
+        let of = |name: &str| format!(r#"{{"kind": "{name}", "status": 1, "which": "read"}}"#);
+        for kind in KINDS {
+            let error: Error = serde_json::from_str(&of(kind)).unwrap();
+            assert_eq!(error.kind().name(), kind);
+            assert!(RoutingRules::default().kind(kind, Answer).check().is_ok());
+        }
+        let wrong = RoutingRules::default().kind("timout", MoveOn).check();
+        assert!(
+            wrong
+                .unwrap_err()
+                .message()
+                .contains("\"timout\": it must be one of config")
+        );
+        for (status, is_accepted) in [(299, false), (300, true), (599, true), (600, false)] {
+            let rules = RoutingRules::default().status(status, MoveOn);
+            assert_eq!(rules.check().is_ok(), is_accepted, "{status}");
         }
     }
 

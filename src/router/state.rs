@@ -6,7 +6,7 @@ use super::balancing::Balancing;
 use super::choice::{Contender, has_room, rank};
 use super::health::{Availability, Begun, Cooldown, Health};
 use super::hedging::Hedging;
-use super::homes::Homes;
+use super::homes::{CACHED, Homes, STORED};
 use super::latency::{KEPT, Latency};
 use super::pacing::{Need, Pacing};
 use crate::runtime::Instant;
@@ -19,6 +19,8 @@ const MAX_PACE: Duration = Duration::from_secs(2);
 pub(super) struct State {
     pub(super) targets: Vec<TargetState>,
     homes: Homes,
+    /// The targets of the responses that providers store.
+    responses: Homes,
     balancing: Balancing,
 }
 
@@ -47,6 +49,8 @@ pub(super) struct Wish<'a> {
     pub(super) candidates: &'a [Candidate],
     /// The hash of the conversation.
     pub(super) key: u64,
+    /// The hash of the id of the response that it continues.
+    pub(super) previous: Option<u64>,
     pub(super) bond: Bond,
     pub(super) need: Need,
     /// The targets that it has tried.
@@ -103,7 +107,8 @@ impl State {
     pub(super) fn new(targets: Vec<TargetState>, balancing: Balancing) -> Self {
         Self {
             targets,
-            homes: Homes::default(),
+            homes: Homes::new(CACHED),
+            responses: Homes::new(STORED),
             balancing,
         }
     }
@@ -111,7 +116,8 @@ impl State {
     /// Chooses a target for a call, and begins an attempt on it.
     pub(super) fn choose(&mut self, wish: &Wish<'_>, now: Instant, random: f64) -> Choice {
         let first = self.first_home(wish);
-        let home = match self.homes.get(wish.key, now) {
+        let stored = wish.previous.and_then(|id| self.responses.get(id, now));
+        let home = match stored.or_else(|| self.homes.get(wish.key, now)) {
             Some(target) if wish.candidates.iter().any(|of| of.target == target) => target,
             _ => first,
         };
@@ -313,6 +319,11 @@ impl State {
         target.in_flight += 1;
         target.calls += 1;
         Some((candidate, target.health.begin(now)))
+    }
+
+    /// A provider may have stored its response.
+    pub(super) fn stored(&mut self, id: u64, target: usize, now: Instant) {
+        self.responses.put(id, target, now);
     }
 
     /// The conversation's target is another one from now on, because that was faster.

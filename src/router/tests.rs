@@ -273,6 +273,53 @@ async fn a_call_waits_for_the_only_target_and_fails_at_once_if_that_takes_too_lo
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_wait_for_a_connection_leave_a_target_that_cools_down() {
+    let dials = Mutex::new(0);
+    let (_network, _connections) = Network::new("http://full.test", move || {
+        let mut dials = dials.lock().unwrap();
+        *dials += 1;
+        match *dials {
+            1 => Dialing::Refuses(SECOND),
+            _ => Dialing::Stalls,
+        }
+    });
+    let tracker = tracker();
+    let client = Client::builder(crate::Provider::OpenAi)
+        .api_key("k")
+        .base_url("http://full.test/v1")
+        .model("simulated")
+        .limits(crate::Limits {
+            max_connections: 1,
+            max_keepalive_connections: 1,
+            ..crate::Limits::default()
+        })
+        .cost_tracker(tracker.clone())
+        .build()
+        .unwrap();
+    let (other, provider) = target("other", &tracker, || Fate::Answered);
+    let router = Router::builder()
+        .target(Target::new(client).name("full"))
+        .target(other.priority(1))
+        .build()
+        .unwrap();
+    let start = Instant::now();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let router = router.clone();
+        calls.spawn(async move { ask(&router).await });
+    }
+    let mut counts = Vec::new();
+    while let Some(reply) = calls.join_next().await {
+        counts.push(reply.unwrap().unwrap().attempts().len());
+    }
+    // Only the first one has made an attempt there.
+    counts.sort_unstable();
+    assert_eq!(counts, [1, 1, 1, 1, 2]);
+    assert!(start.elapsed() < 2 * SECOND, "{:?}", start.elapsed());
+    assert_eq!(provider.arrivals().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_passthrough_moves_on_until_events_have_been_handed_out() {
     let tracker = tracker();
     let (a, _) = target("a", &tracker, || Fate::ErrorEvent);

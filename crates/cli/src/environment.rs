@@ -87,16 +87,18 @@ pub(crate) async fn clients(
     }
     let mut clients: Vec<Client> = Vec::new();
     for provider in providers {
-        let client = variables.served_builder(provider).and_then(|mut builder| {
-            if let Some(simulator) = &simulator {
-                builder = simulator.redirect(builder);
-            }
-            if let Some(first) = clients.first() {
-                builder = builder.cost_tracker(first.cost_tracker().clone());
-            }
-            let client = prepare(builder).build();
-            client.map_err(|error| variables.name_source(error, provider))
-        });
+        let client = variables
+            .served_builder(provider, |_| None)
+            .and_then(|mut builder| {
+                if let Some(simulator) = &simulator {
+                    builder = simulator.redirect(builder);
+                }
+                if let Some(first) = clients.first() {
+                    builder = builder.cost_tracker(first.cost_tracker().clone());
+                }
+                let client = prepare(builder).build();
+                client.map_err(|error| variables.name_source(error, provider))
+            });
         match client {
             Ok(client) => clients.push(client),
             // Its variables can be there for another program.
@@ -212,13 +214,19 @@ impl Variables {
     }
 
     /// Returns a builder of the gateway's client of a provider. `LLM_MODEL` is a model of the provider that `LLM_PROVIDER` names.
-    pub(crate) fn served_builder(&self, provider: Provider) -> Result<ClientBuilder, Failure> {
+    /// Where `own` returns a value, or that there is none, that has precedence over the variable.
+    pub(crate) fn served_builder(
+        &self,
+        provider: Provider,
+        own: impl Fn(&str) -> Option<Option<OsString>>,
+    ) -> Result<ClientBuilder, Failure> {
         let is_named = self.named_provider() == Some(provider);
-        let builder = ClientBuilder::from_vars(|name| match name {
-            "LLM_PROVIDER" => Some(provider.name().into()),
+        let builder = ClientBuilder::from_vars(|name| match (name, own(name)) {
+            ("LLM_PROVIDER", _) => Some(provider.name().into()),
+            (_, Some(own)) => own,
             // The gateway speaks the dialect of each request.
-            "LLM_DIALECT" => None,
-            "LLM_MODEL" if !is_named => None,
+            ("LLM_DIALECT", None) => None,
+            ("LLM_MODEL", None) if !is_named => None,
             _ => self.get(name),
         });
         builder.map_err(|error| self.name_source(error, provider))

@@ -1,10 +1,14 @@
 //! `warmline serve`: the gateway as a server of its own.
 
+mod config;
 mod keys;
 mod limits;
+mod reload;
 mod signals;
+mod targets;
+mod watch;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,9 +18,11 @@ use clap::Args;
 use tokio::net::{TcpListener, TcpSocket};
 use tower_http::services::ServeDir;
 use warmline::{AlertThresholds, Client, ClientBuilder, RedisLedger, RestLedger};
-use warmline_gateway::{AlertLog, AllowedHost, AllowedOrigin, Gateway, not_found};
+use warmline_gateway::{AlertLog, AllowedHost, AllowedOrigin, ConfigError, Gateway, not_found};
 
+use self::config::{Config, Listen};
 use self::limits::LimitArgs;
+use self::reload::Configured;
 use self::signals::Signals;
 use crate::burst;
 use crate::environment::{self, Overrides, Variables};
@@ -31,14 +37,19 @@ const BACKLOG: u32 = 4096;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The address to listen on. The default accepts connections from this machine only.
-    #[arg(long, default_value = "127.0.0.1")]
-    host: IpAddr,
-    /// The port to listen on. If it is 0, the system chooses one.
-    #[arg(long, default_value_t = 8787)]
-    port: u16,
+    /// A JSON file with targets (providers, keys, models, weights), routing, keys of callers and limits; docs/gateway.md describes it.
+    /// Options and variables have precedence over it. It is read again when it changes, and on SIGHUP. Without this option, every
+    /// provider whose key is set is served.
+    #[arg(long, value_name = "FILE", conflicts_with = "simulate")]
+    config: Option<PathBuf>,
+    /// The address to listen on. The default accepts connections from this machine only. [default: 127.0.0.1]
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// The port to listen on. If it is 0, the system chooses one. [default: 8787]
+    #[arg(long)]
+    port: Option<u16>,
     /// A JSON file with the API keys of callers: [{"name": "alice", "key": "…", "budget": "5"}]. A budget is in dollars a month. In place of
-    /// "key", "sha256" is its hash. "operator": true lets a key read /metrics and everyone's statistics. "expires": "2027-01-31" ends it.
+    /// "key", "sha256" is its hash. "requests_per_minute" and "tokens_per_minute" limit its calls. "operator": true lets a key read /metrics and everyone's statistics. "expires": "2027-01-31" ends it.
     /// The file is read again when it changes, and on SIGHUP. Without this option callers need no key.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
@@ -69,8 +80,16 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    let config = match &options.config {
+        Some(file) => Some((file, Config::read(file).map_err(Failure::Config)?)),
+        None => None,
+    };
+    let (listen, budget) = match &config {
+        Some((_, config)) => (config.listen.clone(), config.budget.clone()),
+        None => (Listen::default(), None),
+    };
     let overrides = Overrides {
-        budget: options.budget,
+        budget: options.budget.or(budget),
         ..Overrides::default()
     };
     let alerts = AlertLog::default();
@@ -82,32 +101,71 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     if options.simulate {
         variables = variables.simulated();
     }
-    let limits = options.limits.resolve(&variables)?;
-    let with_alerts = |builder| record_pool_alerts(builder, &alerts).alert_thresholds(thresholds);
-    let (clients, simulator) =
-        environment::clients(&variables, options.simulate, with_alerts).await?;
-    let builder = match variables.redis() {
+    let host = options.host.or(listen.host);
+    let host = host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let port = options.port.or(listen.port).unwrap_or(8787);
+    let limits = options.limits.resolve(&variables, &listen)?;
+    let with_alerts = {
+        let alerts = alerts.clone();
+        move |builder| record_pool_alerts(builder, &alerts).alert_thresholds(thresholds)
+    };
+    let mut builder = match variables.redis() {
         Some((url, Some(token))) => {
             Gateway::builder().shared_state(RestLedger::new(&url, token.trim())?)
         }
         Some((url, None)) => Gateway::builder().shared_state(RedisLedger::open(&url)?),
         None => Gateway::builder(),
     };
+    let (mut simulator, mut configured) = (None, None);
+    let mut keys = match &options.keys {
+        Some(file) => Some(keys::read(file)?),
+        None => None,
+    };
+    match config {
+        Some((file, config)) => {
+            let read = Configured::new(
+                file.clone(),
+                &config,
+                variables,
+                alerts.clone(),
+                with_alerts,
+                options.keys.is_some(),
+            );
+            let (state, router, own) = read.map_err(Failure::Config)?;
+            builder = builder.router(router);
+            keys = keys.or(own);
+            configured = Some(state);
+        }
+        None => {
+            let (clients, started) =
+                environment::clients(&variables, options.simulate, with_alerts).await?;
+            simulator = started;
+            for client in clients {
+                builder = builder.client(record_budget_alerts(&client, &alerts));
+            }
+        }
+    }
     let mut builder = limits
         .of_bodies(builder)
-        .listen_address(options.host)
+        .listen_address(host)
         .alert_log(alerts.clone());
-    for client in clients {
-        builder = builder.client(record_budget_alerts(&client, &alerts));
-    }
     for origin in options.allow_origin {
         builder = builder.allow_origin(origin);
     }
     for host in options.allow_host {
         builder = builder.allow_host(host);
     }
-    if let Some(file) = &options.keys {
-        builder = builder.api_keys(keys::read(file)?);
+    for (index, origin) in listen.allow_origin.iter().enumerate() {
+        let origin = origin.parse::<AllowedOrigin>();
+        builder = builder.allow_origin(origin.map_err(in_file("allow_origin", index))?);
+    }
+    for (index, host) in listen.allow_host.iter().enumerate() {
+        let host = host.parse::<AllowedHost>();
+        builder = builder.allow_host(host.map_err(in_file("allow_host", index))?);
+    }
+    let needs_keys = keys.is_some();
+    if let Some(keys) = keys {
+        builder = builder.api_keys(keys);
     }
     let gateway = builder.build()?;
     let fallback = match options.site {
@@ -129,8 +187,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let app = gateway.router_with_fallback(fallback);
     let shutdown_timeout = limits.shutdown_timeout;
 
-    let address = SocketAddr::from((options.host, options.port));
-    let listener = listen(address).map_err(|e| {
+    let address = SocketAddr::from((host, port));
+    let listener = bind(address).map_err(|e| {
         Failure::Config(format!(
             "cannot listen on {address}: {e}; choose another address with --port or --host"
         ))
@@ -141,7 +199,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     report::note(format_args!(
         "listening on http://{address}, press Ctrl-C to stop once open requests have ended"
     ));
-    if !options.host.is_loopback() && options.keys.is_none() {
+    if !host.is_loopback() && !needs_keys {
         report::note(format_args!(
             "callers need no key: everyone who can reach this address can spend from the budget; require keys with --keys"
         ));
@@ -149,6 +207,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     tokio::spawn(gateway.sample_pools());
     if let Some(file) = options.keys {
         tokio::spawn(keys::watch(gateway.clone(), file));
+    }
+    if let Some(configured) = configured {
+        tokio::spawn(reload::watch(gateway.clone(), configured));
     }
     let shutdown = {
         let (gateway, signal) = (gateway.clone(), signals.nth(1));
@@ -172,8 +233,13 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     flushed
 }
 
+/// Names the place of a wrong value in the file of `--config`.
+fn in_file(field: &str, index: usize) -> impl Fn(ConfigError) -> Failure {
+    move |error| Failure::Config(format!("listen.{field}[{index}]: {error}"))
+}
+
 /// Listens as `TcpListener::bind` does, but with a longer queue.
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),

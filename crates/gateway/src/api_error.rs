@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use warmline::{DialectName, Error, ErrorKind};
 
-use crate::rate_limits::{LimitState, add_headers};
+use crate::limit_headers::{LimitState, add_headers};
 
 /// The message to callers while the ledger cannot be used.
 const LEDGER_UNAVAILABLE: &str = "the ledger of the gateway's budgets and limits cannot be used at the moment; the gateway's log says why";

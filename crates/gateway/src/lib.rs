@@ -17,9 +17,9 @@
 //!
 //! | route | what it does |
 //! | --- | --- |
-//! | `POST /v1/messages` | a request in Anthropic's dialect |
-//! | `POST /v1/chat/completions` | a request in that of OpenAI's Chat Completions API |
-//! | `POST /v1/responses` | a request in that of OpenAI's Responses API |
+//! | `POST /v1/messages` | forwards a request to a provider that serves its model in Anthropic's API |
+//! | `POST /v1/chat/completions` | the same for OpenAI's Chat Completions API |
+//! | `POST /v1/responses` | the same for OpenAI's Responses API |
 //! | `POST /v1/messages/count_tokens`, `POST /v1/responses/input_tokens` | the number of a request's input tokens, or an upper bound if the provider does not count; it takes nothing of budgets and limits |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the models of all providers and the router's names, in Anthropic's shape with the header `anthropic-version` (pages by `limit`, `after_id`, `before_id`), else in OpenAI's |
 //! | any other `/v1/…` | passed through to a provider; see below |
@@ -64,6 +64,7 @@ mod gateway;
 mod guard;
 mod host;
 mod latest_event;
+mod limit_headers;
 mod live_stats;
 mod metrics;
 mod model_lists;

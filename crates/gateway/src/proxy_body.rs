@@ -13,7 +13,8 @@ use warmline::{DialectName, PassthroughResponse};
 
 use crate::api_error::{ApiError, request_id_header};
 use crate::calls::InFlight;
-use crate::rate_limits::{Reservation, add_headers};
+use crate::limit_headers::add_headers;
+use crate::rate_limits::Reservation;
 use crate::request_body::Held;
 
 /// The body of a provider's response. Its end is recorded in the statistics. Dropping it, as the server does if the caller disconnects,

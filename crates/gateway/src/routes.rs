@@ -96,10 +96,8 @@ async fn try_count(
 ) -> Result<Response, ApiError> {
     let caller = state.authorize(dialect, &parts.headers)?;
     let (body, _held) = state.body_limits.read(body, state.shut_down()).await?;
-    let counting = caller
-        .router
-        .passthrough_count_tokens(dialect, body, options(parts));
-    let count = counting.await?;
+    let body = caller.router.route(dialect, body)?;
+    let count = body.count_tokens(options(parts)).await?;
     Ok(match (&count.raw, dialect) {
         (Some(raw), _) => json_response(StatusCode::OK, raw),
         (None, DialectName::Anthropic) => {
@@ -144,10 +142,21 @@ async fn try_proxy(
     let caller = state.authorize(dialect, &parts.headers)?;
     let options = options(parts);
     let (body, held) = state.body_limits.read(body, state.shut_down()).await?;
-    let taken = caller.reserve(&state.shared, dialect, &body).await?;
-    let target = caller.expected_target(dialect, &body);
+    let body = match caller.router.route(dialect, body) {
+        Ok(body) => body,
+        Err(error) => {
+            let target = caller.router.targets_speaking(dialect).next();
+            if let Some(in_flight) = target.and_then(|target| state.metrics.call_started(target)) {
+                in_flight.failed(&error);
+            }
+            return Err(error.into());
+        }
+    };
+    let taken = caller.reserve(&state.shared, &body).await?;
+    // The one that is expected to serve the call.
+    let target = body.targets().next();
     let in_flight = target.and_then(|target| state.metrics.call_started(target));
-    let passed = caller.router.passthrough(dialect, body, options);
+    let passed = body.send(options);
     match passed.await {
         Ok(response) => {
             let body = ProxyBody::new(response, dialect, in_flight, taken, held);

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use warmline::{DialectName, Error, Router};
+use warmline::{DialectName, Error, RoutedBody, Router};
 
 use crate::accounts::{Account, Accounts};
 use crate::alert_log::AlertLog;
@@ -40,17 +40,6 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Returns the target that is expected to serve a body: the first one that serves its model.
-    pub(crate) fn expected_target(&self, dialect: DialectName, body: &[u8]) -> Option<&str> {
-        let speakers = self.router.targets_speaking(dialect);
-        // The model decides only among several.
-        let serving = match speakers.len() {
-            1 => None,
-            _ => self.router.targets_of(dialect, body).ok(),
-        };
-        serving.unwrap_or(speakers).into_iter().next()
-    }
-
     /// Takes what a call needs of the limits of the caller's key.
     ///
     /// # Errors
@@ -58,18 +47,15 @@ impl Caller {
     pub(crate) async fn reserve(
         &self,
         shared: &Shared,
-        dialect: DialectName,
-        body: &[u8],
+        body: &RoutedBody,
     ) -> Result<Option<Reservation>, ApiError> {
         let Some(account) = &self.account else {
             return Ok(None);
         };
-        let max_tokens = || self.router.max_tokens(dialect, body);
+        let max_tokens = || body.max_tokens();
         account.rate_limits().reserve(shared, max_tokens).await
     }
-}
 
-impl Caller {
     /// Takes a request of the limits of the caller's key, for a call whose tokens are not known.
     ///
     /// # Errors
@@ -167,7 +153,7 @@ impl GatewayState {
         headers: &HeaderMap,
     ) -> Result<Caller, ApiError> {
         let caller = self.caller(headers)?;
-        if caller.router.targets_speaking(dialect).is_empty() {
+        if caller.router.targets_speaking(dialect).next().is_none() {
             let key = match dialect {
                 DialectName::Anthropic => "ANTHROPIC_API_KEY",
                 _ => "OPENAI_API_KEY",

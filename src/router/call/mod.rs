@@ -34,6 +34,8 @@ pub(super) struct RoutedCall {
     deadline: Option<Duration>,
     phase: Phase,
     leg: Option<Leg>,
+    /// When to look whether the target has begun to cool down before the request was sent.
+    look_at: Option<Instant>,
     /// The second attempt beside the first.
     hedge: Option<Leg>,
     /// When that is to begin.
@@ -79,7 +81,7 @@ impl RoutedCall {
             true => Some(RetryPolicy::never()),
             false => options.retry.replace(RetryPolicy::never()),
         };
-        let client = &router.clients[candidates[0].target];
+        let client = &router.clients[candidates[0].target].client;
         Box::new(Self {
             router: router.clone(),
             retry: retry.unwrap_or_else(|| router.inner.retry.clone()),
@@ -91,6 +93,7 @@ impl RoutedCall {
             phase: Phase::Choosing,
             leg: None,
             hedge: None,
+            look_at: None,
             hedge_at: None,
             timer: None,
             start: None,
@@ -134,6 +137,7 @@ impl RoutedCall {
                     match leg.call.poll_content(cx) {
                         Poll::Ready(Ok(())) => self.content_has_come(),
                         Poll::Ready(Err(error)) => self.leg_failed(error)?,
+                        Poll::Pending if self.poll_unsent(cx).is_ready() => {}
                         Poll::Pending => ready!(self.poll_hedge(cx)),
                     }
                 }
@@ -146,6 +150,7 @@ impl RoutedCall {
         Wish {
             candidates: &self.candidates,
             key: self.conversation.key,
+            previous: self.conversation.previous,
             bond: self.conversation.bond,
             need: self.conversation.need,
             tried,
@@ -282,13 +287,18 @@ impl RoutedCall {
         tracing::warn!(target, %error, "the target has failed");
         self.tried.push(leg.target);
         self.failed = Some(error);
+        self.leave();
+        Ok(())
+    }
+
+    /// Leaves the current attempt: the second one takes its place, or another target is chosen.
+    fn leave(&mut self) {
         self.hedge_at = None;
         self.leg = self.hedge.take();
         self.phase = match self.leg {
             Some(_) => Phase::AwaitingContent,
             None => Phase::Choosing,
         };
-        Ok(())
     }
 
     /// Ends the call with an error, which takes over the history.
@@ -313,6 +323,15 @@ impl RoutedCall {
                 self.history.extend(named);
                 reply.attempts = std::mem::take(&mut self.history);
                 leg.running = None;
+                // OpenAI's Responses API stores them by default, and other requests name them by their id.
+                if reply.id.starts_with("resp_") {
+                    let mut state = self.router.inner.state();
+                    state.stored(
+                        super::choice::hash_of(&reply.id),
+                        leg.target,
+                        Instant::now(),
+                    );
+                }
                 self.phase = Phase::Ended;
                 Some(Ok(StreamEvent::Done { reply }))
             }

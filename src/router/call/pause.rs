@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Phase, RECHECK, RoutedCall};
 use crate::error::seconds;
+use crate::router::leg::Running;
 use crate::runtime::{self, Instant, Timer};
 use crate::{Error, ErrorKind, Result, TimeoutKind};
 
@@ -100,5 +101,25 @@ impl RoutedCall {
             &seconds(wait),
         ];
         Error::new(ErrorKind::Overloaded, message.concat()).with_retry_after(wait)
+    }
+
+    /// Leaves a target that has begun to cool down while the request waits for a connection to it. Ready if it has.
+    pub(super) fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Some(leg) = self.leg.as_ref().filter(|leg| !leg.call.is_sent()) else {
+                return Poll::Pending;
+            };
+            if leg.running.as_ref().is_some_and(Running::is_outdated) {
+                self.leave();
+                return Poll::Ready(());
+            }
+            let now = Instant::now();
+            let at = *self.look_at.get_or_insert(now + RECHECK);
+            if now < at {
+                let timer = self.timer.get_or_insert_with(|| Timer::new(RECHECK));
+                ready!(timer.poll_until(cx, at));
+            }
+            self.look_at = Some(now + RECHECK);
+        }
     }
 }

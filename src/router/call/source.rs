@@ -1,8 +1,10 @@
-use std::ops::Range;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 
 use crate::client::Call;
+use crate::dialect::RequestFacts;
 use crate::router::handle::Router;
 use crate::router::state::Candidate;
 use crate::{CallOptions, DialectName, Error, Request, Result};
@@ -13,10 +15,7 @@ pub(in crate::router) enum Source {
     Request(Box<Request>, bool),
     Body {
         dialect: DialectName,
-        /// The name of the model in the body, and its place.
-        model: String,
-        model_at: Option<Range<usize>>,
-        stream: bool,
+        facts: Box<RequestFacts>,
         body: Bytes,
         options: Box<CallOptions>,
     },
@@ -25,7 +24,8 @@ pub(in crate::router) enum Source {
 impl Source {
     pub(super) fn is_stream(&self) -> bool {
         match self {
-            Self::Request(_, stream) | Self::Body { stream, .. } => *stream,
+            Self::Request(_, stream) => *stream,
+            Self::Body { facts, .. } => facts.stream,
         }
     }
 
@@ -45,59 +45,44 @@ impl Source {
 
     /// Makes the call of a target.
     pub(super) fn call(&mut self, router: &Router, candidate: &Candidate) -> Result<Box<Call>> {
-        let client = &router.clients[candidate.target];
+        let of_target = &router.clients[candidate.target];
         match self {
             Self::Request(request, stream) => {
                 request.model = Some(candidate.model.clone()).filter(|model| !model.is_empty());
-                Call::new(client, request, *stream)
+                Call::new(&of_target.client, request, *stream)
             }
             Self::Body {
                 dialect,
-                model,
-                model_at,
+                facts,
                 body,
                 options,
-                ..
             } => {
-                let body = match model_at {
-                    Some(at) if *model != candidate.model => with_model(body, at, &candidate.model),
-                    _ => body.clone(),
+                let Some(client) = of_target.speaking(*dialect) else {
+                    return Err(Error::config("the target speaks no such dialect"));
                 };
-                let client = client.speaking(*dialect);
-                let client =
-                    client.ok_or_else(|| Error::config("the target speaks no such dialect"))?;
-                Call::raw(&client, body, options)
+                match with_model(body, facts, &candidate.model) {
+                    Some(body) => {
+                        let facts = client.dialect().facts(&body)?;
+                        Call::raw(client, body, &facts, options)
+                    }
+                    None => Call::raw(client, body.clone(), facts, options),
+                }
             }
         }
     }
 }
 
-/// Returns a body with another model in a place.
-pub(in crate::router) fn with_model(body: &Bytes, at: &Range<usize>, model: &str) -> Bytes {
-    let own = serde_json::to_string(model).unwrap_or_default();
-    let (before, after) = (&body[..at.start], &body[at.end..]);
-    [before, own.as_bytes(), after].concat().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dialect::{Dialect, OpenAiChat};
-
-    #[test]
-    fn every_other_byte_of_a_body_stays() {
-        for (body, expected) in [
-            (r#"{"model":"a"}"#, r#"{"model":"\"b\" é"}"#),
-            (
-                " { \"x\": {\"model\": \"a\"},\n \"mo\\u0064el\" :\t\"\\u0061\" , \"messages\":[ ]} ",
-                " { \"x\": {\"model\": \"a\"},\n \"mo\\u0064el\" :\t\"\\\"b\\\" é\" , \"messages\":[ ]} ",
-            ),
-        ] {
-            let facts = OpenAiChat::default().facts(body.as_bytes()).unwrap();
-            assert_eq!(facts.model.as_deref(), Some("a"), "{body}");
-            let at = facts.model_at.unwrap();
-            let replaced = with_model(&body.into(), &at, "\"b\" é");
-            assert_eq!(std::str::from_utf8(&replaced).unwrap(), expected);
-        }
+/// Returns a body with the target's own name of the model, or `None` if that is the name it has.
+pub(in crate::router) fn with_model(
+    body: &Bytes,
+    facts: &RequestFacts,
+    own: &str,
+) -> Option<Bytes> {
+    let at = facts.model_at.as_ref()?;
+    if facts.model.as_deref() == Some(own) {
+        return None;
     }
+    let own = serde_json::to_string(own).unwrap_or_default();
+    let (before, after) = (&body[..at.start], &body[at.end..]);
+    Some([before, own.as_bytes(), after].concat().into())
 }

@@ -121,5 +121,12 @@ fn what_names_state_of_the_account_or_is_signed_holds_a_conversation() {
     let stored = Request::new()
         .user("a")
         .extra_body("previous_response_id", "resp_1");
-    assert_eq!(of_request(&stored, "m").bond, Bond::Account);
+    let stored = of_request(&stored, "m");
+    assert_eq!(
+        (stored.bond, stored.previous),
+        (Bond::Account, Some(hash_of("resp_1")))
+    );
+    let body = r#"{"previous_response_id": "resp_1", "input": "a"}"#;
+    assert_eq!(of(body).previous, stored.previous);
+    assert_eq!(of(r#"{"previous_response_id": null}"#).previous, None);
 }

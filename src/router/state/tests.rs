@@ -16,6 +16,7 @@ fn wish<'a>(candidates: &'a [Candidate], key: u64, bond: Bond, tried: &'a [usize
     Wish {
         candidates,
         key,
+        previous: None,
         bond,
         need: Need::default(),
         tried,
@@ -268,4 +269,20 @@ fn a_second_attempt_goes_to_the_least_busy_target_that_is_ready() {
     let after = f.state.hedge_after(0, true, &hedging);
     assert_eq!(after, Some(Duration::from_millis(1800)));
     assert_eq!(f.state.hedge_after(0, false, &hedging), None);
+}
+
+#[test]
+fn a_request_that_continues_a_stored_response_goes_where_that_is() {
+    let mut f = Fixture::new(Balancing::LeastBusy, &[(1, 0), (1, 0), (1, 1)]);
+    let candidates = f.candidates.clone();
+    for (id, target) in [(11, 1), (12, 2), (13, 0)] {
+        f.state.stored(id, target, f.now);
+        let wish = Wish {
+            previous: Some(id),
+            ..wish(&candidates, 7, Bond::Account, &[])
+        };
+        let choice = f.state.choose(&wish, f.now, 0.5);
+        let is_there = matches!(choice, Choice::Call { candidate, .. } if candidate == target);
+        assert!(is_there, "{id}: {choice:?}");
+    }
 }

@@ -11,7 +11,7 @@ mod targets;
 mod targets_plot;
 
 use std::fs::OpenOptions;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -89,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         open.map_err(wrong)?;
     }
     if let Some(targets) = options.targets {
-        return targets::run(options, targets);
+        return run_targets(options, targets);
     }
     let plans = plans(options);
     let server = Server::start(&options.server, options.http2)?;
@@ -127,13 +127,36 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         }
         report::print(&text)?;
     }
-    if let Some(file) = &options.plot {
-        let svg = plot::svg(&measurements, &server.name, recommendation.as_ref());
-        let wrong = |e: String| Failure::Other(format!("{} cannot be drawn: {e}", file.display()));
-        let svg = svg.map_err(wrong)?;
-        std::fs::write(file, svg).map_err(|e| wrong(e.to_string()))?;
+    match &options.plot {
+        Some(file) => {
+            let recommendation = recommendation.as_ref();
+            write_plot(file, plot::svg(&measurements, &server.name, recommendation))
+        }
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn run_targets(options: &Options, targets: u8) -> Result<(), Failure> {
+    let Options {
+        server,
+        rate,
+        calls,
+        ..
+    } = options;
+    let (outcome, name) = targets::run(server, targets, rate, *calls)?;
+    match options.json {
+        true => report::json(&json!(outcome))?,
+        false => report::print(&targets::text(&outcome, &name)).map(drop)?,
+    }
+    match &options.plot {
+        Some(file) => write_plot(file, targets_plot::svg(&outcome, &name)),
+        None => Ok(()),
+    }
+}
+
+fn write_plot(file: &Path, svg: Result<String, String>) -> Result<(), Failure> {
+    let wrong = |e: String| Failure::Other(format!("{} cannot be drawn: {e}", file.display()));
+    std::fs::write(file, svg.map_err(wrong)?).map_err(|e| wrong(e.to_string()))
 }
 
 /// Returns the measurements to make, in order.

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use warmline::{Balancing, ErrorKind, Limits, Request, Router, StreamEvent, Target};
 
 use super::measurement::{Quantiles, client_runtime, progress};
-use super::server::Server;
-use super::{Options, targets_plot};
-use crate::report::{self, Failure};
+use super::server::{Server, TargetArgs};
+use crate::report::Failure;
 
 /// The default load, in calls a second.
 const RATE: f64 = 50.0;
@@ -58,27 +56,24 @@ struct Sample {
     outcome: Result<usize, ErrorKind>,
 }
 
-pub(super) fn run(options: &Options, targets: u8) -> Result<(), Failure> {
-    let rate = match options.rate[..] {
+/// Makes the calls. Returns what became of them, and a description of the targets.
+pub(super) fn run(
+    server: &TargetArgs,
+    targets: u8,
+    rates: &[f64],
+    calls: Option<u32>,
+) -> Result<(Outcome, String), Failure> {
+    let rate = match *rates {
         [] => RATE,
         [rate] => rate,
         _ => return Err(Failure::Config("--targets takes one --rate".into())),
     };
-    let calls = options.calls.unwrap_or((rate * SECONDS) as u32).max(3);
-    let servers = (0..targets).map(|_| Server::start(&options.server, false));
+    let calls = calls.unwrap_or((rate * SECONDS) as u32).max(3);
+    let servers = (0..targets).map(|_| Server::start(server, false));
     let mut servers = servers.collect::<Result<Vec<_>, _>>()?;
     let name = format!("{targets} times {}", servers[0].name);
     let outcome = client_runtime()?.block_on(measure(&mut servers, rate, calls))?;
-    match options.json {
-        true => report::json(&json!(outcome))?,
-        false => report::print(&text(&outcome, &name)).map(drop)?,
-    }
-    if let Some(file) = &options.plot {
-        let wrong = |e: String| Failure::Other(format!("{} cannot be drawn: {e}", file.display()));
-        let svg = targets_plot::svg(&outcome, &name).map_err(wrong)?;
-        std::fs::write(file, svg).map_err(|e| wrong(e.to_string()))?;
-    }
-    Ok(())
+    Ok((outcome, name))
 }
 
 async fn measure(servers: &mut [Server], rate: f64, calls: u32) -> Result<Outcome, Failure> {
@@ -199,7 +194,7 @@ fn summary(samples: &[Sample], targets: usize, rate: f64, killed_at: f64, back_a
     outcome
 }
 
-fn text(outcome: &Outcome, name: &str) -> String {
+pub(super) fn text(outcome: &Outcome, name: &str) -> String {
     let Outcome {
         calls,
         rate,

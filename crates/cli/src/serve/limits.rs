@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use warmline_gateway::{GatewayBuilder, Server};
 
+use super::config::Listen;
 use crate::environment::Variables;
 use crate::report::Failure;
 
@@ -55,13 +56,13 @@ const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 impl LimitArgs {
     /// # Errors
     /// `Config` for a value out of bounds. The message names the option or the variable that it comes from.
-    pub(crate) fn resolve(self, variables: &Variables) -> Result<Limits, Failure> {
+    pub(crate) fn resolve(self, variables: &Variables, listen: &Listen) -> Result<Limits, Failure> {
         let number = |option, name, range, default| {
-            let given = Given::find(option, name, variables)?;
+            let given = Given::find(option, name, variables, listen)?;
             given.map_or(Ok(default), |given| given.number(range))
         };
         let seconds = |option, name, default| {
-            let given = Given::find(option, name, variables)?;
+            let given = Given::find(option, name, variables, listen)?;
             given.map_or(Ok(default), Given::seconds)
         };
         let max_body = number(self.max_body, "max-body", BYTES, GatewayBuilder::MAX_BODY)?;
@@ -130,19 +131,24 @@ struct Given {
 }
 
 impl Given {
-    /// Finds the value of an option, or else of its variable.
+    /// Finds the value of an option, or else of its variable, or else in the file of `--config`.
     fn find(
         option: Option<String>,
         name: &str,
         variables: &Variables,
+        listen: &Listen,
     ) -> Result<Option<Self>, Failure> {
         if let Some(value) = option {
             let name = format!("--{name}");
             return Ok(Some(Self { name, value }));
         }
+        let in_file = listen.limit(name).map(|value| Self {
+            name: format!("listen.{}", name.replace('-', "_")),
+            value,
+        });
         let name = format!("LLM_SERVE_{}", name.to_uppercase().replace('-', "_"));
         let Some(value) = variables.get(&name) else {
-            return Ok(None);
+            return Ok(in_file);
         };
         match value.into_string() {
             Ok(value) => Ok(Some(Self { name, value })),

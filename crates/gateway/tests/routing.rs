@@ -1,0 +1,117 @@
+//! The targets of a gateway.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use warmline::{Client, CostTracker, Provider, RetryPolicy, Target};
+use warmline_gateway::{ApiKeys, Gateway};
+use warmline_sim::{Config, Sim};
+
+const KEY: &str = "alice-0123456789abcdef";
+
+async fn sim() -> Sim {
+    Sim::start(Config::default()).await.unwrap()
+}
+
+fn client(sim: &Sim, provider: Provider, tracker: &CostTracker) -> Client {
+    let client = Client::builder(provider).api_key("simulated").no_proxy();
+    let client = client
+        .base_url(sim.openai_url())
+        .cost_tracker(tracker.clone());
+    client.retry(RetryPolicy::never()).build().unwrap()
+}
+
+async fn call(app: &Router, model: &str) -> (u16, Value) {
+    let body =
+        json!({"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "Hi"}]});
+    send(app, Request::post("/v1/chat/completions"), body.to_string()).await
+}
+
+async fn send(app: &Router, request: axum::http::request::Builder, body: String) -> (u16, Value) {
+    let request = request.header("host", "localhost").header("x-api-key", KEY);
+    let response = app.clone().oneshot(request.body(Body::from(body)).unwrap());
+    let response = response.await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&bytes).unwrap())
+}
+
+async fn stats(app: &Router) -> Value {
+    let request = Request::get("/v1/llm/stats?samples=0");
+    send(app, request, String::new()).await.1
+}
+
+#[tokio::test]
+async fn the_only_client_of_a_model_is_called_whatever_it_answered_before() {
+    let (openai, groq, tracker) = (sim().await, sim().await, CostTracker::new());
+    let gateway = Gateway::builder()
+        .client(client(&openai, Provider::OpenAi, &tracker))
+        .client(client(&groq, Provider::Groq, &tracker));
+    let app = gateway.build().unwrap().router();
+    for n in 1..=5 {
+        let (status, _) = call(&app, "openai/m?status=529&retry-after=30").await;
+        assert_eq!((status, openai.stats().requests), (529, n));
+    }
+    assert_eq!(groq.stats().requests, 0);
+    let stats = stats(&app).await;
+    let target = &stats["providers"]["openai"]["target"];
+    assert_eq!(
+        (&target["state"], &target["calls"]),
+        (&json!("ready"), &json!(5)),
+        "{stats}"
+    );
+    assert_eq!(
+        stats["providers"]["openai"]["calls"]["failed"], 5,
+        "{stats}"
+    );
+}
+
+#[tokio::test]
+async fn a_router_can_be_replaced_and_callers_keep_what_they_have_spent() {
+    let (first, second, tracker) = (sim().await, sim().await, CostTracker::new());
+    let target = |sim, name: &str| {
+        let target = Target::new(client(sim, Provider::OpenAi, &tracker)).name(name);
+        target.model("fast", "gpt-4.1-mini")
+    };
+    let router = |target| warmline::Router::builder().target(target).build().unwrap();
+    let keys = json!([{"name": "alice", "key": KEY, "budget": "1", "operator": true}]);
+    let gateway = Gateway::builder()
+        .router(router(target(&first, "first")))
+        .api_keys(ApiKeys::from_json(&keys.to_string()).unwrap());
+    let gateway = gateway.build().unwrap();
+    let app = gateway.router();
+    assert_eq!(call(&app, "fast").await.0, 200);
+    let before = stats(&app).await;
+    gateway.set_router(router(target(&second, "second")));
+    let after = stats(&app).await;
+    assert_eq!(before["spend"]["keys"], after["spend"]["keys"]);
+    assert_ne!(after["spend"]["keys"][0]["total"], "0", "{after}");
+    assert!(after["providers"]["first"].is_null(), "{after}");
+    let (status, reply) = call(&app, "fast").await;
+    assert_eq!((status, &reply["model"]), (200, &json!("gpt-4.1-mini")));
+    assert_eq!((first.stats().requests, second.stats().requests), (1, 1));
+    let last = stats(&app).await;
+    let alice = &last["spend"]["keys"][0];
+    assert_eq!(alice["total"], alice["budget"]["spent"], "{last}");
+    assert_eq!(alice["total"], last["spend"]["total"], "{last}");
+    assert_eq!(last["providers"]["second"]["calls"]["total"], 1, "{last}");
+}
+
+#[tokio::test]
+async fn a_gateway_has_either_clients_or_a_router() {
+    let (sim, tracker) = (sim().await, CostTracker::new());
+    let client = || client(&sim, Provider::OpenAi, &tracker);
+    let router = warmline::Router::builder().target(Target::new(client()));
+    let both = Gateway::builder()
+        .client(client())
+        .router(router.build().unwrap());
+    let error = both.build().unwrap_err().to_string();
+    assert!(
+        error.contains("make the clients targets of the router"),
+        "{error}"
+    );
+}
