@@ -163,6 +163,18 @@ export async function routers({ Router, Warmline, BudgetExceededError, ConfigErr
     check((first[0] === "eu" ? eu : us).fetch.requests[1].signal.aborted, "the slower one goes on");
   });
 
+  await test("router: a conversation leaves a target whose rate limit is used up, if calls are paced", async () => {
+    for (const [pacing, moves] of [[undefined, true], [false, false]]) {
+      // The next request would have to wait for six seconds.
+      const headers = { "x-ratelimit-limit-requests": "10", "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "60s" };
+      const [eu, us] = [0, 1].map(() => client([{ text: "a", headers }, "b"]));
+      const router = new Router({ targets: [{ client: eu.client, name: "eu" }, { client: us.client, name: "us" }], pacing });
+      const targets = [];
+      for (let i = 0; i < 2; i++) targets.push((await router.chat("Hi", { conversation: "a" })).attempts[0].target);
+      equal(targets[0] !== targets[1], moves, `the change of the target, with pacing ${pacing},`);
+    }
+  });
+
   await test("router: hooks are told of each attempt and its target", async () => {
     const seen = [];
     const note = (by) => Object.fromEntries(["onRequest", "onResponse", "onRetry", "onError", "onFinish"].map((name) => [name, (event) => seen.push([by, name, event])]));

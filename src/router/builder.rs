@@ -209,7 +209,10 @@ impl RouterBuilder {
                 models: target.models,
                 verifies: (is_anthropic && client.is_first_party()).then_some(0),
             });
-            clients.push(client);
+            clients.push(match self.no_pacing {
+                true => client,
+                false => client.with_rate_limit_headers(),
+            });
         }
         Ok(Router {
             inner: Arc::new(Inner {
