@@ -115,7 +115,7 @@ impl Client {
         if head.uri.authority().is_some() {
             let message = [
                 "the URI ",
-                &quote(&head.uri.path().to_string()),
+                &quote(head.uri.path()),
                 " has a host: give the path below the client's base URL, such as \"/files\"",
             ];
             return Err(Error::config(message.concat()));
