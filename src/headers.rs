@@ -11,7 +11,7 @@ pub struct Known {
 }
 
 impl Known {
-    const fn new(text: &'static str) -> Self {
+    pub(crate) const fn new(text: &'static str) -> Self {
         let name = HeaderName::from_static(text);
         Self { text, name }
     }

@@ -1,6 +1,6 @@
 // Browsers: fetches the module from the URL that the bundler assigns to it.
 import { compile, notFound } from "./compile.js";
-import { provide } from "./core.js";
+import { provide } from "./load.js";
 
 function locate() {
   const url = new URL("./warmline.wasm", import.meta.url);

@@ -15,6 +15,7 @@ export const CALL_OPTIONS = {
   poolTimeoutMs: "number",
   deadlineMs: "number",
   maxRetries: "number",
+  conversation: "string",
   ...HOOKS,
 };
 

@@ -5,6 +5,8 @@ export type ErrorKind = WarmlineError["kind"];
 
 /** One attempt of a call. */
 export interface Attempt {
+  /** The name of the router's target that it was made at. Undefined for a call of a client. */
+  target: string | undefined;
   /** The kind of its error. Undefined if it succeeded. */
   kind: ErrorKind | undefined;
   /** The HTTP status of its error, if the provider responded. */

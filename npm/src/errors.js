@@ -5,7 +5,8 @@ const named = ({ prototype }, name) => Object.defineProperty(prototype, "name", 
 
 /** Converts the core's attempts to the public type. */
 export const toAttempts = (attempts = []) =>
-  attempts.map(({ kind, status, message, request_id: requestId, duration_ms: durationMs, delay_ms: delayMs = 0 }) => ({
+  attempts.map(({ target, kind, status, message, request_id: requestId, duration_ms: durationMs, delay_ms: delayMs = 0 }) => ({
+    target,
     kind,
     status,
     message,
@@ -111,7 +112,8 @@ export class CancelledError extends WarmlineError {
   }
 }
 
-const KINDS = {
+/** The classes by kind. */
+export const KINDS = {
   config: ConfigError,
   connect: ConnectError,
   timeout: TimeoutError,

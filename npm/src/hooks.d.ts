@@ -6,8 +6,8 @@ import type { WarmlineError } from "./errors.js";
 export interface CallInfo {
   /** A number that no other call of this program has, from 1. */
   readonly id: number;
-  /** The client's provider. */
-  readonly provider: Provider;
+  /** The client's provider. Undefined for a call of a router, whose targets may have several. */
+  readonly provider: Provider | undefined;
   /** The model of the request or of the client, if one of them names it. */
   readonly model: string | undefined;
   /** Whether the reply is streamed. */
@@ -17,7 +17,7 @@ export interface CallInfo {
 }
 
 /**
- * Functions that are told about calls, as options of a client or of one call. If both have one, both are called. They are not waited for, and what they
+ * Functions that are told about calls, as options of a client, of a router or of one call. If both have one, both are called. They are not waited for, and what they
  * throw is ignored.
  *
  * ```ts
@@ -52,6 +52,8 @@ export interface HookEvent {
 export interface RequestHookEvent extends HookEvent {
   /** The number of the attempt, from 1. */
   attempt: number;
+  /** The name of the router's target. Undefined for a call of a client. */
+  target: string | undefined;
   /** The address, without its query. */
   url: string;
   /** The headers, without those that can contain a secret. */
@@ -64,6 +66,8 @@ export interface RequestHookEvent extends HookEvent {
 export interface ResponseHookEvent extends HookEvent {
   /** The number of the attempt, from 1. */
   attempt: number;
+  /** The name of the router's target. Undefined for a call of a client. */
+  target: string | undefined;
   /** The HTTP status. */
   status: number;
   /** The headers of the response. */
@@ -76,6 +80,8 @@ export interface ResponseHookEvent extends HookEvent {
 export interface RetryHookEvent extends HookEvent {
   /** The number of the attempt, from 2. */
   attempt: number;
+  /** The name of the router's target. Undefined for a call of a client. */
+  target: string | undefined;
   /** The outcome of the attempt before. */
   previous: PreviousAttempt;
 }

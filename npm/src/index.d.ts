@@ -7,7 +7,7 @@ import type { Budget, BudgetOptions, Price, Spend } from "./budget.js";
 import type { CacheTtl, DialectName, Message, Part, TextPart, ToolUsePart } from "./message.js";
 import type { AccessToken, Provider } from "./provider.js";
 import type { InferOutput, Schema } from "./schema.js";
-import type { ReplyStream } from "./stream.js";
+import { Caller } from "./caller.js";
 
 export * from "./errors.js";
 export type * from "./budget.js";
@@ -15,6 +15,7 @@ export type * from "./hooks.js";
 export type * from "./message.js";
 export type * from "./provider.js";
 export type * from "./schema.js";
+export * from "./router.js";
 export type * from "./stream.js";
 
 /** The options of a client. */
@@ -200,6 +201,11 @@ export interface CallOptions extends Hooks {
   deadlineMs?: number | undefined;
   /** The maximum number of retries after the first attempt. Default: the client's. */
   maxRetries?: number | undefined;
+  /**
+   * The key of the conversation that the request continues, such as the id of a session. A `Router` keeps a conversation on one target; a client ignores the
+   * key. It is not sent. Default: `prompt_cache_key` or `metadata.user_id` of `extraBody`, or else the model, the system prompt and the first message.
+   */
+  conversation?: string | undefined;
 }
 
 /** Why the model stopped, in Anthropic's terms. A reason that Anthropic does not have is in the provider's own term. */
@@ -380,7 +386,7 @@ export interface PoolStats {
  * const { text } = await llm.chat("Why is the sky blue?");
  * ```
  */
-export class Warmline {
+export class Warmline extends Caller {
   /**
    * Creates a client. Nothing is sent.
    *
@@ -388,34 +394,6 @@ export class Warmline {
    * asynchronously (in browsers), a wrong URL, header or amount is reported by the first call instead.
    */
   constructor(options: WarmlineOptions);
-  /**
-   * Sends a request and returns the complete reply. A string is short for one message of the user's.
-   *
-   * ```ts
-   * const reply = await llm.chat({ messages: [{ role: "user", content: "Hello" }], maxTokens: 256 });
-   * console.log(reply.text, reply.usage.outputTokens);
-   * ```
-   *
-   * The promise rejects with a `WarmlineError` if the call fails.
-   */
-  chat<const Output extends Schema | undefined = undefined, const Tools extends readonly Tool[] = readonly []>(
-    request: string | ChatRequest<Output, Tools>,
-    options?: CallOptions,
-  ): Promise<Reply<InferOutput<Output>, Tools>>;
-  /**
-   * Sends a request and returns its reply as a stream of events. Nothing is sent until the stream is read. If the call fails, reading rejects with a
-   * `WarmlineError`.
-   *
-   * ```ts
-   * for await (const event of llm.stream("Hello")) {
-   *   if (event.type === "text") process.stdout.write(event.text);
-   * }
-   * ```
-   */
-  stream<const Output extends Schema | undefined = undefined, const Tools extends readonly Tool[] = readonly []>(
-    request: string | ChatRequest<Output, Tools>,
-    options?: CallOptions,
-  ): ReplyStream<InferOutput<Output>, Tools>;
   /**
    * Returns the models that the provider offers, from all pages of its list. It costs nothing. Rejects with a `WarmlineError` if the list cannot be had.
    *
@@ -438,12 +416,6 @@ export class Warmline {
   /** Returns what was spent this month (UTC). Rejects with a `LedgerError` if the ledger cannot be reached. */
   spend(): Promise<Spend>;
   /**
-   * Waits until every call has ended and its cost is recorded in the ledger. In an edge function, `ctx.waitUntil(llm.flush())` does this after
-   * the response is sent. A stream that is not read on is read to its end, and kept for its readers. Rejects with a `LedgerError` if the ledger cannot be
-   * reached.
-   */
-  flush(): Promise<void>;
-  /**
    * Returns a client with the same settings and ledger that also enforces this budget. Use it for a budget per customer, for example.
    *
    * ```ts
@@ -451,8 +423,4 @@ export class Warmline {
    * ```
    */
   withBudget(budget: Budget): Warmline;
-  /** Frees the client's memory. Later calls fail with a `ConfigError`; calls in flight continue. */
-  close(): void;
-  /** Does the same as `close()`, for `using llm = new Warmline(…)`. */
-  [Symbol.dispose](): void;
 }

@@ -14,3 +14,4 @@ export {
   WarmlineError,
 } from "./errors.js";
 export { Warmline } from "./core.js";
+export { Router } from "./router.js";

@@ -1,7 +1,7 @@
 // Node, Deno and Bun: the module is part of the code, so that it is found whatever a bundler makes of this file.
 import "./environment.js";
 import { base64 } from "./base64.js";
-import { provide } from "./core.js";
+import { provide } from "./load.js";
 
 function bytes() {
   // Node has no `fromBase64` before version 25, and its `atob` is slow.

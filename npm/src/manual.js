@@ -1,6 +1,6 @@
 // For other runtimes: the caller provides the module.
 import { compile } from "./compile.js";
-import { provide } from "./core.js";
+import { provide } from "./load.js";
 import { is } from "./realm.js";
 
 /** Loads the core from a `WebAssembly.Module`, the bytes of `warmline/warmline.wasm`, a `Response` with these bytes, or a promise of one of them. */

@@ -33,7 +33,7 @@ export const FIELDS = Object.keys(REQUEST);
  * of its reply.
  */
 export async function toRequest(request, options = {}) {
-  const { headers, baseUrl, apiKey, bearerToken, timeoutMs, replyTimeoutMs, poolTimeoutMs, deadlineMs, maxRetries } = options;
+  const { headers, baseUrl, apiKey, bearerToken, timeoutMs, replyTimeoutMs, poolTimeoutMs, deadlineMs, maxRetries, conversation } = options;
   if (typeof request === "string") request = { messages: [{ role: "user", content: request }] };
   if (request === null || typeof request !== "object" || Array.isArray(request)) fail(`the request must be an object: { messages, … }, got ${kind(request)}`);
   const core = {};
@@ -54,6 +54,7 @@ export async function toRequest(request, options = {}) {
     pool_timeout_ms: wholeMs(poolTimeoutMs),
     deadline_ms: wholeMs(deadlineMs),
     retry: maxRetries === undefined ? undefined : { max_retries: maxRetries },
+    conversation,
   };
   if (!core.messages) fail("messages is missing from the request");
   try {
@@ -81,7 +82,7 @@ export function toHeaders(headers = {}) {
 /** Returns milliseconds as the core takes them: a whole number, at most a year. */
 export const wholeMs = (ms) => (ms === undefined ? undefined : Math.min(Math.ceil(ms), 31_536_000_000));
 
-function text(name, value) {
+export function text(name, value) {
   return typeof value === "string" ? value : fail(`${name} must be a string, got ${kind(value)}`);
 }
 
@@ -89,7 +90,7 @@ function number(name, value) {
   return typeof value === "number" && Number.isFinite(value) ? value : fail(`${name} must be a number, got ${typeof value === "number" ? value : kind(value)}`);
 }
 
-function whole(name, value) {
+export function whole(name, value) {
   const fits = Number.isInteger(value) && value >= 0 && value <= 0xffffffff;
   return fits ? value : fail(`${name} must be a whole number, got ${typeof value === "number" ? value : kind(value)}`);
 }

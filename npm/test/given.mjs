@@ -7,7 +7,8 @@ const sim = globalThis.SIM ?? variables.WARMLINE_SIM;
 export function reroute(address) {
   const url = new URL(address, globalThis.location?.href);
   if (["127.0.0.1", "localhost", "[::1]"].includes(url.hostname) || !url.protocol.startsWith("http")) return url.href;
-  return sim + (url.pathname.endsWith("/messages") ? "/v1/messages" : "/v1/chat/completions");
+  const [endpoint] = /\/(?:messages|models|responses)(?:\/.*)?$/.exec(url.pathname) ?? ["/chat/completions"];
+  return `${sim}/v1${endpoint}${url.search}`;
 }
 
 const send = globalThis.fetch;

@@ -9,6 +9,7 @@ export const PLACES = ["node", "program", "deno", "bun", "workerd", "browser", "
 
 /** What an example uses without importing it. */
 const IMPORTS = {
+  Router: "warmline",
   Warmline: "warmline",
   WarmlineError: "warmline",
   RedisLedger: "warmline/redis",

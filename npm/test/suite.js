@@ -3,6 +3,7 @@ import { scriptedFetch } from "warmline/testing";
 import { behaviour } from "./behaviour.js";
 import { runConnection } from "./connections.js";
 import { check, equal, failure } from "./expect.js";
+import { routers } from "./router.js";
 import { streams } from "./streams.js";
 import { bytesOf, runVector } from "./vectors.js";
 
@@ -27,6 +28,7 @@ export async function run(warmline, { vectors, sim, browser = false, otherRealm 
   }
   await streams(warmline, scriptedFetch, test);
   await behaviour(warmline, scriptedFetch, test);
+  await routers(warmline, scriptedFetch, { sim, test });
   await calls(warmline, { sim, browser, otherRealm, test });
   return results;
 }

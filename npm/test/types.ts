@@ -1,7 +1,7 @@
 import { RedisLedger } from "warmline/redis";
 import { scriptedFetch } from "warmline/testing";
 // Checked by `tsc --strict`: what must compile, and what must not.
-import { type StreamEvent, RateLimitError, type Reply, TimeoutError, Warmline, WarmlineError } from "warmline";
+import { type StreamEvent, RateLimitError, type Reply, Router, TimeoutError, Warmline, WarmlineError } from "warmline";
 import { init } from "warmline/manual";
 import { z } from "zod";
 import * as v from "valibot";
@@ -133,3 +133,26 @@ llm.spend().total;
 new Warmline({ provider: "openai", apiKey: "k", budget: { usd: 1, ledger: new RedisLedger({ url: "https://r", token: "t" }), alerts: [90], onAlert: ({ percent }) => percent } });
 // @ts-expect-error a ledger keeps books
 new Warmline({ provider: "openai", apiKey: "k", budget: { usd: 1, ledger: {} } });
+
+const router = new Router({
+  targets: [{ client: llm, name: "eu", weight: 2, models: { fast: "gpt-4.1-mini" } }, { client: llm.withBudget({ name: "b", usd: 1 }), name: "us", priority: 1 }],
+  balancing: "least_busy",
+  cooldown: { baseMs: 500 },
+  hedging: true,
+  pacing: false,
+  rules: { statuses: { 401: "cool_down" }, codes: { model_not_found: "move_on" }, kinds: { timeout: "move_on" } },
+  onRequest: ({ target }) => target?.length,
+});
+export const routed: Promise<{ city: string }> = router.chat({ messages, output: z.object({ city: z.string() }) }, { conversation: "a" }).then(({ output }) => output);
+export const either: Promise<string | undefined>[] = [llm, router].map((caller) => caller.stream("x", { conversation: "a" }).reply().then(({ attempts }) => attempts[0]?.target));
+export const ready: (number | undefined)[] = router.stats().targets.map(({ state, readyInMs, inFlight }) => (state === "cooling" ? readyInMs : inFlight));
+// @ts-expect-error the targets are missing
+new Router({ pacing: true });
+// @ts-expect-error a target has a client
+new Router({ targets: [{ name: "eu" }] });
+// @ts-expect-error a router is no client
+new Router({ targets: [{ client: router }] });
+// @ts-expect-error no such action
+new Router({ targets: [{ client: llm }], rules: { statuses: { 401: "retry" } } });
+// @ts-expect-error no such kind
+new Router({ targets: [{ client: llm }], rules: { kinds: { rateLimited: "answer" } } });

@@ -15,8 +15,8 @@ const ask = async (text, options) => {
   return response.body.getReader();
 };
 
-async function answered(text) {
-  const [reader, decoder] = [await ask(text), new TextDecoder()];
+async function answered(text, options) {
+  const [reader, decoder] = [await ask(text, options), new TextDecoder()];
   let reply = "";
   for (let read; !(read = await reader.read()).done; ) reply += decoder.decode(read.value, { stream: true });
   check(reply.includes(`“${text}”`), `${text}: ${reply}`);
@@ -24,6 +24,15 @@ async function answered(text) {
 
 await test("sixty requests at once share an isolate, each with its own stream", async () => {
   await Promise.all(Array.from({ length: 60 }, (_, i) => answered(`number ${i}.`)));
+});
+
+await test("sixty requests at once share a router, one target of which fails, cools down and is probed", async () => {
+  const routed = (i) => ({ routed: true, model: i % 2 ? "m" : "failing" });
+  await Promise.all(Array.from({ length: 60 }, (_, i) => answered(`number ${i}.`, routed(i))));
+  for (let i = 0; i < 5; i++) {
+    await Promise.all([answered(`beside ${i}.`, routed(i)), ask("left.", { routed: true, model: "m?hold", leave: true }), answered(`with ${i}.`, routed(i + 1))]);
+  }
+  await answered("the last.", routed(0));
 });
 
 await test("requests are answered beside and after others that end while their call is under way", async () => {

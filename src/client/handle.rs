@@ -139,6 +139,14 @@ impl Client {
         self.transport.rate_limits()
     }
 
+    /// Returns a client whose responses have the headers that report rate limits, which are not read otherwise on WebAssembly.
+    pub(crate) fn with_rate_limit_headers(&self) -> Self {
+        Self {
+            transport: self.transport.with_rate_limit_headers(),
+            ..self.clone()
+        }
+    }
+
     /// Returns the tracker of the client's costs and budgets.
     ///
     /// ```no_run

@@ -203,6 +203,10 @@ impl RouterBuilder {
             // Anthropic's signatures are valid on every platform that has its models
             // (https://docs.claude.com/en/docs/build-with-claude/extended-thinking).
             let is_anthropic = client.dialect_name() == DialectName::Anthropic;
+            let client = match self.no_pacing {
+                true => client,
+                false => client.with_rate_limit_headers(),
+            };
             let clients_of = TargetClient::new(client);
             let client = &clients_of.client;
             listings.push(Listing {

@@ -73,12 +73,10 @@ impl TargetClient {
         std::iter::once(&self.client).chain(&self.others)
     }
 
-    fn with_cost_tracker(&self, tracker: &CostTracker) -> Self {
-        let others = self.others.iter();
-        let others = others.map(|client| client.with_cost_tracker(tracker.clone()));
+    pub(super) fn map(&self, change: impl Fn(&Client) -> Client) -> Self {
         Self {
-            client: self.client.with_cost_tracker(tracker.clone()),
-            others: others.collect(),
+            client: change(&self.client),
+            others: self.others.iter().map(change).collect(),
         }
     }
 }
@@ -161,7 +159,10 @@ impl Router {
     #[must_use]
     pub fn with_cost_trackers(&self, tracker: impl Fn(&Client) -> CostTracker) -> Self {
         let clients = self.clients.iter();
-        let clients = clients.map(|of| of.with_cost_tracker(&tracker(&of.client)));
+        let clients = clients.map(|of| {
+            let tracker = tracker(&of.client);
+            of.map(|client| client.with_cost_tracker(tracker.clone()))
+        });
         Self {
             inner: self.inner.clone(),
             clients: clients.collect(),

@@ -254,7 +254,8 @@ fn duration(text: &str) -> Option<Duration> {
             .find(|c: char| c.is_ascii_digit())
             .unwrap_or(after.len());
         let (unit, next) = after.split_at(unit_end);
-        let number: f64 = number.parse().ok()?;
+        // Its parser is in the WebAssembly module already, and std's would bring its tables.
+        let number: f64 = serde_json::from_str(number).ok()?;
         seconds += number
             * match unit {
                 "d" => 86_400.0,

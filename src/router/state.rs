@@ -211,9 +211,12 @@ impl State {
             let pacing = &self.targets[candidate.target].pacing;
             pacing.delay(&candidate.model, &wish.need, now)
         };
-        let mut priorities: Vec<u32> = available.iter().map(|at| priority(*at)).collect();
-        priorities.sort_unstable();
-        priorities.dedup();
+        let mut priorities = Vec::new();
+        for priority in available.iter().map(|at| priority(*at)) {
+            if let Err(at) = priorities.binary_search(&priority) {
+                priorities.insert(at, priority);
+            }
+        }
         // A conversation that has moved to a fallback stays there, although a better target is available again.
         let at_home = |at: &usize| wish.candidates[*at].target == home;
         let is_sticky = self.balancing == Balancing::Sticky || wish.bond != Bond::Loose;

@@ -41,11 +41,34 @@ static ERROR_HEADERS: [&Known; 4] = [
     &headers::LOCATION,
 ];
 
+/// The headers that report rate limits, which are read if a router paces the calls. A browser shows them only if the server allows it.
+static RATE_LIMIT_HEADERS: [Known; 18] = [
+    Known::new("anthropic-ratelimit-requests-limit"),
+    Known::new("anthropic-ratelimit-requests-remaining"),
+    Known::new("anthropic-ratelimit-requests-reset"),
+    Known::new("anthropic-ratelimit-tokens-limit"),
+    Known::new("anthropic-ratelimit-tokens-remaining"),
+    Known::new("anthropic-ratelimit-tokens-reset"),
+    Known::new("anthropic-ratelimit-input-tokens-limit"),
+    Known::new("anthropic-ratelimit-input-tokens-remaining"),
+    Known::new("anthropic-ratelimit-input-tokens-reset"),
+    Known::new("anthropic-ratelimit-output-tokens-limit"),
+    Known::new("anthropic-ratelimit-output-tokens-remaining"),
+    Known::new("anthropic-ratelimit-output-tokens-reset"),
+    Known::new("x-ratelimit-limit-requests"),
+    Known::new("x-ratelimit-remaining-requests"),
+    Known::new("x-ratelimit-reset-requests"),
+    Known::new("x-ratelimit-limit-tokens"),
+    Known::new("x-ratelimit-remaining-tokens"),
+    Known::new("x-ratelimit-reset-tokens"),
+];
+
 /// Sends requests to one endpoint. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Transport {
     shared: Rc<Shared>,
     fetch: Option<Fetch>,
+    reads_rate_limits: bool,
 }
 
 /// A place in the queue, which the runtime owns.
@@ -79,14 +102,23 @@ impl Transport {
                 peak: Cell::new(0),
             }),
             fetch: options.fetch,
+            reads_rate_limits: false,
         })
     }
 
     /// Returns a transport that shares this one's counts but calls another function.
     pub(crate) fn with_fetch(&self, fetch: Fetch) -> Self {
         Self {
-            shared: self.shared.clone(),
             fetch: Some(fetch),
+            ..self.clone()
+        }
+    }
+
+    /// Returns a transport that shares this one's counts, and whose responses have the headers that report rate limits.
+    pub(crate) fn with_rate_limit_headers(&self) -> Self {
+        Self {
+            reads_rate_limits: true,
+            ..self.clone()
         }
     }
 
@@ -157,6 +189,8 @@ impl Transport {
         let names = HEADERS
             .iter()
             .chain(failed.then_some(&ERROR_HEADERS).into_iter().flatten());
+        let limits = self.reads_rate_limits.then_some(&RATE_LIMIT_HEADERS);
+        let names = names.copied().chain(limits.into_iter().flatten());
         let headers = names.filter_map(|known| {
             let value = response_headers.get(known.text).ok()??.parse().ok()?;
             Some((known.name.clone(), value))

@@ -98,6 +98,11 @@ impl Transport {
         self.0.rate_limits().clone()
     }
 
+    /// Returns the same transport, whose responses have all headers.
+    pub(crate) fn with_rate_limit_headers(&self) -> Self {
+        self.clone()
+    }
+
     /// Takes the rate limits that a response reports. Secrets have been removed from its headers.
     pub(crate) fn update_rate_limits(&self, headers: &HeaderMap) {
         let headers = headers.iter();

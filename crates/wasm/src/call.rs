@@ -9,11 +9,33 @@ use std::task::{Context, Poll, Waker};
 use futures_util::Stream;
 use futures_util::stream::once;
 use js_sys::Promise;
-use warmline::{Client, Error, Request, Result, StreamEvent};
+use warmline::{Client, Error, EventStream, Reply, Request, Result, Router, StreamEvent};
 use wasm_bindgen::prelude::*;
 
 use crate::json::EventList;
 use crate::promise::promise;
+
+/// What makes a call.
+pub(crate) enum Caller {
+    Client(Client),
+    Router(Router),
+}
+
+impl Caller {
+    fn stream(&self, request: Request) -> EventStream {
+        match self {
+            Self::Client(client) => client.stream(request),
+            Self::Router(router) => router.stream(request),
+        }
+    }
+
+    async fn chat(&self, request: Request) -> Result<Reply> {
+        match self {
+            Self::Client(client) => client.chat(request).await,
+            Self::Router(router) => router.chat(request).await,
+        }
+    }
+}
 
 /// A call in progress.
 #[wasm_bindgen]
@@ -30,11 +52,11 @@ struct State {
 }
 
 impl Call {
-    pub(crate) fn new(client: Client, request: Result<Request>, stream: bool) -> Self {
+    pub(crate) fn new(caller: Caller, request: Result<Request>, stream: bool) -> Self {
         let events: Events = match request {
-            Ok(request) if stream => Box::pin(client.stream(request)),
+            Ok(request) if stream => Box::pin(caller.stream(request)),
             request => Box::pin(once(async move {
-                let reply = Box::new(client.chat(request?).await?);
+                let reply = Box::new(caller.chat(request?).await?);
                 Ok(StreamEvent::Done { reply })
             })),
         };

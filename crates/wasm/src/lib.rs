@@ -1,7 +1,7 @@
 //! The WebAssembly module of the npm package. It uses nothing but the public API of the crate `warmline`.
 //!
 //! Requests, events and errors cross the boundary as JSON text in the serde form of their Rust types, because one call with text
-//! is cheaper than many that build objects. `npm/src/core.js` makes the public JavaScript API of it.
+//! is cheaper than many that build objects. `npm/src/caller.js` makes the public JavaScript API of it.
 
 #![cfg(target_family = "wasm")]
 // Macros of wasm-bindgen need public types, and nothing is imported from a cdylib.
@@ -12,6 +12,7 @@ mod json;
 mod ledger;
 mod options;
 mod promise;
+mod router;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -20,7 +21,7 @@ use js_sys::{Function, Promise};
 use warmline::{Budget, Client, CostTracker, Credentials, Error, Request, Result};
 use wasm_bindgen::prelude::*;
 
-use self::call::Call;
+use self::call::{Call, Caller};
 use self::ledger::JsLedger;
 use self::options::Options;
 use self::promise::promise;
@@ -82,7 +83,7 @@ impl Core {
         token: Option<Function>,
     ) -> Call {
         let request = read_request(request, token);
-        Call::new(self.0.with_fetch(fetch), request, stream)
+        Call::new(Caller::Client(self.0.with_fetch(fetch)), request, stream)
     }
 
     /// Returns a promise of the provider's models as a JSON list. Its requests are sent by `fetch`.
@@ -97,6 +98,11 @@ impl Core {
         let request = read_request(request, token);
         let client = self.0.with_fetch(fetch);
         promise(async move { Ok(json::text(&client.count_tokens(request?).await?).into()) })
+    }
+
+    /// Returns the same client once more, for a router.
+    pub fn share(&self) -> Core {
+        Core(self.0.clone())
     }
 
     /// Returns a promise of the spend of this month, as JSON.

@@ -198,7 +198,7 @@ const MICROTASK: [&str; 2] = [
 
 /// Writes the optimised module and the minified glue that wasm-bindgen makes for it.
 ///
-/// The glue is that of the `bundler` target. It leaves the instantiation to its user (npm/src/core.js). The `web` target's
+/// The glue is that of the `bundler` target. It leaves the instantiation to its user (npm/src/load.js). The `web` target's
 /// glue instantiates by itself, and recognises a module by `instanceof`, which fails for one that was compiled in another realm.
 fn bind(module: &Path, build: &Build, package: &Path) -> Result {
     wasm_bindgen_version()?;

@@ -9,8 +9,8 @@ export function traced(tracer: Tracer): Hooks {
   const spanOf = (call: CallInfo) => {
     const known = spans.get(call);
     if (known) return known;
-    const attributes = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": call.provider, ...(call.model && { "gen_ai.request.model": call.model }) };
-    const span = tracer.startSpan(`chat ${call.model ?? call.provider}`, { kind: SpanKind.CLIENT, attributes });
+    const attributes = { "gen_ai.operation.name": "chat", ...(call.provider && { "gen_ai.provider.name": call.provider }), ...(call.model && { "gen_ai.request.model": call.model }) };
+    const span = tracer.startSpan(`chat ${call.model ?? call.provider ?? ""}`, { kind: SpanKind.CLIENT, attributes });
     spans.set(call, span);
     return span;
   };
