@@ -16,6 +16,7 @@ mod lookup;
 mod pacing;
 mod rules;
 mod serving;
+mod sharing;
 #[cfg(test)]
 mod simulation;
 mod state;
