@@ -323,6 +323,11 @@ impl Client {
         self.inner.endpoint.is_first_party
     }
 
+    /// The scheme, host and port of its server.
+    pub(crate) fn origin(&self) -> &str {
+        self.inner.endpoint.origin()
+    }
+
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.inner.timeouts.deadline
     }

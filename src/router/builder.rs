@@ -10,10 +10,12 @@ use super::latency::Latency;
 use super::lookup::Listing;
 use super::pacing::Pacing;
 use super::rules::RoutingRules;
+use super::sharing::{Sharing, shared_name};
 use super::state::{State, TargetState};
 use super::target::Target;
 use crate::quote::quote;
 use crate::retry::RetryBudget;
+use crate::shared::SharedState;
 use crate::{DialectName, Error, Result, RetryPolicy};
 
 /// The maximum number of targets.
@@ -40,6 +42,7 @@ pub struct RouterBuilder {
     no_cooldown: bool,
     no_pacing: bool,
     hedging: Option<Hedging>,
+    shared: Option<Arc<dyn SharedState>>,
 }
 
 impl RouterBuilder {
@@ -140,6 +143,30 @@ impl RouterBuilder {
         self
     }
 
+    /// Sets a state that the routers of several processes share: which targets cool down, and how much is called for of their rate
+    /// limits. By default nothing is shared.
+    ///
+    /// Targets of the same name and server are the same in all routers with the state. A call never waits for the state, and
+    /// does not fail because of it: it is read and written in the background, at most every 500 ms and after changes, until no call has
+    /// been made for 10 s. While it cannot be reached, or takes longer than 1 s to answer, the router goes by what it knows itself.
+    ///
+    /// On WebAssembly nothing is shared, because there nothing may go on in the background.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use warmline::Router;
+    /// use warmline::shared::MemoryState;
+    ///
+    /// // With the feature `redis`, `RedisLedger::open("redis://127.0.0.1")?` shares it between machines.
+    /// let state = Arc::new(MemoryState::default());
+    /// let builder = Router::builder().shared_state(state);
+    /// ```
+    #[must_use]
+    pub fn shared_state(mut self, state: impl SharedState + 'static) -> Self {
+        self.shared = Some(Arc::new(state));
+        self
+    }
+
     /// Builds the router.
     ///
     /// # Errors
@@ -166,6 +193,7 @@ impl RouterBuilder {
         let mut listings: Vec<Listing> = Vec::new();
         let mut states = Vec::new();
         let mut clients = Vec::new();
+        let mut shared_names = Vec::new();
         for target in self.targets {
             let client = target.client;
             let name = target
@@ -187,6 +215,7 @@ impl RouterBuilder {
                 );
                 return Err(Error::config([&shown, &*why].concat()));
             }
+            shared_names.push(shared_name(&name, &client));
             states.push(TargetState {
                 weight: target.weight,
                 priority: target.priority,
@@ -229,6 +258,7 @@ impl RouterBuilder {
                 cooldown: (!self.no_cooldown).then_some(self.cooldown),
                 pacing: !self.no_pacing,
                 hedging: self.hedging,
+                sharing: self.shared.map(|state| Sharing::new(state, shared_names)),
             }),
             clients: clients.into(),
         })
@@ -256,6 +286,7 @@ impl fmt::Debug for RouterBuilder {
             .field("cooldown", &(!self.no_cooldown).then_some(self.cooldown))
             .field("pacing", &!self.no_pacing)
             .field("hedging", &self.hedging)
+            .field("shared_state", &self.shared.is_some())
             .finish()
     }
 }

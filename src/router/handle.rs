@@ -5,6 +5,7 @@ use super::health::Cooldown;
 use super::hedging::Hedging;
 use super::lookup::{self, Listing};
 use super::rules::RoutingRules;
+use super::sharing::Sharing;
 use super::state::State;
 use super::stats::RouterStats;
 use crate::retry::RetryBudget;
@@ -92,6 +93,8 @@ pub(super) struct Inner {
     pub(super) cooldown: Option<Cooldown>,
     pub(super) pacing: bool,
     pub(super) hedging: Option<Hedging>,
+    /// `None` if nothing is shared with other processes.
+    pub(super) sharing: Option<Sharing>,
 }
 
 impl Inner {

@@ -13,6 +13,12 @@ const MAX_FAILURES: u32 = 3;
 /// How long an unanswered probe keeps others away. A model may be silent for minutes before it answers.
 pub(super) const PROBE_LASTS: Duration = Duration::from_secs(10);
 
+/// How much later than the process whose call has failed others probe a target, so that they see its probe first.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+
+/// By how much an own mark may seem to end later than it was meant to, because it has been on its way.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
+
 /// For how long a failing target of a [`Router`](crate::Router) is not called.
 ///
 /// A target cools down for the delay that its provider asks for (`retry-after`), at most [`max_retry_after`](Self::max_retry_after).
@@ -60,6 +66,28 @@ pub(super) struct Health {
     failures: u32,
     /// The failed probes in a row.
     failed_probes: u32,
+    /// Until when another process lets the target cool down, or probes it.
+    elsewhere: Option<Instant>,
+    /// Counts what this process has found out, which others are to know.
+    findings: u64,
+    /// The findings that are known to the others.
+    shared: u64,
+}
+
+/// The ends of the marks of a target in the shared state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    pub(super) cooldown: Option<Instant>,
+    pub(super) probe: Option<Instant>,
+}
+
+/// What the others are to know: how long the marks of a target last from now on. Zero removes one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Finding {
+    number: u64,
+    /// `None` if the mark stays as it is.
+    pub(super) cooldown: Option<Duration>,
+    pub(super) probe: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -98,8 +126,13 @@ impl Health {
     pub(super) fn availability(&self, now: Instant) -> Availability {
         match self.status {
             Status::Ready => Availability::Ready,
-            Status::Cooling { until } if until > now => Availability::From(until),
-            Status::Cooling { .. } => Availability::ForProbe,
+            Status::Cooling { until } => {
+                let elsewhere = self.elsewhere.map_or(until, |end| end + GRACE);
+                match until.max(elsewhere) {
+                    until if until > now => Availability::From(until),
+                    _ => Availability::ForProbe,
+                }
+            }
             Status::Probing { since } if now >= since + PROBE_LASTS => Availability::ForProbe,
             Status::Probing { .. } => Availability::Probed,
         }
@@ -110,6 +143,8 @@ impl Health {
         let is_probe = self.availability(now) == Availability::ForProbe;
         if is_probe {
             self.status = Status::Probing { since: now };
+            self.elsewhere = None;
+            self.findings += 1;
         }
         Begun {
             epoch: self.epoch,
@@ -125,6 +160,8 @@ impl Health {
     /// The target has answered.
     pub(super) fn succeeded(&mut self, begun: Begun) {
         if !self.is_outdated(begun) {
+            self.findings += u64::from(self.status != Status::Ready);
+            self.elsewhere = None;
             self.status = Status::Ready;
             (self.failures, self.failed_probes) = (0, 0);
         }
@@ -134,6 +171,7 @@ impl Health {
     pub(super) fn abandoned(&mut self, begun: Begun, now: Instant) {
         if begun.is_probe && !self.is_outdated(begun) && self.status != Status::Ready {
             self.status = Status::Cooling { until: now };
+            self.findings += 1;
         }
     }
 
@@ -165,12 +203,14 @@ impl Health {
         self.failed_probes = self.failed_probes.saturating_add(1);
         self.epoch += 1;
         self.failures = 0;
+        self.findings += 1;
         self.status = Status::Cooling { until };
         Some(until)
     }
 
     /// Cools down at least until then.
-    pub(super) fn cool_until(&mut self, until: Instant) {
+    fn cool_until(&mut self, until: Instant) {
+        self.findings += 1;
         match &mut self.status {
             Status::Cooling { until: known } => *known = until.max(*known),
             _ => {
@@ -178,6 +218,54 @@ impl Health {
                 self.status = Status::Cooling { until };
             }
         }
+    }
+
+    /// Takes over what other processes have found out, unless this one has something to tell, which is returned.
+    ///
+    /// What this process has found out itself stands: another one's mark can lengthen a cooldown, but its end does not shorten one.
+    pub(super) fn exchange(&mut self, marks: Marks, now: Instant) -> Option<Finding> {
+        if self.findings != self.shared {
+            return Some(self.finding(marks, now));
+        }
+        let end = marks.cooldown.max(marks.probe);
+        match (self.status, end) {
+            (Status::Probing { .. }, _) => {}
+            (Status::Ready, Some(_)) => {
+                self.epoch += 1;
+                self.status = Status::Cooling { until: now };
+                self.elsewhere = end;
+            }
+            (Status::Cooling { until }, Some(end)) => {
+                self.elsewhere = Some(end).filter(|end| *end > until + ON_ITS_WAY);
+            }
+            // A mark that is gone before its end has been removed: the target is to be probed.
+            (_, None) => self.elsewhere = self.elsewhere.filter(|end| *end <= now),
+        }
+        None
+    }
+
+    fn finding(&mut self, marks: Marks, now: Instant) -> Finding {
+        let (cooldown, probe) = match self.status {
+            Status::Ready => (Some(Duration::ZERO), Duration::ZERO),
+            Status::Probing { since } => {
+                (None, (since + PROBE_LASTS).saturating_duration_since(now))
+            }
+            Status::Cooling { until } => {
+                self.elsewhere = marks.cooldown.filter(|end| *end > until + ON_ITS_WAY);
+                let cooldown = until.saturating_duration_since(now);
+                (self.elsewhere.is_none().then_some(cooldown), Duration::ZERO)
+            }
+        };
+        Finding {
+            number: self.findings,
+            cooldown,
+            probe,
+        }
+    }
+
+    /// The others know a finding.
+    pub(super) fn told(&mut self, finding: Finding) {
+        self.shared = finding.number;
     }
 }
 
@@ -226,6 +314,63 @@ mod tests {
         let next = health.begin(at(20_000));
         health.failed(next, true, None, &cooldown, at(20_000));
         assert_eq!(shown(&health, start, 20_000), "from 21000");
+    }
+
+    #[test]
+    fn marks_of_others_lengthen_a_cooldown_and_end_early_only_if_they_are_theirs() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let cooling = |ms| Marks {
+            cooldown: Some(at(ms)),
+            probe: None,
+        };
+        let probed = |ms| Marks {
+            cooldown: None,
+            probe: Some(at(ms)),
+        };
+        let none = Marks::default();
+        let mut health = Health::default();
+        let early = health.begin(at(0));
+        assert_eq!(health.exchange(none, at(0)), None);
+        assert_eq!(health.exchange(cooling(20_000), at(0)), None);
+        assert_eq!(shown(&health, start, 0), "from 21000");
+        assert!(health.is_outdated(early));
+        // It has ended by itself, and the other process probes.
+        assert_eq!(health.exchange(none, at(20_100)), None);
+        assert_eq!(shown(&health, start, 20_100), "from 21000");
+        assert_eq!(health.exchange(probed(30_000), at(20_500)), None);
+        assert_eq!(shown(&health, start, 20_500), "from 31000");
+        // It was removed.
+        assert_eq!(health.exchange(none, at(22_000)), None);
+        assert_eq!(shown(&health, start, 22_000), "for a probe");
+        let probe = health.begin(at(22_000));
+        let told = health.exchange(none, at(22_000)).unwrap();
+        assert_eq!((told.cooldown, told.probe), (None, PROBE_LASTS));
+        health.told(told);
+        // While this process probes, the marks are its own or late.
+        assert_eq!(health.exchange(probed(32_000), at(22_100)), None);
+        assert_eq!(shown(&health, start, 22_100), "probed");
+        let asked = Some(Duration::from_secs(10));
+        health.failed(probe, true, asked, &Cooldown::default(), at(23_000));
+        // Another one's longer mark stays.
+        let told = health.exchange(cooling(40_000), at(23_000)).unwrap();
+        assert_eq!((told.cooldown, told.probe), (None, Duration::ZERO));
+        assert_eq!(shown(&health, start, 23_000), "from 41000");
+        let told = health.exchange(none, at(23_000)).unwrap();
+        assert_eq!(told.cooldown, Some(Duration::from_secs(10)));
+        health.told(told);
+        // What this process knows itself stands.
+        assert_eq!(health.exchange(none, at(24_000)), None);
+        assert_eq!(health.exchange(cooling(33_050), at(24_000)), None);
+        assert_eq!(shown(&health, start, 24_000), "from 33000");
+        let probe = health.begin(at(33_000));
+        health.succeeded(probe);
+        let told = health.exchange(cooling(50_000), at(33_000)).unwrap();
+        let zero = Duration::ZERO;
+        assert_eq!((told.cooldown, told.probe), (Some(zero), zero));
+        health.told(told);
+        assert_eq!(health.exchange(none, at(33_000)), None);
+        assert_eq!(shown(&health, start, 33_000), "ready");
     }
 
     #[test]

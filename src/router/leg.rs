@@ -78,6 +78,8 @@ impl Running {
         self.is_reported = true;
         let mut state = self.inner.state();
         state.answered(self.target, self.begun, self.stream, took);
+        drop(state);
+        self.inner.share(self.begun.is_probe);
     }
 
     /// Reports a failure, as the rules have it. Returns their action.
@@ -100,6 +102,7 @@ impl Running {
             Instant::now(),
         );
         if let Some(until) = until {
+            self.inner.share(true);
             let target = self.inner.name(self.target);
             let cooldown = until - Instant::now();
             tracing::warn!(target, ?cooldown, %error, "the target cools down");
@@ -119,6 +122,8 @@ impl Drop for Running {
         }
         if !self.is_reported {
             target.health.abandoned(self.begun, Instant::now());
+            drop(state);
+            self.inner.share(self.begun.is_probe);
         }
     }
 }

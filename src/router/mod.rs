@@ -17,6 +17,7 @@ mod lookup;
 mod pacing;
 mod routed_body;
 mod rules;
+mod sharing;
 #[cfg(test)]
 mod simulation;
 mod state;

@@ -13,6 +13,8 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 const MAX_RESET: Duration = Duration::from_secs(3600);
 /// How many models of a target have limits of their own.
 const MAX_MODELS: usize = 64;
+/// Other processes are expected to call for as much as they have in the last time of this length.
+pub(super) const DEMAND_PERIOD: Duration = Duration::from_secs(10);
 
 /// What a call takes from the limits of a target, estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +62,24 @@ struct Model {
     /// What the calls have taken that have no response yet. What a response reports as left need not count them.
     outstanding: Need,
     calls: u64,
+    /// What calls have asked for since the last [`Pacing::demands`].
+    asked: Need,
+    asked_calls: u64,
+}
+
+/// What calls have asked for of a limit.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Demand {
+    pub(super) model: String,
+    resource: Resource,
+    pub(super) amount: u64,
+}
+
+impl Demand {
+    pub(super) fn resource(&self) -> &'static str {
+        let named = RESOURCES.iter().find(|(of, _)| *of == self.resource);
+        named.map_or("", |(_, name)| name)
+    }
 }
 
 /// A limit of one resource. It refills all the time, as the providers' do.
@@ -72,6 +92,31 @@ struct Bucket {
     at: Instant,
     /// Per second.
     rate: f64,
+    usage: Usage,
+}
+
+/// How much of a limit processes have called for in the last [`DEMAND_PERIOD`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Usage {
+    own: f64,
+    others: f64,
+}
+
+impl Usage {
+    /// Returns this process's part of an amount: what the others leave of it, or its share of the demand if that is more.
+    fn part(&self, amount: f64, others: f64) -> f64 {
+        // A process without calls in the period still has a share.
+        let own = self.own.max(1.0);
+        (amount * own / (own + self.others)).max(amount - others)
+    }
+
+    fn level(&self, level: f64) -> f64 {
+        self.part(level, self.others)
+    }
+
+    fn rate(&self, rate: f64) -> f64 {
+        self.part(rate, self.others / DEMAND_PERIOD.as_secs_f64())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,13 +146,14 @@ impl Bucket {
     }
 
     fn level(&self, now: Instant) -> f64 {
-        let refilled = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
+        let rate = self.usage.rate(self.rate);
+        let refilled = now.saturating_duration_since(self.at).as_secs_f64() * rate;
         (self.level + refilled).min(self.limit)
     }
 
     fn delay(&self, need: &Need, now: Instant) -> Duration {
         let missing = self.needed(need) - self.level(now);
-        let seconds = (missing / self.rate).clamp(0.0, MAX_DELAY.as_secs_f64());
+        let seconds = (missing / self.usage.rate(self.rate)).clamp(0.0, MAX_DELAY.as_secs_f64());
         Duration::from_secs_f64(seconds)
     }
 }
@@ -134,11 +180,15 @@ impl Pacing {
                 buckets: Vec::new(),
                 outstanding: Need::default(),
                 calls: 0,
+                asked: Need::default(),
+                asked_calls: 0,
             });
         }
         if let Some(model) = self.model(model) {
             model.calls += 1;
             model.outstanding = model.outstanding.plus(need);
+            model.asked_calls = model.asked_calls.saturating_add(1);
+            model.asked = model.asked.plus(need);
             model.change(need, now, -1.0);
         }
         delay
@@ -189,9 +239,66 @@ impl Pacing {
             // The response counts its own request, and perhaps none of the others.
             let others = model.outstanding.minus(own);
             let uncounted = resource.of(model.calls.saturating_sub(1), &others);
-            let level = (bucket.level - uncounted).max(-bucket.limit);
+            let known = model.buckets.iter().find(|of| of.resource == resource);
+            let usage = known.map(|known| known.usage).unwrap_or_default();
+            // Another process may have a part left that it was told of before, so that one call's is kept back.
+            let kept = match usage.others > 0.0 {
+                true => bucket.needed(own),
+                false => 0.0,
+            };
+            let level = (usage.level(bucket.level) - kept - uncounted).max(-bucket.limit);
             model.buckets.retain(|known| known.resource != resource);
-            model.buckets.push(Bucket { level, ..bucket });
+            model.buckets.push(Bucket {
+                level,
+                usage,
+                ..bucket
+            });
+        }
+    }
+
+    /// Returns what calls have asked for since the last time, of the limits that are known.
+    pub(super) fn demands(&mut self) -> Vec<Demand> {
+        let mut demands = Vec::new();
+        for model in &mut self.models {
+            let asked = std::mem::take(&mut model.asked);
+            let calls = std::mem::take(&mut model.asked_calls);
+            let is_used = calls > 0 || model.calls > 0;
+            for bucket in &model.buckets {
+                if is_used || bucket.usage != Usage::default() {
+                    demands.push(Demand {
+                        model: model.name.clone(),
+                        resource: bucket.resource,
+                        amount: bucket.resource.of(calls, &asked) as u64,
+                    });
+                }
+            }
+        }
+        demands
+    }
+
+    /// Sets what this process and the others have called for of a limit in the last [`DEMAND_PERIOD`].
+    pub(super) fn set_usage(&mut self, demand: &Demand, own: u64, others: u64, now: Instant) {
+        let Some(model) = self.model(&demand.model) else {
+            return;
+        };
+        let mut buckets = model.buckets.iter_mut();
+        if let Some(bucket) = buckets.find(|of| of.resource == demand.resource) {
+            // Until now it has refilled at the rate from before.
+            bucket.level = bucket.level(now);
+            bucket.at = now;
+            bucket.usage = Usage {
+                own: own as f64,
+                others: others as f64,
+            };
+        }
+    }
+
+    /// Nothing is known of other processes from now on.
+    pub(super) fn forget_others(&mut self, now: Instant) {
+        for bucket in self.models.iter_mut().flat_map(|of| &mut of.buckets) {
+            bucket.level = bucket.level(now);
+            bucket.at = now;
+            bucket.usage = Usage::default();
         }
     }
 }
@@ -237,6 +344,7 @@ impl Report<'_> {
             level,
             at: now,
             rate: rate.max(limit / MAX_RESET.as_secs_f64()),
+            usage: Usage::default(),
         })
     }
 }
@@ -272,134 +380,4 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let pairs = pairs.iter();
-        pairs
-            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
-    }
-
-    fn requests(limit: &str, remaining: &str, reset: &str) -> HeaderMap {
-        headers(&[
-            ("x-ratelimit-limit-requests", limit),
-            ("x-ratelimit-remaining-requests", remaining),
-            ("x-ratelimit-reset-requests", reset),
-        ])
-    }
-
-    #[test]
-    fn durations_are_read_in_every_form() {
-        for (text, ms) in [
-            ("6m0s", Some(360_000)),
-            ("120ms", Some(120)),
-            ("1.5s", Some(1500)),
-            ("1h2m3s", Some(3_723_000)),
-            ("2m59.56s", Some(179_560)),
-            ("60", Some(60_000)),
-            ("1d", Some(86_400_000)),
-            ("2026-11-26T04:00:01Z", None),
-            ("soon", None),
-            ("-1s", None),
-        ] {
-            let expected = ms.map(Duration::from_millis);
-            assert_eq!(duration(text), expected, "{text}");
-        }
-    }
-
-    /// Limits of a model that one call has learnt.
-    fn learnt(headers: &HeaderMap, at: Instant) -> Pacing {
-        let mut pacing = Pacing::default();
-        let none = Need::default();
-        pacing.take("m", &none, at);
-        pacing.update("m", &none, headers, at);
-        pacing.end("m", &none, true, at);
-        pacing
-    }
-
-    #[test]
-    fn calls_are_delayed_in_their_order_once_nothing_is_left() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let need = Need::default();
-        // 60 a minute, one a second.
-        let mut pacing = learnt(&requests("60", "2", "58s"), start);
-        let delays = |pacing: &mut Pacing, n, now| {
-            let delays = (0..n).map(|_| pacing.take("m", &need, now).as_millis());
-            delays.collect::<Vec<_>>()
-        };
-        assert_eq!(delays(&mut pacing, 4, start), [0, 0, 1000, 2000]);
-        assert_eq!(delays(&mut pacing, 1, at(1000)), [2000]);
-        // One of those that wait leaves.
-        pacing.end("m", &need, false, at(1000));
-        assert_eq!(delays(&mut pacing, 1, at(1000)), [2000]);
-        // The response to one of the five need not count the other four.
-        pacing.update("m", &need, &requests("60", "4", "56s"), at(1000));
-        assert_eq!(delays(&mut pacing, 1, at(1000)), [1000]);
-        assert_eq!(delays(&mut pacing, 1, at(60_000)), [0]);
-        // Other models have limits of their own.
-        assert_eq!(pacing.take("other", &need, start), Duration::ZERO);
-    }
-
-    #[test]
-    fn tokens_count_as_well_and_the_longest_delay_applies() {
-        let start = Instant::now();
-        let headers = headers(&[
-            ("anthropic-ratelimit-requests-limit", "60"),
-            ("anthropic-ratelimit-requests-remaining", "59"),
-            ("anthropic-ratelimit-input-tokens-limit", "6000"),
-            ("anthropic-ratelimit-input-tokens-remaining", "100"),
-            (
-                "anthropic-ratelimit-input-tokens-reset",
-                "2026-11-26T04:00:01Z",
-            ),
-        ]);
-        let pacing = learnt(&headers, start);
-        for (input_tokens, seconds) in [(100, 0), (200, 1), (6000, 59), (1_000_000, 59)] {
-            let need = Need {
-                input_tokens,
-                output_tokens: 5,
-            };
-            let delay = pacing.delay("m", &need, start);
-            assert_eq!(delay.as_secs(), seconds, "{input_tokens}");
-        }
-    }
-
-    #[test]
-    fn implausible_values_are_ignored() {
-        let start = Instant::now();
-        for (limit, remaining, reset, is_known) in [
-            ("60", "0", "60s", true),
-            ("60", "0", "", true),
-            ("-1", "-1", "60s", false),
-            ("60", "-1", "60s", false),
-            ("0", "0", "60s", false),
-            ("60", "61", "60s", false),
-            ("60", "0", "24h", false),
-            ("1000", "0", "1d", false),
-            ("many", "0", "60s", false),
-        ] {
-            let pacing = learnt(&requests(limit, remaining, reset), start);
-            let delay = pacing.delay("m", &Need::default(), start);
-            assert_eq!(!delay.is_zero(), is_known, "{limit} {remaining} {reset}");
-            assert!(delay <= MAX_DELAY);
-        }
-    }
-
-    #[test]
-    fn the_number_of_models_is_bounded_and_unknown_ones_are_forgotten() {
-        let (mut pacing, need, now) = (Pacing::default(), Need::default(), Instant::now());
-        for n in 0..1000 {
-            pacing.take(&n.to_string(), &need, now);
-            pacing.end(&n.to_string(), &need, true, now);
-        }
-        assert_eq!(pacing.models.len(), 0);
-        for n in 0..1000 {
-            pacing.take(&n.to_string(), &need, now);
-            pacing.update(&n.to_string(), &need, &requests("60", "0", "60s"), now);
-        }
-        assert_eq!(pacing.models.len(), MAX_MODELS);
-    }
-}
+mod tests;

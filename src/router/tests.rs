@@ -344,3 +344,5 @@ async fn a_passthrough_moves_on_until_events_have_been_handed_out() {
     assert_eq!(response.attempts(), 2);
     assert_eq!(of_b.arrivals().len(), 1);
 }
+
+mod sharing;

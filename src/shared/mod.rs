@@ -21,6 +21,7 @@ mod remote;
 mod tests;
 mod window;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::memory::MemoryState;
@@ -190,4 +191,25 @@ pub trait SharedState: MaybeSend + MaybeSync {
     /// # Errors
     /// If the state cannot be reached.
     fn marks(&self, keys: &[String]) -> BoxFuture<'static, Result<Vec<Duration>>>;
+}
+
+impl<S: SharedState + ?Sized> SharedState for Arc<S> {
+    fn take<'a>(
+        &'a self,
+        amounts: &'a [(Quota, u64)],
+    ) -> BoxFuture<'a, Result<Result<Taken, QuotaExceeded>>> {
+        (**self).take(amounts)
+    }
+
+    fn give_back(&self, amounts: &[(Quota, u64)], at: u64) -> BoxFuture<'static, Result<()>> {
+        (**self).give_back(amounts, at)
+    }
+
+    fn mark(&self, key: &str, time: Duration) -> BoxFuture<'static, Result<()>> {
+        (**self).mark(key, time)
+    }
+
+    fn marks(&self, keys: &[String]) -> BoxFuture<'static, Result<Vec<Duration>>> {
+        (**self).marks(keys)
+    }
 }

@@ -10,6 +10,7 @@ mod watch;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +18,7 @@ use axum::routing::any;
 use clap::Args;
 use tokio::net::{TcpListener, TcpSocket};
 use tower_http::services::ServeDir;
+use warmline::shared::SharedState;
 use warmline::{AlertThresholds, Client, ClientBuilder, RedisLedger, RestLedger};
 use warmline_gateway::{AlertLog, AllowedHost, AllowedOrigin, ConfigError, Gateway, not_found};
 
@@ -109,13 +111,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         let alerts = alerts.clone();
         move |builder| record_pool_alerts(builder, &alerts).alert_thresholds(thresholds)
     };
-    let mut builder = match variables.redis() {
-        Some((url, Some(token))) => {
-            Gateway::builder().shared_state(RestLedger::new(&url, token.trim())?)
-        }
-        Some((url, None)) => Gateway::builder().shared_state(RedisLedger::open(&url)?),
-        None => Gateway::builder(),
-    };
+    let shared = shared_state(&variables)?;
+    let mut builder = Gateway::builder();
+    if let Some(state) = &shared {
+        builder = builder.shared_state(state.clone());
+    }
     let (mut simulator, mut configured) = (None, None);
     let mut keys = match &options.keys {
         Some(file) => Some(keys::read(file)?),
@@ -127,6 +127,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
                 file.clone(),
                 &config,
                 variables,
+                shared,
                 alerts.clone(),
                 with_alerts,
                 options.keys.is_some(),
@@ -231,6 +232,15 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         n => report::note(format_args!("{n} open requests were cut")),
     }
     flushed
+}
+
+/// Returns the state that gateways with the same Redis as their ledger share, or `None` without one.
+fn shared_state(variables: &Variables) -> Result<Option<Arc<dyn SharedState>>, Failure> {
+    Ok(match variables.redis() {
+        Some((url, Some(token))) => Some(Arc::new(RestLedger::new(&url, token.trim())?)),
+        Some((url, None)) => Some(Arc::new(RedisLedger::open(&url)?)),
+        None => None,
+    })
 }
 
 /// Names the place of a wrong value in the file of `--config`.

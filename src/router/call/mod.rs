@@ -162,6 +162,7 @@ impl RoutedCall {
         let wish = self.wish(&self.tried);
         let inner = &self.router.inner;
         let choice = inner.state().choose(&wish, now, runtime::random());
+        inner.share(matches!(choice, Choice::Call { begun, .. } if begun.is_probe));
         match choice {
             Choice::Call {
                 candidate,

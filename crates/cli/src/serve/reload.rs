@@ -1,7 +1,9 @@
 //! The configuration of `--config`, which can change while the gateway runs.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use warmline::shared::SharedState;
 use warmline::{ClientBuilder, CostTracker, Router};
 use warmline_gateway::{AlertLog, ApiKeys, Gateway};
 
@@ -36,13 +38,14 @@ impl Configured {
         file: PathBuf,
         config: &Config,
         variables: Variables,
+        shared: Option<Arc<dyn SharedState>>,
         alerts: AlertLog,
         prepare: impl Fn(ClientBuilder) -> ClientBuilder + Send + 'static,
         has_own_keys: bool,
     ) -> Result<(Self, Router, Option<ApiKeys>), String> {
         let mut configured = Self {
             file,
-            targets: Targets::new(variables, prepare),
+            targets: Targets::new(variables, shared, prepare),
             alerts,
             listen: config.listen.clone(),
             budget: config.budget.clone(),

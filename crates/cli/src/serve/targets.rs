@@ -1,7 +1,9 @@
 //! The targets of the file of `--config`.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use warmline::shared::SharedState;
 use warmline::{Client, ClientBuilder, CostTracker, Router, Target};
 
 use super::config::{Config, Routing, Seconds, Secret, TargetConfig, folder};
@@ -11,6 +13,8 @@ use crate::report::Failure;
 /// Builds routers, and keeps the clients of targets that stay as they are, with their pools.
 pub(crate) struct Targets {
     variables: Variables,
+    /// What routers share with other gateways.
+    shared: Option<Arc<dyn SharedState>>,
     prepare: Box<dyn Fn(ClientBuilder) -> ClientBuilder + Send>,
     /// What all clients share. `None` before the first is built.
     tracker: Option<CostTracker>,
@@ -30,10 +34,12 @@ struct Built {
 impl Targets {
     pub(crate) fn new(
         variables: Variables,
+        shared: Option<Arc<dyn SharedState>>,
         prepare: impl Fn(ClientBuilder) -> ClientBuilder + Send + 'static,
     ) -> Self {
         Self {
             variables,
+            shared,
             prepare: Box::new(prepare),
             tracker: None,
             built: Vec::new(),
@@ -98,7 +104,7 @@ impl Targets {
         if !is_new {
             return Ok(None);
         }
-        let router = router(&built, &config.routing);
+        let router = router(&built, &config.routing, self.shared.clone());
         let router = router.map_err(|why| format!("{}: {why}", file.display()))?;
         self.built = built;
         self.routing = config.routing.clone();
@@ -192,7 +198,11 @@ fn same_client(one: &TargetConfig, other: &TargetConfig) -> bool {
     of_client(one) == of_client(other)
 }
 
-fn router(built: &[Built], routing: &Routing) -> Result<Router, String> {
+fn router(
+    built: &[Built],
+    routing: &Routing,
+    shared: Option<Arc<dyn SharedState>>,
+) -> Result<Router, String> {
     let mut builder = Router::builder()
         .balancing(routing.balancing)
         .cooldown(routing.cooldown)
@@ -200,6 +210,9 @@ fn router(built: &[Built], routing: &Routing) -> Result<Router, String> {
         .pacing(routing.pacing.unwrap_or(true));
     if let Some(hedging) = routing.hedging {
         builder = builder.hedging(hedging);
+    }
+    if let Some(state) = shared {
+        builder = builder.shared_state(state);
     }
     if let Some(first) = built.first() {
         let mut retry = first.client.retry_policy().clone();
