@@ -225,6 +225,13 @@ impl Health {
     ///
     /// What this process has found out itself stands: another one's mark can lengthen a cooldown, but its end does not shorten one.
     pub(super) fn exchange(&mut self, marks: Marks, now: Instant) -> Option<Finding> {
+        // Two processes may have marked it at the same time, or the mark was lost.
+        if let Status::Cooling { until } = self.status
+            && until > now + ON_ITS_WAY
+            && marks.cooldown.is_none_or(|end| end + ON_ITS_WAY < until)
+        {
+            self.findings += 1;
+        }
         if self.findings != self.shared {
             return Some(self.finding(marks, now));
         }
@@ -371,7 +378,9 @@ mod tests {
         assert_eq!(told.cooldown, Some(Duration::from_secs(10)));
         health.told(told);
         // What this process knows itself stands.
-        assert_eq!(health.exchange(none, at(24_000)), None);
+        let told = health.exchange(none, at(24_000)).unwrap();
+        assert_eq!(told.cooldown, Some(Duration::from_secs(9)));
+        health.told(told);
         assert_eq!(health.exchange(cooling(33_050), at(24_000)), None);
         assert_eq!(shown(&health, start, 24_000), "from 33000");
         let probe = health.begin(at(33_000));
