@@ -14,10 +14,10 @@ const MAX_FAILURES: u32 = 3;
 pub(super) const PROBE_LASTS: Duration = Duration::from_secs(10);
 
 /// How much later than the process whose call has failed others probe a target, so that they see its probe first.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// By how much an own mark may seem to end later than it was meant to, because it has been on its way.
-const ON_ITS_WAY: Duration = Duration::from_millis(100);
+pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// For how long a failing target of a [`Router`](crate::Router) is not called.
 ///
@@ -81,12 +81,13 @@ pub(super) struct Marks {
     pub(super) probe: Option<Instant>,
 }
 
-/// What the others are to know: how long the marks of a target last from now on. Zero removes one.
+/// What the others are to know: how long the marks of a target last from now on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Finding {
     number: u64,
     /// `None` if the mark stays as it is.
     pub(super) cooldown: Option<Duration>,
+    /// Zero removes the mark, so that the others know that the probe has ended.
     pub(super) probe: Duration,
 }
 
@@ -224,17 +225,20 @@ impl Health {
     ///
     /// What this process has found out itself stands: another one's mark can lengthen a cooldown, but its end does not shorten one.
     pub(super) fn exchange(&mut self, marks: Marks, now: Instant) -> Option<Finding> {
+        // Two processes may have marked it at the same time, or the mark was lost.
+        if let Status::Cooling { until } = self.status
+            && until > now + ON_ITS_WAY
+            && marks.cooldown.is_none_or(|end| end + ON_ITS_WAY < until)
+        {
+            self.findings += 1;
+        }
         if self.findings != self.shared {
             return Some(self.finding(marks, now));
         }
         let end = marks.cooldown.max(marks.probe);
         match (self.status, end) {
             (Status::Probing { .. }, _) => {}
-            (Status::Ready, Some(_)) => {
-                self.epoch += 1;
-                self.status = Status::Cooling { until: now };
-                self.elsewhere = end;
-            }
+            (Status::Ready, Some(_)) => self.cool_elsewhere(end, now),
             (Status::Cooling { until }, Some(end)) => {
                 self.elsewhere = Some(end).filter(|end| *end > until + ON_ITS_WAY);
             }
@@ -244,16 +248,30 @@ impl Health {
         None
     }
 
+    fn cool_elsewhere(&mut self, end: Option<Instant>, now: Instant) {
+        self.epoch += 1;
+        self.status = Status::Cooling { until: now };
+        self.elsewhere = end;
+    }
+
     fn finding(&mut self, marks: Marks, now: Instant) -> Finding {
         let (cooldown, probe) = match self.status {
-            Status::Ready => (Some(Duration::ZERO), Duration::ZERO),
+            Status::Ready => {
+                // The own mark has ended before the probe. If there is one, another process has met a failure since.
+                let newer = marks.cooldown.filter(|end| *end > now + ON_ITS_WAY);
+                if newer.is_some() {
+                    self.cool_elsewhere(newer, now);
+                }
+                (None, Duration::ZERO)
+            }
             Status::Probing { since } => {
                 (None, (since + PROBE_LASTS).saturating_duration_since(now))
             }
             Status::Cooling { until } => {
                 self.elsewhere = marks.cooldown.filter(|end| *end > until + ON_ITS_WAY);
                 let cooldown = until.saturating_duration_since(now);
-                (self.elsewhere.is_none().then_some(cooldown), Duration::ZERO)
+                let is_told = !cooldown.is_zero() && self.elsewhere.is_none();
+                (is_told.then_some(cooldown), Duration::ZERO)
             }
         };
         Finding {
@@ -360,17 +378,24 @@ mod tests {
         assert_eq!(told.cooldown, Some(Duration::from_secs(10)));
         health.told(told);
         // What this process knows itself stands.
-        assert_eq!(health.exchange(none, at(24_000)), None);
+        let told = health.exchange(none, at(24_000)).unwrap();
+        assert_eq!(told.cooldown, Some(Duration::from_secs(9)));
+        health.told(told);
         assert_eq!(health.exchange(cooling(33_050), at(24_000)), None);
         assert_eq!(shown(&health, start, 24_000), "from 33000");
         let probe = health.begin(at(33_000));
         health.succeeded(probe);
-        let told = health.exchange(cooling(50_000), at(33_000)).unwrap();
-        let zero = Duration::ZERO;
-        assert_eq!((told.cooldown, told.probe), (Some(zero), zero));
+        let told = health.exchange(cooling(33_020), at(33_000)).unwrap();
+        assert_eq!((told.cooldown, told.probe), (None, Duration::ZERO));
         health.told(told);
-        assert_eq!(health.exchange(none, at(33_000)), None);
-        assert_eq!(shown(&health, start, 33_000), "ready");
+        assert_eq!(health.exchange(none, at(33_100)), None);
+        assert_eq!(shown(&health, start, 33_100), "ready");
+        // A probe that succeeds says nothing about a later failure elsewhere.
+        health.exchange(cooling(40_000), at(34_000));
+        let probe = health.begin(at(41_000));
+        health.succeeded(probe);
+        health.exchange(cooling(60_000), at(42_000)).unwrap();
+        assert_eq!(shown(&health, start, 42_000), "from 61000");
     }
 
     #[test]

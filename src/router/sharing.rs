@@ -19,7 +19,7 @@ use crate::{Client, Error, ErrorKind, Result};
 const INTERVAL: Duration = Duration::from_millis(500);
 /// The maximum time that an operation of the state takes.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// After which time without a call nothing is exchanged any more.
+/// After which time without calls nothing is exchanged any more.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// The state that a router shares.
@@ -235,7 +235,11 @@ async fn exchange_while_called(mut running: Running) {
                 sharing.task().is_urgent = false;
             }
         }
+        let is_called = inner.state().targets.iter().any(|of| of.in_flight > 0);
         let mut task = sharing.task();
+        if is_called {
+            task.last_call = Some(Instant::now());
+        }
         let is_idle = task.last_call.is_none_or(|last| last.elapsed() > IDLE);
         if is_idle && !task.is_urgent {
             // Under the same lock, so that the next call starts another task.

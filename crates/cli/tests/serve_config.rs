@@ -10,7 +10,7 @@ use common::gateway::{Gateway, PATHS, ask, json};
 use common::process::GatewayProcess;
 use common::{outcome, sim, warmline};
 use serde_json::{Value, json};
-use warmline_sim::Sim;
+use warmline_sim::{RedisServer, Sim};
 
 const ALICE: &str = "alice-key-0123456789";
 const BOB: &str = "bob-key-012345678901";
@@ -24,12 +24,17 @@ struct Fixture {
 
 impl Fixture {
     async fn new(config: &Value) -> Self {
+        Self::with(config, &[]).await
+    }
+
+    async fn with(config: &Value, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.json");
         std::fs::write(&file, config.to_string()).unwrap();
         std::fs::write(folder.path().join("key"), "sk-from-a-file\n").unwrap();
         let mut command = warmline(&["serve", "--port", "0", "--config", file.to_str().unwrap()]);
         command.env("MY_KEY", "sk-from-a-variable");
+        command.envs(variables.iter().copied());
         let started = tokio::task::spawn_blocking(move || GatewayProcess::start(command));
         Self {
             gateway: Gateway {
@@ -306,4 +311,34 @@ async fn a_key_of_the_environment_is_not_sent_to_another_server() {
         .await
         .unwrap();
     assert_eq!(reply.status(), 401);
+}
+
+#[tokio::test]
+async fn gateways_that_share_a_redis_share_which_targets_cool_down() {
+    let (first, second) = (sim().await, sim().await);
+    let redis = RedisServer::start().await.unwrap();
+    let models = json!({"models": {"fast": "gpt-4.1", "down": "m?status=529"}});
+    let spare = json!({"models": {"fast": "gpt-4.1", "down": "gpt-4.1"}, "priority": 1});
+    let config = json!({
+        "targets": [target("main", &first, models), target("spare", &second, spare)],
+        "routing": {"balancing": "least_busy", "cooldown": {"base_ms": 60_000}},
+    });
+    let ledger = [("LLM_LEDGER", &*redis.url)];
+    let one = Fixture::with(&config, &ledger).await;
+    let other = Fixture::with(&config, &ledger).await;
+    assert_eq!(other.call("", PATHS[1], "fast").await.0, 200);
+    assert_eq!(one.call("", PATHS[1], "down").await.0, 200);
+    assert_eq!((first.stats().requests, second.stats().requests), (2, 1));
+    // The other one hears of it within a second, and no call of it fails.
+    let mut calls = 0;
+    loop {
+        let before = first.stats().requests;
+        assert_eq!(other.call("", PATHS[1], "fast").await.0, 200);
+        if first.stats().requests == before {
+            break;
+        }
+        calls += 1;
+        assert!(calls < 1000, "{}", other.gateway.process.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::stats::{RouterStats, TargetState};
+use crate::shared::MemoryState;
 use crate::simulation::{Behaviour, Dialing, Fate, Network, Provider, Random, SharedLedger};
 use crate::{
     Attempt, Balancing, Budget, CallOptions, Client, Cooldown, CostTracker, DialectName, ErrorKind,
@@ -130,6 +131,7 @@ async fn history(seed: u64) {
         _ => Balancing::Sticky,
     };
     let hedges = random.chance(40);
+    let shares = random.chance(30);
     let patient = random.chance(50);
     let mut builder = Router::builder()
         .balancing(balancing)
@@ -198,9 +200,18 @@ async fn history(seed: u64) {
         providers.push(provider);
         networks.push(network);
     }
+    // Those of two processes, or one.
+    let mut routers = vec![builder.clone().build().unwrap()];
+    if shares {
+        let state = Arc::new(MemoryState::default());
+        let shared = [(); 2].map(|()| builder.clone().shared_state(state.clone()));
+        routers = shared.map(|builder| builder.build().unwrap()).to_vec();
+        // A process hears of the others from its first call on.
+        routers.iter().for_each(|router| router.inner.share(false));
+    }
     let world = World {
         seed,
-        router: builder.build().unwrap(),
+        router: routers[0].clone(),
         random: random.clone(),
         weights: weights.into(),
         patient,
@@ -210,7 +221,9 @@ async fn history(seed: u64) {
     let conversations = random.with(|random| random.usize(1..12));
     let mut calls = tokio::task::JoinSet::new();
     for conversation in 0..conversations {
-        calls.spawn(world.clone().converse(conversation, start));
+        let mut world = world.clone();
+        world.router = routers[conversation % routers.len()].clone();
+        calls.spawn(world.converse(conversation, start));
     }
     let mut endings = Vec::new();
     while let Some(ended) = calls.join_next().await {
@@ -226,9 +239,15 @@ async fn history(seed: u64) {
     }
     for (n, provider) in providers.iter().enumerate() {
         // A probe whose caller leaves, or that another target outruns, is followed by another one.
-        cooldowns::check(seed, n, &provider.arrivals(), patient && !hedges);
+        let one_probe = patient && !hedges && !shares;
+        cooldowns::check(seed, n, &provider.arrivals(), one_probe, shares);
     }
-    if is_rich {
+    for router in routers.iter().filter(|_| is_rich) {
+        let router = router.clone();
+        let world = World {
+            router,
+            ..world.clone()
+        };
         world.check_recovery().await;
     }
     while providers.iter().any(|provider| provider.writing() > 0) {
@@ -238,7 +257,7 @@ async fn history(seed: u64) {
     for (_, client) in world.router.targets() {
         client.cost_tracker().flush().await.unwrap();
     }
-    for target in world.router.stats().targets {
+    for target in routers.iter().flat_map(|router| router.stats().targets) {
         assert_eq!(target.in_flight, 0, "seed {seed}: {target:?}");
     }
     let spend = world.router.targets().next().unwrap().1.cost_tracker();
@@ -250,7 +269,7 @@ async fn history(seed: u64) {
         "seed {seed}: {billed} billed, {} charged of {limit}",
         budget.spent
     );
-    drop(world);
+    drop((world, routers, builder));
     sleep(Duration::from_millis(1)).await;
     for network in networks {
         assert_eq!(network.open(), 0, "seed {seed}");
