@@ -6,6 +6,7 @@ mod call;
 mod calls;
 mod choice;
 mod conversation;
+mod exchange;
 mod fetch;
 mod handle;
 mod health;

@@ -84,7 +84,7 @@ async fn a_target_that_cools_down_is_called_by_no_process_and_probed_by_one() {
 async fn processes_together_are_paced_so_that_no_limit_is_exceeded() {
     for shares in [true, false] {
         let (target, provider) = target("paced", &tracker(), metered());
-        let mut routers = two(&[target.clone()], &Arc::default());
+        let mut routers = two(std::slice::from_ref(&target), &Arc::default());
         if !shares {
             routers = [(); 2].map(|()| Router::builder().target(target.clone()).build().unwrap());
         }
