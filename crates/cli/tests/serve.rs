@@ -136,20 +136,12 @@ async fn errors_have_the_shape_of_the_callers_dialect() {
             "not_found_error",
             "there is no /messages/nowhere",
         ),
-        // Other paths below /v1 are the provider's.
         (
             "/v1/messages/nowhere",
             "{}".into(),
             400,
             "invalid_request_error",
             "there is a budget, and no price is known for POST \"/messages/nowhere\"",
-        ),
-        (
-            "/v1/embeddings",
-            "{}".into(),
-            400,
-            "",
-            "there is a budget, and no price is known for POST \"/embeddings\"",
         ),
         // The provider's own error, after all retries.
         (
