@@ -60,6 +60,33 @@ async fn a_call_moves_on_at_once_and_its_attempts_name_their_targets() {
 }
 
 #[tokio::test]
+async fn tokens_are_counted_by_a_target_that_does_not_cool_down() {
+    let (first, second) = (sim().await, sim().await);
+    let of = |sim: &Sim| Target::new(builder(sim).build().unwrap());
+    let router = Router::builder()
+        .target(
+            of(&first)
+                .name("first")
+                .model("m", "claude-test?status=529"),
+        )
+        .target(
+            of(&second)
+                .name("second")
+                .model("m", "claude-test")
+                .priority(1),
+        )
+        .build()
+        .unwrap();
+    router.chat(ask("m")).await.unwrap();
+    let asked = (first.stats().requests, second.stats().requests);
+    let body = r#"{"model": "m", "messages": [{"role": "user", "content": "Hi"}]}"#;
+    let body = router.route(DialectName::Anthropic, body).unwrap();
+    body.count_tokens([]).await.unwrap();
+    let counted = (first.stats().requests, second.stats().requests);
+    assert_eq!(counted, (asked.0, asked.1 + 1));
+}
+
+#[tokio::test]
 async fn a_refused_request_is_an_answer_and_an_unknown_model_is_named() {
     let sim = sim().await;
     let router = Router::builder()

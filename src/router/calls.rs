@@ -10,7 +10,7 @@ use crate::quote::quote;
 use crate::{CallOptions, Error, EventStream, Reply, Request, Result};
 
 impl Router {
-    /// Sends a request to a target that serves its model, and waits for the whole reply. See [`Client::chat`].
+    /// Sends a request to a target that serves its model, and waits for the whole reply. See [`Client::chat`](crate::Client::chat).
     ///
     /// The model's name is looked up in this order:
     ///
@@ -21,7 +21,7 @@ impl Router {
     /// 5. otherwise the first target that lists no models gets the request.
     ///
     /// # Errors
-    /// Those of [`Client::chat`], of the last target that was called. [`Error::attempts`] names the target of each attempt. `Config` if no
+    /// Those of [`Client::chat`](crate::Client::chat), of the last target that was called. [`Error::attempts`] names the target of each attempt. `Config` if no
     /// target serves the model. `Overloaded` if all targets that serve it are cooling down.
     ///
     /// ```no_run
@@ -33,7 +33,7 @@ impl Router {
         whole_reply(&mut *self.call(request.into(), false)?).await
     }
 
-    /// Sends a request to a target that serves its model, and returns a stream of the events of its reply. See [`Client::stream`] and
+    /// Sends a request to a target that serves its model, and returns a stream of the events of its reply. See [`Client::stream`](crate::Client::stream) and
     /// [`Router::chat`].
     ///
     /// ```no_run

@@ -5,9 +5,11 @@ use bytes::Bytes;
 use super::call::{RoutedCall, Source, with_model};
 use super::conversation::{self, Conversation};
 use super::handle::Router;
+use super::health::Availability;
 use super::lookup;
 use super::state::Candidate;
 use crate::dialect::RequestFacts;
+use crate::runtime::Instant;
 use crate::{CallOptions, DialectName, Error, PassthroughResponse, Result, TokenCount};
 
 /// A body in a dialect, and the targets that serve its model. [`Router::route`] returns it.
@@ -185,7 +187,8 @@ impl RoutedBody {
         PassthroughResponse::begin(call).await
     }
 
-    /// Returns the number of input tokens: that of the first target that serves the model, or of the next one if that fails. See
+    /// Returns the number of input tokens: that of the first target that serves the model and is not cooling down, or of the next one if that
+    /// fails. See
     /// [`Client::passthrough_count_tokens`](crate::Client::passthrough_count_tokens).
     ///
     /// # Errors
@@ -199,7 +202,16 @@ impl RoutedBody {
     pub async fn count_tokens(self, options: impl Into<CallOptions>) -> Result<TokenCount> {
         let options = options.into();
         let mut failed = None;
-        for candidate in &self.candidates {
+        let mut candidates = self.candidates;
+        {
+            let (state, now) = (self.router.inner.state(), Instant::now());
+            candidates.sort_by_key(|of| {
+                let target = &state.targets[of.target];
+                let is_ready = target.health.availability(now) == Availability::Ready;
+                (!is_ready, target.priority)
+            });
+        }
+        for candidate in &candidates {
             let Some(client) = self.router.clients[candidate.target].speaking(self.dialect) else {
                 continue;
             };
