@@ -94,10 +94,11 @@ impl ApiError {
     pub(crate) fn event(&self, dialect: DialectName) -> String {
         let (event, body) = match dialect {
             DialectName::Anthropic => ("event: error\n", self.body(dialect)),
-            // https://platform.openai.com/docs/api-reference/responses-streaming/error
+            // https://platform.openai.com/docs/api-reference/responses-streaming/error. Its `sequence_number` is left out, because the events before it
+            // are not counted.
             DialectName::OpenAiResponses => (
                 "event: error\n",
-                json!({"type": "error", "code": self.code, "message": self.message, "param": null, "sequence_number": 0}),
+                json!({"type": "error", "code": self.code, "message": self.message, "param": null}),
             ),
             _ => ("", self.body(dialect)),
         };
