@@ -22,6 +22,8 @@ pub(crate) struct Account {
     pub(crate) router: Router,
     /// The trackers of its targets by name, and those of targets from before. They are without the budget, which can be changed.
     trackers: Vec<(String, CostTracker)>,
+    /// The number of bytes of the key's requests that are held.
+    pub(crate) held: Arc<AtomicUsize>,
 }
 
 /// What a caller has spent this month.
@@ -134,6 +136,7 @@ impl Account {
         Self {
             router,
             trackers,
+            held: before.map_or_else(Arc::default, |before| before.held.clone()),
             key,
         }
     }

@@ -79,7 +79,10 @@ async fn try_forward(
     body: &mut Body,
 ) -> Result<Response, ApiError> {
     let caller = state.caller(&parts.headers)?;
-    let (mut body, held) = state.body_limits.read(body, state.shut_down()).await?;
+    let (mut body, held) = state
+        .body_limits
+        .read(body, caller.held(), state.shut_down())
+        .await?;
     let chosen = choose(&caller.router, parts, &body)?;
     if let Some((model, place)) = chosen.model {
         let model = serde_json::to_string(&model).unwrap_or_default();

@@ -32,28 +32,35 @@ pub(crate) struct BodyLimits {
 pub(crate) struct Held {
     bytes: usize,
     all: Arc<AtomicUsize>,
+    /// The bytes that the key of the caller holds, if callers need keys.
+    own: Option<Arc<AtomicUsize>>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Relaxed);
+        for held in self.own.iter().chain([&self.all]) {
+            held.fetch_sub(self.bytes, Relaxed);
+        }
     }
 }
 
 impl BodyLimits {
-    /// Reads a body. A length that the caller has declared is checked, and counted as held, before any byte is read.
+    /// Reads a body. A length that the caller has declared is checked, and counted as held, before any byte is read. `own` counts what the
+    /// caller's key holds: at most half of the total, so that one key leaves room for others.
     ///
     /// # Errors
-    /// 413 for a body that is too large, 503 if all bodies together are, or once `shutdown` is ready, 408 for one that takes too long,
+    /// 413 for a body that is too large, 503 if all bodies together, or those of the key, are, or once `shutdown` is ready, 408 for one that takes too long,
     /// and 400 for one that breaks off.
     pub(crate) async fn read(
         &self,
         body: &mut Body,
+        own: Option<Arc<AtomicUsize>>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(Bytes, Held), ApiError> {
         let mut held = Held {
             bytes: 0,
             all: self.held.clone(),
+            own,
         };
         let bytes = tokio::select! {
             // A body that is there is used, even during a shutdown.
@@ -124,26 +131,43 @@ impl BodyLimits {
     fn hold(&self, held: &mut Held, bytes: usize) -> Result<(), ApiError> {
         self.check_size(bytes)?;
         let more = bytes.saturating_sub(held.bytes);
-        let add = |all: usize| {
-            all.checked_add(more)
-                .filter(|all| more == 0 || *all <= self.max_total)
+        let add = |counter: &AtomicUsize, max: usize| {
+            let sum = |all: usize| all.checked_add(more).filter(|all| more == 0 || *all <= max);
+            counter.fetch_update(Relaxed, Relaxed, sum)
         };
-        match self.held.fetch_update(Relaxed, Relaxed, add) {
+        let max_own = self.max.max(self.max_total / 2);
+        if let Some(own) = &held.own
+            && let Err(own) = add(own, max_own)
+        {
+            let message = format!(
+                "the gateway holds {own} bytes of requests of this key, and this one would exceed its maximum of {max_own}: try again once other \
+                 requests of the key have ended, or start the gateway with a larger --max-body-total (in code: GatewayBuilder::max_body_total)"
+            );
+            return Err(too_many_bytes(message));
+        }
+        match add(&self.held, self.max_total) {
             Ok(_) => {
                 held.bytes += more;
                 Ok(())
             }
             Err(all) => {
+                if let Some(own) = &held.own {
+                    own.fetch_sub(more, Relaxed);
+                }
                 let message = format!(
                     "the gateway holds {all} bytes of requests, and this one would exceed its maximum of {}: try again, or start the gateway \
                      with --max-body-total (in code: GatewayBuilder::max_body_total)",
                     self.max_total
                 );
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                Err(ApiError::new(status, "too_many_bytes", message).retry_after(1))
+                Err(too_many_bytes(message))
             }
         }
     }
+}
+
+fn too_many_bytes(message: String) -> ApiError {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    ApiError::new(status, "too_many_bytes", message).retry_after(1)
 }
 
 fn broken(error: axum::Error) -> ApiError {
@@ -164,4 +188,37 @@ pub(crate) fn discard(headers: &HeaderMap, mut body: Body) {
     tokio::spawn(tokio::time::timeout(LINGER, async move {
         while let Some(Ok(_)) = body.frame().await {}
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_holds_at_most_half_of_all_bytes() {
+        let limits = BodyLimits {
+            max: 40,
+            max_total: 100,
+            timeout: Duration::ZERO,
+            held: Arc::default(),
+        };
+        let (alice, bob) = (Arc::<AtomicUsize>::default(), Arc::default());
+        let hold = |own: &Arc<AtomicUsize>, bytes| {
+            let mut held = Held {
+                bytes: 0,
+                all: limits.held.clone(),
+                own: Some(own.clone()),
+            };
+            limits.hold(&mut held, bytes).ok().map(|()| held)
+        };
+        let first = hold(&alice, 40).unwrap();
+        assert!(hold(&alice, 11).is_none());
+        let second = hold(&alice, 10).unwrap();
+        let others = [hold(&bob, 40).unwrap(), hold(&bob, 10).unwrap()];
+        let third = Arc::default();
+        assert!(hold(&third, 1).is_none());
+        drop((first, second, others));
+        let all = [&alice, &bob, &third, &limits.held];
+        assert!(all.into_iter().all(|held| held.load(Relaxed) == 0));
+    }
 }

@@ -95,7 +95,10 @@ async fn try_count(
     body: &mut Body,
 ) -> Result<Response, ApiError> {
     let caller = state.authorize(dialect, &parts.headers)?;
-    let (body, _held) = state.body_limits.read(body, state.shut_down()).await?;
+    let (body, _held) = state
+        .body_limits
+        .read(body, caller.held(), state.shut_down())
+        .await?;
     let body = caller.router.route(dialect, body)?;
     let count = body.count_tokens(options(parts)).await?;
     Ok(match (&count.raw, dialect) {
@@ -141,7 +144,10 @@ async fn try_proxy(
 ) -> Result<Response, ApiError> {
     let caller = state.authorize(dialect, &parts.headers)?;
     let options = options(parts);
-    let (body, held) = state.body_limits.read(body, state.shut_down()).await?;
+    let (body, held) = state
+        .body_limits
+        .read(body, caller.held(), state.shut_down())
+        .await?;
     let body = match caller.router.route(dialect, body) {
         Ok(body) => body,
         Err(error) => {

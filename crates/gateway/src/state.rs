@@ -1,5 +1,6 @@
 //! What the handlers of a gateway share.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::{HeaderMap, StatusCode};
@@ -40,6 +41,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Returns the counter of the bytes that the caller's key holds.
+    pub(crate) fn held(&self) -> Option<Arc<AtomicUsize>> {
+        self.account.as_ref().map(|account| account.held.clone())
+    }
+
     /// Takes what a call needs of the limits of the caller's key.
     ///
     /// # Errors
