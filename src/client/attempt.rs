@@ -1,14 +1,18 @@
 //! What every attempt begins with, and how it ends if the provider refuses it.
 
+use std::time::Duration;
+
 use super::body::Whole;
+use super::clock::Clock;
 use super::handle::Inner;
 use crate::credentials::{Credentials, secret_in};
 use crate::error::seconds;
+use crate::retry::RetryBudget;
 use crate::runtime;
 use crate::secret::Secret;
 use crate::timeouts::Timeouts;
 use crate::transport::{Body, HttpResponse};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, RetryPolicy};
 
 /// The maximum number of bytes that are kept of an error response's body.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -67,4 +71,33 @@ impl Attempt<'_> {
         let dialect = &self.client.dialect;
         dialect.decode_error(response.status, &response.headers, &kept, now)
     }
+}
+
+/// Decides whether another attempt follows an error, and records the delay before it. `repeats` is the number of attempts that repeated
+/// another one at once.
+///
+/// # Errors
+/// The error, if it is not to be retried, or if the deadline leaves no time for that.
+pub(super) fn delay_next(
+    (policy, budget): (&RetryPolicy, &RetryBudget),
+    clock: &Clock,
+    attempts: &mut [crate::Attempt],
+    repeats: u32,
+    error: Error,
+) -> Result<Duration> {
+    let number = attempts.len();
+    let retries = (number as u32).saturating_sub(1 + repeats);
+    let delay = match policy.decide(retries, &error, budget, runtime::random()) {
+        Ok(delay) => delay,
+        Err(None) => return Err(error),
+        Err(Some(reason)) => return Err(error.with_reason(&reason)),
+    };
+    if let Some(deadline) = clock.deadline_within(delay) {
+        return Err(error.with_no_time_left(deadline));
+    }
+    tracing::warn!(attempt = number, ?delay, %error, "trying again");
+    if let Some(attempt) = attempts.last_mut() {
+        attempt.delay = delay;
+    }
+    Ok(delay)
 }

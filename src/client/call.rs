@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::attempt::delay_next;
 use super::clock::Clock;
 use super::handle::Client;
 use super::live::{Forwarded, Live, is_of_provider};
@@ -18,7 +19,6 @@ use super::polled::Polled;
 use super::replay::replay;
 use crate::cost::Reservation;
 use crate::dialect::RequestFacts;
-use crate::error::seconds;
 use crate::runtime::{self, BoxFuture, Instant};
 use crate::secret::Secret;
 use crate::{
@@ -322,31 +322,13 @@ impl Call {
             self.repeats += 1;
             return Ok(());
         }
-        let retries = self.attempts.len() as u32 - 1 - self.repeats;
-        let budget = &plan.client.retry_budget;
-        let delay = match plan
-            .retry
-            .decide(retries, &error, budget, runtime::random())
-        {
-            Ok(delay) => delay,
-            Err(None) => return Err(error),
-            Err(Some(reason)) => return Err(error.with_reason(&reason)),
-        };
-        if let Some(deadline) = plan.timeouts.deadline
-            && self.clock.start.elapsed().saturating_add(delay) >= deadline
-        {
-            let deadline = seconds(deadline);
-            let reason = [
-                "the deadline of ",
-                &deadline,
-                " leaves no time to try again",
-            ];
-            return Err(error.with_reason(&reason.concat()));
-        }
-        tracing::warn!(attempt = self.attempts.len(), ?delay, %error, "trying again");
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.delay = delay;
-        }
+        let delay = delay_next(
+            (&plan.retry, &client.retry_budget),
+            &self.clock,
+            &mut self.attempts,
+            self.repeats,
+            error,
+        )?;
         // What is handed out during the pause must not hold the error.
         self.forwarded.rest = Bytes::new();
         self.state = State::Pausing {

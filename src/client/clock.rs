@@ -53,6 +53,12 @@ impl Clock {
         self.poll_until(since + time, Instant::now(), cx)
     }
 
+    /// Returns the deadline, if a delay from now on would last until then.
+    pub(super) fn deadline_within(&self, delay: Duration) -> Option<Duration> {
+        let end = self.start.elapsed().saturating_add(delay);
+        self.timeouts.deadline.filter(|deadline| end >= *deadline)
+    }
+
     /// Waits for the deadline, if there is one.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         let Some(deadline) = self.timeouts.deadline else {

@@ -7,13 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 
-use super::attempt::Attempt as Attempting;
+use super::attempt::{Attempt as Attempting, delay_next};
 use super::body::Whole;
 use super::clock::Clock;
 use super::handle::{Client, Inner};
 use super::plan::Settings;
 use crate::dialect::request_id;
-use crate::error::seconds;
 use crate::provider::Endpoint;
 use crate::runtime::{self, Instant};
 use crate::secret::Secret;
@@ -171,29 +170,13 @@ impl Exchange {
             if sent.into_inner() && !self.repeatable {
                 return Err(error);
             }
-            let retries = history.attempts.len().saturating_sub(1 + repeats) as u32;
-            let budget = &self.client.retry_budget;
-            let retry = &self.settings.retry;
-            let delay = match retry.decide(retries, &error, budget, runtime::random()) {
-                Ok(delay) => delay,
-                Err(None) => return Err(error),
-                Err(Some(reason)) => return Err(error.with_reason(&reason)),
-            };
-            if let Some(deadline) = self.settings.timeouts.deadline
-                && clock.start.elapsed().saturating_add(delay) >= deadline
-            {
-                let deadline = seconds(deadline);
-                let reason = [
-                    "the deadline of ",
-                    &deadline,
-                    " leaves no time to try again",
-                ];
-                return Err(error.with_reason(&reason.concat()));
-            }
-            tracing::warn!(attempt = history.attempts.len(), ?delay, %error, "trying again");
-            if let Some(attempt) = history.attempts.last_mut() {
-                attempt.delay = delay;
-            }
+            let delay = delay_next(
+                (&self.settings.retry, &self.client.retry_budget),
+                &clock,
+                &mut history.attempts,
+                repeats,
+                error,
+            )?;
             runtime::sleep(delay).await;
         }
     }

@@ -217,6 +217,17 @@ impl Error {
         self
     }
 
+    /// Appends that the deadline is the reason.
+    pub(crate) fn with_no_time_left(self, deadline: Duration) -> Self {
+        let deadline = seconds(deadline);
+        let reason = [
+            "the deadline of ",
+            &deadline,
+            " leaves no time to try again",
+        ];
+        self.with_reason(&reason.concat())
+    }
+
     /// Removes the key from all texts, in case the provider echoed it.
     pub(crate) fn redacted(mut self, secret: &Secret) -> Self {
         if secret.is_empty() {

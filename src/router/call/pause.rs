@@ -25,15 +25,7 @@ impl RoutedCall {
         Poll::Ready(match exceeded {
             None => Ok(()),
             Some(deadline) => Err(match self.failed.take() {
-                Some(error) => {
-                    let deadline = seconds(deadline);
-                    let why = [
-                        "the deadline of ",
-                        &deadline,
-                        " leaves no time to try again",
-                    ];
-                    error.with_reason(&why.concat())
-                }
+                Some(error) => error.with_no_time_left(deadline),
                 None => Error::timeout(TimeoutKind::Deadline, deadline),
             }),
         })
