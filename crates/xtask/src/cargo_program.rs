@@ -10,6 +10,7 @@ use crate::workspace::{Result, cargo, root};
 pub(crate) struct CargoProgram {
     package: &'static str,
     version: String,
+    /// Programs that run for a moment are installed without optimisation, which takes half the time.
     options: &'static [&'static str],
     name: &'static str,
 }
@@ -20,7 +21,7 @@ impl CargoProgram {
         Self {
             package: "mdbook",
             version: "0.5.4".to_owned(),
-            options: &["--no-default-features", "--features", "search"],
+            options: &["--no-default-features", "--features", "search", "--debug"],
             name: "mdbook",
         }
     }
@@ -40,7 +41,7 @@ impl CargoProgram {
         Self {
             package: "wasm-pack",
             version: "0.15.1".to_owned(),
-            options: &["--locked"],
+            options: &["--locked", "--debug"],
             name: "wasm-pack",
         }
     }
