@@ -51,7 +51,7 @@ pub(crate) struct Options {
     #[arg(long)]
     port: Option<u16>,
     /// A JSON file with the API keys of callers: [{"name": "alice", "key": "…", "budget": "5"}]. A budget is in dollars a month. In place of
-    /// "key", "sha256" is its hash. "requests_per_minute" and "tokens_per_minute" limit its calls. "operator": true lets a key read /metrics and everyone's statistics. "expires": "2027-01-31" ends it.
+    /// "key", "sha256" is its hash. "requests_per_minute" and "tokens_per_minute" limit its calls. "other_endpoints": false keeps it from files and the like, where all share the provider's account. "operator": true lets a key read /metrics and everyone's statistics. "expires": "2027-01-31" ends it.
     /// The file is read again when it changes, and on SIGHUP. Without this option callers need no key.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,

@@ -13,6 +13,9 @@ use crate::limit_headers::{LimitState, add_headers};
 /// The message to callers while the ledger cannot be used.
 const LEDGER_UNAVAILABLE: &str = "the ledger of the gateway's budgets and limits cannot be used at the moment; the gateway's log says why";
 
+/// Anthropic's status for an overload, <https://docs.claude.com/en/api/errors>.
+const OVERLOADED: u16 = 529;
+
 /// Why a request is refused, or its call has failed.
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -65,20 +68,15 @@ impl ApiError {
     /// The body as the official clients of the dialect read it
     /// (<https://docs.claude.com/en/api/errors>, <https://platform.openai.com/docs/guides/error-codes>).
     pub(crate) fn body(&self, dialect: DialectName) -> Value {
-        let Self {
-            status,
-            code,
-            message,
-            ..
-        } = self;
-        let kind = match status.as_u16() {
+        let Self { code, message, .. } = self;
+        let kind = match self.status_in(dialect).as_u16() {
             401 => "authentication_error",
             402 => "billing_error",
             403 => "permission_error",
             404 => "not_found_error",
             413 => "request_too_large",
             429 => "rate_limit_error",
-            529 => "overloaded_error",
+            503 | 529 if *code == "overloaded" => "overloaded_error",
             400..500 => "invalid_request_error",
             _ => "api_error",
         };
@@ -117,7 +115,7 @@ impl ApiError {
             Some(body) => body.to_owned(),
             None => self.body(dialect).to_string(),
         };
-        let mut response = json_text(self.status, body);
+        let mut response = json_text(self.status_in(dialect), body);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED && error.is_none() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -139,6 +137,15 @@ impl ApiError {
         response
     }
 
+    /// The status in the API of a dialect. Only Anthropic's has 529.
+    fn status_in(&self, dialect: DialectName) -> StatusCode {
+        let is_unknown = self.status.as_u16() == OVERLOADED && dialect != DialectName::Anthropic;
+        match is_unknown && !self.is_providers() {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            false => self.status,
+        }
+    }
+
     /// Whether the status is one that the provider has sent.
     fn is_providers(&self) -> bool {
         let status = self.error.as_ref().and_then(Error::status);
@@ -148,38 +155,84 @@ impl ApiError {
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
+        let target = error.attempts().last();
+        let target = target.and_then(|attempt| attempt.target.clone());
+        Self::of_call(error, target.as_deref())
+    }
+}
+
+impl ApiError {
+    /// The error of a call that this target has served.
+    pub(crate) fn of_call(error: Error, target: Option<&str>) -> Self {
         let status = match error.kind() {
             ErrorKind::Config => 400,
             ErrorKind::BudgetExceeded { .. } => 402,
             ErrorKind::PoolTimeout { .. } | ErrorKind::Ledger => 503,
             ErrorKind::Timeout { .. } => 504,
             ErrorKind::RateLimited { .. } => error.status().unwrap_or(429),
-            ErrorKind::Overloaded => error.status().unwrap_or(529),
+            ErrorKind::Overloaded => error.status().unwrap_or(OVERLOADED),
             // A redirect of the provider's is none of the gateway's: callers would follow it, with their keys.
             _ => error
                 .status()
                 .filter(|status| (400..600).contains(status))
                 .unwrap_or(502),
         };
-        let message = match (error.kind(), error.hint()) {
-            // Its message names files and servers of the operator's.
-            (ErrorKind::Ledger, _) => {
-                tracing::error!(%error, "the ledger cannot be used");
-                LEDGER_UNAVAILABLE.to_owned()
+        let message = match message_to_callers(&error, target) {
+            Some(message) => {
+                tracing::error!(%error, target, "a call has failed");
+                message
             }
-            (_, Some(hint)) => format!("{}; {hint}", error.message()),
-            (_, None) => error.message().to_owned(),
+            None => match error.hint() {
+                Some(hint) => format!("{}; {hint}", error.message()),
+                None => error.message().to_owned(),
+            },
         };
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             code: error.kind().name(),
             message,
-            retry_after: error.retry_after().map(|after| after.as_secs().max(1)),
+            // Rounded up, so that nobody tries again too early.
+            retry_after: error
+                .retry_after()
+                .map(|after| after.as_millis().div_ceil(1000).max(1) as u64),
             error: Some(error),
             limits: Vec::new(),
             may_retry: false,
         }
     }
+}
+
+/// Returns what callers are told of an error whose own message names files, servers or addresses of the operator's.
+fn message_to_callers(error: &Error, target: Option<&str>) -> Option<String> {
+    let message = error.message();
+    let is_redirect = matches!(error.status(), Some(300..400));
+    if *error.kind() == ErrorKind::Ledger {
+        return Some(LEDGER_UNAVAILABLE.to_owned());
+    }
+    let target = match target {
+        Some(name) => format!("the target {name}"),
+        None => "the provider".to_owned(),
+    };
+    if let Some(status) = error.status().filter(|_| is_redirect) {
+        return Some(format!(
+            "{target} answered with a redirect (status {status}), and redirects are not followed; the gateway's log says where it leads"
+        ));
+    }
+    if *error.kind() != ErrorKind::Connect {
+        return None;
+    }
+    // What follows is why the call was not tried again.
+    let (what, reason) = match message.split_once("; ") {
+        Some((what, reason)) => (what, format!("; {reason}")),
+        None => (message, String::new()),
+    };
+    let what = match what.contains("://") {
+        true => "no connection could be opened",
+        false => what,
+    };
+    Some(format!(
+        "{target} cannot be reached: {what}{reason}; the gateway's log says more"
+    ))
 }
 
 pub(crate) fn json_response(status: StatusCode, value: &impl Serialize) -> Response {

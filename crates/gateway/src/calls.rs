@@ -81,6 +81,28 @@ impl InFlight {
         }
     }
 
+    /// Records which target serves the call, if another one was expected.
+    pub(crate) fn served_by(&mut self, name: &str) {
+        if name != self.target.name
+            && let Some(target) = self.calls.target(name)
+        {
+            self.target.stats().moved();
+            target.stats().started();
+            self.target = target;
+        }
+    }
+
+    /// Records the end of a request that was passed through to another endpoint of a provider, such as `GET /v1/files`.
+    pub(crate) fn forwarded(mut self, request: &str, attempts: usize) {
+        self.ended = true;
+        self.target
+            .stats()
+            .forwarded(self.started, request, attempts);
+        let prometheus = &self.calls.prometheus;
+        let retries = attempts.saturating_sub(1) as u64;
+        prometheus.record_forwarded(self.target.provider, retries);
+    }
+
     pub(crate) fn succeeded(mut self, reply: &Reply) {
         self.ended(reply.attempts());
         self.target.stats().succeeded(self.started, reply);
@@ -98,13 +120,8 @@ impl InFlight {
     /// Records the attempts. The target of the last one has served the call.
     fn ended(&mut self, attempts: &[Attempt]) {
         self.ended = true;
-        let name = attempts.last().and_then(|last| last.target.as_deref());
-        if let Some(name) = name.filter(|name| *name != self.target.name)
-            && let Some(target) = self.calls.target(name)
-        {
-            self.target.stats().moved();
-            target.stats().started();
-            self.target = target;
+        if let Some(name) = attempts.last().and_then(|last| last.target.as_deref()) {
+            self.served_by(name);
         }
         let retries = attempts.len().saturating_sub(1) as u64;
         let prometheus = &self.calls.prometheus;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -96,24 +96,34 @@ async fn try_models(
     Ok(json_response(StatusCode::OK, &page))
 }
 
+/// What a path says of a model.
+#[derive(Deserialize)]
+pub(crate) struct ModelPath {
+    id: String,
+}
+
 /// Answers with one model.
 pub(crate) async fn model(
     State(state): State<Arc<GatewayState>>,
-    Path(id): Path<String>,
+    path: Result<Path<ModelPath>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
     let dialect = dialect_of(&headers);
-    let found = try_model(&state, dialect, id.trim_end_matches('/'), &headers).await;
+    let found = try_model(&state, dialect, path, &headers).await;
     found.unwrap_or_else(|error| error.into_response(dialect))
 }
 
 async fn try_model(
     state: &GatewayState,
     dialect: DialectName,
-    id: &str,
+    path: Result<Path<ModelPath>, PathRejection>,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let caller = state.caller(headers)?;
+    let Path(ModelPath { id }) = path.map_err(|rejection| {
+        ApiError::new(StatusCode::BAD_REQUEST, "path", rejection.body_text())
+    })?;
+    let id = id.trim_end_matches('/');
     let (models, failed) = state.model_lists.all(&caller.router).await;
     if let Some((of, model)) = models.iter().find(|(_, model)| model.id == id) {
         return Ok(json_response(StatusCode::OK, &show(dialect, *of, model)));

@@ -63,6 +63,14 @@ impl ProviderStats {
         self.ended(started, 1, Some("abandoned"), None);
     }
 
+    /// A request to another endpoint was answered. Its times say nothing of those of a model, so that no histogram counts it.
+    pub(crate) fn forwarded(&mut self, started: SystemTime, request: &str, attempts: usize) {
+        self.ended(started, attempts, None, None);
+        if let Some(call) = self.recent.back_mut() {
+            call["request"] = shorten(request).into();
+        }
+    }
+
     fn ended(
         &mut self,
         started: SystemTime,

@@ -1,5 +1,6 @@
 //! The routes of the gateway, and their handlers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,19 +14,35 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use serde::Deserialize;
 use serde_json::json;
+use tower_service::Service;
 use warmline::{CallOptions, DialectName};
 
 use crate::api_error::{ApiError, dialect_of, json_response};
 use crate::forward::forward;
 use crate::live_stats;
 use crate::models::{model, models};
-use crate::paths::PATHS;
+use crate::paths::{PATHS, normal_form};
 use crate::proxy_body::ProxyBody;
 use crate::request_body::discard;
 use crate::state::GatewayState;
 
 /// The routes that the guard protects.
 pub(crate) fn api(state: Arc<GatewayState>) -> Router {
+    let by_normal_form = {
+        let routes = endpoints(any(forward))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(state.clone());
+        any(move |request| route_by_normal_form(routes.clone(), request))
+    };
+    let router = endpoints(by_normal_form);
+    route(router, "/metrics", get(metrics))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state)
+}
+
+/// The endpoints that callers of a provider ask for. `other` answers at the other paths below `/v1`.
+fn endpoints(other: MethodRouter<Arc<GatewayState>>) -> Router<Arc<GatewayState>> {
     let mut router = Router::new();
     // Base URLs are written with `/v1` and without it.
     for prefix in ["/v1", ""] {
@@ -42,14 +59,41 @@ pub(crate) fn api(state: Arc<GatewayState>) -> Router {
         }
         router = route(router, &path("/models"), get(models));
         // Its ID can have slashes.
-        let model = get(model).fallback(forward);
-        router = router.route(&path("/models/{*id}"), model);
+        router = router.route(&path("/models/{*id}"), other.clone().get(model));
         router = route(router, &path("/llm/stats"), get(stats));
     }
-    router = router.route("/v1/{*path}", any(forward));
-    route(router, "/metrics", get(metrics))
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(state)
+    router.route("/v1/{*path}", other)
+}
+
+/// Routes a request again by the normal form of its path, so that no endpoint is reached in another way than by its route.
+async fn route_by_normal_form(mut routes: Router, mut request: Request) -> Response {
+    let path = request.uri().path();
+    let normal = match normal_form(path) {
+        Ok(Cow::Borrowed(_)) => None,
+        Ok(Cow::Owned(normal)) => Some(normal),
+        Err(why) => {
+            let shown: String = path.chars().take(256).collect();
+            let message = format!("the path {shown:?} {why}");
+            let dialect = dialect_of(path);
+            let (parts, body) = request.into_parts();
+            discard(&parts.headers, body);
+            return ApiError::new(StatusCode::BAD_REQUEST, "path", message).into_response(dialect);
+        }
+    };
+    if let Some(normal) = normal {
+        let target = match request.uri().query() {
+            Some(query) => format!("{normal}?{query}"),
+            None => normal,
+        };
+        // What an URI can have, its normal form can have.
+        if let Ok(uri) = target.parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    match routes.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }
 
 /// The routes for health checks. The guard does not protect them, since such checks call by address.
@@ -75,7 +119,7 @@ async fn responses(State(state): State<Arc<GatewayState>>, request: Request) -> 
     proxy(&state, DialectName::OpenAiResponses, request).await
 }
 
-/// Answers with the number of input tokens of a request. It takes nothing of a budget, nor of the limits of a key.
+/// Answers with the number of input tokens of a request. It takes nothing of a budget, and of the limits of a key one count.
 async fn count_tokens(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     let dialect = dialect_of(parts.uri.path());
@@ -97,9 +141,10 @@ async fn try_count(
     let caller = state.authorize(dialect, &parts.headers)?;
     let (body, _held) = state
         .body_limits
-        .read(body, caller.held(), state.shut_down())
+        .read(&parts.headers, body, caller.held(), state.shut_down())
         .await?;
     let body = caller.router.route(dialect, body)?;
+    caller.take_count(&state.shared).await?;
     let count = body.count_tokens(options(parts)).await?;
     Ok(match (&count.raw, dialect) {
         (Some(raw), _) => json_response(StatusCode::OK, raw),
@@ -146,7 +191,7 @@ async fn try_proxy(
     let options = options(parts);
     let (body, held) = state
         .body_limits
-        .read(body, caller.held(), state.shut_down())
+        .read(&parts.headers, body, caller.held(), state.shut_down())
         .await?;
     let body = match caller.router.route(dialect, body) {
         Ok(body) => body,
@@ -158,13 +203,15 @@ async fn try_proxy(
             return Err(error.into());
         }
     };
-    let taken = caller.reserve(&state.shared, &body).await?;
-    // The one that is expected to serve the call.
+    let taken = caller.reserve(&state.shared, || body.max_tokens()).await?;
+    // The one that may serve the call, until it is known which one does.
     let target = body.targets().next();
-    let in_flight = target.and_then(|target| state.metrics.call_started(target));
-    let passed = body.send(options);
-    match passed.await {
+    let mut in_flight = target.and_then(|target| state.metrics.call_started(target));
+    match body.send(options).await {
         Ok(response) => {
+            if let (Some(in_flight), Some(target)) = (&mut in_flight, response.target()) {
+                in_flight.served_by(target);
+            }
             let body = ProxyBody::new(response, dialect, in_flight, taken, held);
             Ok(body.into_response().await)
         }
