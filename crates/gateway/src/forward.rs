@@ -108,10 +108,13 @@ async fn try_forward(
         ApiError::new(StatusCode::BAD_REQUEST, "path", message)
     })?;
     *request.headers_mut() = kept(&parts.headers, &REQUEST_HEADERS);
-    let in_flight = state.metrics.call_started(chosen.target);
+    let mut in_flight = state.metrics.call_started(chosen.target);
     match chosen.client.forward(request, []).await {
         Ok(response) => {
             let (status, attempts) = (response.status(), response.attempts());
+            if let Some(in_flight) = &mut in_flight {
+                in_flight.answered(None, attempts);
+            }
             let mut headers = kept(response.headers(), &RESPONSE_HEADERS);
             headers.insert("x-warmline-attempts", attempts.into());
             add_headers(&mut headers, &limits, dialect_of(parts));

@@ -67,7 +67,7 @@ impl ForwardBody {
 
     fn ended(&mut self) {
         if let Some(in_flight) = self.in_flight.take() {
-            in_flight.forwarded(&self.request, self.response.attempts());
+            in_flight.forwarded(&self.request);
         }
         // Tokens that are not known to be unused count.
         if let Some(used) = used_tokens(&self.kept)

@@ -229,11 +229,9 @@ impl Prometheus {
     }
 
     /// Records an answer to a request that was passed through to another endpoint.
-    pub(crate) fn record_forwarded(&self, provider: Provider, retries: u64) {
-        self.forwarded
-            .get_or_create(&provider_labels(provider))
-            .inc();
-        self.record_retries(provider, retries);
+    pub(crate) fn record_forwarded(&self, provider: Provider) {
+        let labels = provider_labels(provider);
+        self.forwarded.get_or_create(&labels).inc();
     }
 
     fn set_pools(&self, router: &Router) {

@@ -58,9 +58,9 @@ impl ProviderStats {
         self.ended(started, error.attempts().len(), Some(kind), None);
     }
 
-    pub(crate) fn abandoned(&mut self, started: SystemTime) {
+    pub(crate) fn abandoned(&mut self, started: SystemTime, attempts: usize) {
         self.abandoned += 1;
-        self.ended(started, 1, Some("abandoned"), None);
+        self.ended(started, attempts, Some("abandoned"), None);
     }
 
     /// A request to another endpoint was answered. Its times say nothing of those of a model, so that no histogram counts it.

@@ -209,8 +209,8 @@ async fn try_proxy(
     let mut in_flight = target.and_then(|target| state.metrics.call_started(target));
     match body.send(options).await {
         Ok(response) => {
-            if let (Some(in_flight), Some(target)) = (&mut in_flight, response.target()) {
-                in_flight.served_by(target);
+            if let Some(in_flight) = &mut in_flight {
+                in_flight.answered(response.target(), response.attempts());
             }
             let body = ProxyBody::new(response, dialect, in_flight, taken, held);
             Ok(body.into_response().await)
