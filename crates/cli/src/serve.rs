@@ -107,9 +107,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let host = host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let port = options.port.or(listen.port).unwrap_or(8787);
     let limits = options.limits.resolve(&variables, &listen)?;
-    let with_alerts = {
-        let alerts = alerts.clone();
-        move |builder| record_pool_alerts(builder, &alerts).alert_thresholds(thresholds)
+    let prepare = {
+        let (alerts, limited) = (alerts.clone(), limits.of_replies());
+        move |builder| record_pool_alerts(limited(builder), &alerts).alert_thresholds(thresholds)
     };
     let shared = shared_state(&variables)?;
     let mut builder = Gateway::builder();
@@ -129,7 +129,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
                 variables,
                 shared,
                 alerts.clone(),
-                with_alerts,
+                prepare,
                 options.keys.is_some(),
             );
             let (state, router, own) = read.map_err(Failure::Config)?;
@@ -139,7 +139,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         }
         None => {
             let (clients, started) =
-                environment::clients(&variables, options.simulate, with_alerts).await?;
+                environment::clients(&variables, options.simulate, prepare).await?;
             simulator = started;
             for client in clients {
                 builder = builder.client(record_budget_alerts(&client, &alerts));
