@@ -1,7 +1,7 @@
 //! Errors in the shape that each dialect has.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -177,16 +177,7 @@ impl ApiError {
                 .filter(|status| (400..600).contains(status))
                 .unwrap_or(502),
         };
-        let message = match message_to_callers(&error, target) {
-            Some(message) => {
-                tracing::error!(%error, target, "a call has failed");
-                message
-            }
-            None => match error.hint() {
-                Some(hint) => format!("{}; {hint}", error.message()),
-                None => error.message().to_owned(),
-            },
-        };
+        let message = message_to_callers(&error, target);
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             code: error.kind().name(),
@@ -202,37 +193,47 @@ impl ApiError {
     }
 }
 
-/// Returns what callers are told of an error whose own message names files, servers or addresses of the operator's.
-fn message_to_callers(error: &Error, target: Option<&str>) -> Option<String> {
-    let message = error.message();
-    let is_redirect = matches!(error.status(), Some(300..400));
-    if *error.kind() == ErrorKind::Ledger {
-        return Some(LEDGER_UNAVAILABLE.to_owned());
-    }
-    let target = match target {
+/// Returns what callers are told of an error. Where its own message names files, servers or addresses of the operator's, it is only logged.
+fn message_to_callers(error: &Error, target: Option<&str>) -> String {
+    let name = match target {
         Some(name) => format!("the target {name}"),
         None => "the provider".to_owned(),
     };
-    if let Some(status) = error.status().filter(|_| is_redirect) {
-        return Some(format!(
-            "{target} answered with a redirect (status {status}), and redirects are not followed; the gateway's log says where it leads"
-        ));
+    let hint = error.hint().map(|hint| format!("; {hint}"));
+    let own = format!("{}{}", error.message(), hint.unwrap_or_default());
+    match (error.kind(), error.status()) {
+        (ErrorKind::Ledger, _) => {
+            tracing::error!(%error, "the ledger cannot be used");
+            LEDGER_UNAVAILABLE.to_owned()
+        }
+        (_, Some(status @ 300..400)) => {
+            tracing::error!(%error, target, "a target redirects");
+            format!(
+                "{name} answered with a redirect (status {status}), and redirects are not followed; the gateway's log says where it leads"
+            )
+        }
+        (ErrorKind::Connect, _) => {
+            tracing::error!(%error, target, "a target cannot be reached");
+            // What follows is why the call was not tried again.
+            let (what, reason) = match own.split_once("; ") {
+                Some((what, reason)) => (what, format!("; {reason}")),
+                None => (&*own, String::new()),
+            };
+            let what = match what.contains("://") {
+                true => "no connection could be opened",
+                false => what,
+            };
+            format!("{name} cannot be reached: {what}{reason}; the gateway's log says more")
+        }
+        (
+            ErrorKind::Timeout { .. }
+            | ErrorKind::PoolTimeout { .. }
+            | ErrorKind::Decode
+            | ErrorKind::Stream,
+            None,
+        ) if target.is_some() => format!("{name} has failed: {own}"),
+        _ => own,
     }
-    if *error.kind() != ErrorKind::Connect {
-        return None;
-    }
-    // What follows is why the call was not tried again.
-    let (what, reason) = match message.split_once("; ") {
-        Some((what, reason)) => (what, format!("; {reason}")),
-        None => (message, String::new()),
-    };
-    let what = match what.contains("://") {
-        true => "no connection could be opened",
-        false => what,
-    };
-    Some(format!(
-        "{target} cannot be reached: {what}{reason}; the gateway's log says more"
-    ))
 }
 
 pub(crate) fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
@@ -257,12 +258,18 @@ pub(crate) fn request_id_header(dialect: DialectName) -> &'static str {
     }
 }
 
-/// The dialect that a path belongs to.
-pub(crate) fn dialect_of(path: &str) -> DialectName {
+/// Returns the dialect of a caller. Paths that both APIs have are decided by a header that only the clients of one send.
+pub(crate) fn dialect_of(headers: &HeaderMap, path: &str) -> DialectName {
     let path = path.strip_prefix("/v1").unwrap_or(path);
-    match path {
-        path if path.starts_with("/messages") => DialectName::Anthropic,
-        path if path.starts_with("/responses") => DialectName::OpenAiResponses,
-        _ => DialectName::OpenAiChat,
+    let is_below = |start| {
+        path.strip_prefix(start)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match () {
+        () if is_below("/messages") => DialectName::Anthropic,
+        () if is_below("/responses") => DialectName::OpenAiResponses,
+        () if is_below("/chat") => DialectName::OpenAiChat,
+        () if headers.contains_key("anthropic-version") => DialectName::Anthropic,
+        () => DialectName::OpenAiChat,
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use warmline::{Client, DialectName, Router};
 
-use crate::api_error::ApiError;
+use crate::api_error::{ApiError, dialect_of};
 use crate::forward_body::{ForwardBody, is_json};
 use crate::limit_headers::add_headers;
 use crate::paths::PATHS;
@@ -61,15 +61,8 @@ pub(crate) async fn forward(State(state): State<Arc<GatewayState>>, request: Req
         Ok(response) => response,
         Err(error) => {
             discard(&parts.headers, body);
-            error.into_response(dialect_of(&parts))
+            error.into_response(dialect_of(&parts.headers, parts.uri.path()))
         }
-    }
-}
-
-fn dialect_of(parts: &Parts) -> DialectName {
-    match parts.headers.contains_key("anthropic-version") {
-        true => DialectName::Anthropic,
-        false => crate::api_error::dialect_of(parts.uri.path()),
     }
 }
 
@@ -117,7 +110,11 @@ async fn try_forward(
             }
             let mut headers = kept(response.headers(), &RESPONSE_HEADERS);
             headers.insert("x-warmline-attempts", attempts.into());
-            add_headers(&mut headers, &limits, dialect_of(parts));
+            add_headers(
+                &mut headers,
+                &limits,
+                dialect_of(&parts.headers, parts.uri.path()),
+            );
             let body = ForwardBody::new(response, parts, in_flight, taken, held);
             let mut response = Response::new(body.into_body(&parts.method).await);
             *response.status_mut() = status;
@@ -217,7 +214,7 @@ fn choose<'a>(router: &'a Router, parts: &Parts, body: &[u8]) -> Result<Chosen<'
         let model = Some((rest.to_owned(), place));
         return Ok(Chosen { model, ..chosen });
     }
-    let is_anthropic = dialect_of(parts) == DialectName::Anthropic;
+    let is_anthropic = dialect_of(&parts.headers, parts.uri.path()) == DialectName::Anthropic;
     let mut targets = router.targets();
     let mut of_dialect = router
         .targets()

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use warmline::{DialectName, ModelInfo};
 
-use crate::api_error::{ApiError, json_response};
+use crate::api_error::{ApiError, dialect_of, json_response};
 use crate::state::GatewayState;
 
 /// The fields of a query that limit a list, as Anthropic's API has them.
@@ -22,21 +22,13 @@ pub(crate) struct PageQuery {
     before_id: Option<String>,
 }
 
-/// The dialect of a caller who asks for models: only the clients of one API send this header.
-fn dialect_of(headers: &HeaderMap) -> DialectName {
-    match headers.contains_key("anthropic-version") {
-        true => DialectName::Anthropic,
-        false => DialectName::OpenAiChat,
-    }
-}
-
 /// Answers with the models of all providers.
 pub(crate) async fn models(
     State(state): State<Arc<GatewayState>>,
     query: Result<Query<PageQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let dialect = dialect_of(&headers);
+    let dialect = dialect_of(&headers, "/models");
     let listed = try_models(&state, dialect, query, &headers).await;
     listed.unwrap_or_else(|error| error.into_response(dialect))
 }
@@ -108,7 +100,7 @@ pub(crate) async fn model(
     path: Result<Path<ModelPath>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let dialect = dialect_of(&headers);
+    let dialect = dialect_of(&headers, "/models");
     let found = try_model(&state, dialect, path, &headers).await;
     found.unwrap_or_else(|error| error.into_response(dialect))
 }

@@ -74,7 +74,7 @@ async fn route_by_normal_form(mut routes: Router, mut request: Request) -> Respo
         Err(why) => {
             let shown: String = path.chars().take(256).collect();
             let message = format!("the path {shown:?} {why}");
-            let dialect = dialect_of(path);
+            let dialect = dialect_of(request.headers(), path);
             let (parts, body) = request.into_parts();
             discard(&parts.headers, body);
             return ApiError::new(StatusCode::BAD_REQUEST, "path", message).into_response(dialect);
@@ -115,56 +115,16 @@ fn route(
         .route(path, methods)
 }
 
-async fn responses(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
-    proxy(&state, DialectName::OpenAiResponses, request).await
-}
-
-/// Answers with the number of input tokens of a request. It takes nothing of a budget, and of the limits of a key one count.
-async fn count_tokens(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
-    let (parts, mut body) = request.into_parts();
-    let dialect = dialect_of(parts.uri.path());
-    match try_count(&state, dialect, &parts, &mut body).await {
-        Ok(response) => response,
-        Err(error) => {
-            discard(&parts.headers, body);
-            error.into_response(dialect)
-        }
-    }
-}
-
-async fn try_count(
-    state: &GatewayState,
-    dialect: DialectName,
-    parts: &Parts,
-    body: &mut Body,
-) -> Result<Response, ApiError> {
-    let caller = state.authorize(dialect, &parts.headers)?;
-    let (body, _held) = state
-        .body_limits
-        .read(&parts.headers, body, caller.held(), state.shut_down())
-        .await?;
-    let body = caller.router.route(dialect, body)?;
-    caller.take_count(&state.shared).await?;
-    let count = body.count_tokens(options(parts)).await?;
-    Ok(match (&count.raw, dialect) {
-        (Some(raw), _) => json_response(StatusCode::OK, raw),
-        (None, DialectName::Anthropic) => {
-            json_response(StatusCode::OK, &json!({"input_tokens": count.input_tokens}))
-        }
-        (None, _) => {
-            let count =
-                json!({"object": "response.input_tokens", "input_tokens": count.input_tokens});
-            json_response(StatusCode::OK, &count)
-        }
-    })
-}
-
 async fn messages(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
     proxy(&state, DialectName::Anthropic, request).await
 }
 
 async fn chat_completions(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
     proxy(&state, DialectName::OpenAiChat, request).await
+}
+
+async fn responses(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
+    proxy(&state, DialectName::OpenAiResponses, request).await
 }
 
 /// Answers programs that ask by a HEAD request whether a path is there.
@@ -226,6 +186,46 @@ async fn try_proxy(
             Err(ApiError::from(error).limits(limits.unwrap_or_default()))
         }
     }
+}
+
+/// Answers with the number of input tokens of a request. It takes nothing of a budget, and of the limits of a key one count.
+async fn count_tokens(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let dialect = dialect_of(&parts.headers, parts.uri.path());
+    match try_count(&state, dialect, &parts, &mut body).await {
+        Ok(response) => response,
+        Err(error) => {
+            discard(&parts.headers, body);
+            error.into_response(dialect)
+        }
+    }
+}
+
+async fn try_count(
+    state: &GatewayState,
+    dialect: DialectName,
+    parts: &Parts,
+    body: &mut Body,
+) -> Result<Response, ApiError> {
+    let caller = state.authorize(dialect, &parts.headers)?;
+    let (body, _held) = state
+        .body_limits
+        .read(&parts.headers, body, caller.held(), state.shut_down())
+        .await?;
+    let body = caller.router.route(dialect, body)?;
+    caller.take_count(&state.shared).await?;
+    let count = body.count_tokens(options(parts)).await?;
+    Ok(match (&count.raw, dialect) {
+        (Some(raw), _) => json_response(StatusCode::OK, raw),
+        (None, DialectName::Anthropic) => {
+            json_response(StatusCode::OK, &json!({"input_tokens": count.input_tokens}))
+        }
+        (None, _) => {
+            let count =
+                json!({"object": "response.input_tokens", "input_tokens": count.input_tokens});
+            json_response(StatusCode::OK, &count)
+        }
+    })
 }
 
 /// Returns what the head of a request says of its call: the query and the headers that are forwarded to the provider, and the key of its
@@ -334,11 +334,13 @@ pub async fn not_found(request: Request) -> Response {
         return format!("This is a gateway for LLM APIs: there are {PATHS}.\n").into_response();
     }
     let message = format!("there is no {path}: there are {PATHS}");
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", message).into_response(dialect_of(path))
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+        .into_response(dialect_of(request.headers(), path))
 }
 
 async fn method_not_allowed(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     let message = format!("{path} does not support {method}: there are {PATHS}");
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", message).into_response(dialect_of(path))
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", message)
+        .into_response(dialect_of(request.headers(), path))
 }

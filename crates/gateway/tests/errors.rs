@@ -8,7 +8,7 @@ use common::{App, KEY, client, reply};
 use serde_json::{Value, json};
 use warmline::{Client, Provider, RetryPolicy, Target};
 use warmline_gateway::Gateway;
-use warmline_sim::ScriptedServer;
+use warmline_sim::{ScriptedServer, Step};
 
 const CHAT: &str = "/v1/chat/completions";
 const MESSAGES: &str = "/v1/messages";
@@ -137,4 +137,17 @@ async fn a_compressed_body_is_refused_by_its_encoding() {
     let headers = [("content-encoding", "Identity")];
     let (status, _) = app.post("/v1/embeddings", &headers, &body("m")).await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn a_reply_that_cannot_be_read_names_the_target() {
+    let garbage = vec![Step::Write("none\r\n\r\n".into()), Step::Close];
+    let server = ScriptedServer::start(vec![garbage]).await.unwrap();
+    let app = app(Provider::OpenAi, &format!("{}/v1", server.url()));
+    for path in [CHAT, "/v1/embeddings"] {
+        let (status, error) = app.post(path, &[], &body("m")).await;
+        let message = error["error"]["message"].as_str().unwrap();
+        let expected = "the target eu has failed: the server did not answer in HTTP";
+        assert_eq!((status.as_u16(), message), (502, expected));
+    }
 }
