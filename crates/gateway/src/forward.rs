@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use warmline::{Client, DialectName, Router};
+use warmline::{Client, DialectName, Error, ErrorKind, Router};
 
 use crate::api_error::{ApiError, dialect_of};
 use crate::forward_body::{ForwardBody, is_json};
@@ -85,8 +85,8 @@ async fn try_forward(
             .concat()
             .into();
     }
-    let max_tokens = max_tokens(&parts.headers, &body);
-    let taken = caller.reserve(&state.shared, || Ok(max_tokens)).await?;
+    let max_tokens = || max_tokens(&parts.headers, &body);
+    let taken = caller.reserve(&state.shared, max_tokens).await?;
     let limits = taken.as_ref().map(|taken| taken.limits.clone());
     let limits = limits.unwrap_or_default();
     let below = path.strip_prefix("/v1").unwrap_or(path);
@@ -148,27 +148,39 @@ fn kept(headers: &HeaderMap, names: &[&'static str]) -> HeaderMap {
 /// Returns the maximum number of tokens that an endpoint can read from a body, and write if the body limits that.
 ///
 /// A token of text has at least one byte. Only JSON is text for a model: uploads, such as files and audio, count as none.
-fn max_tokens(headers: &HeaderMap, body: &[u8]) -> u64 {
+///
+/// # Errors
+/// `Config` for an object whose limits cannot be read, or are there twice: the provider could read them in another way.
+fn max_tokens(headers: &HeaderMap, body: &[u8]) -> Result<u64, Error> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Limits {
-        max_tokens: Option<u64>,
-        max_completion_tokens: Option<u64>,
-        max_output_tokens: Option<u64>,
-        n: Option<u64>,
+        max_tokens: Option<f64>,
+        max_completion_tokens: Option<f64>,
+        max_output_tokens: Option<f64>,
+        n: Option<f64>,
     }
     // Some servers read JSON whatever its type.
-    if !is_json(headers) && !body.trim_ascii_start().starts_with(b"{") {
-        return 0;
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    if !is_object && !is_json(headers) {
+        return Ok(0);
     }
-    let limits: Limits = serde_json::from_slice(body).unwrap_or_default();
-    let output = limits
-        .max_tokens
-        .max(limits.max_completion_tokens)
-        .max(limits.max_output_tokens);
-    let output = output.unwrap_or_default();
-    let all = output.saturating_mul(limits.n.unwrap_or(1).max(1));
-    all.saturating_add(body.len() as u64)
+    let mut limits = Limits::default();
+    if is_object {
+        limits = serde_json::from_slice(body).map_err(|e| {
+            let message =
+                format!("the request body cannot be read as JSON with limits of tokens: {e}");
+            Error::new(ErrorKind::Config, message)
+        })?;
+    }
+    let outputs = [
+        limits.max_tokens,
+        limits.max_completion_tokens,
+        limits.max_output_tokens,
+    ];
+    let output = outputs.into_iter().flatten().fold(0.0, f64::max);
+    let all = output * limits.n.unwrap_or(1.0).max(1.0);
+    Ok((all as u64).saturating_add(body.len() as u64))
 }
 
 /// Who serves a request.

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use serde::Deserialize;
@@ -67,33 +67,33 @@ fn endpoints(other: MethodRouter<Arc<GatewayState>>) -> Router<Arc<GatewayState>
 
 /// Routes a request again by the normal form of its path, so that no endpoint is reached in another way than by its route.
 async fn route_by_normal_form(mut routes: Router, mut request: Request) -> Response {
-    let path = request.uri().path();
-    let normal = match normal_form(path) {
-        Ok(Cow::Borrowed(_)) => None,
-        Ok(Cow::Owned(normal)) => Some(normal),
+    match in_normal_form(request.uri()) {
+        Ok(uri) => *request.uri_mut() = uri,
         Err(why) => {
-            let shown: String = path.chars().take(256).collect();
-            let message = format!("the path {shown:?} {why}");
-            let dialect = dialect_of(request.headers(), path);
+            let path: String = request.uri().path().chars().take(256).collect();
+            let message = format!("the path {path:?} {why}");
             let (parts, body) = request.into_parts();
             discard(&parts.headers, body);
-            return ApiError::new(StatusCode::BAD_REQUEST, "path", message).into_response(dialect);
-        }
-    };
-    if let Some(normal) = normal {
-        let target = match request.uri().query() {
-            Some(query) => format!("{normal}?{query}"),
-            None => normal,
-        };
-        // What an URI can have, its normal form can have.
-        if let Ok(uri) = target.parse() {
-            *request.uri_mut() = uri;
+            let error = ApiError::new(StatusCode::BAD_REQUEST, "path", message);
+            return error.into_response(dialect_of(&parts.headers, parts.uri.path()));
         }
     }
     match routes.call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+fn in_normal_form(uri: &Uri) -> Result<Uri, String> {
+    let path = match normal_form(uri.path())? {
+        Cow::Borrowed(_) => return Ok(uri.clone()),
+        Cow::Owned(path) => path,
+    };
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    target.parse().map_err(|e| format!("is invalid: {e}"))
 }
 
 /// The routes for health checks. The guard does not protect them, since such checks call by address.

@@ -335,8 +335,21 @@ async fn tokens_are_taken_for_json_and_settled_by_the_usage_of_a_reply() {
     let (status, _, error) = left(&[alice], body(1100)).await;
     assert_eq!(status, 400, "{error}");
     assert!(error.contains("this key may use 1000"), "{error}");
-    let output = r#"{"max_tokens": 300, "n": 2}"#;
+    let output = r#"{"max_tokens": 3e2, "n": 2}"#;
     assert_eq!(left(&[alice], output.to_owned()).await.1, 173);
+    for twice in [
+        r#"{"max_tokens": 3, "max_tokens": 300}"#,
+        r#"{"max_tokens": "3"}"#,
+    ] {
+        let (status, _, error) = app
+            .send(Method::POST, "/v1/completions", &[alice], twice)
+            .await;
+        assert_eq!(status, 400, "{error}");
+        assert!(
+            error.contains("max_tokens") || error.contains("invalid type"),
+            "{error}"
+        );
+    }
     // An upload is not text.
     let upload = [alice, ("content-type", "multipart/form-data; boundary=x")];
     assert_eq!(left(&upload, "x".repeat(5000)).await.1, 792);
