@@ -121,7 +121,10 @@ async fn replies_are_limited() {
             let is_refused =
                 text.contains("is larger than 1500 bytes") && text.contains("--max-reply");
             assert_eq!(is_refused, tokens > 1, "{text}");
-            assert_eq!(status == 502, is_refused && !stream, "{status}: {text}");
+            // A stream that arrives at once fails before its first content is passed on.
+            if !stream || !is_refused {
+                assert_eq!(status == 502, is_refused, "{status}: {text}");
+            }
         }
     }
 }
