@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use warmline::{Attempt, Error, Provider, Reply, Router};
 
+use crate::call_stats::CallStats;
 use crate::prometheus::Prometheus;
-use crate::provider_stats::ProviderStats;
 
 /// The statistics of all calls.
 pub(crate) struct Calls {
@@ -18,11 +18,11 @@ pub(crate) struct Calls {
 pub(crate) struct TargetCalls {
     name: String,
     provider: Provider,
-    stats: Mutex<ProviderStats>,
+    stats: Mutex<CallStats>,
 }
 
 impl TargetCalls {
-    pub(crate) fn stats(&self) -> MutexGuard<'_, ProviderStats> {
+    pub(crate) fn stats(&self) -> MutexGuard<'_, CallStats> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

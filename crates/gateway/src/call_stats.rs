@@ -17,7 +17,7 @@ const MAX_RECENT: usize = 64;
 const MAX_TEXT: usize = 256;
 
 #[derive(Default)]
-pub(crate) struct ProviderStats {
+pub(crate) struct CallStats {
     calls: u64,
     in_flight: u64,
     failures: u64,
@@ -32,7 +32,7 @@ pub(crate) struct ProviderStats {
     recent: VecDeque<Value>,
 }
 
-impl ProviderStats {
+impl CallStats {
     pub(crate) fn started(&mut self) {
         self.calls += 1;
         self.in_flight += 1;
