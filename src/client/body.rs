@@ -22,16 +22,19 @@ impl Whole {
     /// # Errors
     /// `Decode` if the body is larger than `at_most`, and errors of the connection.
     pub(super) async fn read(&mut self, body: &mut Body, at_most: usize) -> Result<()> {
-        while self.read_chunk(body).await? {
-            if self.first.len().max(self.more.len()) > at_most {
+        loop {
+            // A part can have been read already.
+            if self.so_far().len() > at_most {
                 self.more.truncate(at_most);
                 self.first.truncate(at_most);
                 return Err(Error::decode(format!(
                     "the body is larger than {at_most} bytes"
                 )));
             }
+            if !self.read_chunk(body).await? {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Reads until it is known whether the body is an event stream. `None` if it ends before.

@@ -33,7 +33,7 @@ pub(super) struct Exchange {
     read_up_to: Option<usize>,
 }
 
-/// A response with a status of success.
+/// A response with a status of success, or 304.
 pub(super) struct Answer {
     pub(super) response: HttpResponse<Body>,
     /// The body, if it was to be read.
@@ -213,7 +213,9 @@ impl Exchange {
         let secret = secret.clone().unwrap_or_default();
         secret.redact_headers(&mut response.headers);
         self.transport.update_rate_limits(&response.headers);
-        if !(200..300).contains(&response.status) {
+        // To a conditional request, 304 is the answer that the caller's copy is current. No request whose body is read is conditional.
+        let is_current = response.status == 304 && self.read_up_to.is_none();
+        if !(200..300).contains(&response.status) && !is_current {
             return Err(attempt.read_error(response, &secret).await);
         }
         let Some(at_most) = self.read_up_to else {

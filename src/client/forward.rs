@@ -94,7 +94,7 @@ impl Client {
     /// such as a local server.
     ///
     /// # Errors
-    /// Those of [`Client::chat`], for every status other than 2xx as well. [`Error::status`] and [`Error::body`] hold what the provider has answered.
+    /// Those of [`Client::chat`], for every status other than 2xx and 304 as well. Redirects are not followed. [`Error::status`] and [`Error::body`] hold what the provider has answered.
     ///
     /// `Config` for a URI with a host, a path that could lead out of the base URL (`..`, `//`), another method than `GET`, `HEAD`, `POST`,
     /// `PUT`, `PATCH` and `DELETE`, a `GET` or `HEAD` with a body, and for a request that can cost something while there is a budget.
@@ -160,7 +160,10 @@ impl Client {
             &quote(path),
             ": only requests without cost can be forwarded within a budget",
         ];
-        Err(Error::config(message.concat()))
+        let error = Error::config(message.concat());
+        Err(error.with_hint(
+            "use a client without a budget (for `warmline serve`: `--budget none`, and a key without a budget)",
+        ))
     }
 }
 
@@ -219,7 +222,7 @@ fn forwarded(headers: &HeaderMap) -> Result<Vec<(String, String)>> {
 }
 
 impl ForwardResponse {
-    /// Returns the status, which is one of success (2xx).
+    /// Returns the status: one of success (2xx), or 304 in answer to a header such as `if-none-match`.
     ///
     /// ```no_run
     /// # fn demo(response: warmline::ForwardResponse) {

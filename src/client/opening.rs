@@ -13,12 +13,12 @@ use super::body::Whole;
 use super::live::Live;
 use super::plan::Plan;
 use crate::cost::{Refusal, Reservation};
-use crate::dialect::request_id;
+use crate::dialect::{RAISE_MAX_REPLY, request_id};
 use crate::error::seconds;
 use crate::runtime::{self, Instant};
 use crate::secret::Secret;
 use crate::transport::{Body, HttpRequest, HttpResponse, Turn};
-use crate::{Error, Reply, Result, TimeoutKind, Timing, headers};
+use crate::{Error, ErrorKind, Reply, Result, TimeoutKind, Timing, headers};
 
 /// The maximum time for which a call holds a connection while its ledger does not answer.
 const MAX_HOLD: Duration = Duration::from_secs(1);
@@ -254,7 +254,11 @@ impl Start {
             let live = Live::new(decoder, body, whole.into_bytes(), sent_at);
             return Ok(Answer::Stream(Box::new(live)));
         }
-        whole.read(&mut body, plan.client.max_reply_bytes).await?;
+        let read = whole.read(&mut body, plan.client.max_reply_bytes).await;
+        read.map_err(|error| match error.kind() {
+            ErrorKind::Decode => error.with_hint(RAISE_MAX_REPLY),
+            _ => error,
+        })?;
         let body = whole.into_bytes();
         let body = secret.redacted(&body).unwrap_or(body);
         let reply = dialect.decode(headers, body)?;

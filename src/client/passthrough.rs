@@ -152,6 +152,18 @@ impl PassthroughResponse {
         self.attempts
     }
 
+    /// Returns the name of the target that serves the call of a [`Router`](crate::Router). Before the first content, another one can take its
+    /// place. `None` in a call of a client.
+    ///
+    /// ```no_run
+    /// # fn demo(reply: warmline::PassthroughResponse) {
+    /// println!("{:?}", reply.target());
+    /// # }
+    /// ```
+    pub fn target(&self) -> Option<&str> {
+        self.call.target()
+    }
+
     /// What the bytes said, once the last is given. Of a stream it does not hold the bytes.
     ///
     /// ```no_run

@@ -35,6 +35,11 @@ pub(crate) trait Polled: MaybeSend {
     /// Returns the number of attempts, with the current one.
     fn attempt_count(&self) -> usize;
 
+    /// Returns the name of the target that serves a router's call.
+    fn target(&self) -> Option<&str> {
+        None
+    }
+
     fn state_name(&self) -> &'static str;
 }
 

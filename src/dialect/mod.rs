@@ -74,8 +74,8 @@ pub use self::openai_chat::OpenAiChat;
 #[cfg(feature = "openai-responses")]
 pub use self::openai_responses::OpenAiResponses;
 pub use self::options::{EncodeOptions, Encoded};
-pub(crate) use self::stream::MAX_REPLY_BYTES;
 pub use self::stream::StreamDecoder;
+pub(crate) use self::stream::{MAX_REPLY_BYTES, RAISE_MAX_REPLY};
 pub(crate) use self::wire::{fields_of, request_id};
 use crate::runtime::{MaybeSend, MaybeSync};
 use crate::{DialectName, Error, Reply, Request, Result};

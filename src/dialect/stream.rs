@@ -43,6 +43,10 @@ pub struct StreamDecoder {
 /// The default of the maximum size of a reply, in bytes.
 pub(crate) const MAX_REPLY_BYTES: usize = 64 << 20;
 
+/// What can be done about a reply that is larger than allowed.
+pub(crate) const RAISE_MAX_REPLY: &str =
+    "raise `max_reply_bytes` (`--max-reply` of `warmline serve`) if that is right";
+
 impl fmt::Debug for StreamDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("StreamDecoder");
@@ -380,9 +384,7 @@ impl FrameDecoder {
 
 #[cold]
 fn too_large(max_bytes: usize) -> Error {
-    Error::decode(format!(
-        "the stream is larger than {max_bytes} bytes: raise max_reply_bytes if that is right"
-    ))
+    Error::decode(format!("the stream is larger than {max_bytes} bytes")).with_hint(RAISE_MAX_REPLY)
 }
 
 #[cfg(all(test, feature = "openai-chat"))]
@@ -416,8 +418,8 @@ mod tests {
         for _ in 0..100 {
             decoder.feed(Bytes::from_static(b": a comment\n\n"));
         }
-        let error = "the stream is larger than 1000 bytes: raise max_reply_bytes if that is right";
-        assert_eq!(texts(&mut decoder), ["a", error]);
+        let error = format!("the stream is larger than 1000 bytes; {RAISE_MAX_REPLY}");
+        assert_eq!(texts(&mut decoder), ["a", &error]);
     }
 
     #[test]

@@ -211,6 +211,14 @@ impl Error {
         }
     }
 
+    /// Names the target of all attempts.
+    pub(crate) fn at_target(mut self, name: &str) -> Self {
+        for attempt in &mut self.0.attempts {
+            attempt.target = Some(name.to_owned());
+        }
+        self
+    }
+
     /// Appends the reason why the call was not retried to the message.
     pub(crate) fn with_reason(mut self, reason: &str) -> Self {
         self.0.message = format!("{}; {reason}", self.0.message).into();

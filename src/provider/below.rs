@@ -102,24 +102,36 @@ fn check_path(path: &str) -> Result<()> {
     {
         return Err(cannot_have("path", path, byte));
     }
-    let mut decoded = path.to_ascii_lowercase();
-    loop {
-        let segments = || decoded.split(['/', '\\', ';']);
-        if segments().any(|segment| segment == "." || segment == "..") {
-            return Err(wrong("has a segment of dots, which leads elsewhere"));
-        }
-        if decoded.contains("//") || decoded.starts_with("/\\") {
-            return Err(wrong("has two slashes in a row"));
-        }
-        let mut once = decoded.clone();
-        for (escape, byte) in [("%2e", "."), ("%2f", "/"), ("%5c", "\\"), ("%25", "%")] {
-            once = once.replace(escape, byte);
-        }
-        if once == decoded {
-            return Ok(());
-        }
-        decoded = once;
+    let decoded = decoded(path);
+    let mut segments = decoded.split(['/', '\\', ';']);
+    if segments.any(|segment| segment == "." || segment == "..") {
+        return Err(wrong("has a segment of dots, which leads elsewhere"));
     }
+    if decoded.contains("//") || decoded.starts_with("/\\") {
+        return Err(wrong("has two slashes in a row"));
+    }
+    Ok(())
+}
+
+/// Decodes the escapes that lead elsewhere, until none is left.
+fn decoded(path: &str) -> String {
+    let mut decoded = String::with_capacity(path.len());
+    for byte in path.to_ascii_lowercase().chars() {
+        decoded.push(byte);
+        // What is decoded can end another escape.
+        while let Some(at) = decoded.len().checked_sub(3) {
+            let byte = match decoded.get(at..) {
+                Some("%2e") => '.',
+                Some("%2f") => '/',
+                Some("%5c") => '\\',
+                Some("%25") => '%',
+                _ => break,
+            };
+            decoded.truncate(at);
+            decoded.push(byte);
+        }
+    }
+    decoded
 }
 
 #[cfg(test)]

@@ -217,7 +217,9 @@ impl RoutedBody {
             };
             let body = with_model(&self.body, &self.facts, &candidate.model);
             let body = body.unwrap_or_else(|| self.body.clone());
-            match client.passthrough_count_tokens(body, options.clone()).await {
+            let counted = client.passthrough_count_tokens(body, options.clone()).await;
+            let target = self.router.inner.name(candidate.target);
+            match counted.map_err(|error| error.at_target(target)) {
                 Err(error) if error.is_retryable() => failed = Some(error),
                 counted => return counted,
             }

@@ -51,7 +51,7 @@ pub(crate) struct Options {
     #[arg(long)]
     port: Option<u16>,
     /// A JSON file with the API keys of callers: [{"name": "alice", "key": "…", "budget": "5"}]. A budget is in dollars a month. In place of
-    /// "key", "sha256" is its hash. "requests_per_minute" and "tokens_per_minute" limit its calls. "operator": true lets a key read /metrics and everyone's statistics. "expires": "2027-01-31" ends it.
+    /// "key", "sha256" is its hash. "requests_per_minute" and "tokens_per_minute" limit its calls. "other_endpoints": false keeps it from files and the like, where all share the provider's account. "operator": true lets a key read /metrics and everyone's statistics. "expires": "2027-01-31" ends it.
     /// The file is read again when it changes, and on SIGHUP. Without this option callers need no key.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
@@ -107,9 +107,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let host = host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let port = options.port.or(listen.port).unwrap_or(8787);
     let limits = options.limits.resolve(&variables, &listen)?;
-    let with_alerts = {
-        let alerts = alerts.clone();
-        move |builder| record_pool_alerts(builder, &alerts).alert_thresholds(thresholds)
+    let prepare = {
+        let (alerts, limited) = (alerts.clone(), limits.of_replies());
+        move |builder| record_pool_alerts(limited(builder), &alerts).alert_thresholds(thresholds)
     };
     let shared = shared_state(&variables)?;
     let mut builder = Gateway::builder();
@@ -129,7 +129,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
                 variables,
                 shared,
                 alerts.clone(),
-                with_alerts,
+                prepare,
                 options.keys.is_some(),
             );
             let (state, router, own) = read.map_err(Failure::Config)?;
@@ -139,7 +139,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         }
         None => {
             let (clients, started) =
-                environment::clients(&variables, options.simulate, with_alerts).await?;
+                environment::clients(&variables, options.simulate, prepare).await?;
             simulator = started;
             for client in clients {
                 builder = builder.client(record_budget_alerts(&client, &alerts));

@@ -44,6 +44,7 @@ fn limits_out_of_bounds_name_where_they_come_from() {
             "99999999999999999999",
             "a whole number from 1 to",
         ),
+        ("--max-reply", "0", "a whole number from 1 to"),
         (
             "--max-caller-connections",
             "0",
@@ -100,6 +101,31 @@ async fn variables_limit_the_gateway() {
             status,
             "{answer}"
         );
+    }
+}
+
+#[tokio::test]
+async fn replies_are_limited() {
+    let sim = common::sim().await;
+    let gateway = Gateway::start(&sim, &["--max-reply", "1500"], &[]).await;
+    for path in PATHS {
+        for (tokens, stream) in [(1, false), (1000, false), (1000, true)] {
+            let body = ask(
+                &format!("tokens={tokens}&pace=0"),
+                json!({"stream": stream, "max_tokens": 2000}),
+            );
+            let request = gateway.http.post(format!("{}{path}", gateway.process.url));
+            let response = request.body(body).send().await.unwrap();
+            let status = response.status().as_u16();
+            let text = response.text().await.unwrap();
+            let is_refused =
+                text.contains("is larger than 1500 bytes") && text.contains("--max-reply");
+            assert_eq!(is_refused, tokens > 1, "{text}");
+            // A stream that arrives at once fails before its first content is passed on.
+            if !stream || !is_refused {
+                assert_eq!(status == 502, is_refused, "{status}: {text}");
+            }
+        }
     }
 }
 

@@ -145,6 +145,14 @@ impl Account {
         &self.key.rate_limits
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.key.name
+    }
+
+    pub(crate) fn may_use_other_endpoints(&self) -> bool {
+        self.key.other_endpoints
+    }
+
     pub(crate) fn is_operator(&self) -> bool {
         self.key.is_operator
     }

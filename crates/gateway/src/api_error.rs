@@ -1,7 +1,7 @@
 //! Errors in the shape that each dialect has.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -12,6 +12,9 @@ use crate::limit_headers::{LimitState, add_headers};
 
 /// The message to callers while the ledger cannot be used.
 const LEDGER_UNAVAILABLE: &str = "the ledger of the gateway's budgets and limits cannot be used at the moment; the gateway's log says why";
+
+/// Anthropic's status for an overload, <https://docs.claude.com/en/api/errors>.
+const OVERLOADED: u16 = 529;
 
 /// Why a request is refused, or its call has failed.
 pub(crate) struct ApiError {
@@ -65,20 +68,15 @@ impl ApiError {
     /// The body as the official clients of the dialect read it
     /// (<https://docs.claude.com/en/api/errors>, <https://platform.openai.com/docs/guides/error-codes>).
     pub(crate) fn body(&self, dialect: DialectName) -> Value {
-        let Self {
-            status,
-            code,
-            message,
-            ..
-        } = self;
-        let kind = match status.as_u16() {
+        let Self { code, message, .. } = self;
+        let kind = match self.status_in(dialect).as_u16() {
             401 => "authentication_error",
             402 => "billing_error",
             403 => "permission_error",
             404 => "not_found_error",
             413 => "request_too_large",
             429 => "rate_limit_error",
-            529 => "overloaded_error",
+            503 | 529 if *code == "overloaded" => "overloaded_error",
             400..500 => "invalid_request_error",
             _ => "api_error",
         };
@@ -117,7 +115,7 @@ impl ApiError {
             Some(body) => body.to_owned(),
             None => self.body(dialect).to_string(),
         };
-        let mut response = json_text(self.status, body);
+        let mut response = json_text(self.status_in(dialect), body);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED && error.is_none() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -139,6 +137,15 @@ impl ApiError {
         response
     }
 
+    /// The status in the API of a dialect. Only Anthropic's has 529.
+    fn status_in(&self, dialect: DialectName) -> StatusCode {
+        let is_unknown = self.status.as_u16() == OVERLOADED && dialect != DialectName::Anthropic;
+        match is_unknown && !self.is_providers() {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            false => self.status,
+        }
+    }
+
     /// Whether the status is one that the provider has sent.
     fn is_providers(&self) -> bool {
         let status = self.error.as_ref().and_then(Error::status);
@@ -148,37 +155,84 @@ impl ApiError {
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
+        let target = error.attempts().last();
+        let target = target.and_then(|attempt| attempt.target.clone());
+        Self::of_call(error, target.as_deref())
+    }
+}
+
+impl ApiError {
+    /// The error of a call that this target has served.
+    pub(crate) fn of_call(error: Error, target: Option<&str>) -> Self {
         let status = match error.kind() {
             ErrorKind::Config => 400,
             ErrorKind::BudgetExceeded { .. } => 402,
             ErrorKind::PoolTimeout { .. } | ErrorKind::Ledger => 503,
             ErrorKind::Timeout { .. } => 504,
             ErrorKind::RateLimited { .. } => error.status().unwrap_or(429),
-            ErrorKind::Overloaded => error.status().unwrap_or(529),
+            ErrorKind::Overloaded => error.status().unwrap_or(OVERLOADED),
             // A redirect of the provider's is none of the gateway's: callers would follow it, with their keys.
             _ => error
                 .status()
                 .filter(|status| (400..600).contains(status))
                 .unwrap_or(502),
         };
-        let message = match (error.kind(), error.hint()) {
-            // Its message names files and servers of the operator's.
-            (ErrorKind::Ledger, _) => {
-                tracing::error!(%error, "the ledger cannot be used");
-                LEDGER_UNAVAILABLE.to_owned()
-            }
-            (_, Some(hint)) => format!("{}; {hint}", error.message()),
-            (_, None) => error.message().to_owned(),
-        };
+        let message = message_to_callers(&error, target);
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             code: error.kind().name(),
             message,
-            retry_after: error.retry_after().map(|after| after.as_secs().max(1)),
+            // Rounded up, so that nobody tries again too early.
+            retry_after: error
+                .retry_after()
+                .map(|after| after.as_millis().div_ceil(1000).max(1) as u64),
             error: Some(error),
             limits: Vec::new(),
             may_retry: false,
         }
+    }
+}
+
+/// Returns what callers are told of an error. Where its own message names files, servers or addresses of the operator's, it is only logged.
+fn message_to_callers(error: &Error, target: Option<&str>) -> String {
+    let name = match target {
+        Some(name) => format!("the target {name}"),
+        None => "the provider".to_owned(),
+    };
+    let hint = error.hint().map(|hint| format!("; {hint}"));
+    let own = format!("{}{}", error.message(), hint.unwrap_or_default());
+    match (error.kind(), error.status()) {
+        (ErrorKind::Ledger, _) => {
+            tracing::error!(%error, "the ledger cannot be used");
+            LEDGER_UNAVAILABLE.to_owned()
+        }
+        (_, Some(status @ 300..400)) => {
+            tracing::error!(%error, target, "a target redirects");
+            format!(
+                "{name} answered with a redirect (status {status}), and redirects are not followed; the gateway's log says where it leads"
+            )
+        }
+        (ErrorKind::Connect, _) => {
+            tracing::error!(%error, target, "a target cannot be reached");
+            // What follows is why the call was not tried again.
+            let (what, reason) = match own.split_once("; ") {
+                Some((what, reason)) => (what, format!("; {reason}")),
+                None => (&*own, String::new()),
+            };
+            let what = match what.contains("://") {
+                true => "no connection could be opened",
+                false => what,
+            };
+            format!("{name} cannot be reached: {what}{reason}; the gateway's log says more")
+        }
+        (
+            ErrorKind::Timeout { .. }
+            | ErrorKind::PoolTimeout { .. }
+            | ErrorKind::Decode
+            | ErrorKind::Stream,
+            None,
+        ) if target.is_some() => format!("{name} has failed: {own}"),
+        _ => own,
     }
 }
 
@@ -204,12 +258,18 @@ pub(crate) fn request_id_header(dialect: DialectName) -> &'static str {
     }
 }
 
-/// The dialect that a path belongs to.
-pub(crate) fn dialect_of(path: &str) -> DialectName {
+/// Returns the dialect of a caller. Paths that both APIs have are decided by a header that only the clients of one send.
+pub(crate) fn dialect_of(headers: &HeaderMap, path: &str) -> DialectName {
     let path = path.strip_prefix("/v1").unwrap_or(path);
-    match path {
-        path if path.starts_with("/messages") => DialectName::Anthropic,
-        path if path.starts_with("/responses") => DialectName::OpenAiResponses,
-        _ => DialectName::OpenAiChat,
+    let is_below = |start| {
+        path.strip_prefix(start)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match () {
+        () if is_below("/messages") => DialectName::Anthropic,
+        () if is_below("/responses") => DialectName::OpenAiResponses,
+        () if is_below("/chat") => DialectName::OpenAiChat,
+        () if headers.contains_key("anthropic-version") => DialectName::Anthropic,
+        () => DialectName::OpenAiChat,
     }
 }

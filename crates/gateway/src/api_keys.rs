@@ -46,6 +46,7 @@ pub(crate) struct ApiKey {
     pub(crate) hash: KeyHash,
     pub(crate) budget: Option<Budget>,
     pub(crate) rate_limits: RateLimits,
+    pub(crate) other_endpoints: bool,
     pub(crate) is_operator: bool,
     pub(crate) expires: Option<SystemTime>,
 }
@@ -81,6 +82,7 @@ struct Entry {
     budget: Option<Usd>,
     requests_per_minute: Option<NonZeroU64>,
     tokens_per_minute: Option<NonZeroU64>,
+    other_endpoints: Option<bool>,
     #[serde(default)]
     operator: bool,
     expires: Option<String>,
@@ -120,6 +122,7 @@ impl ApiKeys {
     /// | `budget` | optional: the maximum that the caller may spend in a month, in dollars, as a string |
     /// | `requests_per_minute` | optional: the maximum number of calls in any minute |
     /// | `tokens_per_minute` | optional: the maximum number of tokens in any minute, of input (with cached ones) and output; a call reserves its maximum, and gives the rest back when it ends |
+    /// | `other_endpoints` | optional: whether the caller may use endpoints of a provider that the gateway only passes through, such as files; `true` by default. All callers share the provider's account there |
     /// | `operator` | optional: whether the key may read `/metrics` and everyone's statistics |
     /// | `expires` | optional: when the key expires, in UTC, as `2027-01-31` (at its start) or `2027-01-31T12:00:00Z` |
     ///
@@ -225,6 +228,7 @@ impl Entry {
             budget,
             requests_per_minute,
             tokens_per_minute,
+            other_endpoints,
             operator,
             expires,
         } = self;
@@ -260,6 +264,7 @@ impl Entry {
             hash,
             budget,
             rate_limits,
+            other_endpoints: other_endpoints.unwrap_or(true),
             is_operator: operator,
             expires: expires.transpose()?,
             name,
@@ -318,10 +323,11 @@ fn misread(path: Option<&Path>, error: &serde_json::Error) -> ConfigError {
         Some("budget") => "budget: expected dollars a month as a string, such as \"5\" or \"0.50\"",
         Some("requests_per_minute") => "requests_per_minute: expected a whole number, at least 1",
         Some("tokens_per_minute") => "tokens_per_minute: expected a whole number, at least 1",
+        Some("other_endpoints") => "other_endpoints: expected true or false",
         Some("operator") => "operator: expected true or false",
         Some("expires") => "expires: expected a string such as \"2027-01-31\"",
         _ => {
-            r#"expected [{"name": "alice", "key": "…", "budget": "5"}], with sha256 in place of key, and requests_per_minute, tokens_per_minute, operator and expires if needed"#
+            r#"expected [{"name": "alice", "key": "…", "budget": "5"}], with sha256 in place of key, and requests_per_minute, tokens_per_minute, other_endpoints, operator and expires if needed"#
         }
     };
     let (entry, line, column) = (entry.unwrap_or_default(), error.line(), error.column());

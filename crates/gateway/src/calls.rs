@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use warmline::{Attempt, Error, Provider, Reply, Router};
 
+use crate::call_stats::CallStats;
 use crate::prometheus::Prometheus;
-use crate::provider_stats::ProviderStats;
 
 /// The statistics of all calls.
 pub(crate) struct Calls {
@@ -18,11 +18,11 @@ pub(crate) struct Calls {
 pub(crate) struct TargetCalls {
     name: String,
     provider: Provider,
-    stats: Mutex<ProviderStats>,
+    stats: Mutex<CallStats>,
 }
 
 impl TargetCalls {
-    pub(crate) fn stats(&self) -> MutexGuard<'_, ProviderStats> {
+    pub(crate) fn stats(&self) -> MutexGuard<'_, CallStats> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,6 +66,8 @@ pub(crate) struct InFlight {
     calls: Arc<Calls>,
     target: Arc<TargetCalls>,
     started: SystemTime,
+    /// The number of attempts, as far as it is known.
+    attempts: usize,
     ended: bool,
 }
 
@@ -77,8 +79,31 @@ impl InFlight {
             calls,
             target,
             started: SystemTime::now(),
+            attempts: 1,
             ended: false,
         }
+    }
+
+    /// Records which target serves the call, if it is not the expected one, and after how many attempts.
+    pub(crate) fn answered(&mut self, target: Option<&str>, attempts: usize) {
+        self.attempts = attempts;
+        if let Some(name) = target.filter(|name| *name != self.target.name)
+            && let Some(target) = self.calls.target(name)
+        {
+            self.target.stats().moved();
+            target.stats().started();
+            self.target = target;
+        }
+    }
+
+    /// Records the end of a request that was passed through to another endpoint of a provider, such as `GET /v1/files`.
+    pub(crate) fn forwarded(mut self, request: &str) {
+        self.record_end();
+        self.target
+            .stats()
+            .forwarded(self.started, request, self.attempts);
+        let prometheus = &self.calls.prometheus;
+        prometheus.record_forwarded(self.target.provider);
     }
 
     pub(crate) fn succeeded(mut self, reply: &Reply) {
@@ -95,18 +120,17 @@ impl InFlight {
         prometheus.record_failure(self.target.provider, error.kind().name());
     }
 
-    /// Records the attempts. The target of the last one has served the call.
+    /// Records the end, and the attempts. The target of the last one has served the call.
     fn ended(&mut self, attempts: &[Attempt]) {
+        let last = attempts.last().and_then(|last| last.target.as_deref());
+        // An error of a body has none.
+        self.answered(last, attempts.len().max(self.attempts));
+        self.record_end();
+    }
+
+    fn record_end(&mut self) {
         self.ended = true;
-        let name = attempts.last().and_then(|last| last.target.as_deref());
-        if let Some(name) = name.filter(|name| *name != self.target.name)
-            && let Some(target) = self.calls.target(name)
-        {
-            self.target.stats().moved();
-            target.stats().started();
-            self.target = target;
-        }
-        let retries = attempts.len().saturating_sub(1) as u64;
+        let retries = self.attempts.saturating_sub(1) as u64;
         let prometheus = &self.calls.prometheus;
         prometheus.record_retries(self.target.provider, retries);
     }
@@ -115,7 +139,8 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.ended {
-            self.target.stats().abandoned(self.started);
+            self.record_end();
+            self.target.stats().abandoned(self.started, self.attempts);
             let prometheus = &self.calls.prometheus;
             prometheus.record_failure(self.target.provider, "abandoned");
         }

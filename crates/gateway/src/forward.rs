@@ -1,24 +1,22 @@
 //! Requests to other paths below `/v1`, which are passed through to the provider that the caller names.
 
-use std::io;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
-use futures_core::Stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use warmline::{Client, DialectName, ForwardResponse, Router};
+use warmline::{Client, DialectName, Error, ErrorKind, Router};
 
-use crate::api_error::ApiError;
+use crate::api_error::{ApiError, dialect_of};
+use crate::forward_body::{ForwardBody, is_json};
+use crate::limit_headers::add_headers;
 use crate::paths::PATHS;
-use crate::request_body::{Held, discard};
+use crate::request_body::discard;
 use crate::state::GatewayState;
 
 /// The header by which a caller names a provider, or a target of the router.
@@ -26,13 +24,15 @@ const PROVIDER: &str = "x-warmline-provider";
 
 /// The headers of requests that reach the provider: those that say what is asked for and how. Not those that name an account or a
 /// session (`openai-organization`, `x-session-id`), nor what a program says of itself (`user-agent`, `x-stainless-*`).
-const REQUEST_HEADERS: [&str; 9] = [
+const REQUEST_HEADERS: [&str; 11] = [
     "accept",
     "anthropic-beta",
     "anthropic-version",
     "content-type",
     "idempotency-key",
+    "if-modified-since",
     "if-none-match",
+    "if-range",
     "openai-beta",
     "range",
     "x-goog-api-client",
@@ -61,15 +61,8 @@ pub(crate) async fn forward(State(state): State<Arc<GatewayState>>, request: Req
         Ok(response) => response,
         Err(error) => {
             discard(&parts.headers, body);
-            error.into_response(dialect_of(&parts))
+            error.into_response(dialect_of(&parts.headers, parts.uri.path()))
         }
-    }
-}
-
-fn dialect_of(parts: &Parts) -> DialectName {
-    match parts.headers.contains_key("anthropic-version") {
-        true => DialectName::Anthropic,
-        false => crate::api_error::dialect_of(parts.uri.path()),
     }
 }
 
@@ -78,10 +71,12 @@ async fn try_forward(
     parts: &Parts,
     body: &mut Body,
 ) -> Result<Response, ApiError> {
+    let path = parts.uri.path();
     let caller = state.caller(&parts.headers)?;
+    caller.check_other_endpoints(path)?;
     let (mut body, held) = state
         .body_limits
-        .read(body, caller.held(), state.shut_down())
+        .read(&parts.headers, body, caller.held(), state.shut_down())
         .await?;
     let chosen = choose(&caller.router, parts, &body)?;
     if let Some((model, place)) = chosen.model {
@@ -90,13 +85,14 @@ async fn try_forward(
             .concat()
             .into();
     }
-    let taken = caller.reserve_request(&state.shared).await?;
+    let max_tokens = || max_tokens(&parts.headers, &body);
+    let taken = caller.reserve(&state.shared, max_tokens).await?;
     let limits = taken.as_ref().map(|taken| taken.limits.clone());
-    let path = parts.uri.path();
-    let path = path.strip_prefix("/v1").unwrap_or(path);
+    let limits = limits.unwrap_or_default();
+    let below = path.strip_prefix("/v1").unwrap_or(path);
     let target = match parts.uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
+        Some(query) => format!("{below}?{query}"),
+        None => below.to_owned(),
     };
     let mut request = axum::http::Request::new(body);
     *request.method_mut() = parts.method.clone();
@@ -105,11 +101,37 @@ async fn try_forward(
         ApiError::new(StatusCode::BAD_REQUEST, "path", message)
     })?;
     *request.headers_mut() = kept(&parts.headers, &REQUEST_HEADERS);
+    let mut in_flight = state.metrics.call_started(chosen.target);
     match chosen.client.forward(request, []).await {
-        Ok(response) => Ok(respond(response, held)),
-        Err(error) => Err(ApiError::from(error)
-            .retried_by_caller()
-            .limits(limits.unwrap_or_default())),
+        Ok(response) => {
+            let (status, attempts) = (response.status(), response.attempts());
+            if let Some(in_flight) = &mut in_flight {
+                in_flight.answered(None, attempts);
+            }
+            let mut headers = kept(response.headers(), &RESPONSE_HEADERS);
+            headers.insert("x-warmline-attempts", attempts.into());
+            add_headers(
+                &mut headers,
+                &limits,
+                dialect_of(&parts.headers, parts.uri.path()),
+            );
+            let body = ForwardBody::new(response, parts, in_flight, taken, held);
+            let mut response = Response::new(body.into_body(&parts.method).await);
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            Ok(response)
+        }
+        Err(error) => {
+            if let Some(in_flight) = in_flight {
+                in_flight.failed(&error);
+            }
+            if let Some(taken) = taken {
+                taken.settle_failed(&error);
+            }
+            Err(ApiError::of_call(error, Some(chosen.target))
+                .retried_by_caller()
+                .limits(limits))
+        }
     }
 }
 
@@ -123,41 +145,48 @@ fn kept(headers: &HeaderMap, names: &[&'static str]) -> HeaderMap {
     kept
 }
 
-fn respond(response: ForwardResponse, held: Held) -> Response {
-    let status = response.status();
-    let headers = kept(response.headers(), &RESPONSE_HEADERS);
-    let attempts = response.attempts();
-    let body = ForwardBody {
-        response,
-        _held: held,
-    };
-    let mut response = Response::new(Body::from_stream(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-        .headers_mut()
-        .insert("x-warmline-attempts", HeaderValue::from(attempts));
-    response
-}
-
-/// The body of a response. An error cuts it, so that nobody takes it for whole.
-struct ForwardBody {
-    response: ForwardResponse,
-    /// The request's bytes, which the call keeps for as long as it runs.
-    _held: Held,
-}
-
-impl Stream for ForwardBody {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let chunk = self.response.poll_chunk(cx);
-        chunk.map(|chunk| Some(chunk?.map_err(io::Error::other)))
+/// Returns the maximum number of tokens that an endpoint can read from a body, and write if the body limits that.
+///
+/// A token of text has at least one byte. Only JSON is text for a model: uploads, such as files and audio, count as none.
+///
+/// # Errors
+/// `Config` for an object whose limits cannot be read, or are there twice: the provider could read them in another way.
+fn max_tokens(headers: &HeaderMap, body: &[u8]) -> Result<u64, Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Limits {
+        max_tokens: Option<f64>,
+        max_completion_tokens: Option<f64>,
+        max_output_tokens: Option<f64>,
+        n: Option<f64>,
     }
+    // Some servers read JSON whatever its type.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    if !is_object && !is_json(headers) {
+        return Ok(0);
+    }
+    let mut limits = Limits::default();
+    if is_object {
+        limits = serde_json::from_slice(body).map_err(|e| {
+            let message =
+                format!("the request body cannot be read as JSON with limits of tokens: {e}");
+            Error::new(ErrorKind::Config, message)
+        })?;
+    }
+    let outputs = [
+        limits.max_tokens,
+        limits.max_completion_tokens,
+        limits.max_output_tokens,
+    ];
+    let output = outputs.into_iter().flatten().fold(0.0, f64::max);
+    let all = output * limits.n.unwrap_or(1.0).max(1.0);
+    Ok((all as u64).saturating_add(body.len() as u64))
 }
 
 /// Who serves a request.
 struct Chosen<'a> {
+    /// The name of the target.
+    target: &'a str,
     client: &'a Client,
     /// What replaces the body's model, and where that is.
     model: Option<(String, Range<usize>)>,
@@ -166,54 +195,48 @@ struct Chosen<'a> {
 /// Chooses a provider: the one that the header names, or that stands before a slash in the body's model; else the only one whose API the
 /// caller writes, which the header `anthropic-version` or the path tells.
 fn choose<'a>(router: &'a Router, parts: &Parts, body: &[u8]) -> Result<Chosen<'a>, ApiError> {
+    let chosen = |(target, client): (&'a str, &'a Client)| Chosen {
+        target,
+        client,
+        model: None,
+    };
     let named = |name: &str| {
         let by_name = router.targets().find(|(target, _)| *target == name);
         let by_provider = || {
             let mut targets = router.targets();
             targets.find(|(_, client)| client.provider().name() == name)
         };
-        by_name.or_else(by_provider).map(|(_, client)| client)
+        by_name.or_else(by_provider).map(chosen)
     };
     let names = || {
         let names: Vec<&str> = router.targets().map(|(name, _)| name).collect();
         names.join(", ")
     };
     if let Some(name) = parts.headers.get(PROVIDER) {
-        let client = name.to_str().ok().and_then(|name| named(name.trim()));
-        return match client {
-            Some(client) => Ok(Chosen {
-                client,
-                model: None,
-            }),
-            None => {
-                let message = format!("{PROVIDER} is {name:?}: it must be one of {}", names());
-                Err(ApiError::new(StatusCode::BAD_REQUEST, "provider", message))
-            }
-        };
+        let by_header = name.to_str().ok().and_then(|name| named(name.trim()));
+        return by_header.ok_or_else(|| {
+            let message = format!("{PROVIDER} is {name:?}: it must be one of {}", names());
+            ApiError::new(StatusCode::BAD_REQUEST, "provider", message)
+        });
     }
     if let Some((model, place)) = model_of(body)
         && let Some((name, rest)) = model.split_once('/')
-        && let Some(client) = named(name)
+        && let Some(chosen) = named(name)
     {
         let model = Some((rest.to_owned(), place));
-        return Ok(Chosen { client, model });
+        return Ok(Chosen { model, ..chosen });
     }
-    let is_anthropic = dialect_of(parts) == DialectName::Anthropic;
-    let mut clients = router.targets().map(|(_, client)| client);
+    let is_anthropic = dialect_of(&parts.headers, parts.uri.path()) == DialectName::Anthropic;
+    let mut targets = router.targets();
     let mut of_dialect = router
         .targets()
-        .map(|(_, client)| client)
-        .filter(|client| (client.dialect_name() == DialectName::Anthropic) == is_anthropic);
+        .filter(|(_, client)| (client.dialect_name() == DialectName::Anthropic) == is_anthropic);
     let only = match (of_dialect.next(), of_dialect.next()) {
-        (Some(client), None) => Some(client),
-        (None, _) => clients.next().filter(|_| clients.next().is_none()),
+        (Some(target), None) => Some(target),
+        (None, _) => targets.next().filter(|_| targets.next().is_none()),
         (Some(_), Some(_)) => None,
     };
-    only.map(|client| Chosen {
-        client,
-        model: None,
-    })
-    .ok_or_else(|| {
+    only.map(chosen).ok_or_else(|| {
         let message = format!(
             "there is no {} here, and which provider it is for is not known: name one by the header {PROVIDER} or by \
              \"model\": \"NAME/MODEL\", where NAME is one of {}; there are {}",

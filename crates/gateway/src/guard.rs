@@ -110,7 +110,7 @@ pub(crate) async fn check(
 ) -> Response {
     match guard.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(dialect_of(request.uri().path())),
+        Err(error) => error.into_response(dialect_of(request.headers(), request.uri().path())),
     }
 }
 

@@ -20,7 +20,7 @@
 //! | `POST /v1/messages` | forwards a request to a provider that serves its model in Anthropic's API |
 //! | `POST /v1/chat/completions` | the same for OpenAI's Chat Completions API |
 //! | `POST /v1/responses` | the same for OpenAI's Responses API |
-//! | `POST /v1/messages/count_tokens`, `POST /v1/responses/input_tokens` | the number of a request's input tokens, or an upper bound if the provider does not count; it takes nothing of budgets and limits |
+//! | `POST /v1/messages/count_tokens`, `POST /v1/responses/input_tokens` | the number of a request's input tokens, or an upper bound if the provider does not count; it takes nothing of budgets, and has a limit of its own |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the models of all providers and the router's names, in Anthropic's shape with the header `anthropic-version` (pages by `limit`, `after_id`, `before_id`), else in OpenAI's |
 //! | any other `/v1/…` | passed through to a provider; see below |
 //! | `GET /v1/llm/stats` | statistics of pools, calls and spend as JSON; `?every=1000` sends them each second as server-sent events, `?samples=60` limits the samples of the pools |
@@ -28,7 +28,8 @@
 //! | `GET /healthz` | 200 while the process runs |
 //! | `GET /readyz` | 200 if the ledger can be reached, else 503 |
 //!
-//! Paths may lack `/v1`, and may end with a slash. With [`ApiKeys`], `/metrics` needs the key of an operator, and `/v1/llm/stats` shows
+//! Paths may lack `/v1`, may have it twice, and may end with a slash. They are compared in their normal form (RFC 3986), and one that a server could
+//! read as another path gets status 400. With [`ApiKeys`], `/metrics` needs the key of an operator, and `/v1/llm/stats` shows
 //! other callers only what they have spent themselves.
 //!
 //! The query of a request reaches the provider, and so do its headers `anthropic-beta`, `anthropic-version`, `idempotency-key` and `openai-beta`.
@@ -45,7 +46,10 @@
 //!    else OpenAI's; or the only one at all.
 //!
 //! If none of these names one, the response is a 404 that says so. What such a request costs is not known, and is not counted. Within a budget, only `GET`,
-//! `HEAD` and `DELETE` are passed through; others get status 400. Each takes one request of the limits of its key, and no tokens.
+//! `HEAD` and `DELETE` are passed through; others get status 400. Each takes one request of the limits of its key, and one whose body is JSON also
+//! tokens. All callers share the provider's account there; a key with `"other_endpoints": false` gets status 403.
+//!
+//! A 304 is passed on. Another redirect is neither followed nor passed on, and gets status 502.
 //!
 //! Errors have the shape of the caller's dialect. The gateway reads no environment variable, and no file but by [`ApiKeys::from_file`].
 //! `crates/gateway/examples/mount.rs` is a server that mounts it beside a route of its own, and `warmline serve` is one that serves it alone.
@@ -56,10 +60,12 @@ mod accounts;
 mod alert_log;
 mod api_error;
 mod api_keys;
+mod call_stats;
 mod calls;
 mod connection;
 mod error;
 mod forward;
+mod forward_body;
 mod gateway;
 mod guard;
 mod host;
@@ -72,7 +78,6 @@ mod models;
 mod origin;
 mod paths;
 mod prometheus;
-mod provider_stats;
 mod proxy_body;
 mod rate_limits;
 mod relay;

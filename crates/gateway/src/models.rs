@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use warmline::{DialectName, ModelInfo};
 
-use crate::api_error::{ApiError, json_response};
+use crate::api_error::{ApiError, dialect_of, json_response};
 use crate::state::GatewayState;
 
 /// The fields of a query that limit a list, as Anthropic's API has them.
@@ -22,21 +22,13 @@ pub(crate) struct PageQuery {
     before_id: Option<String>,
 }
 
-/// The dialect of a caller who asks for models: only the clients of one API send this header.
-fn dialect_of(headers: &HeaderMap) -> DialectName {
-    match headers.contains_key("anthropic-version") {
-        true => DialectName::Anthropic,
-        false => DialectName::OpenAiChat,
-    }
-}
-
 /// Answers with the models of all providers.
 pub(crate) async fn models(
     State(state): State<Arc<GatewayState>>,
     query: Result<Query<PageQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let dialect = dialect_of(&headers);
+    let dialect = dialect_of(&headers, "/models");
     let listed = try_models(&state, dialect, query, &headers).await;
     listed.unwrap_or_else(|error| error.into_response(dialect))
 }
@@ -96,24 +88,34 @@ async fn try_models(
     Ok(json_response(StatusCode::OK, &page))
 }
 
+/// What a path says of a model.
+#[derive(Deserialize)]
+pub(crate) struct ModelPath {
+    id: String,
+}
+
 /// Answers with one model.
 pub(crate) async fn model(
     State(state): State<Arc<GatewayState>>,
-    Path(id): Path<String>,
+    path: Result<Path<ModelPath>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let dialect = dialect_of(&headers);
-    let found = try_model(&state, dialect, id.trim_end_matches('/'), &headers).await;
+    let dialect = dialect_of(&headers, "/models");
+    let found = try_model(&state, dialect, path, &headers).await;
     found.unwrap_or_else(|error| error.into_response(dialect))
 }
 
 async fn try_model(
     state: &GatewayState,
     dialect: DialectName,
-    id: &str,
+    path: Result<Path<ModelPath>, PathRejection>,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let caller = state.caller(headers)?;
+    let Path(ModelPath { id }) = path.map_err(|rejection| {
+        ApiError::new(StatusCode::BAD_REQUEST, "path", rejection.body_text())
+    })?;
+    let id = id.trim_end_matches('/');
     let (models, failed) = state.model_lists.all(&caller.router).await;
     if let Some((of, model)) = models.iter().find(|(_, model)| model.id == id) {
         return Ok(json_response(StatusCode::OK, &show(dialect, *of, model)));

@@ -81,6 +81,7 @@ pub(crate) struct Prometheus {
     duration: Family<ProviderLabels, Histogram>,
     time_to_first_token: Family<ProviderLabels, Histogram>,
     tokens: Family<TokenLabels, Counter>,
+    forwarded: Family<ProviderLabels, Counter>,
     failures: Family<ErrorLabels, Counter>,
     retries: Family<ProviderLabels, Counter>,
     target_state: Family<TargetStateLabels, Gauge>,
@@ -101,6 +102,7 @@ impl Prometheus {
             duration: Family::new_with_constructor(histogram),
             time_to_first_token: Family::new_with_constructor(histogram),
             tokens: Family::default(),
+            forwarded: Family::default(),
             failures: Family::default(),
             retries: Family::default(),
             target_state: Family::default(),
@@ -127,6 +129,11 @@ impl Prometheus {
             "gen_ai_client_token_usage",
             "Tokens that the provider has counted",
             metrics.tokens.clone(),
+        );
+        registry.register(
+            "warmline_forwarded_requests",
+            "Requests to other endpoints of a provider that it has answered",
+            metrics.forwarded.clone(),
         );
         registry.register(
             "warmline_failures",
@@ -219,6 +226,12 @@ impl Prometheus {
         self.retries
             .get_or_create(&provider_labels(provider))
             .inc_by(retries);
+    }
+
+    /// Records an answer to a request that was passed through to another endpoint.
+    pub(crate) fn record_forwarded(&self, provider: Provider) {
+        let labels = provider_labels(provider);
+        self.forwarded.get_or_create(&labels).inc();
     }
 
     fn set_pools(&self, router: &Router) {

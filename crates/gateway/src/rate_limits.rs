@@ -29,8 +29,17 @@ impl fmt::Debug for Shared {
 /// The limits of one key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RateLimits {
-    pub(crate) requests: Option<Quota>,
-    pub(crate) tokens: Option<Quota>,
+    requests: Option<Quota>,
+    tokens: Option<Quota>,
+    /// Requests that only count tokens. They are limited by themselves: coding agents send dozens of them at once.
+    counts: Option<Quota>,
+}
+
+/// An amount of a limit.
+struct Amount<'a> {
+    resource: &'static str,
+    quota: &'a Quota,
+    amount: u64,
 }
 
 /// What a call has taken.
@@ -60,6 +69,7 @@ impl RateLimits {
         Ok(Self {
             requests: quota("requests", requests)?,
             tokens: quota("tokens", tokens)?,
+            counts: quota("counts", requests)?,
         })
     }
 
@@ -73,64 +83,110 @@ impl RateLimits {
         max_tokens: impl FnOnce() -> Result<u64, Error>,
     ) -> Result<Option<Reservation>, ApiError> {
         let mut amounts = Vec::new();
-        let mut resources = Vec::new();
         if let Some(quota) = &self.requests {
-            amounts.push((quota.clone(), 1));
-            resources.push("requests");
+            amounts.push(Amount {
+                resource: "requests",
+                quota,
+                amount: 1,
+            });
         }
+        let mut tokens = None;
         if let Some(quota) = &self.tokens {
-            amounts.push((quota.clone(), max_tokens()?));
-            resources.push("tokens");
+            let amount = max_tokens()?;
+            tokens = Some((quota.clone(), amount));
+            amounts.push(Amount {
+                resource: "tokens",
+                quota,
+                amount,
+            });
         }
         if amounts.is_empty() {
             return Ok(None);
         }
-        let shown = |states: Vec<QuotaState>| {
-            let of = resources.iter().zip(&amounts).zip(states);
-            let limits = of.map(|((resource, (quota, _)), state)| LimitState {
-                resource,
-                limit: quota.limit,
-                state,
-            });
-            limits.collect()
+        let (at, limits) = take(shared, &amounts).await?;
+        Ok(Some(Reservation {
+            shared: shared.clone(),
+            tokens,
+            at,
+            limits,
+        }))
+    }
+
+    /// Takes a count of tokens.
+    ///
+    /// # Errors
+    /// 429 if the limit is reached, and the errors of the shared state.
+    pub(crate) async fn take_count(&self, shared: &Shared) -> Result<(), ApiError> {
+        let Some(quota) = &self.counts else {
+            return Ok(());
         };
-        match shared.0.take(&amounts).await? {
-            Ok(taken) => Ok(Some(Reservation {
-                shared: shared.clone(),
-                at: taken.at,
-                limits: shown(taken.states),
-                tokens: amounts.pop().filter(|_| self.tokens.is_some()),
-            })),
-            Err(exceeded) => {
-                let (quota, amount) = &amounts[exceeded.index];
-                let (resource, limit) = (resources[exceeded.index], quota.limit);
-                let used = exceeded.states[exceeded.index].used;
-                let error = match exceeded.retry_after {
-                    None => {
-                        let message = format!(
-                            "this call can use up to {amount} {resource}, and this key may use {limit} in a minute, so it can never be made: \
-                             shorten the input, or lower the maximum of output tokens"
-                        );
-                        ApiError::new(StatusCode::BAD_REQUEST, "rate_limit_too_low", message)
-                    }
-                    Some(wait) => {
-                        let seconds = wait.as_micros().div_ceil(1_000_000) as u64;
-                        let message = format!(
-                            "this key has used or reserved {used} of the {limit} {resource} that it may use in a minute, and this call can use \
-                             {amount}: try again in {seconds} s"
-                        );
-                        let status = StatusCode::TOO_MANY_REQUESTS;
-                        ApiError::new(status, "rate_limit_exceeded", message)
-                            .retry_after(seconds.max(1))
-                    }
-                };
-                Err(error.limits(shown(exceeded.states)))
-            }
+        let count = Amount {
+            resource: "counts of tokens",
+            quota,
+            amount: 1,
+        };
+        match take(shared, &[count]).await {
+            Ok(_) => Ok(()),
+            // No API has headers for this limit.
+            Err(error) => Err(error.limits(Vec::new())),
         }
     }
 }
 
+/// Takes amounts of limits. Returns when, and what is left of each limit.
+///
+/// # Errors
+/// 429 if a limit is reached, 400 for an amount above a limit, and the errors of the shared state.
+async fn take(shared: &Shared, amounts: &[Amount<'_>]) -> Result<(u64, Vec<LimitState>), ApiError> {
+    let shown = |states: Vec<QuotaState>| {
+        let limits = amounts.iter().zip(states).map(|(of, state)| LimitState {
+            resource: of.resource,
+            limit: of.quota.limit,
+            state,
+        });
+        limits.collect()
+    };
+    let quotas: Vec<_> = amounts
+        .iter()
+        .map(|of| (of.quota.clone(), of.amount))
+        .collect();
+    let exceeded = match shared.0.take(&quotas).await? {
+        Ok(taken) => return Ok((taken.at, shown(taken.states))),
+        Err(exceeded) => exceeded,
+    };
+    let Amount {
+        resource,
+        quota,
+        amount,
+    } = &amounts[exceeded.index];
+    let (limit, used) = (quota.limit, exceeded.states[exceeded.index].used);
+    let error = match exceeded.retry_after {
+        None => {
+            let message = format!(
+                "this call can use up to {amount} {resource}, and this key may use {limit} in a minute, so it can never be made: \
+                 shorten the input, or lower the maximum of output tokens"
+            );
+            ApiError::new(StatusCode::BAD_REQUEST, "rate_limit_too_low", message)
+        }
+        Some(wait) => {
+            let seconds = wait.as_micros().div_ceil(1_000_000) as u64;
+            let message = format!(
+                "this key has used or reserved {used} of the {limit} {resource} that it may use in a minute, and this call can use \
+                 {amount}: try again in {seconds} s"
+            );
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            ApiError::new(status, "rate_limit_exceeded", message).retry_after(seconds.max(1))
+        }
+    };
+    Err(error.limits(shown(exceeded.states)))
+}
+
 impl Reservation {
+    /// Whether tokens are taken, so that [`settle`](Self::settle) can give some back.
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.tokens.as_ref().is_some_and(|(_, taken)| *taken > 0)
+    }
+
     /// Gives back the tokens that the call has not used.
     pub(crate) fn settle(self, used: u64) {
         let Some((quota, taken)) = self.tokens else {

@@ -49,14 +49,16 @@ impl BodyLimits {
     /// caller's key holds: at most half of the total, so that one key leaves room for others.
     ///
     /// # Errors
-    /// 413 for a body that is too large, 503 if all bodies together, or those of the key, are, or once `shutdown` is ready, 408 for one that takes too long,
+    /// 415 for a body that is compressed, 413 for one that is too large, 503 if all bodies together, or those of the key, are, or once `shutdown` is ready, 408 for one that takes too long,
     /// and 400 for one that breaks off.
     pub(crate) async fn read(
         &self,
+        headers: &HeaderMap,
         body: &mut Body,
         own: Option<Arc<AtomicUsize>>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(Bytes, Held), ApiError> {
+        check_encoding(headers)?;
         let mut held = Held {
             bytes: 0,
             all: self.held.clone(),
@@ -163,6 +165,25 @@ impl BodyLimits {
             }
         }
     }
+}
+
+/// # Errors
+/// 415 for a compressed body. Its size once decompressed would not be bounded by its length.
+fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let mut encodings = value.split(',').map(str::trim);
+        let is_identity =
+            |encoding: &str| encoding.is_empty() || encoding.eq_ignore_ascii_case("identity");
+        if let Some(encoding) = encodings.find(|encoding| !is_identity(encoding)) {
+            let message = format!(
+                "the request body has the content-encoding {encoding:?}, and this gateway reads none but identity: send it uncompressed"
+            );
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(ApiError::new(status, "content_encoding", message));
+        }
+    }
+    Ok(())
 }
 
 fn too_many_bytes(message: String) -> ApiError {

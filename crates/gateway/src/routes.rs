@@ -1,5 +1,6 @@
 //! The routes of the gateway, and their handlers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,24 +9,40 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use serde::Deserialize;
 use serde_json::json;
+use tower_service::Service;
 use warmline::{CallOptions, DialectName};
 
 use crate::api_error::{ApiError, dialect_of, json_response};
 use crate::forward::forward;
 use crate::live_stats;
 use crate::models::{model, models};
-use crate::paths::PATHS;
+use crate::paths::{PATHS, normal_form};
 use crate::proxy_body::ProxyBody;
 use crate::request_body::discard;
 use crate::state::GatewayState;
 
 /// The routes that the guard protects.
 pub(crate) fn api(state: Arc<GatewayState>) -> Router {
+    let by_normal_form = {
+        let routes = endpoints(any(forward))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(state.clone());
+        any(move |request| route_by_normal_form(routes.clone(), request))
+    };
+    let router = endpoints(by_normal_form);
+    route(router, "/metrics", get(metrics))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state)
+}
+
+/// The endpoints that callers of a provider ask for. `other` answers at the other paths below `/v1`.
+fn endpoints(other: MethodRouter<Arc<GatewayState>>) -> Router<Arc<GatewayState>> {
     let mut router = Router::new();
     // Base URLs are written with `/v1` and without it.
     for prefix in ["/v1", ""] {
@@ -42,14 +59,41 @@ pub(crate) fn api(state: Arc<GatewayState>) -> Router {
         }
         router = route(router, &path("/models"), get(models));
         // Its ID can have slashes.
-        let model = get(model).fallback(forward);
-        router = router.route(&path("/models/{*id}"), model);
+        router = router.route(&path("/models/{*id}"), other.clone().get(model));
         router = route(router, &path("/llm/stats"), get(stats));
     }
-    router = router.route("/v1/{*path}", any(forward));
-    route(router, "/metrics", get(metrics))
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(state)
+    router.route("/v1/{*path}", other)
+}
+
+/// Routes a request again by the normal form of its path, so that no endpoint is reached in another way than by its route.
+async fn route_by_normal_form(mut routes: Router, mut request: Request) -> Response {
+    match in_normal_form(request.uri()) {
+        Ok(uri) => *request.uri_mut() = uri,
+        Err(why) => {
+            let path: String = request.uri().path().chars().take(256).collect();
+            let message = format!("the path {path:?} {why}");
+            let (parts, body) = request.into_parts();
+            discard(&parts.headers, body);
+            let error = ApiError::new(StatusCode::BAD_REQUEST, "path", message);
+            return error.into_response(dialect_of(&parts.headers, parts.uri.path()));
+        }
+    }
+    match routes.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn in_normal_form(uri: &Uri) -> Result<Uri, String> {
+    let path = match normal_form(uri.path())? {
+        Cow::Borrowed(_) => return Ok(uri.clone()),
+        Cow::Owned(path) => path,
+    };
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    target.parse().map_err(|e| format!("is invalid: {e}"))
 }
 
 /// The routes for health checks. The guard does not protect them, since such checks call by address.
@@ -71,55 +115,16 @@ fn route(
         .route(path, methods)
 }
 
-async fn responses(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
-    proxy(&state, DialectName::OpenAiResponses, request).await
-}
-
-/// Answers with the number of input tokens of a request. It takes nothing of a budget, nor of the limits of a key.
-async fn count_tokens(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
-    let (parts, mut body) = request.into_parts();
-    let dialect = dialect_of(parts.uri.path());
-    match try_count(&state, dialect, &parts, &mut body).await {
-        Ok(response) => response,
-        Err(error) => {
-            discard(&parts.headers, body);
-            error.into_response(dialect)
-        }
-    }
-}
-
-async fn try_count(
-    state: &GatewayState,
-    dialect: DialectName,
-    parts: &Parts,
-    body: &mut Body,
-) -> Result<Response, ApiError> {
-    let caller = state.authorize(dialect, &parts.headers)?;
-    let (body, _held) = state
-        .body_limits
-        .read(body, caller.held(), state.shut_down())
-        .await?;
-    let body = caller.router.route(dialect, body)?;
-    let count = body.count_tokens(options(parts)).await?;
-    Ok(match (&count.raw, dialect) {
-        (Some(raw), _) => json_response(StatusCode::OK, raw),
-        (None, DialectName::Anthropic) => {
-            json_response(StatusCode::OK, &json!({"input_tokens": count.input_tokens}))
-        }
-        (None, _) => {
-            let count =
-                json!({"object": "response.input_tokens", "input_tokens": count.input_tokens});
-            json_response(StatusCode::OK, &count)
-        }
-    })
-}
-
 async fn messages(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
     proxy(&state, DialectName::Anthropic, request).await
 }
 
 async fn chat_completions(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
     proxy(&state, DialectName::OpenAiChat, request).await
+}
+
+async fn responses(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
+    proxy(&state, DialectName::OpenAiResponses, request).await
 }
 
 /// Answers programs that ask by a HEAD request whether a path is there.
@@ -146,7 +151,7 @@ async fn try_proxy(
     let options = options(parts);
     let (body, held) = state
         .body_limits
-        .read(body, caller.held(), state.shut_down())
+        .read(&parts.headers, body, caller.held(), state.shut_down())
         .await?;
     let body = match caller.router.route(dialect, body) {
         Ok(body) => body,
@@ -158,13 +163,15 @@ async fn try_proxy(
             return Err(error.into());
         }
     };
-    let taken = caller.reserve(&state.shared, &body).await?;
-    // The one that is expected to serve the call.
+    let taken = caller.reserve(&state.shared, || body.max_tokens()).await?;
+    // The one that may serve the call, until it is known which one does.
     let target = body.targets().next();
-    let in_flight = target.and_then(|target| state.metrics.call_started(target));
-    let passed = body.send(options);
-    match passed.await {
+    let mut in_flight = target.and_then(|target| state.metrics.call_started(target));
+    match body.send(options).await {
         Ok(response) => {
+            if let Some(in_flight) = &mut in_flight {
+                in_flight.answered(response.target(), response.attempts());
+            }
             let body = ProxyBody::new(response, dialect, in_flight, taken, held);
             Ok(body.into_response().await)
         }
@@ -179,6 +186,46 @@ async fn try_proxy(
             Err(ApiError::from(error).limits(limits.unwrap_or_default()))
         }
     }
+}
+
+/// Answers with the number of input tokens of a request. It takes nothing of a budget, and of the limits of a key one count.
+async fn count_tokens(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let dialect = dialect_of(&parts.headers, parts.uri.path());
+    match try_count(&state, dialect, &parts, &mut body).await {
+        Ok(response) => response,
+        Err(error) => {
+            discard(&parts.headers, body);
+            error.into_response(dialect)
+        }
+    }
+}
+
+async fn try_count(
+    state: &GatewayState,
+    dialect: DialectName,
+    parts: &Parts,
+    body: &mut Body,
+) -> Result<Response, ApiError> {
+    let caller = state.authorize(dialect, &parts.headers)?;
+    let (body, _held) = state
+        .body_limits
+        .read(&parts.headers, body, caller.held(), state.shut_down())
+        .await?;
+    let body = caller.router.route(dialect, body)?;
+    caller.take_count(&state.shared).await?;
+    let count = body.count_tokens(options(parts)).await?;
+    Ok(match (&count.raw, dialect) {
+        (Some(raw), _) => json_response(StatusCode::OK, raw),
+        (None, DialectName::Anthropic) => {
+            json_response(StatusCode::OK, &json!({"input_tokens": count.input_tokens}))
+        }
+        (None, _) => {
+            let count =
+                json!({"object": "response.input_tokens", "input_tokens": count.input_tokens});
+            json_response(StatusCode::OK, &count)
+        }
+    })
 }
 
 /// Returns what the head of a request says of its call: the query and the headers that are forwarded to the provider, and the key of its
@@ -287,11 +334,13 @@ pub async fn not_found(request: Request) -> Response {
         return format!("This is a gateway for LLM APIs: there are {PATHS}.\n").into_response();
     }
     let message = format!("there is no {path}: there are {PATHS}");
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", message).into_response(dialect_of(path))
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+        .into_response(dialect_of(request.headers(), path))
 }
 
 async fn method_not_allowed(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     let message = format!("{path} does not support {method}: there are {PATHS}");
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", message).into_response(dialect_of(path))
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", message)
+        .into_response(dialect_of(request.headers(), path))
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use warmline::{DialectName, Error, RoutedBody, Router};
+use warmline::{DialectName, Error, Router};
 
 use crate::accounts::{Account, Accounts};
 use crate::alert_log::AlertLog;
@@ -15,6 +15,7 @@ use crate::api_keys::ApiKeys;
 use crate::latest_event::LatestEvent;
 use crate::metrics::Metrics;
 use crate::model_lists::ModelLists;
+use crate::paths::PATHS;
 use crate::rate_limits::{Reservation, Shared};
 use crate::request_body::BodyLimits;
 
@@ -46,34 +47,49 @@ impl Caller {
         self.account.as_ref().map(|account| account.held.clone())
     }
 
-    /// Takes what a call needs of the limits of the caller's key.
+    /// Takes a request and `max_tokens` of the limits of the caller's key.
     ///
     /// # Errors
-    /// Those of [`RateLimits::reserve`].
+    /// Those of [`RateLimits::reserve`](crate::rate_limits::RateLimits::reserve).
     pub(crate) async fn reserve(
         &self,
         shared: &Shared,
-        body: &RoutedBody,
-    ) -> Result<Option<Reservation>, ApiError> {
-        let Some(account) = &self.account else {
-            return Ok(None);
-        };
-        let max_tokens = || body.max_tokens();
-        account.rate_limits().reserve(shared, max_tokens).await
-    }
-
-    /// Takes a request of the limits of the caller's key, for a call whose tokens are not known.
-    ///
-    /// # Errors
-    /// Those of [`RateLimits::reserve`].
-    pub(crate) async fn reserve_request(
-        &self,
-        shared: &Shared,
+        max_tokens: impl FnOnce() -> Result<u64, Error>,
     ) -> Result<Option<Reservation>, ApiError> {
         match &self.account {
-            Some(account) => account.rate_limits().reserve(shared, || Ok(0)).await,
+            Some(account) => account.rate_limits().reserve(shared, max_tokens).await,
             None => Ok(None),
         }
+    }
+
+    /// Takes a count of tokens of the limits of the caller's key.
+    ///
+    /// # Errors
+    /// Those of [`RateLimits::take_count`](crate::rate_limits::RateLimits::take_count).
+    pub(crate) async fn take_count(&self, shared: &Shared) -> Result<(), ApiError> {
+        match &self.account {
+            Some(account) => account.rate_limits().take_count(shared).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the caller may use other endpoints of a provider than those that the gateway reads.
+    ///
+    /// # Errors
+    /// 403 if its key may not.
+    pub(crate) fn check_other_endpoints(&self, path: &str) -> Result<(), ApiError> {
+        let Some(account) = &self.account else {
+            return Ok(());
+        };
+        if account.may_use_other_endpoints() {
+            return Ok(());
+        }
+        let message = format!(
+            "the key of {} may not use {path}: \"other_endpoints\" is false for it in the gateway's keys, so there are only {PATHS}",
+            account.name()
+        );
+        let status = StatusCode::FORBIDDEN;
+        Err(ApiError::new(status, "other_endpoints", message))
     }
 }
 

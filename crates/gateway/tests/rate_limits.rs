@@ -279,3 +279,28 @@ fn wrong_limits_name_the_field() {
         assert!(is_named, "{error}");
     }
 }
+
+#[tokio::test]
+async fn counts_of_tokens_have_a_window_of_their_own() {
+    let fixture = Fixture::new(json!({"requests_per_minute": 5, "tokens_per_minute": 5000})).await;
+    for _ in 0..3 {
+        for path in ["/v1/messages/count_tokens", "/v1/responses/input_tokens"] {
+            let more = json!({"input": "Hi"});
+            let response = fixture.call(path, "", more).await;
+            let status = response.status().as_u16();
+            if response.headers().contains_key("retry-after") {
+                assert_eq!((status, path), (429, "/v1/responses/input_tokens"));
+                let error = json_of(response).await.to_string();
+                assert!(error.contains("5 of the 5 counts of tokens"), "{error}");
+                continue;
+            }
+            assert_eq!(status, 200);
+        }
+    }
+    assert_eq!(fixture.sim.stats().requests, 5);
+    // They have taken nothing of the calls' limits.
+    for _ in 0..5 {
+        assert_eq!(fixture.left("tokens=1").await.0, 200);
+    }
+    assert_eq!(fixture.left("tokens=1").await.0, 429);
+}

@@ -115,3 +115,50 @@ async fn a_gateway_has_either_clients_or_a_router() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_call_is_counted_for_the_target_that_has_served_it_or_failed_last() {
+    let (first, second, tracker) = (sim().await, sim().await, CostTracker::new());
+    let target = |sim, provider, name: &str, model: &str| {
+        let target = Target::new(client(sim, provider, &tracker)).name(name);
+        target.model("fast", model)
+    };
+    let router = warmline::Router::builder()
+        .retry(RetryPolicy::never())
+        .target(target(&first, Provider::OpenAi, "first", "m?status=529"))
+        .target(target(&second, Provider::Groq, "second", "m?hold&tokens=3").priority(1));
+    let gateway = Gateway::builder().router(router.build().unwrap());
+    let app = gateway.build().unwrap().router();
+    let body = json!({"model": "fast", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let request = Request::post("/v1/chat/completions").header("host", "localhost");
+    let request = request.body(Body::from(body.to_string())).unwrap();
+    let response = tokio::spawn(app.clone().oneshot(request));
+    second.wait_until(|stats| stats.active == 1).await;
+    second.release(1);
+    // The caller leaves while the reply comes.
+    drop(response.await.unwrap().unwrap());
+    let counts = async || {
+        let stats = stats(&app).await;
+        ["first", "second"].map(|name| {
+            let calls = &stats["providers"][name]["calls"];
+            ["total", "under_way", "failed", "abandoned", "retries"]
+                .map(|field| calls[field].as_u64().unwrap())
+        })
+    };
+    assert_eq!(counts().await, [[0; 5], [1, 0, 0, 1, 1]]);
+    let (status, _) = call(&app, "second/m?status=503").await;
+    assert_eq!(status, 503);
+    assert_eq!(counts().await, [[0; 5], [2, 0, 1, 1, 1]]);
+    let request = Request::get("/metrics").header("host", "localhost");
+    let response = app.clone().oneshot(request.body(Body::empty()).unwrap());
+    let body = response.await.unwrap().into_body();
+    let text = body.collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&text);
+    for line in [
+        r#"warmline_failures_total{gen_ai_provider_name="groq",error_type="abandoned"} 1"#,
+        r#"warmline_failures_total{gen_ai_provider_name="groq",error_type="overloaded"} 1"#,
+        r#"warmline_retries_total{gen_ai_provider_name="groq"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}

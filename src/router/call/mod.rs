@@ -411,6 +411,11 @@ impl Polled for RoutedCall {
         self.history.len() + current
     }
 
+    fn target(&self) -> Option<&str> {
+        let leg = self.leg.as_ref()?;
+        Some(self.router.inner.name(leg.target))
+    }
+
     fn state_name(&self) -> &'static str {
         match (&self.phase, &self.leg) {
             (Phase::Choosing, _) => "choosing a target",

@@ -85,6 +85,7 @@ pub(crate) struct Listen {
     pub(crate) allow_host: Vec<String>,
     max_body: Option<Number>,
     max_body_total: Option<Number>,
+    max_reply: Option<Number>,
     body_timeout: Option<Number>,
     header_timeout: Option<Number>,
     write_timeout: Option<Number>,
@@ -98,6 +99,7 @@ impl Listen {
         let limit = match option {
             "max-body" => &self.max_body,
             "max-body-total" => &self.max_body_total,
+            "max-reply" => &self.max_reply,
             "body-timeout" => &self.body_timeout,
             "header-timeout" => &self.header_timeout,
             "write-timeout" => &self.write_timeout,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
+use warmline::ClientBuilder;
 use warmline_gateway::{GatewayBuilder, Server};
 
 use super::config::Listen;
@@ -20,6 +21,10 @@ pub(crate) struct LimitArgs {
     /// [env: LLM_SERVE_MAX_BODY_TOTAL] [default: 268435456]
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
     max_body_total: Option<String>,
+    /// The maximum size of a provider's reply, in bytes, of a stream with all its comments. Those of other endpoints, such as files, are not
+    /// limited. [env: LLM_SERVE_MAX_REPLY] [default: 67108864]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    max_reply: Option<String>,
     /// How long a request body may take to arrive, in seconds. [env: LLM_SERVE_BODY_TIMEOUT] [default: 120]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     body_timeout: Option<String>,
@@ -43,6 +48,8 @@ pub(crate) struct LimitArgs {
 pub(crate) struct Limits {
     max_body: usize,
     max_body_total: usize,
+    /// `None` for the default of a client.
+    max_reply: Option<usize>,
     body_timeout: Duration,
     header_timeout: Duration,
     write_timeout: Duration,
@@ -78,9 +85,12 @@ impl LimitArgs {
                  is {max_body}"
             )));
         }
+        let max_reply = Given::find(self.max_reply, "max-reply", variables, listen)?;
+        let max_reply = max_reply.map(|given| given.number(BYTES));
         Ok(Limits {
             max_body,
             max_body_total,
+            max_reply: max_reply.transpose()?,
             body_timeout: seconds(
                 self.body_timeout,
                 "body-timeout",
@@ -113,6 +123,14 @@ impl Limits {
             .max_body(self.max_body)
             .max_body_total(self.max_body_total)
             .body_timeout(self.body_timeout)
+    }
+
+    pub(crate) fn of_replies(&self) -> impl Fn(ClientBuilder) -> ClientBuilder + use<> {
+        let max_reply = self.max_reply;
+        move |builder| match max_reply {
+            Some(bytes) => builder.max_reply_bytes(bytes),
+            None => builder,
+        }
     }
 
     pub(crate) fn server(&self, listener: TcpListener) -> Server {

@@ -17,7 +17,7 @@ const MAX_RECENT: usize = 64;
 const MAX_TEXT: usize = 256;
 
 #[derive(Default)]
-pub(crate) struct ProviderStats {
+pub(crate) struct CallStats {
     calls: u64,
     in_flight: u64,
     failures: u64,
@@ -32,7 +32,7 @@ pub(crate) struct ProviderStats {
     recent: VecDeque<Value>,
 }
 
-impl ProviderStats {
+impl CallStats {
     pub(crate) fn started(&mut self) {
         self.calls += 1;
         self.in_flight += 1;
@@ -58,9 +58,17 @@ impl ProviderStats {
         self.ended(started, error.attempts().len(), Some(kind), None);
     }
 
-    pub(crate) fn abandoned(&mut self, started: SystemTime) {
+    pub(crate) fn abandoned(&mut self, started: SystemTime, attempts: usize) {
         self.abandoned += 1;
-        self.ended(started, 1, Some("abandoned"), None);
+        self.ended(started, attempts, Some("abandoned"), None);
+    }
+
+    /// A request to another endpoint was answered. Its times say nothing of those of a model, so that no histogram counts it.
+    pub(crate) fn forwarded(&mut self, started: SystemTime, request: &str, attempts: usize) {
+        self.ended(started, attempts, None, None);
+        if let Some(call) = self.recent.back_mut() {
+            call["request"] = shorten(request).into();
+        }
     }
 
     fn ended(
