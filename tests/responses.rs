@@ -179,6 +179,46 @@ async fn a_model_that_refuses_to_encrypt_its_reasoning_is_not_asked_again() {
 }
 
 #[tokio::test]
+async fn both_forms_of_an_error_in_a_stream_are_retried_before_content() {
+    let stream = |events: &[Value]| {
+        let data = events.iter().map(|event| {
+            format!(
+                "event: {}\ndata: {event}\n\n",
+                event["type"].as_str().unwrap()
+            )
+        });
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+        let body: String = data.collect();
+        vec![Step::Write(head.to_owned() + &body), Step::Close]
+    };
+    let created = json!({"type": "response.created", "response": {"id": "resp_1", "status": "in_progress", "model": "m", "output": []}});
+    let flat = json!({"type": "error", "code": "server_error", "message": "Busy.", "param": null});
+    let nested = json!({"type": "error", "error": {"type": "server_error", "code": "server_error", "message": "Busy."}});
+    let failed = json!({"type": "response.failed", "response": {"id": "resp_1", "status": "failed",
+        "error": {"code": "server_error", "message": "Busy."}, "output": []}});
+    let completed = json!({"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "model": "m",
+        "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]}]}});
+    for error in [
+        vec![flat],
+        vec![nested.clone(), failed.clone()],
+        vec![failed],
+    ] {
+        let mut events = vec![created.clone()];
+        events.extend(error);
+        let replies = vec![stream(&events), stream(std::slice::from_ref(&completed))];
+        let server = ScriptedServer::start(replies).await.unwrap();
+        let client = builder(server.url().to_owned()).build().unwrap();
+        let reply = client.stream("Hi").into_reply().await.unwrap();
+        assert_eq!(
+            (reply.text().as_str(), reply.attempts().len()),
+            ("Hi", 2),
+            "{events:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_error_in_a_stream_is_retried_before_content_like_one_of_http() {
     let sim = sim().await;
     let client = client(&sim);

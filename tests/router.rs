@@ -4,10 +4,11 @@
 mod common;
 
 use common::{builder, limits, sim};
+use serde_json::json;
 use tokio::runtime::Runtime;
 use warmline::{
-    Balancing, Client, DialectName, ErrorKind, EventStream, Provider, Request, Router, StreamEvent,
-    Target,
+    Balancing, Client, DialectName, ErrorKind, EventStream, Provider, Reply, Request, Router,
+    StreamEvent, Target,
 };
 use warmline_sim::Sim;
 
@@ -243,4 +244,52 @@ fn when_a_target_is_killed_only_callers_with_content_learn_of_it_and_once() {
         assert_eq!(stats.targets[0].moved_away, CALLS as u64 / 2);
     });
     other.kill();
+}
+
+#[tokio::test]
+async fn what_an_account_has_stored_is_continued_there() {
+    for provider in [Provider::OpenAi, Provider::Anthropic] {
+        let sims = [sim().await, sim().await];
+        let target = |sim: &Sim| {
+            let client = match provider {
+                Provider::OpenAi => openai(sim)
+                    .with_dialect(DialectName::OpenAiResponses)
+                    .unwrap(),
+                _ => builder(sim).build().unwrap(),
+            };
+            Target::new(client).model("m", "test")
+        };
+        let router = Router::builder()
+            .target(target(&sims[0]).name("first"))
+            .target(target(&sims[1]).name("second"))
+            .build()
+            .unwrap();
+        let target_of = |reply: &Reply| reply.attempts()[0].target.clone();
+        // The first targets of these conversations differ. A continued one has another first message.
+        for i in 0..8 {
+            let begin = Request::new().user(format!("Begin {i}")).model("m");
+            let begin = match provider {
+                Provider::OpenAi => begin.store(true),
+                _ => begin.extra_body("thread", json!({"type": "create"})),
+            };
+            let mut last = router.chat(begin).await.unwrap();
+            for message in ["Next", "Last"] {
+                let next = Request::new().user(message).model("m");
+                let next = match provider {
+                    Provider::OpenAi => next.previous_response_id(&last.id),
+                    _ => {
+                        let thread = json!({"type": "continue", "previous_message_id": last.id});
+                        next.extra_body("thread", thread)
+                    }
+                };
+                // The simulator of the other account does not know it.
+                let reply = router.chat(next).await.unwrap();
+                assert_eq!(target_of(&reply), target_of(&last), "{provider:?} {i}");
+                last = reply;
+            }
+        }
+        for sim in &sims {
+            assert!(sim.stats().requests > 0, "{provider:?}");
+        }
+    }
 }

@@ -72,6 +72,12 @@ export interface ToolUsePart {
   arguments: unknown;
   /** The arguments as the model wrote them. */
   argumentsText?: string | undefined;
+  /** Whether the tool is a custom tool of OpenAI, which takes text: `arguments` is then a string. Default: false. */
+  custom?: boolean | undefined;
+  /** The namespace that the tool belongs to (OpenAI's tools of the type `namespace`). */
+  namespace?: string | undefined;
+  /** The provider's program that makes the call, if the model does not make it itself. It goes back with the call. */
+  caller?: unknown;
 }
 
 /** The result of a tool call. */

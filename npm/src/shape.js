@@ -137,7 +137,7 @@ const PART = {
   image: ["image", "mediaType", "cacheControl"],
   document: ["document", "mediaType", "title", "cacheControl"],
   // A call in `reply.invalidToolCalls` has an error.
-  tool_use: ["id", "name", "arguments", "argumentsText", "error"],
+  tool_use: ["id", "name", "arguments", "argumentsText", "custom", "namespace", "caller", "error"],
   tool_result: ["toolUseId", "content", "isError", "cacheControl"],
   reasoning: ["text", "signature", "dialect"],
   redacted_reasoning: ["data"],
@@ -155,7 +155,15 @@ async function toPart(name, part) {
     case "document":
       return { type, source: await toSource(`${name}.document`, part.document, part.mediaType, "application/pdf"), title: part.title, cache_control };
     case "tool_use":
-      return { type, id: part.id, name: part.name, arguments: part.argumentsText ?? toJson(`${name}.arguments`, part.arguments ?? {}) };
+      return {
+        type,
+        id: part.id,
+        name: part.name,
+        arguments: part.argumentsText ?? toJson(`${name}.arguments`, part.arguments ?? {}),
+        custom: part.custom,
+        namespace: part.namespace,
+        caller: part.caller,
+      };
     case "tool_result":
       return {
         type,

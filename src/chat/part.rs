@@ -316,6 +316,9 @@ struct AnyPart {
     id: Option<String>,
     name: Option<String>,
     arguments: Option<String>,
+    custom: Option<bool>,
+    namespace: Option<String>,
+    caller: Option<RawJson>,
     tool_use_id: Option<String>,
     content: Option<Content>,
     is_error: Option<bool>,
@@ -341,7 +344,7 @@ impl TryFrom<AnyPart> for Part {
             "text" => &["text", "phase", "annotations", "cache_control"],
             "image" => &["source", "cache_control"],
             "document" => &["source", "title", "cache_control"],
-            "tool_use" => &["id", "name", "arguments"],
+            "tool_use" => &["id", "name", "arguments", "custom", "namespace", "caller"],
             "tool_result" => &["tool_use_id", "content", "is_error", "cache_control"],
             "reasoning" => &["text", "signature", "dialect"],
             "redacted_reasoning" => &["data"],
@@ -354,7 +357,7 @@ impl TryFrom<AnyPart> for Part {
             }
         };
         take!(any, kind, [
-            text phase annotations source title id name arguments tool_use_id content is_error signature data dialect json
+            text phase annotations source title id name arguments custom namespace caller tool_use_id content is_error signature data dialect json
             cache_control
         ], "part")(known)?;
         fn need<T>(name: &str, value: Option<T>) -> Result<T, String> {
@@ -381,6 +384,9 @@ impl TryFrom<AnyPart> for Part {
                 id: need("id", any.id)?,
                 name: need("name", any.name)?,
                 arguments: need("arguments", any.arguments)?,
+                custom: any.custom.unwrap_or_default(),
+                namespace: any.namespace,
+                caller: any.caller,
             }),
             "tool_result" => Self::ToolResult {
                 tool_use_id: need("tool_use_id", any.tool_use_id)?,

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::form;
@@ -104,8 +106,18 @@ pub struct ToolCall {
     pub id: String,
     /// The tool's name.
     pub name: String,
-    /// The arguments as JSON text, exactly as the model generated them. They can be invalid JSON.
+    /// The arguments as JSON text, exactly as the model generated them. They can be invalid JSON. Those of a custom tool are a string.
     pub arguments: String,
+    /// Whether the tool is a [custom tool](https://platform.openai.com/docs/guides/function-calling#custom-tools) of OpenAI, which takes
+    /// text rather than an object: `call.parse::<String>()` returns the text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub custom: bool,
+    /// The namespace that the tool belongs to (OpenAI's tools of the type `namespace`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The provider's program that makes the call, if the model does not make it itself. The call and its result name it when they go back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<RawJson>,
 }
 
 impl ToolCall {
@@ -124,6 +136,17 @@ impl ToolCall {
             id: id.into(),
             name: name.into(),
             arguments: arguments.into(),
+            custom: false,
+            namespace: None,
+            caller: None,
+        }
+    }
+
+    /// Returns the text that a custom tool takes.
+    pub(crate) fn input_text(&self) -> Cow<'_, str> {
+        match serde_json::from_str(&self.arguments) {
+            Ok(text) => Cow::Owned(text),
+            Err(_) => Cow::Borrowed(&self.arguments),
         }
     }
 

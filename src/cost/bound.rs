@@ -23,14 +23,19 @@ const PREAMBLE: u64 = 2_000;
 /// The maximum number of tokens of a tool whose schema is the provider's own. That of Anthropic's computer use has 735 (the same
 /// page).
 const KNOWN_TOOL: u64 = 4_000;
-/// The price of a container for an hour (the same page), the longest time that a call is assumed to use one.
+/// The most that a container is assumed to cost: Anthropic's for an hour (the same page), or 33 minutes of OpenAI's with 1 GB.
 const CONTAINER: Usd = Usd::from_pico(50_000_000_000);
 
-/// The price of a container with 1 GB, of a search of files, and the most that a generated image is assumed to cost; OpenAI's
-/// (<https://platform.openai.com/docs/pricing>, on 2026-11-26: $0.03, $2.50 per thousand, and $0.25 for the largest at the highest
-/// quality, without its prompt).
+/// The price of 20 minutes of OpenAI's container, for each GB of its memory: $0.12 with 4 GB and $1.92 with 64 GB. Since 2026-06-02, it is
+/// billed by the minute, for at least 5 (<https://developers.openai.com/api/docs/changelog>, as quoted on 2026-11-27 at
+/// <https://modeldex.dev/news/openai-moves-api-container-sessions-to-per-minute-billing-with-a-5-minute-minimu>). A reply does not tell for how
+/// long it ran, so that this is an estimate.
 const OPENAI_CONTAINER: Usd = Usd::from_pico(30_000_000_000);
+/// The price of a search of files: $2.50 per thousand (<https://developers.openai.com/api/docs/pricing>, as quoted on 2026-03-12 at
+/// <https://www.modelcostwatch.com/openai/tool-costs/file-search>).
 const FILE_SEARCH: Usd = Usd::from_pico(2_500_000_000);
+/// An assumption: the most that a generated image costs. Images are billed by their tokens, which a reply does not tell. The published
+/// prices of the older models end at $0.25, for 1024 × 1536 pixels at the highest quality (gpt-image-1); newer ones write larger images.
 const GENERATED_IMAGE: Usd = Usd::from_pico(500_000_000_000);
 
 /// The price and the maximum cost of a call.
@@ -225,11 +230,13 @@ impl CostEstimate {
         };
         Cost {
             usd: tokens + fees,
-            estimated: estimated || billing.generated_images > 0,
+            estimated: estimated
+                || billing.generated_images > 0
+                || billing.ran_code && self.containers > 0,
         }
     }
 
-    /// Returns the fees for what the provider's own tools did. The price of an image is not known exactly.
+    /// Returns the fees for what the provider's own tools did. Those of a container and of an image are not known exactly.
     fn fees(&self, billing: &Billing) -> Usd {
         let containers = if billing.ran_code { self.containers } else { 0 };
         OPENAI_CONTAINER * containers

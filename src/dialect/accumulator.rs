@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::value::RawValue;
 
+use super::error::embedded_error;
 use super::wire::{Text, join};
 use crate::{
-    Annotations, DialectName, Part, Provider, RawJson, Reply, StopReason, StreamEvent, ToolCall,
+    Annotations, DialectName, Error, Part, Provider, RawJson, Reply, StopReason, StreamEvent,
+    ToolCall,
 };
 
 pub struct Accumulator {
@@ -52,6 +54,15 @@ fn repeats(known: &str, piece: &str) -> bool {
         _ if known != piece || !known.starts_with('{') => false,
         _ => serde_json::from_str::<serde::de::IgnoredAny>(known).is_ok(),
     }
+}
+
+/// Returns text as it stands between the quotes of a JSON string.
+fn escaped(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let inner = json
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inner.unwrap_or_default().to_owned()
 }
 
 /// Whether a part is text or reasoning without content.
@@ -114,6 +125,12 @@ impl Accumulator {
         if let Some(events) = &mut self.events {
             events.push_back(event());
         }
+    }
+
+    /// Returns the error that an event of the stream reports.
+    #[cold]
+    pub(super) fn embedded_error(&self, data: &str) -> Error {
+        embedded_error(data, self.reply.request_id.as_deref())
     }
 
     pub(super) fn started(&self) -> bool {
@@ -323,7 +340,7 @@ impl Accumulator {
         }
     }
 
-    fn call_mut(&mut self, index: usize) -> Option<&mut ToolCall> {
+    pub(super) fn call_mut(&mut self, index: usize) -> Option<&mut ToolCall> {
         match self.reply.content.get_mut(self.tools.get(index)?.position) {
             Some(Part::ToolUse(call)) => Some(call),
             _ => None,
@@ -361,15 +378,28 @@ impl Accumulator {
         }
     }
 
+    /// Adds a piece of the arguments, or of the text that a custom tool takes.
     pub(super) fn arguments(&mut self, index: usize, piece: Text<'_>) {
-        let known = self.call(index).map_or("", |call| &call.arguments);
-        if !piece.is_empty() && !repeats(known, &piece.text) {
+        let is_repeated = |call: &ToolCall| !call.custom && repeats(&call.arguments, &piece.text);
+        if !piece.is_empty() && !self.call(index).is_some_and(is_repeated) {
             let piece = self.joined(Target::Call(index), piece);
             self.write_arguments(index, piece);
         }
     }
 
     fn write_arguments(&mut self, index: usize, piece: Cow<'_, str>) {
+        let piece = match self.call(index) {
+            Some(call) if call.custom && !piece.is_empty() => {
+                let quote = if call.arguments.is_empty() { "\"" } else { "" };
+                Cow::Owned([quote, &escaped(&piece)].concat())
+            }
+            _ => piece,
+        };
+        self.write_json(index, piece);
+    }
+
+    /// Adds a piece of the arguments' JSON.
+    fn write_json(&mut self, index: usize, piece: Cow<'_, str>) {
         let named = self.call(index).is_some_and(|call| !call.name.is_empty());
         if piece.is_empty() {
             return;
@@ -397,13 +427,18 @@ impl Accumulator {
         let Some(call) = self.call_mut(index) else {
             return;
         };
+        let whole = match call.custom {
+            // The end of the call closes the string.
+            true => Cow::Owned(["\"", &escaped(whole)].concat()),
+            false => Cow::Borrowed(whole),
+        };
         match whole.strip_prefix(call.arguments.as_str()) {
-            Some(rest) => self.write_arguments(index, Cow::Owned(rest.to_owned())),
-            None => whole.clone_into(&mut call.arguments),
+            Some(rest) => self.write_json(index, Cow::Owned(rest.to_owned())),
+            None => call.arguments = whole.into_owned(),
         }
     }
 
-    /// Emits the end of a call, once. A call without arguments has `{}`.
+    /// Emits the end of a call, once. A call without arguments has `{}`, or an empty string if its tool is custom.
     pub(super) fn end_call(&mut self, index: usize) {
         if self
             .half
@@ -419,13 +454,19 @@ impl Accumulator {
         let Some(call) = self.call_mut(index) else {
             return;
         };
-        let empty = call.arguments.trim().is_empty();
-        if empty {
-            "{}".clone_into(&mut call.arguments);
+        let rest = match (call.custom, call.arguments.trim().is_empty()) {
+            (false, false) => "",
+            (false, true) => "{}",
+            (true, false) => "\"",
+            (true, true) => "\"\"",
+        };
+        if rest.len() == 2 {
+            call.arguments.clear();
         }
+        call.arguments.push_str(rest);
         let call = Box::new(call.clone());
-        if empty {
-            let arguments = call.arguments.clone();
+        if !rest.is_empty() {
+            let arguments = rest.to_owned();
             self.tell(|| StreamEvent::ToolCallDelta { index, arguments });
         }
         self.tell(|| StreamEvent::ToolCall { index, call });

@@ -49,6 +49,8 @@ mod in_place;
 mod models;
 #[cfg(feature = "openai-chat")]
 mod openai_chat;
+#[cfg(any(feature = "openai-chat", feature = "openai-responses"))]
+mod openai_parts;
 #[cfg(feature = "openai-responses")]
 mod openai_responses;
 mod options;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::ByName;
 use crate::quote::quote;
-use crate::{Error, Result, headers};
+use crate::{Error, RawJson, Result, headers};
 
 /// Returns the provider's id of a request. Proxies and compatible servers use the header of either provider.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
@@ -357,6 +357,13 @@ impl<'a> Pairs<'a> {
         let word: Word<'_> = serde_json::from_str(self.raw(name)?.get()).ok()?;
         word.some().map(Cow::into_owned)
     }
+}
+
+/// Returns who makes a tool call, if it is not the model itself.
+#[cfg(any(feature = "anthropic", feature = "openai-responses"))]
+pub(super) fn other_caller(caller: &RawValue) -> Option<RawJson> {
+    let kind = Pairs::read(Some(caller))?.text("type")?;
+    (kind != "direct").then(|| RawJson::of(caller))
 }
 
 /// Parses a list. `None` for any other value.

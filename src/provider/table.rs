@@ -236,8 +236,9 @@ providers! {
         max_output_speed: 3_000,
         ..COMPATIBLE
     }
-    // https://api-docs.deepseek.com/quick_start/your_first_api_call
+    // https://api-docs.deepseek.com/quick_start/your_first_api_call and https://api-docs.deepseek.com/guides/responses_api
     DeepSeek "deepseek" "https://api-docs.deepseek.com" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "https://api.deepseek.com",
         domains: &["deepseek.com"],
         key_variables: &["DEEPSEEK_API_KEY"],
@@ -289,8 +290,9 @@ providers! {
         max_output_speed: 6_000,
         ..COMPATIBLE
     }
-    // https://docs.together.ai/docs/inference/openai-compatibility
+    // https://docs.together.ai/docs/inference/openai-compatibility and https://docs.together.ai/docs/inference/responses (in beta)
     Together "together" "https://docs.together.ai/docs/inference/openai-compatibility" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "https://api.together.ai/v1",
         domains: &["together.ai", "together.xyz"],
         key_variables: &["TOGETHER_API_KEY"],
@@ -301,8 +303,9 @@ providers! {
         bills_after_disconnect: false,
         ..COMPATIBLE
     }
-    // As in the AI SDK, LangChain and Pipecat (https://docs.pipecat.ai/server/services/llm/fireworks).
+    // As in the AI SDK, LangChain and Pipecat (https://docs.pipecat.ai/server/services/llm/fireworks); the dialects: https://docs.fireworks.ai/guides/response-api
     Fireworks "fireworks" "https://docs.fireworks.ai" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "https://api.fireworks.ai/inference/v1",
         domains: &["fireworks.ai"],
         key_variables: &["FIREWORKS_API_KEY"],
@@ -423,6 +426,7 @@ providers! {
     // https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md; the server reads LLAMA_API_KEY too. It has one model, and
     // takes any name for it.
     LlamaCpp "llamacpp" "https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md" {
+        dialects: CHAT_AND_RESPONSES,
         base_url: "http://localhost:8080/v1",
         key_variables: &["LLAMA_API_KEY"],
         base_url_variable: "LLAMACPP_BASE_URL",

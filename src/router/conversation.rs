@@ -13,11 +13,9 @@ use crate::{Message, Part, RawJson, Request, Role};
 const MAX_HASHED: usize = 64 << 10;
 
 /// Fields of requests that name state of the provider's account.
-const ACCOUNT: [&str; 6] = [
-    "previous_response_id",
+const ACCOUNT: [&str; 4] = [
     "conversation",
     "container",
-    "thread",
     "cachedContent",
     "cached_content",
 ];
@@ -47,6 +45,8 @@ pub(super) struct Conversation {
     pub(super) key: u64,
     /// The hash of the id of the response that it continues.
     pub(super) previous: Option<u64>,
+    /// Whether the provider stores the reply as one that the next request can continue, whatever its id looks like.
+    pub(super) in_thread: bool,
     pub(super) bond: Bond,
     pub(super) need: Need,
 }
@@ -57,6 +57,7 @@ impl Conversation {
         Self {
             key: 0,
             previous: None,
+            in_thread: false,
             bond: Bond::Loose,
             need: Need {
                 input_tokens: input_bytes as u64 / 4,
@@ -100,10 +101,19 @@ pub(super) fn of_request(request: &Request, model: &str) -> Conversation {
         Part::Other { json, .. } => contains_any(json.as_str(), &SIGNED),
         _ => false,
     };
-    let is_result = |part: &Part| matches!(part, Part::ToolResult { .. });
+    let is_result = |part: &Part| match part {
+        Part::ToolResult { .. } => true,
+        Part::Other { json, .. } => contains_any(json.as_str(), &["_output\""]),
+        _ => false,
+    };
     let last = request.messages.last();
     let in_chain = last.is_some_and(|message| message.content.iter().any(is_result));
-    let names_account = ACCOUNT.iter().any(|name| field(name).is_some_and(is_set))
+    let previous = match &request.previous_response_id {
+        Some(id) => Some(hash_of(id)),
+        None => previous(field),
+    };
+    let names_account = previous.is_some()
+        || ACCOUNT.iter().any(|name| field(name).is_some_and(is_set))
         || parts().any(names_file)
         || request
             .extra_body
@@ -111,7 +121,8 @@ pub(super) fn of_request(request: &Request, model: &str) -> Conversation {
             .any(|(_, value): &(String, RawJson)| contains_any(value.as_str(), &ACCOUNT_BLOCKS));
     Conversation {
         key,
-        previous: field("previous_response_id").and_then(id_in),
+        previous,
+        in_thread: field("thread").is_some_and(is_set),
         bond: bond(names_account, in_chain && parts().any(is_signed)),
         need: Need {
             input_tokens: text_of(request) as u64 / 4,
@@ -144,14 +155,17 @@ pub(super) fn of_body(body: &[u8], model: &str, session: Option<&str>) -> Conver
         role(item) == Some("tool") || contains_any(item, &["\"tool_result\"", "_output\""])
     };
     let in_chain = items.last().is_some_and(is_result);
-    let names_account = ACCOUNT.iter().any(|name| field(name).is_some_and(is_set))
+    let previous = previous(field);
+    let names_account = previous.is_some()
+        || ACCOUNT.iter().any(|name| field(name).is_some_and(is_set))
         || contains_any(text, &ACCOUNT_BLOCKS);
     let limit = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
         .into_iter()
         .find_map(|name| field(name)?.parse().ok());
     Conversation {
         key,
-        previous: field("previous_response_id").and_then(id_in),
+        previous,
+        in_thread: field("thread").is_some_and(is_set),
         bond: bond(names_account, in_chain && contains_any(text, &SIGNED)),
         need: Need {
             input_tokens: body.len() as u64 / 4,
@@ -182,6 +196,22 @@ fn explicit<'a>(session: Option<&str>, field: impl Fn(&str) -> Option<&'a str>) 
     let field = || field("prompt_cache_key").filter(|key| is_set(key));
     let key = session.or_else(field).or_else(user);
     key.filter(|key| is_set(key)).map(|key| hashed([key]))
+}
+
+/// Returns the hash of the id of the response that a request continues: OpenAI's `previous_response_id`, or that of a message thread of
+/// Anthropic (<https://platform.claude.com/docs/en/build-with-claude/message-threads>). A request that begins a thread has the whole conversation.
+fn previous<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<u64> {
+    let of_thread = || {
+        let fields = fields_of(field("thread")?)?;
+        let id = fields
+            .iter()
+            .find(|(name, _)| name == "previous_message_id");
+        id.map(|(_, id)| id.get())
+    };
+    let id = field("previous_response_id").filter(|id| is_set(id));
+    id.or_else(of_thread)
+        .filter(|id| is_set(id))
+        .and_then(id_in)
 }
 
 /// Returns the hash of an id, given as a JSON string.

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::dialect::error::{embedded_error, instead_of_reply, is_error};
 use crate::dialect::usage::{billing, detail, doubt_usage, merge_usage, word};
-use crate::dialect::wire::{Pairs, Text, Word, list, read, unreadable};
+use crate::dialect::wire::{Pairs, Text, Word, list, other_caller, read, unreadable};
 use crate::{
     Annotations, DialectName, Part, Provider, RawJson, Reply, Result, StopReason, ToolCall, Usage,
 };
@@ -53,6 +53,8 @@ pub(super) struct Block<'a> {
     pub(super) partial_json: Text<'a>,
     #[serde(borrow)]
     pub(super) input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) caller: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) citations: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -134,7 +136,10 @@ impl<'a> Opened<'a> {
             Self::Call(block) => {
                 let arguments = block.input.map_or("{}", RawValue::get);
                 let name = block.name.into_cow();
-                Part::ToolUse(ToolCall::new(block.id.0, name, arguments))
+                Part::ToolUse(ToolCall {
+                    caller: block.caller.and_then(other_caller),
+                    ..ToolCall::new(block.id.0, name, arguments)
+                })
             }
         }
     }

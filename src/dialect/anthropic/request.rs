@@ -71,6 +71,8 @@ struct WireBlock<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Input<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<&'a RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     citations: Option<&'a RawJson>,
@@ -106,7 +108,11 @@ impl Serialize for Input<'_> {
             return raw.serialize(serializer);
         }
         let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry("INVALID_JSON", arguments)?;
+        // Text for a custom tool of OpenAI, which the API does not have.
+        match self.0.custom {
+            true => map.serialize_entry("input", &self.0.input_text())?,
+            false => map.serialize_entry("INVALID_JSON", arguments)?,
+        }
         map.end()
     }
 }
@@ -323,6 +329,7 @@ impl Serialize for Block<'_> {
                 block.id = Some(&call.id);
                 block.name = Some(&call.name);
                 block.input = Some(Input(call));
+                block.caller = call.caller.as_ref();
             }
             Part::ToolResult {
                 tool_use_id,

@@ -13,8 +13,8 @@ use super::other::OtherBlock;
 use super::reply::{Block, Opened, WireReply, add_usage};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
-use crate::dialect::error::{embedded_error, holds_error, instead_of_reply};
-use crate::dialect::wire::{Count, Text, Word, object, read};
+use crate::dialect::error::{holds_error, instead_of_reply};
+use crate::dialect::wire::{Count, Text, Word, object, other_caller, read};
 use crate::{DialectName, Part, RawJson, Result};
 
 #[derive(Deserialize)]
@@ -96,7 +96,7 @@ impl StreamState for State {
     fn take(&mut self, reply: &mut Accumulator, data: &str, failed: bool) -> Result<()> {
         let event: Event<'_> = match read("an event of the stream", data) {
             Ok(event) => event,
-            Err(_) if failed => return Err(fail(reply, data)),
+            Err(_) if failed => return Err(reply.embedded_error(data)),
             Err(error) => return Err(error),
         };
         let index = event.index.get();
@@ -147,7 +147,7 @@ impl StreamState for State {
                 reply.end();
             }
             kind if failed || kind == "error" || event.error => {
-                return Err(fail(reply, data));
+                return Err(reply.embedded_error(data));
             }
             // Some servers report a failure in an event that this dialect does not have.
             "" => {
@@ -159,11 +159,6 @@ impl StreamState for State {
         }
         Ok(())
     }
-}
-
-#[cold]
-fn fail(reply: &Accumulator, data: &str) -> crate::Error {
-    embedded_error(data, reply.reply.request_id.as_deref())
 }
 
 fn stop(reply: &mut Accumulator, reason: &Word<'_>, sequence: Text<'_>) {
@@ -185,6 +180,9 @@ fn open(reply: &mut Accumulator, block: Opened<'_>) -> Result<Open> {
         }
         Opened::Call(block) => {
             let call = reply.open_call();
+            if let Some(call) = reply.call_mut(call) {
+                call.caller = block.caller.and_then(other_caller);
+            }
             reply.name_call(call, block.id.as_str(), &block.name.into_cow());
             // Usually empty, because the arguments follow as deltas.
             let input = block.input.map(RawValue::get);

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::chat::ExtraFields;
 use crate::dialect::EncodeOptions;
+use crate::dialect::openai_parts::check_parts;
 use crate::dialect::strict::OPENAI as STRICT;
 use crate::{
     DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool,
@@ -106,7 +107,16 @@ struct File<'a> {
 struct WireCall<'a> {
     id: &'a str,
     r#type: &'static str,
-    function: CalledFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<CalledFunction<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<CalledCustom<'a>>,
+}
+
+#[derive(Serialize)]
+struct CalledCustom<'a> {
+    name: &'a str,
+    input: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
@@ -248,45 +258,7 @@ fn validate(request: &Request) -> Result<()> {
              own field in `extra_body`",
         ));
     }
-    let mut system = request.system.iter();
-    system.try_for_each(|part| ensure_supported(part, "system", 0))?;
-    for (i, message) in request.messages.iter().enumerate() {
-        for part in &message.content {
-            let supported = |part| ensure_supported(part, "messages", i);
-            match (message.role, part) {
-                (Role::User, Part::ToolResult { content, .. }) => {
-                    content.iter().try_for_each(supported)?;
-                }
-                (
-                    Role::Assistant,
-                    Part::ToolUse(_) | Part::Reasoning { .. } | Part::RedactedReasoning { .. },
-                ) => {}
-                (_, part) => supported(part)?,
-            }
-        }
-    }
-    Ok(())
-}
-
-fn ensure_supported(part: &Part, place: &str, index: usize) -> Result<()> {
-    let advice = match part {
-        Part::Other { .. } => return part.ensure_of(DialectName::OpenAiChat, place, index),
-        Part::Text { .. } => return Ok(()),
-        Part::Document {
-            source: MediaSource::Url { .. },
-            ..
-        } => ": give the document as base64 or text instead of a URL",
-        Part::Image {
-            source: MediaSource::Text { .. },
-            ..
-        } => ": give the image as base64 or a URL",
-        Part::Document { .. } | Part::Image { .. } => return Ok(()),
-        _ => "",
-    };
-    let name = part.name();
-    Err(Error::config(format!(
-        "a part of type \"{name}\" cannot stand here in OpenAI's dialect{advice}"
-    )))
+    check_parts(request, DialectName::OpenAiChat)
 }
 
 fn turns(request: &Request) -> Vec<Turn<'_>> {
@@ -340,11 +312,15 @@ fn assistant(message: &Message) -> Turn<'_> {
         match part {
             Part::ToolUse(call) => calls.push(WireCall {
                 id: &call.id,
-                r#type: "function",
-                function: CalledFunction {
+                r#type: if call.custom { "custom" } else { "function" },
+                function: (!call.custom).then_some(CalledFunction {
                     name: &call.name,
                     arguments: &call.arguments,
-                },
+                }),
+                custom: call.custom.then(|| CalledCustom {
+                    name: &call.name,
+                    input: call.input_text(),
+                }),
             }),
             Part::Reasoning {
                 text,

@@ -11,7 +11,7 @@ use super::pieces::{logprobs, read_completion};
 use super::wire::{Completion, Content, Piece, Said, ToolCallDelta};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
-use crate::dialect::error::{embedded_error, instead_of_reply};
+use crate::dialect::error::instead_of_reply;
 use crate::dialect::usage::merge_usage;
 use crate::dialect::wire::Text;
 use crate::{DialectName, Part, RawJson, Result};
@@ -41,10 +41,10 @@ impl StreamState for State {
     }
 
     fn take(&mut self, reply: &mut Accumulator, data: &str, is_error: bool) -> Result<()> {
-        let request_id = reply.reply.request_id.as_deref();
         if is_error {
-            return Err(embedded_error(data, request_id));
+            return Err(reply.embedded_error(data));
         }
+        let request_id = reply.reply.request_id.as_deref();
         let mut chunk = Completion::default();
         read_completion("an event of the stream", data, request_id, &mut chunk)?;
         if let Some((usage, billing)) = chunk.usage() {
@@ -165,9 +165,16 @@ impl State {
     }
 
     fn call(&mut self, reply: &mut Accumulator, piece: ToolCallDelta<'_>) {
-        let function = piece.function.unwrap_or_default();
-        let arguments = function.arguments();
-        let name = function.name.into_cow();
+        let is_custom = piece.custom.is_some();
+        let (name, arguments) = match piece.custom {
+            Some(custom) => (custom.name, custom.input),
+            None => {
+                let function = piece.function.unwrap_or_default();
+                let arguments = function.arguments();
+                (function.name, arguments)
+            }
+        };
+        let name = name.into_cow();
         let (id, number) = (piece.id.as_str(), piece.index.0);
         let call = match self.known(reply, number, id, &name) {
             Some(call) => call,
@@ -180,6 +187,9 @@ impl State {
                 call
             }
         };
+        if is_custom && let Some(call) = reply.call_mut(call) {
+            call.custom = true;
+        }
         reply.name_call(call, id, &name);
         if !id.is_empty() && reply.call(call).is_some_and(|call| call.id == id) {
             let last = self.by_id.entry(id.to_owned()).or_insert(call);

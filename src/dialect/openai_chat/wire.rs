@@ -117,6 +117,18 @@ pub(super) struct ToolCallDelta<'a> {
     pub(super) id: Word<'a>,
     #[serde(borrow)]
     pub(super) function: Option<Function<'a>>,
+    /// In place of the function.
+    #[serde(borrow)]
+    pub(super) custom: Option<Custom<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Custom<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow)]
+    pub(super) input: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]

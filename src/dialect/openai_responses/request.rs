@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use super::item::{Item as WireItem, is_content};
 use crate::chat::ExtraFields;
 use crate::dialect::EncodeOptions;
+use crate::dialect::openai_parts::{check_parts, misplaced};
 use crate::dialect::strict::OPENAI as STRICT;
 use crate::dialect::wire::Pairs;
 use crate::{
-    DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool,
+    DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool, ToolCall,
     ToolChoice,
 };
 
@@ -74,12 +75,22 @@ enum Item<'a> {
         r#type: &'static str,
         call_id: &'a str,
         name: &'a str,
-        arguments: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        arguments: Option<&'a str>,
+        /// Of a custom tool, in place of the arguments.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<Cow<'a, str>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<&'a RawJson>,
     },
     Result {
         r#type: &'static str,
         call_id: &'a str,
         output: Content<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<&'a RawJson>,
     },
     Other(&'a RawJson),
 }
@@ -250,49 +261,14 @@ fn validate(request: &Request) -> Result<()> {
             "stop_sequences have no counterpart in the dialect openai-responses: leave them out, or use openai-chat",
         ));
     }
-    let mut system = request.system.iter();
-    system.try_for_each(|part| ensure_supported(part, "system", 0))?;
-    for (i, message) in request.messages.iter().enumerate() {
-        for part in &message.content {
-            let supported = |part| ensure_supported(part, "messages", i);
-            match (message.role, part) {
-                (Role::User, Part::ToolResult { content, .. }) => {
-                    content.iter().try_for_each(supported)?;
-                }
-                (
-                    Role::Assistant,
-                    Part::ToolUse(_) | Part::Reasoning { .. } | Part::RedactedReasoning { .. },
-                ) => {}
-                (Role::Assistant, Part::Image { .. } | Part::Document { .. }) => {
-                    return Err(misplaced(
-                        part,
-                        ": only text can be in a message of the assistant",
-                    ));
-                }
-                (_, part) => supported(part)?,
-            }
-        }
+    let by_assistant = |message: &&Message| message.role == Role::Assistant;
+    let messages = request.messages.iter().filter(by_assistant);
+    let is_media = |part: &&Part| matches!(part, Part::Image { .. } | Part::Document { .. });
+    if let Some(part) = messages.flat_map(|message| &message.content).find(is_media) {
+        let advice = ": only text can be in a message of the assistant";
+        return Err(misplaced(part, DialectName::OpenAiResponses, advice));
     }
-    Ok(())
-}
-
-fn ensure_supported(part: &Part, place: &str, index: usize) -> Result<()> {
-    match part {
-        Part::Other { .. } => part.ensure_of(DialectName::OpenAiResponses, place, index),
-        Part::Image {
-            source: MediaSource::Text { .. },
-            ..
-        } => Err(misplaced(part, ": give the image as base64 or a URL")),
-        Part::Text { .. } | Part::Document { .. } | Part::Image { .. } => Ok(()),
-        _ => Err(misplaced(part, "")),
-    }
-}
-
-fn misplaced(part: &Part, advice: &str) -> Error {
-    let name = part.name();
-    Error::config(format!(
-        "a part of type \"{name}\" cannot stand here in the dialect openai-responses{advice}"
-    ))
+    check_parts(request, DialectName::OpenAiResponses)
 }
 
 fn input(request: &Request) -> Vec<Item<'_>> {
@@ -302,13 +278,25 @@ fn input(request: &Request) -> Vec<Item<'_>> {
         [] | [Part::Text { .. }] => {}
         parts => items.push(said("system", parts.iter().collect())),
     }
+    let mut calls = Vec::new();
     for message in &request.messages {
         match message.role {
-            Role::Assistant => assistant(message, &mut items),
-            Role::User => user(message, &mut items),
+            Role::Assistant => {
+                calls.extend(message.content.iter().filter_map(special_call));
+                assistant(message, &mut items);
+            }
+            Role::User => user(message, &calls, &mut items),
         }
     }
     items
+}
+
+/// Returns a call whose result is written differently from that of others.
+fn special_call(part: &Part) -> Option<&ToolCall> {
+    match part {
+        Part::ToolUse(call) => (call.custom || call.caller.is_some()).then_some(call),
+        _ => None,
+    }
 }
 
 fn said<'a>(role: &'static str, parts: Vec<&'a Part>) -> Item<'a> {
@@ -334,7 +322,7 @@ fn is_part_of_message(json: &RawJson) -> bool {
 }
 
 /// Adds the items of a user's message in their order: results of tools, other items, and messages of what is between them.
-fn user<'a>(message: &'a Message, items: &mut Vec<Item<'a>>) {
+fn user<'a>(message: &'a Message, calls: &[&'a ToolCall], items: &mut Vec<Item<'a>>) {
     let mut parts = Vec::new();
     for part in &message.content {
         let item = match part {
@@ -342,11 +330,18 @@ fn user<'a>(message: &'a Message, items: &mut Vec<Item<'a>>) {
                 tool_use_id,
                 content: result,
                 ..
-            } => Item::Result {
-                r#type: "function_call_output",
-                call_id: tool_use_id,
-                output: content(result.iter().collect()),
-            },
+            } => {
+                let call = calls.iter().rev().find(|call| call.id == *tool_use_id);
+                Item::Result {
+                    r#type: match call.is_some_and(|call| call.custom) {
+                        true => "custom_tool_call_output",
+                        false => "function_call_output",
+                    },
+                    call_id: tool_use_id,
+                    output: content(result.iter().collect()),
+                    caller: call.and_then(|call| call.caller.as_ref()),
+                }
+            }
             Part::Other { json, .. } if !is_part_of_message(json) => Item::Other(json),
             part => {
                 parts.push(part);
@@ -377,10 +372,16 @@ fn assistant<'a>(message: &'a Message, items: &mut Vec<Item<'a>>) {
                 content: Content::Text(text),
             }),
             Part::ToolUse(call) => items.push(Item::Call {
-                r#type: "function_call",
+                r#type: match call.custom {
+                    true => "custom_tool_call",
+                    false => "function_call",
+                },
                 call_id: &call.id,
                 name: &call.name,
-                arguments: &call.arguments,
+                namespace: call.namespace.as_deref(),
+                arguments: (!call.custom).then_some(&call.arguments),
+                input: call.custom.then(|| call.input_text()),
+                caller: call.caller.as_ref(),
             }),
             Part::Reasoning {
                 text,

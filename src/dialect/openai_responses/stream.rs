@@ -10,13 +10,17 @@ use super::item::{Item, PARAGRAPH, text};
 use super::wire::{Event, Response};
 use crate::dialect::accumulator::Accumulator;
 use crate::dialect::codec::StreamState;
-use crate::dialect::error::{embedded_error, instead_of_reply};
+use crate::dialect::error::instead_of_reply;
 use crate::dialect::in_place::read_into;
 use crate::dialect::usage::merge_usage;
-use crate::dialect::wire::{Text, list};
-use crate::{DialectName, Error, Part, RawJson, Reply, Result};
+use crate::dialect::wire::{Text, list, other_caller};
+use crate::{DialectName, Part, RawJson, Reply, Result};
 
 const OWN: DialectName = DialectName::OpenAiResponses;
+
+/// A call of a tool that takes text, and the event that has a piece of it.
+const CUSTOM: &str = "custom_tool_call";
+const CUSTOM_DELTA: &str = "response.custom_tool_call_input.delta";
 
 #[derive(Default)]
 pub(super) struct State {
@@ -25,8 +29,8 @@ pub(super) struct State {
     /// The place of each index in `items`.
     places: BTreeMap<u64, usize>,
     refused: bool,
-    /// The number of calls whose result the caller must send, without those of functions.
-    open_calls: usize,
+    /// The ids and the types of items that the caller must answer and that are no tool calls.
+    unanswered: Vec<(String, String)>,
 }
 
 /// An item of the output. What it is decides which of its places in the reply it has.
@@ -73,7 +77,7 @@ impl StreamState for State {
         reply.drop_empty_parts();
         let mut event = Event::default();
         match read_into("an event of the stream", data, &mut event) {
-            Err(_) if is_error => return Err(fail(reply, data)),
+            Err(_) if is_error => return Err(reply.embedded_error(data)),
             read => read?,
         }
         let index = event.output_index.get();
@@ -84,8 +88,13 @@ impl StreamState for State {
                 let position = part.position;
                 reply.append(position, text(event.delta));
             }
-            "response.function_call_arguments.delta" => {
+            "response.function_call_arguments.delta" | CUSTOM_DELTA => {
                 let call = self.call(reply, index);
+                if event.kind.as_str() == CUSTOM_DELTA
+                    && let Some(call) = reply.call_mut(call)
+                {
+                    call.custom = true;
+                }
                 reply.arguments(call, text(event.delta));
             }
             "response.reasoning_summary_text.delta" => {
@@ -121,7 +130,7 @@ impl StreamState for State {
                     self.complete_part(reply, index, event.content_index.get(), &part);
                 }
             }
-            "response.function_call_arguments.done" => {
+            "response.function_call_arguments.done" | "response.custom_tool_call_input.done" => {
                 let call = self.call(reply, index);
                 reply.complete_arguments(call, &text(event.whole).into_cow());
             }
@@ -146,7 +155,7 @@ impl StreamState for State {
             | "response.failed"
             | "response.cancelled" => self.end(reply, &event, data)?,
             kind if is_error || event.has_error || kind == "error" => {
-                return Err(fail(reply, data));
+                return Err(reply.embedded_error(data));
             }
             // Some servers report a failure in an event that this dialect does not have.
             "" => {
@@ -158,11 +167,6 @@ impl StreamState for State {
         }
         Ok(())
     }
-}
-
-#[cold]
-fn fail(reply: &Accumulator, data: &str) -> Error {
-    embedded_error(data, reply.reply.request_id.as_deref())
 }
 
 impl State {
@@ -201,8 +205,7 @@ impl State {
             reply.reply.billing.merge(billing);
             reply.reply.usage_reported = true;
         }
-        let calls = |part: &Part| matches!(part, Part::ToolUse(_));
-        let calls_tool = self.open_calls > 0 || reply.reply.content.iter().any(calls);
+        let calls_tool = reply.reply.tool_calls().next().is_some();
         let reason = match response.status.as_str() {
             "incomplete" => response.incomplete_reason(),
             "completed" | "" => None,
@@ -214,6 +217,7 @@ impl State {
             Some(reason) => reply.stop(reason),
             None if self.refused => reply.stop("refusal"),
             None if calls_tool => reply.stop("tool_use"),
+            None if let Some((_, kind)) = self.unanswered.first() => reply.stop(kind),
             None if response.status.as_str() == "incomplete" => reply.stop("incomplete"),
             None => reply.stop("end_turn"),
         }
@@ -235,10 +239,9 @@ impl State {
             "reasoning" => {
                 self.reasoning(reply, index);
             }
-            "function_call" => {
+            "function_call" | CUSTOM => {
                 let call = self.call(reply, index);
-                let id = item.word("call_id").unwrap_or_default();
-                reply.name_call(call, &id, &item.text("name"));
+                name_call(reply, call, &item);
             }
             _ => {
                 let json = RawJson::of(raw);
@@ -345,11 +348,11 @@ impl State {
         match kind.as_str() {
             "message" => self.complete_message(reply, index, &item),
             "reasoning" => self.complete_reasoning(reply, index, &item),
-            "function_call" => {
+            "function_call" | CUSTOM => {
                 let call = self.call(reply, index);
-                reply.complete_arguments(call, &item.text("arguments"));
-                let id = item.word("call_id").unwrap_or_default();
-                reply.name_call(call, &id, &item.text("name"));
+                name_call(reply, call, &item);
+                let arguments = if kind == CUSTOM { "input" } else { "arguments" };
+                reply.complete_arguments(call, &item.text(arguments));
                 reply.end_call(call);
             }
             _ => {
@@ -362,7 +365,7 @@ impl State {
         }
     }
 
-    /// Counts what is paid beside tokens, and the calls that wait for the caller.
+    /// Counts what is paid beside tokens, and records what waits for the caller.
     fn count(&mut self, reply: &mut Accumulator, kind: &str, item: &Item<'_>) {
         let Reply { usage, billing, .. } = &mut reply.reply;
         match kind {
@@ -370,19 +373,28 @@ impl State {
             "file_search_call" => billing.file_searches += 1,
             "image_generation_call" => billing.generated_images += 1,
             "code_interpreter_call" => billing.ran_code = true,
-            "custom_tool_call"
-            | "local_shell_call"
+            "local_shell_call"
             | "shell_call"
             | "apply_patch_call"
             | "computer_call"
-            | "mcp_approval_request" => self.open_calls += 1,
+            | "mcp_approval_request" => self.wait_for(kind, item),
+            // Who searches for tools is the provider, or the caller.
+            "tool_search_call" if item.word("execution").as_deref() == Some("client") => {
+                self.wait_for(kind, item);
+            }
             // The provider runs a shell in a container of its own.
             "shell_call_output" => {
-                self.open_calls = self.open_calls.saturating_sub(1);
+                let call = item.word("call_id");
+                self.unanswered.retain(|(id, _)| Some(id) != call.as_ref());
                 billing.ran_code = true;
             }
             _ => {}
         }
+    }
+
+    fn wait_for(&mut self, kind: &str, item: &Item<'_>) {
+        let id = item.word("call_id").unwrap_or_default();
+        self.unanswered.push((id, kind.to_owned()));
     }
 
     fn complete_message(&mut self, reply: &mut Accumulator, index: u64, item: &Item<'_>) {
@@ -453,6 +465,18 @@ impl State {
         let is_open = source == Source::Whole && !text.is_empty();
         *dialect = (signature.is_some() || is_open).then_some(OWN);
     }
+}
+
+/// Records what a call is, besides its arguments.
+fn name_call(reply: &mut Accumulator, index: usize, item: &Item<'_>) {
+    if let Some(call) = reply.call_mut(index) {
+        call.custom |= item.kind() == CUSTOM;
+        call.namespace = item.word("namespace").or(call.namespace.take());
+        let caller = item.raw("caller").and_then(other_caller);
+        call.caller = caller.or(call.caller.take());
+    }
+    let id = item.word("call_id").unwrap_or_default();
+    reply.name_call(index, &id, &item.text("name"));
 }
 
 fn add_logprobs(reply: &mut Accumulator, part: &mut OpenPart, logprobs: Option<&RawValue>) {

@@ -100,7 +100,7 @@ pub(super) struct Event<'a> {
     pub(super) summary_index: Count,
     /// Text, as a rule.
     pub(super) delta: Option<&'a RawValue>,
-    /// The whole of what the deltas were pieces of: `text`, `refusal` or `arguments`.
+    /// The whole of what the deltas were pieces of: `text`, `refusal`, `arguments` or `input`.
     pub(super) whole: Option<&'a RawValue>,
     pub(super) item: Option<&'a RawValue>,
     pub(super) part: Option<&'a RawValue>,
@@ -118,7 +118,7 @@ impl<'de> Fields<'de> for Event<'de> {
             "content_index" => self.content_index = map.next_value()?,
             "summary_index" => self.summary_index = map.next_value()?,
             "delta" => self.delta = map.next_value()?,
-            "text" | "refusal" | "arguments" => self.whole = map.next_value()?,
+            "text" | "refusal" | "arguments" | "input" => self.whole = map.next_value()?,
             "item" => self.item = map.next_value()?,
             "part" => self.part = map.next_value()?,
             "annotation" => self.annotation = map.next_value()?,

@@ -324,8 +324,8 @@ impl RoutedCall {
                 self.history.extend(named);
                 reply.attempts = std::mem::take(&mut self.history);
                 leg.running = None;
-                // OpenAI's Responses API stores them by default, and other requests name them by their id.
-                if reply.id.starts_with("resp_") {
+                // OpenAI's Responses API stores them by default, Anthropic stores those of a thread, and other requests name them by their id.
+                if reply.id.starts_with("resp_") || self.conversation.in_thread {
                     let mut state = self.router.inner.state();
                     state.stored(
                         super::choice::hash_of(&reply.id),

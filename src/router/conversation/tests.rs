@@ -83,6 +83,14 @@ fn what_names_state_of_the_account_or_is_signed_holds_a_conversation() {
             Bond::Account,
         ),
         (
+            r#"{"thread": {"type": "continue", "previous_message_id": "msg_1"}, "messages": []}"#,
+            Bond::Account,
+        ),
+        (
+            r#"{"thread": {"type": "create"}, "messages": []}"#,
+            Bond::Loose,
+        ),
+        (
             r#"{"cachedContent": "cachedContents/1", "contents": []}"#,
             Bond::Account,
         ),
@@ -129,4 +137,18 @@ fn what_names_state_of_the_account_or_is_signed_holds_a_conversation() {
     let body = r#"{"previous_response_id": "resp_1", "input": "a"}"#;
     assert_eq!(of(body).previous, stored.previous);
     assert_eq!(of(r#"{"previous_response_id": null}"#).previous, None);
+    let stored = Request::new().user("a").previous_response_id("resp_1");
+    let stored = of_request(&stored, "m");
+    assert_eq!(
+        (stored.bond, stored.previous),
+        (Bond::Account, Some(hash_of("resp_1")))
+    );
+    let thread = r#"{"thread": {"type": "continue", "previous_message_id": "msg_1"}}"#;
+    let thread = of(thread);
+    assert_eq!(
+        (thread.previous, thread.in_thread),
+        (Some(hash_of("msg_1")), true)
+    );
+    let begun = of(r#"{"thread": {"type": "create"}}"#);
+    assert_eq!((begun.previous, begun.in_thread), (None, true));
 }
