@@ -247,7 +247,8 @@ pub enum StopReason {
     PauseTurn,
     /// The model or a filter refused (OpenAI: `content_filter`).
     Refusal,
-    /// Any other reason, as the provider names it.
+    /// Any other reason, as the provider names it. In the dialect `openai-responses`, it can be the type of an item that waits for an answer
+    /// and is no tool call, such as `mcp_approval_request`; the item is a [`Part::Other`].
     Other(String),
 }
 

@@ -124,7 +124,10 @@ fn what_names_state_of_the_account_or_is_signed_holds_a_conversation() {
     let signed = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": [{"type": "reasoning", "text": "t", "signature": "s"}, {"type": "tool_use", "id": "1", "name": "n", "arguments": "{}"}]}]}"#;
     let request = Request::from_json(signed).unwrap();
     assert_eq!(of_request(&request, "m").bond, Bond::Loose);
-    let answered = request.message(Message::tool_result("1", "21"));
+    let answered = request.clone().message(Message::tool_result("1", "21"));
+    assert_eq!(of_request(&answered, "m").bond, Bond::Reasoning);
+    let item = r#"{"role": "user", "content": [{"type": "other", "dialect": "openai-responses", "json": {"type": "shell_call_output", "call_id": "c", "output": []}}]}"#;
+    let answered = request.message(serde_json::from_str(item).unwrap());
     assert_eq!(of_request(&answered, "m").bond, Bond::Reasoning);
     let stored = Request::new()
         .user("a")
