@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-use warmline::{Client, ClientBuilder, Error, ErrorKind, Provider};
+use warmline::{Client, ClientBuilder, DialectName, Error, ErrorKind, Provider};
 
 use crate::dotenv;
 use crate::report::{self, Failure};
@@ -253,13 +253,16 @@ impl Variables {
         )))
     }
 
-    /// Says which keys are not set: that of the named provider, or those of all.
+    /// Says which keys are not set: that of the named provider, or those of all that speak the dialect.
     fn missing_keys(&self) -> String {
         if let Some(provider) = self.named_provider() {
             return format!("{} is not set", provider.key_variable());
         }
+        let dialect = self.get("LLM_DIALECT");
+        let dialect = dialect.and_then(|name| name.to_str()?.parse::<DialectName>().ok());
+        let speaks = |of: &Provider| dialect.is_none_or(|it| of.dialect_names().contains(&it));
         let mut names = Vec::new();
-        for provider in Provider::all().filter(|provider| provider.needs_key()) {
+        for provider in Provider::all().filter(|of| of.needs_key() && speaks(of)) {
             if !names.contains(&provider.key_variable()) {
                 names.push(provider.key_variable());
             }
