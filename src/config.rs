@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::cost::{self, DEFAULT_BUDGET, redis};
 use crate::credentials::check;
 use crate::provider::ollama_url;
+use crate::quote::quote;
 use crate::transport::{Proxy, ProxyVariables, env_text};
 use crate::url::scheme;
 use crate::{
@@ -218,7 +219,8 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
     }
     if let Some(path) = get("LLM_PRICES")? {
         let text = std::fs::read_to_string(path.trim()).map_err(|e| {
-            Error::config(format!("LLM_PRICES is {path:?}, which cannot be read")).with_source(e)
+            let path = quote(&path);
+            Error::config(format!("LLM_PRICES is {path}, which cannot be read")).with_source(e)
         })?;
         for (model, price) in prices(&text)? {
             tracker = tracker.price(model, price);
@@ -296,7 +298,8 @@ fn parse<T: FromStr<Err: Display>>(
     match value.trim().parse() {
         Ok(parsed) => Ok(Some(parsed)),
         Err(why) => Err(Error::config(format!(
-            "{name} is {value:?} ({why}): it must be {accepted}"
+            "{name} is {} ({why}): it must be {accepted}",
+            quote(&value)
         ))),
     }
 }

@@ -14,7 +14,7 @@ use axum::response::Response;
 use futures_core::Stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use warmline::{Client, DialectName, ForwardResponse, Router};
+use warmline::{ByName, Client, DialectName, ForwardResponse, Router};
 
 use crate::api_error::ApiError;
 use crate::paths::PATHS;
@@ -90,8 +90,6 @@ async fn try_forward(
             .concat()
             .into();
     }
-    let taken = caller.reserve_request(&state.shared).await?;
-    let limits = taken.as_ref().map(|taken| taken.limits.clone());
     let path = parts.uri.path();
     let path = path.strip_prefix("/v1").unwrap_or(path);
     let target = match parts.uri.query() {
@@ -105,11 +103,18 @@ async fn try_forward(
         ApiError::new(StatusCode::BAD_REQUEST, "path", message)
     })?;
     *request.headers_mut() = kept(&parts.headers, &REQUEST_HEADERS);
+    let taken = caller.reserve_request(&state.shared).await?;
     match chosen.client.forward(request, []).await {
         Ok(response) => Ok(respond(response, held)),
-        Err(error) => Err(ApiError::from(error)
-            .retried_by_caller()
-            .limits(limits.unwrap_or_default())),
+        Err(error) => {
+            let limits = taken.as_ref().map(|taken| taken.limits.clone());
+            if let Some(taken) = taken {
+                taken.settle_failed(&error);
+            }
+            Err(ApiError::from(error)
+                .retried_by_caller()
+                .limits(limits.unwrap_or_default()))
+        }
     }
 }
 
@@ -232,7 +237,7 @@ fn model_of(body: &[u8]) -> Option<(String, Range<usize>)> {
         #[serde(borrow)]
         model: &'a RawValue,
     }
-    let asked: Asked<'_> = serde_json::from_slice(body).ok()?;
+    let ByName(asked) = serde_json::from_slice::<ByName<Asked<'_>>>(body).ok()?;
     let raw = asked.model.get();
     let start = raw.as_ptr() as usize - body.as_ptr() as usize;
     let model = serde_json::from_str(raw).ok()?;

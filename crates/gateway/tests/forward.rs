@@ -199,3 +199,19 @@ async fn only_callers_with_a_key_pass_and_within_a_budget_only_what_is_free() {
     assert_eq!(status, 200);
     assert_eq!(server.requests().len(), 2);
 }
+
+#[tokio::test]
+async fn a_list_is_not_a_body_with_a_model() {
+    let server = ScriptedServer::start(vec![]).await.unwrap();
+    let url = format!("{}/v1", server.url());
+    let app = App::new(
+        Gateway::builder()
+            .client(client(Provider::OpenAi, &url))
+            .client(client(Provider::Groq, &url)),
+    );
+    let (status, _, body) = app
+        .send(Method::POST, "/v1/embeddings", &[], r#"["groq/nomic"]"#)
+        .await;
+    assert_eq!(status, 404, "{body}");
+    assert!(server.requests().is_empty());
+}

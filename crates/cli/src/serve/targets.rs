@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use warmline::shared::SharedState;
-use warmline::{Client, ClientBuilder, CostTracker, Router, Target};
+use warmline::{Client, ClientBuilder, CostTracker, Router, Target, may_be_secret};
 
 use super::config::{Config, Routing, Seconds, Secret, TargetConfig, folder};
 use crate::environment::Variables;
@@ -60,7 +60,10 @@ impl Targets {
         let mut built: Vec<Built> = Vec::new();
         let mut is_new = self.built.len() != config.targets.len() || self.routing != config.routing;
         for (index, target) in config.targets.iter().enumerate() {
-            let place = |why: String| match &target.name {
+            let name = target.name.as_ref();
+            // The router says what is wrong with a long name.
+            let name = name.filter(|name| name.len() <= 64 && !may_be_secret(name));
+            let place = |why: String| match name {
                 Some(name) => format!("{}: targets[{index}] ({name}): {why}", file.display()),
                 None => format!("{}: targets[{index}]: {why}", file.display()),
             };
@@ -84,7 +87,7 @@ impl Targets {
                         builder = builder.cost_tracker(tracker.clone());
                     }
                     let client = builder.build();
-                    client.map_err(|error| place(error.message().to_owned()))?
+                    client.map_err(|error| place(own_advice(error.message())))?
                 }
             };
             let client = match &self.tracker {
@@ -112,12 +115,15 @@ impl Targets {
     }
 
     fn secrets(&self, target: &TargetConfig, file: &Path) -> Result<[Option<String>; 2], String> {
+        if self.variables.are_simulated() {
+            return Ok([None, None]);
+        }
         let variable = |name: &str| self.variables.get(name)?.into_string().ok();
         let read = |field: &str, secret: &Option<Secret>| {
             let secret = secret
                 .as_ref()
                 .map(|secret| secret.read(folder(file), variable));
-            secret.transpose().map_err(|why| format!("{field}: {why}"))
+            secret.transpose().map_err(|why| format!("{field}.{why}"))
         };
         Ok([
             read("api_key", &target.api_key)?,
@@ -185,6 +191,14 @@ impl Targets {
         }
         Ok((self.prepare)(builder))
     }
+}
+
+/// Says where a target's key is set.
+fn own_advice(message: &str) -> String {
+    message.replace(
+        "or pass a key to the client",
+        r#"or give the target an api_key, such as {"env": "NAME"}"#,
+    )
 }
 
 /// Whether two targets differ only in what concerns the router.
