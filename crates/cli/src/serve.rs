@@ -20,7 +20,9 @@ use tokio::net::{TcpListener, TcpSocket};
 use tower_http::services::ServeDir;
 use warmline::shared::SharedState;
 use warmline::{AlertThresholds, Client, ClientBuilder, RedisLedger, RestLedger};
-use warmline_gateway::{AlertLog, AllowedHost, AllowedOrigin, ConfigError, Gateway, not_found};
+use warmline_gateway::{
+    AlertLog, AllowedHost, AllowedOrigin, ApiKeys, ConfigError, Gateway, not_found, shown_path,
+};
 
 use self::config::{Config, Listen};
 use self::limits::LimitArgs;
@@ -132,7 +134,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     }
     let mut configured = None;
     let mut keys = match &options.keys {
-        Some(file) => Some(keys::read(file)?),
+        Some(file) => {
+            let keys = ApiKeys::from_file(file)?;
+            keys::announce(&keys, file);
+            Some(keys)
+        }
         None => None,
     };
     match config {
@@ -183,7 +189,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let fallback = match options.site {
         Some(folder) if !folder.is_dir() => {
             return Err(Failure::Config(format!(
-                "--site is {folder:?}, which is not a folder"
+                "--site is {}, which is not a folder",
+                shown_path(&folder)
             )));
         }
         Some(folder) => {

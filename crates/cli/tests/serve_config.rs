@@ -193,7 +193,9 @@ async fn the_file_is_reloaded_and_an_invalid_one_is_not_used() {
     fixture.until(ALICE, "a", 200).await;
     // The connection of the target that has stayed has, too.
     assert_eq!(first.stats().total, 1);
-    // An invalid file changes nothing, and the log says what is wrong with it.
+    // An invalid file changes nothing, and the log says what is wrong with it, and nothing else.
+    let advice = |log: String| log.matches("no key is an operator's").count();
+    let before = advice(fixture.gateway.process.log());
     for (invalid, says) in [
         (json!({"targets": [], "keys": []}), "targets: there is none"),
         (
@@ -219,6 +221,7 @@ async fn the_file_is_reloaded_and_an_invalid_one_is_not_used() {
         assert_eq!(status, 200, "{says}");
     }
     let log = fixture.gateway.process.log();
+    assert_eq!(advice(log.clone()), before, "{log}");
     assert!(
         log.contains("; the configuration from before stays in use"),
         "{log}"
@@ -302,7 +305,17 @@ fn what_is_wrong_with_the_file_is_named_at_the_start() {
             "{config}\n{code} {stderr}"
         );
     }
-    // A path that may be a key is not shown.
+    // What may be a key is not shown, whichever argument it is.
+    for arguments in [
+        ["serve", "--port=sk-secret-42"],
+        ["serve", "sk-secret-42"],
+        ["serve", "--sk-secret-42"],
+        ["chat", "--provider=sk-secret-42"],
+        ["chat", "--budget=sk-secret-42"],
+    ] {
+        let (code, _, stderr) = outcome(warmline(&arguments).output().unwrap());
+        assert!(code == 2 && !stderr.contains("sk-secret"), "{stderr}");
+    }
     let (code, _, stderr) = outcome(
         warmline(&["serve", "--config", "sk-secret-42"])
             .output()

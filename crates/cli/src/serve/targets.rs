@@ -59,15 +59,22 @@ impl Targets {
     ) -> Result<Option<Router>, String> {
         let mut built: Vec<Built> = Vec::new();
         let mut is_new = self.built.len() != config.targets.len() || self.routing != config.routing;
-        for (index, target) in config.targets.iter().enumerate() {
-            let name = target.name.as_ref();
+        let place = |index: usize, why: String| {
             // The router says what is wrong with a long name.
+            let name = config.targets[index].name.as_ref();
             let name = name.filter(|name| name.len() <= 64 && !may_be_secret(name));
-            let place = |why: String| match name {
+            match name {
                 Some(name) => format!("{}: targets[{index}] ({name}): {why}", file.display()),
                 None => format!("{}: targets[{index}]: {why}", file.display()),
-            };
-            let secrets = self.secrets(target, file).map_err(place)?;
+            }
+        };
+        // All are read before a client is built, which can log warnings.
+        let mut all_secrets = Vec::new();
+        for (index, target) in config.targets.iter().enumerate() {
+            let secrets = self.secrets(target, file);
+            all_secrets.push(secrets.map_err(|why| place(index, why))?);
+        }
+        for ((index, target), secrets) in config.targets.iter().enumerate().zip(all_secrets) {
             let known = self.built.iter().find(|of| {
                 of.config.name == target.name
                     && of.secrets == secrets
@@ -82,12 +89,12 @@ impl Targets {
                 None => {
                     let max_retries = config.routing.max_retries;
                     let builder = self.builder(target, &secrets, max_retries);
-                    let mut builder = builder.map_err(|failure| place(message(failure)))?;
+                    let mut builder = builder.map_err(|failure| place(index, message(failure)))?;
                     if let Some(tracker) = &self.tracker {
                         builder = builder.cost_tracker(tracker.clone());
                     }
                     let client = builder.build();
-                    client.map_err(|error| place(own_advice(error.message())))?
+                    client.map_err(|error| place(index, own_advice(error.message())))?
                 }
             };
             let client = match &self.tracker {
