@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::cost::{self, DEFAULT_BUDGET, redis};
 use crate::credentials::check;
 use crate::provider::ollama_url;
+use crate::quote::quote;
 use crate::transport::{Proxy, ProxyVariables, env_text};
 use crate::url::scheme;
 use crate::{
@@ -20,7 +21,7 @@ impl ClientBuilder {
     ///
     /// | Variable | Meaning | Default |
     /// | --- | --- | --- |
-    /// | `LLM_PROVIDER` | the [`Provider`], such as `groq` | the first of [`Provider::all`] whose key or token is set, otherwise `anthropic` |
+    /// | `LLM_PROVIDER` | the [`Provider`], such as `groq` | the first of [`Provider::all`] whose key or token is set, otherwise `anthropic`. With `LLM_DIALECT`, the first that speaks it |
     /// | `LLM_DIALECT` | [`ClientBuilder::dialect`], such as `openai-responses` | [`Provider::dialect_name`] |
     /// | `LLM_MODEL` | [`ClientBuilder::model`] | [`Provider::default_model`] |
     /// | `LLM_TIMEOUT` | [`ClientBuilder::timeout`], in seconds | 30 |
@@ -76,17 +77,28 @@ impl ClientBuilder {
     pub fn from_vars<V: Into<OsString>>(get: impl Fn(&str) -> Option<V>) -> Result<Self> {
         let get = |name: &str| env_text(name, get(name).map(Into::into));
         let first = |names: &[&str]| names.iter().find_map(|name| get(name).transpose());
+        let dialect = match get("LLM_DIALECT")? {
+            Some(name) => {
+                let named = |e: Error| Error::config(format!("LLM_DIALECT: {}", e.message()));
+                Some(name.parse::<DialectName>().map_err(named)?)
+            }
+            None => None,
+        };
         let mut provider_by_default = false;
         let provider = match get("LLM_PROVIDER")? {
             Some(name) => name
                 .parse()
                 .map_err(|e: Error| Error::config(format!("LLM_PROVIDER: {}", e.message())))?,
             None => {
-                let mut all = Provider::all();
+                let speaks = |of: &Provider| {
+                    dialect.is_none_or(|dialect| of.dialect_names().contains(&dialect))
+                };
                 let is_set = |name| get(name).is_ok_and(|value| value.is_some());
+                let mut all = Provider::all().filter(speaks);
                 let with_key = all.find(|of| of.credential_variables().any(is_set));
                 provider_by_default = with_key.is_none();
-                with_key.unwrap_or(Provider::Anthropic)
+                let first = with_key.or_else(|| Provider::all().find(speaks));
+                first.unwrap_or(Provider::Anthropic)
             }
         };
         let row = provider.row();
@@ -132,10 +144,8 @@ impl ClientBuilder {
                 )));
             }
         }
-        if let Some(dialect) = get("LLM_DIALECT")? {
-            let dialect = dialect.parse::<DialectName>();
-            let named = |e: Error| Error::config(format!("LLM_DIALECT: {}", e.message()));
-            builder = builder.dialect(dialect.map_err(named)?);
+        if let Some(dialect) = dialect {
+            builder = builder.dialect(dialect);
         }
         if let Some(model) = get("LLM_MODEL")? {
             builder = builder.model(model.trim());
@@ -209,7 +219,8 @@ fn cost(get: impl Fn(&str) -> Result<Option<String>>, proxies: Proxy) -> Result<
     }
     if let Some(path) = get("LLM_PRICES")? {
         let text = std::fs::read_to_string(path.trim()).map_err(|e| {
-            Error::config(format!("LLM_PRICES is {path:?}, which cannot be read")).with_source(e)
+            let path = quote(&path);
+            Error::config(format!("LLM_PRICES is {path}, which cannot be read")).with_source(e)
         })?;
         for (model, price) in prices(&text)? {
             tracker = tracker.price(model, price);
@@ -287,7 +298,8 @@ fn parse<T: FromStr<Err: Display>>(
     match value.trim().parse() {
         Ok(parsed) => Ok(Some(parsed)),
         Err(why) => Err(Error::config(format!(
-            "{name} is {value:?} ({why}): it must be {accepted}"
+            "{name} is {} ({why}): it must be {accepted}",
+            quote(&value)
         ))),
     }
 }

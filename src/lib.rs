@@ -90,6 +90,8 @@ pub use router::{
 pub use runtime::{BoxFuture, MaybeSend, MaybeSync};
 pub use transport::RateLimit;
 pub use usd::{Cost, ParseUsdError, Usd};
+#[doc(hidden)]
+pub use {chat::ByName, quote::may_be_secret, quote::quote};
 
 runtime::native_only! {
     pub use cost::FileLedger;

@@ -10,6 +10,11 @@ pub(crate) fn whole(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Rounds a duration to milliseconds, for messages.
+pub(crate) fn rounded(duration: Duration) -> Duration {
+    Duration::from_millis(whole(duration.saturating_add(Duration::from_micros(500))))
+}
+
 pub(crate) fn serialize<S: Serializer>(
     duration: &Duration,
     serializer: S,

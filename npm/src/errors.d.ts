@@ -28,7 +28,10 @@ declare class CallError<Name extends string, Kind extends string> extends Error 
   readonly name: Name;
   /** The kind of the error. Each class has its own. */
   readonly kind: Kind;
-  /** The HTTP status, if the provider responded. */
+  /**
+   * The HTTP status, if the provider responded. An error within a reply, such as an `error` event of a stream, has the status that it names itself, or
+   * else the one with which the provider documents its code: 529 for `overloaded_error`, 429 for `insufficient_quota`. An unknown code has 500.
+   */
   readonly status: number | undefined;
   /** The provider's error code, or the error's type if it has no code. */
   readonly code: string | undefined;

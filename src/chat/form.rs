@@ -76,7 +76,9 @@ where
 
 /// A struct that is deserialized only from an object. Derived code accepts a list of its fields too, and the code for that is
 /// left out of the WebAssembly module where it is not used.
-pub(crate) struct ByName<T>(pub(crate) T);
+#[doc(hidden)] // For the crates of this project.
+#[derive(Debug)]
+pub struct ByName<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for ByName<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

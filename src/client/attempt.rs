@@ -7,6 +7,7 @@ use super::clock::Clock;
 use super::handle::Inner;
 use crate::credentials::{Credentials, secret_in};
 use crate::error::seconds;
+use crate::millis;
 use crate::retry::RetryBudget;
 use crate::runtime;
 use crate::secret::Secret;
@@ -95,7 +96,8 @@ pub(super) fn delay_next(
     if let Some(deadline) = clock.deadline_within(delay) {
         return Err(error.with_no_time_left(deadline));
     }
-    tracing::warn!(attempt = number, ?delay, %error, "trying again");
+    let shown = millis::rounded(delay);
+    tracing::warn!(attempt = number, delay = ?shown, %error, "trying again");
     if let Some(attempt) = attempts.last_mut() {
         attempt.delay = delay;
     }

@@ -331,10 +331,7 @@ impl ClientBuilder {
         }
         if credentials.is_none() && provider.needs_key() && endpoint.is_first_party {
             return Err(Error::config(match self.provider_by_default {
-                true => format!(
-                    "no provider is configured: set the key of one ({}), set LLM_PROVIDER, or pass a key to the client",
-                    provider_keys()
-                ),
+                true => no_provider(self.dialect),
                 false => format!(
                     "no API key for {provider}: set {} or pass a key to the client",
                     provider.key_variable()
@@ -430,13 +427,26 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-/// Returns the variables of the keys of all providers that need one.
-fn provider_keys() -> String {
+/// Says that no provider has a key, or none of those that speak a dialect, and which variables are read.
+fn no_provider(dialect: Option<DialectName>) -> String {
     let mut names = Vec::new();
     for provider in Provider::all().filter(|provider| provider.needs_key()) {
-        if !names.contains(&provider.key_variable()) {
-            names.push(provider.key_variable());
+        let name = match dialect {
+            Some(dialect) if !provider.dialect_names().contains(&dialect) => continue,
+            Some(_) => format!("{} for {provider}", provider.key_variable()),
+            None => provider.key_variable().to_owned(),
+        };
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
-    names.join(", ")
+    let names = names.join(", ");
+    match dialect {
+        Some(dialect) => format!(
+            "no provider that speaks the dialect {dialect} has a key: set one ({names}), set LLM_PROVIDER, or pass a key to the client"
+        ),
+        None => format!(
+            "no provider is configured: set the key of one ({names}), set LLM_PROVIDER, or pass a key to the client"
+        ),
+    }
 }

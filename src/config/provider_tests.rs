@@ -93,3 +93,29 @@ fn without_a_provider_the_error_names_the_keys_of_all() {
         "{error}"
     );
 }
+
+#[test]
+fn without_a_provider_the_first_with_a_key_that_speaks_the_dialect_is_called() {
+    let responses = ("LLM_DIALECT", "openai-responses");
+    let anthropic = ("ANTHROPIC_API_KEY", "k");
+    for (vars, expected) in [
+        (&[anthropic, ("OPENAI_API_KEY", "k")][..], Provider::OpenAi),
+        (&[anthropic, ("XAI_API_KEY", "k")], Provider::XAi),
+        (
+            &[anthropic, ("OPENAI_BASE_URL", "http://127.0.0.1:9")],
+            Provider::OpenAi,
+        ),
+    ] {
+        let client = build(&[vars, &[responses]].concat()).unwrap();
+        assert_eq!(client.provider(), expected, "{vars:?}");
+    }
+    for vars in [&[anthropic, responses][..], &[responses]] {
+        let error = build(vars).unwrap_err().to_string();
+        let says = "no provider that speaks the dialect openai-responses has a key: set one (OPENAI_API_KEY for openai, AZURE_OPENAI_API_KEY for azure, ";
+        assert!(error.starts_with(says), "{error}");
+        assert!(!error.contains("ANTHROPIC"), "{error}");
+    }
+    let chat = ("LLM_DIALECT", "anthropic");
+    let client = build(&[("OPENAI_API_KEY", "k"), anthropic, chat]).unwrap();
+    assert_eq!(client.provider(), Provider::Anthropic);
+}

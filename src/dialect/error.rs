@@ -64,11 +64,13 @@ pub(super) fn error_within(error: &str, body: &str, headers_id: Option<&str>) ->
         .message
         .clone()
         .unwrap_or_else(|| error.to_owned());
-    // The status that the same error usually has. An unknown type counts as 500, which is retried.
+    // The status with which the provider documents the same error. An unknown type counts as 500, which is retried.
     let status =
         error_body
             .status
             .unwrap_or(match error_body.error_type.as_deref().unwrap_or_default() {
+                // https://platform.openai.com/docs/guides/error-codes/api-errors
+                _ if error_body.is_called("insufficient_quota") => 429,
                 _ if error_body.quota_spent() => 402,
                 "invalid_request_error" | "BadRequestError" => 400,
                 "authentication_error" => 401,
@@ -302,6 +304,13 @@ impl ErrorBody {
             || code.ends_with("_policy")
             || code.contains("image")
             || matches!(code, "data_residency_mismatch" | "context_length_exceeded")
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        [&self.code, &self.error_type]
+            .into_iter()
+            .flatten()
+            .any(|word| word == name)
     }
 
     /// An exhausted quota is not retried, because waiting does not restore it.

@@ -24,7 +24,7 @@ pub struct Attempt {
     /// The kind of its error, as [`ErrorKind::name`](crate::ErrorKind::name) returns it. `None` if it succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The HTTP status of its error, if the provider responded.
+    /// The [status](crate::Error::status) of its error, if the provider responded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// The start of its error's message, at most 256 bytes.

@@ -309,6 +309,9 @@ impl Error {
 
     /// Returns the HTTP status, if the provider responded.
     ///
+    /// An error within a reply, such as an `error` event of a stream, came with status 200. It has the status that it names itself, or else the one
+    /// with which the provider documents its [code](Self::code): 529 for `overloaded_error`, 429 for `insufficient_quota`. An unknown code has 500.
+    ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().status(), None);
     /// ```

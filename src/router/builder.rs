@@ -13,7 +13,7 @@ use super::rules::RoutingRules;
 use super::sharing::{Sharing, shared_name};
 use super::state::{State, TargetState};
 use super::target::Target;
-use crate::quote::quote;
+use crate::quote::{is_unprintable, quote};
 use crate::retry::RetryBudget;
 use crate::shared::SharedState;
 use crate::{DialectName, Error, Result, RetryPolicy};
@@ -22,6 +22,26 @@ use crate::{DialectName, Error, Result, RetryPolicy};
 const MAX_TARGETS: usize = 256;
 /// The maximum weight of a target.
 const MAX_WEIGHT: u32 = 1_000_000;
+
+/// The maximum length of a target's name, in bytes. It stands in logs and metrics.
+const MAX_NAME: usize = 64;
+/// The maximum length of a model's name, in bytes.
+const MAX_MODEL: usize = 256;
+
+/// Checks a name that logs, metrics and messages show.
+fn check_name(what: &str, name: &str, max: usize) -> Result<()> {
+    let why = match name {
+        _ if name.is_empty() => " needs a name that is not empty".to_owned(),
+        _ if name.len() > max => {
+            format!(" has a name of {} bytes: it can have {max}", name.len())
+        }
+        _ if name.contains(is_unprintable) => {
+            " has a name with a control character: use visible characters".to_owned()
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::config([what, &*why].concat()))
+}
 
 /// A builder for a [`Router`].
 ///
@@ -170,8 +190,8 @@ impl RouterBuilder {
     /// Builds the router.
     ///
     /// # Errors
-    /// `Config` without a target, for two targets of the same name, for a name that is empty or has a slash, for a weight of 0, and
-    /// for rules with a kind of error or a status that does not exist.
+    /// `Config` without a target, for two targets of the same name, for a name that is empty, has a slash or a control character or is longer
+    /// than 64 bytes (256 for a model), for a weight of 0, and for rules with a kind of error or a status that does not exist.
     ///
     /// ```
     /// # use warmline::Router;
@@ -196,13 +216,25 @@ impl RouterBuilder {
         let mut shared_names = Vec::new();
         for target in self.targets {
             let client = target.client;
+            let default = (client.model(), client.model());
+            let listed = target
+                .models
+                .iter()
+                .map(|(name, own)| (name.as_str(), own.as_str()));
             let name = target
                 .name
                 .unwrap_or_else(|| client.provider().name().into());
             let shown = ["the target ", &quote(&name)].concat();
-            if name.is_empty() || name.contains('/') || name.trim() != name {
+            check_name(&shown, &name, MAX_NAME)?;
+            if name.contains('/') || name.trim() != name {
                 let why = " needs a name without a slash, and without blanks around it";
                 return Err(Error::config([&shown, why].concat()));
+            }
+            for (listed, own) in listed.chain(Some(default).filter(|(name, _)| !name.is_empty())) {
+                for model in [listed, own] {
+                    let what = [&shown, ": the model ", &quote(model)].concat();
+                    check_name(&what, model, MAX_MODEL)?;
+                }
             }
             if listings.iter().any(|of| of.name == name) {
                 let why = " is there twice: give each target a name of its own";

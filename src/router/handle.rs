@@ -118,7 +118,7 @@ impl Router {
     /// # Ok::<(), warmline::Error>(())
     /// ```
     pub fn models(&self) -> Vec<String> {
-        lookup::names(&self.inner.listings)
+        lookup::names(self.inner.listings.iter())
     }
 
     /// Returns the names of the targets and their clients, in the order in which they were added.

@@ -10,6 +10,7 @@ use super::health::Begun;
 use super::pacing::Need;
 use super::rules::RoutingAction;
 use crate::client::Call;
+use crate::millis;
 use crate::runtime::Instant;
 use crate::{Attempt, Error};
 
@@ -104,7 +105,7 @@ impl Running {
         if let Some(until) = until {
             self.inner.share(true);
             let target = self.inner.name(self.target);
-            let cooldown = until - Instant::now();
+            let cooldown = millis::rounded(until - Instant::now());
             tracing::warn!(target, ?cooldown, %error, "the target cools down");
         }
         action

@@ -5,6 +5,12 @@ use crate::provider::Prices;
 use crate::quote::quote;
 use crate::{DialectName, Error, Price, Provider, Result};
 
+/// How many names an error lists, and how long it may become by them, in bytes.
+const MAX_SHOWN: usize = 20;
+const MAX_MESSAGE: usize = 1_000;
+/// How many targets with a price list an error names.
+const MAX_PRICED: usize = 3;
+
 /// What is known of a target's models.
 #[derive(Clone, Debug)]
 pub(super) struct Listing {
@@ -26,16 +32,19 @@ impl Listing {
         listed.map(|(_, own)| own.as_str())
     }
 
-    /// Whether the provider's own price list has a model. Azure's models are deployments, which have names of their own, and providers without
+    /// The provider's own price list. Azure's models are deployments, which have names of their own, and providers without
     /// a list of their own are assumed to cost what OpenAI does.
-    fn is_priced(&self, model: &str) -> bool {
+    fn price_list(&self) -> Option<&'static str> {
         let is_own = |list| list != "openai" || self.provider == Provider::OpenAi;
         match self.provider.row().prices {
-            Prices::List(list) if self.provider != Provider::Azure && is_own(list) => {
-                Price::lookup(list, model).is_some()
-            }
-            _ => false,
+            Prices::List(list) if self.provider != Provider::Azure && is_own(list) => Some(list),
+            _ => None,
         }
+    }
+
+    fn is_priced(&self, model: &str) -> bool {
+        let list = self.price_list();
+        list.is_some_and(|list| Price::lookup(list, model).is_some())
     }
 }
 
@@ -74,7 +83,7 @@ pub(super) fn resolve(
             model: model.to_owned(),
             verifies: of.verifies,
         }]),
-        _ => Err(unknown(listings, model)),
+        _ => Err(unknown(listings, model, dialect)),
     }
 }
 
@@ -127,11 +136,11 @@ fn collect(listings: &[Listing], own: impl Fn(&Listing) -> Option<String>) -> Ve
 }
 
 /// Returns the names that callers may use: the listed ones, and the default models.
-pub(super) fn names(listings: &[Listing]) -> Vec<String> {
+pub(super) fn names<'a>(listings: impl Iterator<Item = &'a Listing> + Clone) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let listed = listings.iter().flat_map(|of| &of.models);
+    let listed = listings.clone().flat_map(|of| &of.models);
     let listed = listed.map(|(name, _)| name);
-    let defaults = listings.iter().map(|of| &of.default_model);
+    let defaults = listings.map(|of| &of.default_model);
     for name in listed.chain(defaults) {
         if !name.is_empty() && !names.contains(name) {
             names.push(name.clone());
@@ -173,15 +182,39 @@ fn in_other_dialect(listing: &Listing, model: &str, asked: DialectName) -> Error
     Error::config(message.concat())
 }
 
-fn unknown(listings: &[Listing], model: &str) -> Error {
-    let mut accepted = names(listings);
-    accepted.extend(listings.iter().map(|of| [&of.name, "/MODEL"].concat()));
-    let accepted = accepted.join(", ");
-    let asked = match model.is_empty() {
+/// The error for a model that no target serves. It lists what is accepted in the dialect of the request, within bounds.
+fn unknown(listings: &[Listing], model: &str, dialect: Option<DialectName>) -> Error {
+    let mut message = match model.is_empty() {
         true => "the request names no model, and no target has a default model".to_owned(),
         false => ["no target serves the model ", &quote(model)].concat(),
     };
-    Error::config([&asked, ": it must be one of ", &accepted].concat())
+    let speaks = |of: &&Listing| dialect.is_none_or(|dialect| of.dialects.contains(&dialect));
+    let speakers: Vec<&Listing> = listings.iter().filter(speaks).collect();
+    let names = names(speakers.iter().copied());
+    let prefixes = speakers.iter().map(|of| [&of.name, "/MODEL"].concat());
+    let own = speakers.iter().flat_map(|of| &of.models);
+    let own = own.map(|(_, own)| own.clone());
+    let mut accepted: Vec<String> = Vec::new();
+    for name in names.into_iter().chain(prefixes).chain(own) {
+        if !accepted.contains(&name) {
+            accepted.push(name);
+        }
+    }
+    message.push_str(": it must be one of ");
+    for (shown, name) in accepted.iter().enumerate() {
+        if shown == MAX_SHOWN || message.len() + name.len() > MAX_MESSAGE {
+            message.push_str(&[" and ", &(accepted.len() - shown).to_string(), " more"].concat());
+            break;
+        }
+        message.push_str(if shown == 0 { "" } else { ", " });
+        message.push_str(name);
+    }
+    let priced = speakers.iter().filter(|of| of.price_list().is_some());
+    let priced: Vec<&str> = priced.map(|of| of.name.as_str()).take(MAX_PRICED).collect();
+    if !priced.is_empty() && !model.is_empty() {
+        message.push_str(&[", or in the price list of ", &priced.join(" or ")].concat());
+    }
+    Error::config(message)
 }
 
 #[cfg(test)]
@@ -276,8 +309,8 @@ mod tests {
             (
                 "unheard-of",
                 chat,
-                "no target serves the model \"unheard-of\": it must be one of both, fast, claude-sonnet-4-5, gpt-4.1, \
-                 claude/MODEL, us/MODEL",
+                "no target serves the model \"unheard-of\": it must be one of both, fast, gpt-4.1, us/MODEL, \
+                 gpt-4.1-mini, or in the price list of us",
             ),
         ] {
             let got = resolved(&listings, model, Some(dialect));
@@ -290,5 +323,22 @@ mod tests {
         );
         assert_eq!(resolved(&none, "llama3.2", Some(chat)), "ollama:llama3.2");
         assert_eq!(resolved(&listings, "", Some(chat)), "us:");
+    }
+
+    #[test]
+    fn a_long_list_of_models_is_cut_in_the_error() {
+        let of = |length: usize| {
+            let names: Vec<_> = (0..100).map(|n| format!("{n:0length$}")).collect();
+            let models: Vec<_> = names.iter().map(|name| (&**name, "own")).collect();
+            let listings = [listing("many", Provider::Ollama, &models)];
+            resolved(&listings, "x", None)
+        };
+        // 100 names, `many/MODEL` and `own`.
+        assert!(of(3).ends_with("018, 019 and 82 more"), "{}", of(3));
+        let long = of(250);
+        assert!(
+            long.len() < 1_100 && long.ends_with(" and 99 more"),
+            "{long}"
+        );
     }
 }

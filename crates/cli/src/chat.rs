@@ -16,7 +16,7 @@ pub(crate) struct Options {
     prompt: Option<String>,
     #[arg(long, help = environment::provider_help())]
     provider: Option<String>,
-    /// The wire format, if the provider speaks several, such as openai-responses. [env: LLM_DIALECT]
+    /// The wire format, such as openai-responses. Without --provider, the first provider with a key that speaks it is called. [env: LLM_DIALECT]
     #[arg(long)]
     dialect: Option<String>,
     /// The model. [env: LLM_MODEL]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-use warmline::{Client, ClientBuilder, Error, ErrorKind, Provider};
+use warmline::{Client, ClientBuilder, DialectName, Error, ErrorKind, Provider};
 
 use crate::dotenv;
 use crate::report::{self, Failure};
@@ -65,20 +65,17 @@ pub(crate) fn builder(overrides: Overrides) -> Result<ClientBuilder, Failure> {
 
 /// Returns a client for each provider that has a key or a base URL. All share one cost tracker.
 ///
-/// With `simulate`, they call a simulated provider, which is returned as well.
-pub(crate) async fn clients(
+/// If the variables are simulated, it is one for each of the first providers; `prepare` makes them call the simulated provider.
+pub(crate) fn clients(
     variables: &Variables,
-    simulate: bool,
     prepare: impl Fn(ClientBuilder) -> ClientBuilder,
-) -> Result<(Vec<Client>, Option<Simulator>), Failure> {
-    let mut simulator = None;
+) -> Result<Vec<Client>, Failure> {
     let mut providers = variables.served();
-    if simulate {
-        simulator = Some(Simulator::start().await?);
+    if variables.simulated {
         providers = FIRST_SERVED.to_vec();
     } else if providers.is_empty() {
         let mut message = "no provider is configured: set ANTHROPIC_API_KEY, OPENAI_API_KEY or the key of another provider, or, for a server that \
-            needs no key, its base URL, such as ANTHROPIC_BASE_URL or OPENAI_BASE_URL"
+            needs no key, its base URL, such as ANTHROPIC_BASE_URL or OPENAI_BASE_URL; or describe the targets in a file, and name that with --config"
             .to_owned();
         if cfg!(feature = "simulator") {
             message += "; --simulate answers with the simulated provider";
@@ -90,9 +87,6 @@ pub(crate) async fn clients(
         let client = variables
             .served_builder(provider, |_| None)
             .and_then(|mut builder| {
-                if let Some(simulator) = &simulator {
-                    builder = simulator.redirect(builder);
-                }
                 if let Some(first) = clients.first() {
                     builder = builder.cost_tracker(first.cost_tracker().clone());
                 }
@@ -112,17 +106,11 @@ pub(crate) async fn clients(
         let message = "no provider can be served: see the messages above";
         return Err(Failure::Config(message.to_owned()));
     }
-    match &simulator {
-        Some(simulator) => report::note(format_args!(
-            "--simulate: replies come from the simulated provider on {}, and keys of providers are not used",
-            simulator.url()
-        )),
-        None => {
-            let names: Vec<_> = clients.iter().map(|of| of.provider().name()).collect();
-            report::note(format_args!("serving {}", names.join(", ")));
-        }
+    if !variables.simulated {
+        let names: Vec<_> = clients.iter().map(|of| of.provider().name()).collect();
+        report::note(format_args!("serving {}", names.join(", ")));
     }
-    Ok((clients, simulator))
+    Ok(clients)
 }
 
 /// The variables of the command line, the environment and `.env`, in this order of precedence.
@@ -146,6 +134,10 @@ impl Variables {
     pub(crate) fn simulated(mut self) -> Self {
         self.simulated = true;
         self
+    }
+
+    pub(crate) fn are_simulated(&self) -> bool {
+        self.simulated
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<OsString> {
@@ -253,13 +245,16 @@ impl Variables {
         )))
     }
 
-    /// Says which keys are not set: that of the named provider, or those of all.
+    /// Says which keys are not set: that of the named provider, or those of all that speak the dialect.
     fn missing_keys(&self) -> String {
         if let Some(provider) = self.named_provider() {
             return format!("{} is not set", provider.key_variable());
         }
+        let dialect = self.get("LLM_DIALECT");
+        let dialect = dialect.and_then(|name| name.to_str()?.parse::<DialectName>().ok());
+        let speaks = |of: &Provider| dialect.is_none_or(|it| of.dialect_names().contains(&it));
         let mut names = Vec::new();
-        for provider in Provider::all().filter(|provider| provider.needs_key()) {
+        for provider in Provider::all().filter(|of| of.needs_key() && speaks(of)) {
             if !names.contains(&provider.key_variable()) {
                 names.push(provider.key_variable());
             }

@@ -11,12 +11,14 @@ mod report;
 mod serve;
 mod simulator;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as Usage;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use warmline::{may_be_secret, quote};
 
 use self::report::Failure;
 
@@ -105,8 +107,9 @@ fn log_filter(level: &str) -> Result<EnvFilter, String> {
         .and_then(|text| EnvFilter::try_new(text).ok());
     filter.ok_or_else(|| {
         format!(
-            "{} is {value:?}: it must be a level such as debug, or a list such as warn,warmline=debug",
-            EnvFilter::DEFAULT_ENV
+            "{} is {}: it must be a level such as debug, or a list such as warn,warmline=debug",
+            EnvFilter::DEFAULT_ENV,
+            quote(&value.to_string_lossy())
         )
     })
 }
@@ -119,13 +122,32 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     runtime.map_err(cannot)?.block_on(work)
 }
 
+/// Leaves out of a message what of the arguments may be a key.
+fn without_secrets(message: &str, arguments: impl Iterator<Item = OsString>) -> String {
+    let mut shown = message.to_owned();
+    for argument in arguments {
+        let argument = argument.to_string_lossy();
+        for part in argument.split('=') {
+            let part = part.trim_start_matches('-');
+            if may_be_secret(part) {
+                shown = shown.replace(part, "…");
+            }
+        }
+    }
+    shown
+}
+
 /// Reports a usage error of clap's, or prints the help, which clap treats as an error, too.
 fn usage(error: &clap::Error) -> ExitCode {
     let help = matches!(error.kind(), Usage::DisplayHelp | Usage::DisplayVersion);
-    if !help && std::env::args().any(|argument| argument == "--json") {
-        let message = error.to_string();
+    let message = error.to_string();
+    let shown = without_secrets(&message, std::env::args_os());
+    if !help && std::env::args_os().any(|argument| argument == "--json") {
+        let message = shown;
         // If neither stdout nor stderr can be written, there is nothing left to do.
         let _ = report::json(&report::error_object("config", message.trim_end(), None));
+    } else if !help && shown != message {
+        report::note(shown.trim_end());
     } else {
         // If stderr cannot be written, there is nothing left to do.
         let _ = error.print();

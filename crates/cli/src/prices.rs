@@ -34,7 +34,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     if found.is_empty() {
         return Err(Failure::Config(format!(
-            "no model's name contains {wanted:?}: `warmline prices` lists all"
+            "no model's name contains {}: `warmline prices` lists all",
+            warmline::quote(wanted)
         )));
     }
     let mut text = String::new();

@@ -20,7 +20,9 @@ use tokio::net::{TcpListener, TcpSocket};
 use tower_http::services::ServeDir;
 use warmline::shared::SharedState;
 use warmline::{AlertThresholds, Client, ClientBuilder, RedisLedger, RestLedger};
-use warmline_gateway::{AlertLog, AllowedHost, AllowedOrigin, ConfigError, Gateway, not_found};
+use warmline_gateway::{
+    AlertLog, AllowedHost, AllowedOrigin, ApiKeys, ConfigError, Gateway, not_found, shown_path,
+};
 
 use self::config::{Config, Listen};
 use self::limits::LimitArgs;
@@ -29,6 +31,7 @@ use self::signals::Signals;
 use crate::burst;
 use crate::environment::{self, Overrides, Variables};
 use crate::report::{self, Failure};
+use crate::simulator::Simulator;
 
 /// How long the end of the process may wait for the ledger.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +45,7 @@ pub(crate) struct Options {
     /// A JSON file with targets (providers, keys, models, weights), routing, keys of callers and limits; docs/gateway.md describes it.
     /// Options and variables have precedence over it. It is read again when it changes, and on SIGHUP. Without this option, every
     /// provider whose key is set is served.
-    #[arg(long, value_name = "FILE", conflicts_with = "simulate")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The address to listen on. The default accepts connections from this machine only. [default: 127.0.0.1]
     #[arg(long)]
@@ -75,7 +78,7 @@ pub(crate) struct Options {
     /// The maximum that may be spent this month, in dollars, or `none`. [env: LLM_BUDGET_LIMIT] [default: 50.0]
     #[arg(long, allow_negative_numbers = true)]
     budget: Option<String>,
-    /// Answer with the simulated provider, even if the key of a provider is set. Only then is there `POST /demo/burst/{calls}`, by which
+    /// Answer with the simulated provider, even if the key of a provider is set. It answers for all targets of --config, too. Only then is there `POST /demo/burst/{calls}`, by which
     /// the demo page makes the gateway send calls.
     #[arg(long, hide = !cfg!(feature = "simulator"))]
     simulate: bool,
@@ -100,25 +103,43 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ..AlertThresholds::default()
     };
     let mut variables = Variables::read(overrides)?;
+    let mut simulator = None;
     if options.simulate {
         variables = variables.simulated();
+        let started = Arc::new(Simulator::start().await?);
+        report::note(format_args!(
+            "--simulate: replies come from the simulated provider on {}, and keys of providers are not used",
+            started.url()
+        ));
+        simulator = Some(started);
     }
     let host = options.host.or(listen.host);
     let host = host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let port = options.port.or(listen.port).unwrap_or(8787);
     let limits = options.limits.resolve(&variables, &listen)?;
     let prepare = {
-        let (alerts, limited) = (alerts.clone(), limits.of_replies());
-        move |builder| record_pool_alerts(limited(builder), &alerts).alert_thresholds(thresholds)
+        let (alerts, limited, simulator) = (alerts.clone(), limits.of_replies(), simulator.clone());
+        move |builder| {
+            let builder = record_pool_alerts(limited(builder), &alerts);
+            let builder = builder.alert_thresholds(thresholds);
+            match &simulator {
+                Some(simulator) => simulator.redirect(builder),
+                None => builder,
+            }
+        }
     };
     let shared = shared_state(&variables)?;
     let mut builder = Gateway::builder();
     if let Some(state) = &shared {
         builder = builder.shared_state(state.clone());
     }
-    let (mut simulator, mut configured) = (None, None);
+    let mut configured = None;
     let mut keys = match &options.keys {
-        Some(file) => Some(keys::read(file)?),
+        Some(file) => {
+            let keys = ApiKeys::from_file(file)?;
+            keys::announce(&keys, file);
+            Some(keys)
+        }
         None => None,
     };
     match config {
@@ -138,10 +159,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             configured = Some(state);
         }
         None => {
-            let (clients, started) =
-                environment::clients(&variables, options.simulate, prepare).await?;
-            simulator = started;
-            for client in clients {
+            for client in environment::clients(&variables, prepare)? {
                 builder = builder.client(record_budget_alerts(&client, &alerts));
             }
         }
@@ -172,7 +190,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let fallback = match options.site {
         Some(folder) if !folder.is_dir() => {
             return Err(Failure::Config(format!(
-                "--site is {folder:?}, which is not a folder"
+                "--site is {}, which is not a folder",
+                shown_path(&folder)
             )));
         }
         Some(folder) => {

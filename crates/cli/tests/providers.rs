@@ -118,8 +118,11 @@ async fn the_dialect_is_that_of_the_option_or_else_of_the_variable() {
         run(&mut command).1
     };
     let variable = [("LLM_DIALECT", "openai-responses")];
+    let both = [("ANTHROPIC_API_KEY", "a"), variable[0]];
     for (variables, arguments) in [
         (&[][..], &[][..]),
+        (&both, &[]),
+        (&both[..1], &["--dialect", "openai-responses"]),
         (&variable, &[]),
         (&[], &["--dialect", "openai-responses"]),
         (&variable, &["--dialect", "openai-chat"]),
@@ -134,13 +137,15 @@ async fn the_dialect_is_that_of_the_option_or_else_of_the_variable() {
         "/chat/completions",
         "/responses",
         "/responses",
+        "/responses",
+        "/responses",
         "/chat/completions",
     ];
     assert_eq!(paths, expected);
     for (variables, arguments, says) in [
         (
             &[][..],
-            &["--dialect", "anthropic"][..],
+            &["--dialect", "anthropic", "--provider", "openai"][..],
             "the provider openai does not speak the dialect anthropic: it must be openai-chat or openai-responses",
         ),
         (&[], &["--dialect", "x"], "--dialect: unknown dialect"),
@@ -151,4 +156,14 @@ async fn the_dialect_is_that_of_the_option_or_else_of_the_variable() {
         let message = error["error"]["message"].as_str().unwrap();
         assert!(message.starts_with(says), "{message}");
     }
+    // Without a key for the dialect, the message says which are read; without any key, the simulator answers.
+    let mut command = warmline(&["chat", "Hi", "--dialect", "openai-responses"]);
+    let (code, stdout, stderr) = run(&mut command);
+    assert!(
+        code == 0 && stdout.starts_with("You said") && !stderr.contains("ANTHROPIC"),
+        "{stdout} {stderr}"
+    );
+    let (code, _, stderr) = run(command.env("ANTHROPIC_API_KEY", "k"));
+    let says = "no provider that speaks the dialect openai-responses has a key: set one (OPENAI_API_KEY for openai, ";
+    assert!(code == 2 && stderr.contains(says), "{stderr}");
 }

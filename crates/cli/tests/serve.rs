@@ -309,7 +309,7 @@ async fn callers_have_keys_and_budgets_of_their_own() {
         ),
         (
             r#"[{"name": "a", "key": 0123456789abcdef}]"#,
-            "line 1, column",
+            "at line 1 column",
         ),
         (
             r#"[{"name": "a", "key": "0123456789abcdef"}, {"name": "b", "key": "0123456789abcdef"}]"#,
@@ -381,7 +381,7 @@ async fn an_unreachable_provider_is_502_and_one_without_a_key_503() {
             && answer["error"]["message"]
                 .as_str()
                 .unwrap()
-                .contains("set OPENAI_API_KEY"),
+                .contains("use /v1/messages; or add a provider"),
         "{answer}"
     );
 }

@@ -193,12 +193,14 @@ async fn the_file_is_reloaded_and_an_invalid_one_is_not_used() {
     fixture.until(ALICE, "a", 200).await;
     // The connection of the target that has stayed has, too.
     assert_eq!(first.stats().total, 1);
-    // An invalid file changes nothing, and the log says what is wrong with it.
+    // An invalid file changes nothing, and the log says what is wrong with it, and nothing else.
+    let advice = |log: String| log.matches("no key is an operator's").count();
+    let before = advice(fixture.gateway.process.log());
     for (invalid, says) in [
         (json!({"targets": [], "keys": []}), "targets: there is none"),
         (
             json!({"targets": [two], "keys": [{"name": "carol"}]}),
-            "keys: the entry of carol must have either key or sha256",
+            "keys[0]: the entry of carol must have either key or sha256",
         ),
         (
             json!({"targets": [one, one], "keys": []}),
@@ -206,7 +208,7 @@ async fn the_file_is_reloaded_and_an_invalid_one_is_not_used() {
         ),
         (
             json!({"targets": [target("three", &first, json!({"api_key": {"env": "UNSET"}}))], "keys": []}),
-            "targets[0] (three): api_key: the variable UNSET is not set",
+            "targets[0] (three): api_key.env: the variable UNSET is not set",
         ),
         (
             json!({"targets": [two]}),
@@ -219,6 +221,7 @@ async fn the_file_is_reloaded_and_an_invalid_one_is_not_used() {
         assert_eq!(status, 200, "{says}");
     }
     let log = fixture.gateway.process.log();
+    assert_eq!(advice(log.clone()), before, "{log}");
     assert!(
         log.contains("; the configuration from before stays in use"),
         "{log}"
@@ -263,7 +266,22 @@ fn what_is_wrong_with_the_file_is_named_at_the_start() {
             r#"{"targets": [{"provider": "openai", "base_url": "example.com"}]}"#,
             "targets[0]: the base URL \"example.com\"",
         ),
-        (r#"{"targets": [{"provider": "groq"}]}"#, "targets[0]: "),
+        (
+            r#"{"targets": [{"provider": "groq"}]}"#,
+            "targets[0]: no API key for groq: set GROQ_API_KEY or give the target an api_key",
+        ),
+        (
+            r#"{"targets": [{"provider": "openai", "name": "a\nb"}]}"#,
+            r#"the target "a\nb" has a name with a control character"#,
+        ),
+        (
+            r#"{"targets": [{"provider": "openai", "models": {"a\u0007": "b"}}]}"#,
+            r#"the target "openai": the model "a\u0007" has a name with a control character"#,
+        ),
+        (
+            r#"{"targets": [{"provider": "openai", "base_url": "sk-secret-42"}]}"#,
+            "targets[0]: the base URL \"…\" (not shown, because it may be a key) has no scheme",
+        ),
         (
             r#"{"targets": [{"provider": "openai"}], "listen": {"body_timeout": 0}}"#,
             "listen.body_timeout is \"0\": it must be a number of seconds from 0.001 to 86400",
@@ -283,12 +301,57 @@ fn what_is_wrong_with_the_file_is_named_at_the_start() {
     ] {
         let (code, stderr) = refused(config, &[]);
         assert!(
-            code == 2 && stderr.contains(says),
+            code == 2 && stderr.contains(says) && !stderr.contains("sk-secret"),
             "{config}\n{code} {stderr}"
         );
     }
-    let (code, stderr) = refused("{}", &["--simulate"]);
-    assert!(code == 2 && stderr.contains("--config"), "{stderr}");
+    // What may be a key is not shown, whichever argument it is.
+    for arguments in [
+        ["serve", "--port=sk-secret-42"],
+        ["serve", "sk-secret-42"],
+        ["serve", "--sk-secret-42"],
+        ["chat", "--provider=sk-secret-42"],
+        ["chat", "--budget=sk-secret-42"],
+    ] {
+        let (code, _, stderr) = outcome(warmline(&arguments).output().unwrap());
+        assert!(code == 2 && !stderr.contains("sk-secret"), "{stderr}");
+    }
+    let (code, _, stderr) = outcome(
+        warmline(&["serve", "--config", "sk-secret-42"])
+            .output()
+            .unwrap(),
+    );
+    assert!(code == 2 && !stderr.contains("sk-secret"), "{stderr}");
+}
+
+#[cfg(feature = "simulator")]
+#[tokio::test]
+async fn a_file_can_be_tried_without_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.json");
+    let config = json!({"targets": [
+        {"name": "eu", "provider": "azure", "resource": "r", "api_key": {"env": "UNSET"}, "models": {"fast": "prod-mini"}},
+        {"provider": "anthropic", "api_key": {"file": "missing"}},
+    ]});
+    std::fs::write(&file, config.to_string()).unwrap();
+    let command = warmline(&[
+        "serve",
+        "--port",
+        "0",
+        "--simulate",
+        "--config",
+        file.to_str().unwrap(),
+    ]);
+    let started = tokio::task::spawn_blocking(move || GatewayProcess::start(command));
+    let gateway = Gateway {
+        process: started.await.unwrap().unwrap(),
+        http: reqwest::Client::builder().no_proxy().build().unwrap(),
+    };
+    for (path, model) in [(PATHS[1], "fast"), (PATHS[0], "claude-haiku-4-5")] {
+        let body = ask("", json!({"model": model}));
+        let (status, reply) = json(gateway.post(path, body).send().await.unwrap()).await;
+        assert_eq!(status, 200, "{reply}");
+    }
 }
 
 #[tokio::test]

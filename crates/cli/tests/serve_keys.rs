@@ -356,11 +356,11 @@ fn keys_that_can_never_match_and_wrong_fields_are_named() {
         ),
         (
             r#"{"name": "a", "key": "secret-0123456789", "budget": 5}"#,
-            "entry 2, line 1, column",
+            "[1].budget: expected dollars",
         ),
         (
             r#"{"name": "a", "key": "secret-0123456789", "budget": 5}"#,
-            "budget: expected dollars a month as a string, such as \"5\"",
+            "budget: expected dollars a month as a string, such as \"5\" or \"0.50\", at line 1 column",
         ),
         (
             r#"{"name": "a", "key": 123456789012345678}"#,
@@ -370,9 +370,10 @@ fn keys_that_can_never_match_and_wrong_fields_are_named() {
             r#"{"name": "a", "key": "secret-0123456789", "operator": "yes"}"#,
             "operator: expected true or false",
         ),
+        (r#"["a", "secret-0123456789"]"#, "[1]: expected [{"),
         (
             r#"{"name": "a", "secret-0123456789": 1}"#,
-            "entry 2, line 1, column",
+            "[1]: expected [{",
         ),
         (
             r#"{"name": "good", "key": "secret-0123456789"}"#,

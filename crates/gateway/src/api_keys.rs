@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_path_to_error::{Path, Segment};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use warmline::{Budget, Usd};
+use warmline::{Budget, ByName, Usd, quote};
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, shown_path};
 use crate::rate_limits::RateLimits;
 
 /// The minimum length of a key, in bytes.
@@ -109,7 +109,7 @@ impl ApiKeys {
         let path = path.as_ref();
         read(path)
             .and_then(|text| Self::from_json(&text))
-            .map_err(|e| ConfigError::new(format!("API keys in {}: {e}", path.display())))
+            .map_err(|e| ConfigError::new(format!("API keys in {}: {e}", shown_path(path))))
     }
 
     /// Reads the keys from a JSON array of objects with these fields:
@@ -128,27 +128,28 @@ impl ApiKeys {
     ///
     /// # Errors
     /// The text is not such an array, a key can never match, a name cannot name a budget, or a name
-    /// or key is repeated. The message names the entry, and never shows a key.
+    /// or key is repeated. The message begins with the place, such as `[0].key`, and never shows a key.
     ///
     /// ```
     /// use warmline_gateway::ApiKeys;
     ///
     /// let error = ApiKeys::from_json(r#"[{"name": "alice", "key": "secret"}]"#).unwrap_err();
-    /// assert_eq!(error.to_string(), "the key of alice is shorter than 16 bytes");
+    /// assert_eq!(error.to_string(), "[0].key: the key of alice is shorter than 16 bytes");
     /// ```
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let mut json = serde_json::Deserializer::from_str(text);
-        let entries: Vec<Entry> = serde_path_to_error::deserialize(&mut json)
+        let entries: Vec<ByName<Entry>> = serde_path_to_error::deserialize(&mut json)
             .map_err(|error| misread(Some(error.path()), error.inner()))?;
         json.end().map_err(|error| misread(None, &error))?;
         let mut keys: Vec<ApiKey> = Vec::with_capacity(entries.len());
         let (mut names, mut hashes) = (HashSet::new(), HashSet::new());
-        for entry in entries {
-            let key = entry.check()?;
+        for (index, ByName(entry)) in entries.into_iter().enumerate() {
+            let key = entry.check();
+            let key = key.map_err(|why| ConfigError::new(format!("[{index}]{why}")))?;
             if !names.insert(key.name.clone()) || !hashes.insert(key.hash.0) {
                 let name = &key.name;
                 return Err(ConfigError::new(format!(
-                    "the name or the key of {name} is there twice"
+                    "[{index}]: the name or the key of {name} is there twice"
                 )));
             }
             keys.push(key);
@@ -220,7 +221,9 @@ fn read(path: &std::path::Path) -> Result<String, ConfigError> {
 }
 
 impl Entry {
-    fn check(self) -> Result<ApiKey, ConfigError> {
+    /// # Errors
+    /// What is wrong, after its place in the entry.
+    fn check(self) -> Result<ApiKey, String> {
         let Self {
             name,
             key,
@@ -234,30 +237,32 @@ impl Entry {
         } = self;
         // A name that cannot name a budget is refused even if it has none yet.
         let budget_of = |limit| Budget::monthly(format!("key:{name}"), limit);
-        budget_of(Usd::ZERO).map_err(|e| ConfigError::new(e.message()))?;
+        budget_of(Usd::ZERO).map_err(|e| format!(".name: {}", e.message()))?;
         let budget = budget.map(budget_of).transpose();
-        let budget = budget.map_err(|e| ConfigError::new(e.message()))?;
+        let budget = budget.map_err(|e| format!(".budget: {}", e.message()))?;
         let limits =
             [requests_per_minute, tokens_per_minute].map(|limit| limit.map(NonZeroU64::get));
         let rate_limits = RateLimits::new(&name, limits[0], limits[1])
-            .map_err(|e| ConfigError::new(format!("the rate limits of {name}: {}", e.message())))?;
-        let wrong = |what: &str| ConfigError::new(format!("the {what}"));
+            .map_err(|e| format!(": the rate limits of {name}: {}", e.message()))?;
         let hash = match (key, sha256) {
-            (Some(key), None) => hash_of_key(&key).map_err(|why| wrong(&format!("key of {name} {why}")))?,
+            (Some(key), None) => {
+                hash_of_key(&key).map_err(|why| format!(".key: the key of {name} {why}"))?
+            }
             (None, Some(hash)) => hash_of_hex(&hash).ok_or_else(|| {
-                wrong(&format!(
-                    "sha256 of {name} is not a hash: expected 64 hexadecimal digits, such as `printf %s KEY | sha256sum` prints"
-                ))
+                format!(
+                    ".sha256: the sha256 of {name} is not a hash: expected 64 hexadecimal digits, such as `printf %s KEY | sha256sum` prints"
+                )
             })?,
             (None, None) | (Some(_), Some(_)) => {
-                return Err(wrong(&format!("entry of {name} must have either key or sha256")));
+                return Err(format!(": the entry of {name} must have either key or sha256"));
             }
         };
         let expires = expires.map(|text| {
             time(&text).ok_or_else(|| {
-                wrong(&format!(
-                    "expires of {name} is {text:?}: expected a time in UTC such as 2027-01-31 or 2027-01-31T12:00:00Z"
-                ))
+                format!(
+                    ".expires: the expires of {name} is {}: expected a time in UTC such as 2027-01-31 or 2027-01-31T12:00:00Z",
+                    quote(&text)
+                )
             })
         });
         Ok(ApiKey {
@@ -309,27 +314,34 @@ fn time(text: &str) -> Option<SystemTime> {
 fn misread(path: Option<&Path>, error: &serde_json::Error) -> ConfigError {
     let mut segments = path.into_iter().flatten();
     let entry = segments.find_map(|segment| match segment {
-        Segment::Seq { index } => Some(format!("entry {}, ", index + 1)),
+        Segment::Seq { index } => Some(format!("[{index}]")),
         _ => None,
     });
-    let field = segments.find_map(|segment| match segment {
+    let mut field = segments.find_map(|segment| match segment {
         Segment::Map { key } => Some(key.as_str()),
         _ => None,
     });
     let expected = match field {
-        Some("name") => "name: expected a string",
-        Some("key") => "key: expected a string of at least 16 characters",
-        Some("sha256") => "sha256: expected a string of 64 hexadecimal digits",
-        Some("budget") => "budget: expected dollars a month as a string, such as \"5\" or \"0.50\"",
-        Some("requests_per_minute") => "requests_per_minute: expected a whole number, at least 1",
-        Some("tokens_per_minute") => "tokens_per_minute: expected a whole number, at least 1",
-        Some("other_endpoints") => "other_endpoints: expected true or false",
-        Some("operator") => "operator: expected true or false",
-        Some("expires") => "expires: expected a string such as \"2027-01-31\"",
+        Some("name") => "a string",
+        Some("key") => "a string of at least 16 characters",
+        Some("sha256") => "a string of 64 hexadecimal digits",
+        Some("budget") => "dollars a month as a string, such as \"5\" or \"0.50\"",
+        Some("requests_per_minute" | "tokens_per_minute") => "a whole number, at least 1",
+        Some("other_endpoints" | "operator") => "true or false",
+        Some("expires") => "a string such as \"2027-01-31\"",
+        // The name of an unknown field can be a key.
         _ => {
-            r#"expected [{"name": "alice", "key": "…", "budget": "5"}], with sha256 in place of key, and requests_per_minute, tokens_per_minute, other_endpoints, operator and expires if needed"#
+            field = None;
+            r#"[{"name": "alice", "key": "…", "budget": "5"}], with sha256 in place of key, and requests_per_minute, tokens_per_minute, other_endpoints, operator and expires if needed"#
         }
     };
-    let (entry, line, column) = (entry.unwrap_or_default(), error.line(), error.column());
-    ConfigError::new(format!("{entry}line {line}, column {column}: {expected}"))
+    let place = match (entry, field) {
+        (Some(entry), Some(field)) => format!("{entry}.{field}: "),
+        (Some(entry), None) => format!("{entry}: "),
+        (None, _) => String::new(),
+    };
+    let (line, column) = (error.line(), error.column());
+    ConfigError::new(format!(
+        "{place}expected {expected}, at line {line} column {column}"
+    ))
 }

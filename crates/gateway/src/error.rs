@@ -1,6 +1,9 @@
 //! Why a gateway cannot be made.
 
 use std::fmt;
+use std::path::Path;
+
+use warmline::may_be_secret;
 
 /// Why a gateway cannot be configured as asked. The message names the value and what is accepted instead; it never contains a key.
 ///
@@ -24,3 +27,14 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Shows the path of a file in a message. One that does not exist can be a key, given by mistake in place of its file, and is not shown then.
+#[doc(hidden)] // For `warmline serve`.
+pub fn shown_path(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_secret = text.split(['/', '\\']).any(may_be_secret);
+    match is_secret && !path.exists() {
+        true => "a path that is not shown, because it may be a key".to_owned(),
+        false => text.escape_debug().take(4096).collect(),
+    }
+}

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use warmline::{Client, DialectName, Error, ErrorKind, Router};
+use warmline::{ByName, Client, DialectName, Error, ErrorKind, Router};
 
 use crate::api_error::{ApiError, dialect_of};
 use crate::forward_body::{ForwardBody, is_json};
@@ -85,10 +85,6 @@ async fn try_forward(
             .concat()
             .into();
     }
-    let max_tokens = || max_tokens(&parts.headers, &body);
-    let taken = caller.reserve(&state.shared, max_tokens).await?;
-    let limits = taken.as_ref().map(|taken| taken.limits.clone());
-    let limits = limits.unwrap_or_default();
     let below = path.strip_prefix("/v1").unwrap_or(path);
     let target = match parts.uri.query() {
         Some(query) => format!("{below}?{query}"),
@@ -101,6 +97,10 @@ async fn try_forward(
         ApiError::new(StatusCode::BAD_REQUEST, "path", message)
     })?;
     *request.headers_mut() = kept(&parts.headers, &REQUEST_HEADERS);
+    let max_tokens = || max_tokens(&parts.headers, request.body());
+    let taken = caller.reserve(&state.shared, max_tokens).await?;
+    let limits = taken.as_ref().map(|taken| taken.limits.clone());
+    let limits = limits.unwrap_or_default();
     let mut in_flight = state.metrics.call_started(chosen.target);
     match chosen.client.forward(request, []).await {
         Ok(response) => {
@@ -255,7 +255,7 @@ fn model_of(body: &[u8]) -> Option<(String, Range<usize>)> {
         #[serde(borrow)]
         model: &'a RawValue,
     }
-    let asked: Asked<'_> = serde_json::from_slice(body).ok()?;
+    let ByName(asked) = serde_json::from_slice::<ByName<Asked<'_>>>(body).ok()?;
     let raw = asked.model.get();
     let start = raw.as_ptr() as usize - body.as_ptr() as usize;
     let model = serde_json::from_str(raw).ok()?;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use axum::http::uri;
+use warmline::quote;
 
 use crate::error::ConfigError;
 
@@ -81,7 +82,8 @@ impl FromStr for AllowedHost {
         };
         host.filter(valid).map(Self).ok_or_else(|| {
             ConfigError::new(format!(
-                "{value:?} is not a host: expected a name or an IP address without scheme and port, such as gateway.example.com or 192.168.1.5"
+                "{} is not a host: expected a name or an IP address without scheme and port, such as gateway.example.com or 192.168.1.5",
+                quote(value)
             ))
         })
     }

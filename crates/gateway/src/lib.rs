@@ -89,7 +89,7 @@ mod targets;
 
 pub use alert_log::AlertLog;
 pub use api_keys::ApiKeys;
-pub use error::ConfigError;
+pub use error::{ConfigError, shown_path};
 pub use gateway::{Gateway, GatewayBuilder};
 pub use host::AllowedHost;
 pub use origin::AllowedOrigin;

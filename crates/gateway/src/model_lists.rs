@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::sync::Mutex;
 use warmline::{Client, DialectName, ModelInfo, Router};
 
@@ -48,7 +49,8 @@ impl ModelLists {
         self.generation.fetch_add(1, Relaxed);
     }
 
-    /// Returns the models of all targets and the router's names, each once, and the targets that gave no list.
+    /// Returns the models of all targets that can be called, and the router's names, each once, under the names by which they are called; and
+    /// the targets that gave no list.
     pub(crate) async fn all(
         &self,
         router: &Router,
@@ -65,8 +67,14 @@ impl ModelLists {
         let mut failed = Vec::new();
         for (name, client, listed) in listed.await {
             for model in listed.models.iter().flat_map(|models| models.iter()) {
-                if !models.iter().any(|(_, known)| known.id == model.id) {
-                    models.push((client.dialect_name(), model.clone()));
+                let dialect = client.dialect_name();
+                let Some(id) = callable_name(router, name, dialect, &model.id) else {
+                    continue;
+                };
+                if !models.iter().any(|(_, known)| known.id == id) {
+                    let mut model = model.clone();
+                    model.id = id;
+                    models.push((dialect, model));
                 }
             }
             if listed.models.is_none() {
@@ -81,6 +89,53 @@ impl ModelLists {
         }
         (models, failed)
     }
+}
+
+/// Returns the name by which a target's model is called: its own, or after the target's if another target would get the call. `None` if it
+/// cannot be called by the paths of the gateway.
+fn callable_name(router: &Router, target: &str, dialect: DialectName, id: &str) -> Option<String> {
+    if !is_chat_model(id) {
+        return None;
+    }
+    let leads_there = |name: &str| {
+        let body = json!({"model": name}).to_string();
+        let routed = router.route(dialect, body);
+        routed.is_ok_and(|body| body.targets().any(|of| of == target))
+    };
+    let prefixed = || format!("{target}/{id}");
+    match leads_there(id) {
+        true => Some(id.to_owned()),
+        false => Some(prefixed()).filter(|name| leads_there(name)),
+    }
+}
+
+/// Whether a model can be used in a chat, by its name: providers list others beside them, and say nothing of what a model does.
+fn is_chat_model(id: &str) -> bool {
+    const OTHERS: [&str; 17] = [
+        "babbage",
+        "dall",
+        "davinci",
+        "embed",
+        "embedding",
+        "embeddings",
+        "imagen",
+        "moderation",
+        "realtime",
+        "rerank",
+        "reranker",
+        "sora",
+        "transcribe",
+        "translate",
+        "tts",
+        "veo",
+        "whisper",
+    ];
+    let id = id.to_ascii_lowercase();
+    let mut words = id.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_image = ["gpt-image", "chatgpt-image"]
+        .iter()
+        .any(|start| id.starts_with(start));
+    !is_image && id != "gpt-3.5-turbo-instruct" && words.all(|word| !OTHERS.contains(&word))
 }
 
 async fn list(name: &str, client: &Client, generation: u64, old: Option<Listed>) -> Listed {
@@ -105,5 +160,29 @@ async fn list(name: &str, client: &Client, generation: u64, old: Option<Listed>)
         generation,
         models: old.and_then(|old| old.models),
         failed: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_that_cannot_chat_are_known_by_their_names() {
+        for (ids, expected) in [
+            (
+                "gpt-4.1 claude-sonnet-4-5 llama3.2:3b openai/gpt-oss-120b gpt-4o-audio-preview qwen2.5-coder-instruct gemini-2.5-flash-image",
+                true,
+            ),
+            (
+                "text-embedding-3-small nomic-embed-text:latest tts-1-hd whisper-large-v3 dall-e-3 omni-moderation-latest gpt-image-1 \
+                 gpt-4o-realtime-preview gpt-4o-mini-transcribe davinci-002 BAAI/bge-reranker-v2 gpt-3.5-turbo-instruct sora-2",
+                false,
+            ),
+        ] {
+            for id in ids.split_whitespace() {
+                assert_eq!(is_chat_model(id), expected, "{id}");
+            }
+        }
     }
 }

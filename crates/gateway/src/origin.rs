@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use warmline::quote;
 
 use crate::error::ConfigError;
 use crate::host::Authority;
@@ -104,7 +105,8 @@ impl FromStr for AllowedOrigin {
         let origin = Origin::parse(value.trim_end_matches('/'));
         origin.map(|origin| Self(Pattern::Only(origin))).ok_or_else(|| {
             ConfigError::new(format!(
-                "{value:?} is not an origin: expected a scheme and a host, such as https://example.com, or *"
+                "{} is not an origin: expected a scheme and a host, such as https://example.com, or *",
+                quote(value)
             ))
         })
     }

@@ -1,6 +1,7 @@
 //! Limits of requests and tokens per minute of each key.
 //!
-//! A call takes a request and its maximum of tokens before it is made. When it has ended, it gives back the tokens that it has not used.
+//! A call takes a request and its maximum of tokens before it is made. When it has ended, it gives back the tokens that it has not used. A call that
+//! was not sent gives back everything.
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ struct Amount<'a> {
 /// What a call has taken.
 pub(crate) struct Reservation {
     shared: Shared,
+    request: Option<Quota>,
     /// The tokens, and how many.
     tokens: Option<(Quota, u64)>,
     at: u64,
@@ -106,6 +108,7 @@ impl RateLimits {
         let (at, limits) = take(shared, &amounts).await?;
         Ok(Some(Reservation {
             shared: shared.clone(),
+            request: self.requests.clone(),
             tokens,
             at,
             limits,
@@ -189,16 +192,36 @@ impl Reservation {
 
     /// Gives back the tokens that the call has not used.
     pub(crate) fn settle(self, used: u64) {
-        let Some((quota, taken)) = self.tokens else {
-            return;
-        };
-        let unused = taken.saturating_sub(used);
-        if unused == 0 {
+        let tokens = self.unused(used);
+        self.give_back(tokens.into_iter().collect());
+    }
+
+    /// Gives back what a call has taken that failed before its response: everything if it was not sent, and the tokens if it was refused.
+    pub(crate) fn settle_failed(self, error: &Error) {
+        use warmline::ErrorKind::{Overloaded, RateLimited, Status};
+        let is_refused = matches!(
+            error.kind(),
+            Status { .. } | RateLimited { .. } | Overloaded
+        );
+        let is_unsent = is_unsent(error);
+        let tokens = self.unused(0).filter(|_| is_refused || is_unsent);
+        let request = self.request.clone().filter(|_| is_unsent);
+        let request = request.map(|quota| (quota, 1));
+        self.give_back(request.into_iter().chain(tokens).collect());
+    }
+
+    fn unused(&self, used: u64) -> Option<(Quota, u64)> {
+        let (quota, taken) = self.tokens.clone()?;
+        Some((quota, taken.saturating_sub(used))).filter(|(_, unused)| *unused > 0)
+    }
+
+    fn give_back(self, unused: Vec<(Quota, u64)>) {
+        if unused.is_empty() {
             return;
         }
-        let mut given_back = self.shared.0.give_back(&[(quota, unused)], self.at);
-        // In memory it is done at once, so that the caller's next call has the tokens.
-        let report = |error: Error| tracing::warn!(%error, "tokens cannot be given back, so that they count for a minute");
+        let mut given_back = self.shared.0.give_back(&unused, self.at);
+        // In memory it is done at once, so that the caller's next call has it.
+        let report = |error: Error| tracing::warn!(%error, "what a call has not used of its key's limits cannot be given back, so that it counts for a minute");
         match (&mut given_back).now_or_never() {
             Some(Ok(())) => {}
             Some(Err(error)) => report(error),
@@ -209,23 +232,16 @@ impl Reservation {
             })),
         }
     }
+}
 
-    /// Gives back the tokens of a call that failed before its response, unless they can have been used.
-    pub(crate) fn settle_failed(self, error: &Error) {
-        use warmline::ErrorKind::{
-            BudgetExceeded, Config, Ledger, Overloaded, PoolTimeout, RateLimited, Status,
-        };
-        if matches!(
-            error.kind(),
-            Config
-                | PoolTimeout { .. }
-                | BudgetExceeded { .. }
-                | Ledger
-                | Status { .. }
-                | RateLimited { .. }
-                | Overloaded
-        ) {
-            self.settle(0);
-        }
-    }
+/// Whether nothing of a call was sent to any provider.
+fn is_unsent(error: &Error) -> bool {
+    let is_unsent = |kind: &str| {
+        matches!(
+            kind,
+            "config" | "pool_timeout" | "budget_exceeded" | "ledger"
+        )
+    };
+    let mut attempts = error.attempts().iter();
+    is_unsent(error.kind().name()) && attempts.all(|of| of.kind.as_deref().is_some_and(is_unsent))
 }

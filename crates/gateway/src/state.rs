@@ -176,12 +176,12 @@ impl GatewayState {
     ) -> Result<Caller, ApiError> {
         let caller = self.caller(headers)?;
         if caller.router.targets_speaking(dialect).next().is_none() {
-            let key = match dialect {
-                DialectName::Anthropic => "ANTHROPIC_API_KEY",
-                _ => "OPENAI_API_KEY",
-            };
+            // It says at which paths calls can be made.
+            let error = caller.router.route(dialect, "").err();
+            let message = error.as_ref().map_or("", Error::message);
             let message = format!(
-                "this gateway has no client for the dialect {dialect}: set {key} for `warmline serve` (in code: GatewayBuilder::client)"
+                "{message}; or add a provider that speaks it to the gateway: its key in the environment of `warmline serve`, a target in the file \
+                 of --config (in code: GatewayBuilder::client)"
             );
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(ApiError::new(status, "not_configured", message));

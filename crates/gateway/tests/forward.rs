@@ -419,3 +419,19 @@ async fn requests_to_other_endpoints_are_in_the_statistics() {
         assert!(text.contains(line), "{line} is not in {text}");
     }
 }
+
+#[tokio::test]
+async fn a_list_is_not_a_body_with_a_model() {
+    let server = ScriptedServer::start(vec![]).await.unwrap();
+    let url = format!("{}/v1", server.url());
+    let app = App::new(
+        Gateway::builder()
+            .client(client(Provider::OpenAi, &url))
+            .client(client(Provider::Groq, &url)),
+    );
+    let (status, _, body) = app
+        .send(Method::POST, "/v1/embeddings", &[], r#"["groq/nomic"]"#)
+        .await;
+    assert_eq!(status, 404, "{body}");
+    assert!(server.requests().is_empty());
+}

@@ -208,6 +208,25 @@ async fn a_call_that_can_never_fit_is_refused_as_such() {
     assert_eq!(small.status(), 200, "{:?}", small.headers());
 }
 
+#[tokio::test]
+async fn a_call_that_is_refused_before_it_is_sent_takes_nothing() {
+    let limits =
+        json!({"requests_per_minute": 1, "tokens_per_minute": 100_000, "budget": "0.000001"});
+    let fixture = Fixture::new(limits).await;
+    for _ in 0..3 {
+        let response = fixture.call(CHAT, "", json!({"model": "gpt-4.1"})).await;
+        assert_eq!(response.status(), 402);
+    }
+    assert_eq!(fixture.sim.stats().requests, 0);
+    // A call that the provider has refused counts.
+    let fixture = Fixture::new(json!({"requests_per_minute": 1})).await;
+    for status in [400, 429] {
+        let response = fixture.call(CHAT, "status=400", json!({})).await;
+        assert_eq!(response.status(), status);
+    }
+    assert_eq!(fixture.sim.stats().requests, 1);
+}
+
 /// A state that cannot be reached.
 struct Unreachable;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use warmline::{Client, CostTracker, Provider, RetryPolicy, Target};
 use warmline_gateway::{ApiKeys, Gateway};
-use warmline_sim::{Config, Sim};
+use warmline_sim::{Config, ScriptedServer, Sim, Step};
 
 const KEY: &str = "alice-0123456789abcdef";
 
@@ -161,4 +161,45 @@ async fn a_call_is_counted_for_the_target_that_has_served_it_or_failed_last() {
     ] {
         assert!(text.contains(line), "{line} is not in {text}");
     }
+}
+
+#[tokio::test]
+async fn models_are_listed_under_the_names_by_which_they_are_called() {
+    let list = |ids: &[&str]| {
+        let data: Vec<_> = ids.iter().map(|id| json!({"id": id})).collect();
+        let body = json!({"object": "list", "data": data}).to_string();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        vec![vec![Step::Write(head + &body)]]
+    };
+    let us = ScriptedServer::start(list(&[
+        "gpt-4.1",
+        "text-embedding-3-small",
+        "ft:mine",
+        "gpt-image-1",
+    ]));
+    let local = ScriptedServer::start(list(&["llama3.2", "gpt-4.1", "nomic-embed-text"]));
+    let (us, local) = (us.await.unwrap(), local.await.unwrap());
+    let target = |server: &ScriptedServer, provider, name: &str| {
+        let client = Client::builder(provider).api_key("k").no_proxy();
+        let client = client.base_url(server.url()).retry(RetryPolicy::never());
+        Target::new(client.build().unwrap()).name(name)
+    };
+    let router = warmline::Router::builder()
+        .target(target(&us, Provider::OpenAi, "us").model("fast", "gpt-4.1-mini"))
+        .target(target(&local, Provider::Ollama, "local").model("small", "llama3.2"));
+    let gateway = Gateway::builder().router(router.build().unwrap());
+    let gateway = gateway.build().unwrap();
+    let (status, models) = send(&gateway.router(), Request::get("/v1/models"), String::new()).await;
+    assert_eq!(status, 200, "{models}");
+    let ids = models["data"].as_array().unwrap().iter();
+    let ids: Vec<_> = ids.map(|model| model["id"].as_str().unwrap()).collect();
+    let expected = [
+        "gpt-4.1",
+        "us/ft:mine",
+        "llama3.2",
+        "local/gpt-4.1",
+        "fast",
+        "small",
+    ];
+    assert_eq!(ids, expected);
 }

@@ -16,6 +16,7 @@ use super::leg::{Leg, Running};
 use super::rules::RoutingAction;
 use super::state::{Candidate, Choice, Wish};
 use crate::client::Polled;
+use crate::millis;
 use crate::runtime::{self, Instant, Timer};
 use crate::{Attempt, Error, Result, RetryPolicy, StreamEvent};
 
@@ -179,7 +180,8 @@ impl RoutedCall {
                 match delay.is_zero() {
                     true => self.begin(candidate, running),
                     false => {
-                        tracing::info!(target = inner.name(target), ?delay, "the call is paced");
+                        let shown = millis::rounded(delay);
+                        tracing::info!(target = inner.name(target), delay = ?shown, "the call is paced");
                         self.phase = Phase::Pacing(now + delay, running, candidate);
                         Ok(())
                     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Phase, RECHECK, RoutedCall};
 use crate::error::seconds;
+use crate::millis;
 use crate::router::leg::Running;
 use crate::runtime::{self, Instant, Timer};
 use crate::{Error, ErrorKind, Result, TimeoutKind};
@@ -54,7 +55,8 @@ impl RoutedCall {
             Err(None) => return Err(error),
             Err(Some(reason)) => return Err(error.with_reason(&reason)),
         };
-        tracing::warn!(?delay, %error, "all targets have failed; trying again");
+        let shown = millis::rounded(delay);
+        tracing::warn!(delay = ?shown, %error, "all targets have failed; trying again");
         if let Some(attempt) = self.history.last_mut() {
             attempt.delay = delay;
         }

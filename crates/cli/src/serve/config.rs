@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Number;
 use serde_json::value::RawValue;
-use warmline::{Balancing, Cooldown, Hedging, Provider, RoutingRules};
-use warmline_gateway::ApiKeys;
+use serde_path_to_error::Segment;
+use warmline::{
+    Balancing, ByName, Cooldown, Hedging, Provider, RoutingRules, may_be_secret, quote,
+};
+use warmline_gateway::{ApiKeys, shown_path};
 
 /// The maximum size of the file, in bytes.
 const MAX_FILE: u64 = 16 << 20;
@@ -24,14 +27,17 @@ const MAX_SECRET: u64 = 64 << 10;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
+    #[serde(deserialize_with = "objects")]
     pub(crate) targets: Vec<TargetConfig>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub(crate) routing: Routing,
-    /// The keys of callers, or the path of a file with them.
-    keys: Option<Box<RawValue>>,
+    /// The JSON of the keys of callers, or of the path of a file with them. Blanks before it stand for the rest of the file, so that errors
+    /// have the right line and column.
+    #[serde(default, deserialize_with = "read_later")]
+    keys: Option<String>,
     /// The budget of all calls, as for `--budget`.
     pub(crate) budget: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub(crate) listen: Listen,
 }
 
@@ -68,10 +74,13 @@ pub(crate) struct TargetConfig {
 pub(crate) struct Routing {
     pub(crate) balancing: Balancing,
     pub(crate) max_retries: Option<u32>,
+    #[serde(deserialize_with = "object")]
     pub(crate) cooldown: Cooldown,
     #[serde(deserialize_with = "some")]
     pub(crate) pacing: Option<bool>,
+    #[serde(deserialize_with = "object_or_none")]
     pub(crate) hedging: Option<Hedging>,
+    #[serde(deserialize_with = "object")]
     pub(crate) rules: RoutingRules,
 }
 
@@ -120,21 +129,30 @@ pub(crate) enum Secret {
 
 impl Secret {
     /// Reads the credential. Paths are relative to `folder`.
+    ///
+    /// # Errors
+    /// It cannot be read. The message names the field. It shows no name or path that may be the credential itself.
     pub(crate) fn read(
         &self,
         folder: &Path,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<String, String> {
         match self {
-            Self::Env(name) => {
-                variable(name).ok_or_else(|| format!("the variable {name} is not set"))
-            }
+            Self::Env(name) => variable(name).ok_or_else(|| match is_variable_name(name) {
+                true => format!("env: the variable {name} is not set"),
+                false => "env: no variable of this name is set. The name is not shown, because it may be a credential: expected the name of a \
+                          variable that contains it, such as OPENAI_API_KEY"
+                    .to_owned(),
+            }),
             Self::File(path) => {
-                let path = folder.join(path);
-                let text = read(&path, MAX_SECRET)
-                    .map_err(|why| format!("the file {}: {why}", path.display()))?;
+                let shown = match path.to_str().is_some_and(may_be_secret) {
+                    true => "file".to_owned(),
+                    false => format!("file: {}", shown_path(&folder.join(path))),
+                };
+                let text = read(&folder.join(path), MAX_SECRET);
+                let text = text.map_err(|why| format!("{shown}: {why}"))?;
                 match text.trim() {
-                    "" => Err(format!("the file {} is empty", path.display())),
+                    "" => Err(format!("{shown}: the file is empty")),
                     secret => Ok(secret.to_owned()),
                 }
             }
@@ -142,11 +160,20 @@ impl Secret {
     }
 }
 
+/// Whether a text has the form of the variables that contain credentials: words in capital letters, with underscores.
+fn is_variable_name(name: &str) -> bool {
+    let fits = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
+    name.len() <= 64
+        && !may_be_secret(name)
+        && name.bytes().all(fits)
+        && name.split('_').all(|word| word.len() <= 16)
+}
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Form;
 
-        const EXPECTED: &str = r#"expected {"env": "NAME"} or {"file": "PATH"}: a credential itself is not written into this file"#;
+        const EXPECTED: &str = r#"{"env": "NAME"} or {"file": "PATH"}: a credential itself is not written into this file"#;
 
         impl<'de> Visitor<'de> for Form {
             type Value = Secret;
@@ -157,11 +184,11 @@ impl<'de> Deserialize<'de> for Secret {
 
             // The message must not show the credential.
             fn visit_str<E: de::Error>(self, _: &str) -> Result<Secret, E> {
-                Err(E::custom(EXPECTED))
+                Err(E::custom(format_args!("expected {EXPECTED}")))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
-                let wrong = || de::Error::custom(EXPECTED);
+                let wrong = || de::Error::custom(format_args!("expected {EXPECTED}"));
                 let key: String = map.next_key()?.ok_or_else(wrong)?;
                 let secret = match key.as_str() {
                     "env" => Secret::Env(map.next_value()?),
@@ -200,6 +227,30 @@ fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::E
     bool::deserialize(deserializer).map(Some)
 }
 
+/// Reads a struct from an object only. Derived code accepts a list of the fields, too.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    ByName::deserialize(deserializer).map(|ByName(object)| object)
+}
+
+fn object_or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let object: Option<ByName<T>> = Option::deserialize(deserializer)?;
+    Ok(object.map(|ByName(object)| object))
+}
+
+fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let objects: Vec<ByName<T>> = Vec::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|ByName(object)| object).collect())
+}
+
+/// Accepts any value.
+fn read_later<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| None)
+}
+
 /// The keys of callers in the file of `--config`.
 pub(crate) enum Keys {
     None,
@@ -215,19 +266,17 @@ impl Config {
     /// # Errors
     /// It cannot be read, or is invalid. The message names the file, the place, and what is accepted there.
     pub(crate) fn read(file: &Path) -> Result<Self, String> {
-        let text = read(file, MAX_FILE).map_err(|why| format!("{}: {why}", file.display()))?;
+        let text = read(file, MAX_FILE).map_err(|why| format!("{}: {why}", shown_path(file)))?;
         Self::parse(&text).map_err(|why| format!("{}: {why}", file.display()))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut json = serde_json::Deserializer::from_str(text);
-        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let place = error.path().to_string();
-            // The end of a path that is not known, as in a text that is cut.
-            let place = place.trim_end_matches(['?', '.']);
+        let read: Result<ByName<Self>, _> = serde_path_to_error::deserialize(&mut json);
+        let ByName(mut config) = read.map_err(|error| {
             let why = explained(&error.inner().to_string());
-            match place {
-                "" => why,
+            match shown_place(error.path()) {
+                place if place.is_empty() => why,
                 place => format!("{place}: {why}"),
             }
         })?;
@@ -235,6 +284,7 @@ impl Config {
         if config.targets.is_empty() {
             return Err("targets: there is none: add at least one".to_owned());
         }
+        config.keys = keys_of(text);
         Ok(config)
     }
 
@@ -243,11 +293,15 @@ impl Config {
         let Some(keys) = &self.keys else {
             return Ok(Keys::None);
         };
-        if let Ok(path) = serde_json::from_str::<PathBuf>(keys.get()) {
+        if let Ok(path) = serde_json::from_str::<PathBuf>(keys) {
             return Ok(Keys::File(folder(file).join(path)));
         }
-        let keys = ApiKeys::from_json(keys.get());
-        let keys = keys.map_err(|error| format!("{}: keys: {error}", file.display()))?;
+        let keys = ApiKeys::from_json(keys).map_err(|error| {
+            let error = error.to_string();
+            // It begins with the place, such as `[0].key`, if it is about one of the keys.
+            let separator = if error.starts_with('[') { "" } else { ": " };
+            format!("{}: keys{separator}{error}", file.display())
+        })?;
         Ok(Keys::Inline(keys))
     }
 }
@@ -273,110 +327,83 @@ fn read(path: &Path, max: u64) -> Result<String, String> {
     }
 }
 
-/// Adds the name that an unknown field or value was probably meant to be.
-fn explained(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let is_unknown = ["unknown field", "unknown variant"]
-        .iter()
-        .any(|start| message.starts_with(start));
-    let Some(unknown) = quoted.next().filter(|_| is_unknown) else {
-        return message.to_owned();
-    };
-    let nearest = quoted
-        .map(|known| (strsim::jaro_winkler(unknown, known), known))
-        .filter(|(similarity, _)| *similarity > 0.75)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    match (nearest, message.split_once(", ")) {
-        (Some((_, nearest)), Some((what, rest))) => {
-            format!("{what}: did you mean `{nearest}`? ({rest})")
-        }
-        _ => message.to_owned(),
+/// Returns the JSON of `keys` in a configuration, after blanks in place of what is before it.
+fn keys_of(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct KeysOf<'a> {
+        #[serde(borrow)]
+        keys: Option<&'a RawValue>,
     }
+    let ByName(KeysOf { keys }) = serde_json::from_str(text).ok()?;
+    let keys = keys?.get();
+    let start = keys.as_ptr() as usize - text.as_ptr() as usize;
+    let before = text.as_bytes().get(..start)?;
+    let mut placed: String = before
+        .iter()
+        .map(|byte| if *byte == b'\n' { '\n' } else { ' ' })
+        .collect();
+    placed.push_str(keys);
+    Some(placed)
+}
+
+/// Shows a place, such as `targets[0].weight`, without fields that may be keys.
+fn shown_place(path: &serde_path_to_error::Path) -> String {
+    let mut place = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => place += &format!("[{index}]"),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                if !place.is_empty() {
+                    place.push('.');
+                }
+                place += match may_be_secret(key) || key.len() > 64 {
+                    true => "…",
+                    false => key,
+                };
+            }
+            // The end of a text that is cut.
+            Segment::Unknown => {}
+        }
+    }
+    place
+}
+
+/// Shows an error of serde's without values that may be secret, and with the name that an unknown field or value was probably meant to be.
+fn explained(message: &str) -> String {
+    for unknown in ["unknown field", "unknown variant"] {
+        let rest = message.strip_prefix(unknown);
+        // The unknown name can have backquotes, too.
+        let named = rest
+            .and_then(|rest| rest.strip_prefix(" `"))
+            .and_then(|rest| rest.rsplit_once("`, expected "));
+        let Some((name, expected)) = named else {
+            continue;
+        };
+        let known = expected.split('`').skip(1).step_by(2);
+        let nearest = known
+            .map(|known| (strsim::jaro_winkler(name, known), known))
+            .filter(|(similarity, _)| *similarity > 0.75)
+            .max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let name = match !may_be_secret(name) && name.len() <= 64 && name.chars().all(plain) {
+            true => format!("`{name}`"),
+            false => quote(name),
+        };
+        return match nearest {
+            Some((_, nearest)) => {
+                format!("{unknown} {name}: did you mean `{nearest}`? (expected {expected})")
+            }
+            None => format!("{unknown} {name}, expected {expected}"),
+        };
+    }
+    for wrong in ["invalid type: string", "invalid value: string"] {
+        let value = message.strip_prefix(wrong);
+        if let Some((_, expected)) = value.and_then(|value| value.rsplit_once("\", expected ")) {
+            return format!("{wrong}, expected {expected}");
+        }
+    }
+    message.to_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
-        for (text, says) in [
-            ("{", "EOF while parsing an object at line 1 column 1"),
-            ("{}", "missing field `targets` at line 1 column 2"),
-            (
-                r#"{"targets": []}"#,
-                "targets: there is none: add at least one",
-            ),
-            (
-                r#"{"targets": [{"provider": "openai", "wieght": 2}]}"#,
-                "targets[0].wieght: unknown field `wieght`: did you mean `weight`? (expected one of `name`, `provider`",
-            ),
-            (
-                r#"{"targets": [{"provider": "opnai"}]}"#,
-                "targets[0].provider: unknown variant `opnai`: did you mean `openai`? (expected one of `anthropic`, ",
-            ),
-            (
-                r#"{"targets": [{"provider": "openai"}, {"provider": "groq", "weight": 0}]}"#,
-                "targets[1].weight: invalid value: integer `0`, expected a nonzero u32 at line 1 column 69",
-            ),
-            (
-                r#"{"targets": [{"provider": "openai", "timeout": 0}]}"#,
-                "targets[0].timeout: invalid value: 0, expected a number of seconds from 0.001 to 86400",
-            ),
-            (
-                r#"{"targets": [{"provider": "openai", "api_key": {"evn": "KEY"}}]}"#,
-                r#"targets[0].api_key: expected {"env": "NAME"} or {"file": "PATH"}"#,
-            ),
-            (
-                r#"{"targets": [{"provider": "openai", "models": {"fast": 1}}]}"#,
-                "targets[0].models.fast: invalid type: integer `1`, expected a string",
-            ),
-            (
-                r#"{"targets": [{"provider": "openai"}], "routing": {"balancing": "random"}}"#,
-                "routing.balancing: unknown variant `random`, expected one of `sticky`, `least_busy`, `weighted`",
-            ),
-            (
-                r#"{"targets": [{"provider": "openai"}], "listen": {"max_bdy": 5}}"#,
-                "listen.max_bdy: unknown field `max_bdy`: did you mean `max_body`?",
-            ),
-            (
-                r#"{"targets": [{"provider": "openai"}]} x"#,
-                "trailing characters at line 1 column 39",
-            ),
-        ] {
-            let error = Config::parse(text).err().unwrap();
-            assert!(error.starts_with(says), "{text}\n{error}");
-        }
-        let inline = r#"{"targets": [{"provider": "openai", "api_key": "sk-secret-42"}]}"#;
-        let error = Config::parse(inline).err().unwrap();
-        assert!(
-            error.starts_with("targets[0].api_key: expected ") && !error.contains("sk-secret"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn the_documented_file_is_valid() {
-        let docs = include_str!("../../../../docs/gateway.md");
-        let (_, rest) = docs.split_once("```json\n").unwrap();
-        let (example, _) = rest.split_once("```").unwrap();
-        let config = Config::parse(example).unwrap();
-        assert!(matches!(
-            config.keys(Path::new("gateway.json")),
-            Ok(Keys::Inline(_))
-        ));
-        let fields = [
-            "provider",
-            "name",
-            "weight",
-            "pool_timeout",
-            "balancing",
-            "hedging",
-            "max_body",
-            "allow_host",
-        ];
-        for field in fields {
-            assert!(docs.contains(&format!("`{field}`")), "{field}");
-        }
-    }
-}
+mod tests;

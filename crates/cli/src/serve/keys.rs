@@ -2,17 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use warmline_gateway::{ApiKeys, ConfigError, Gateway};
+use warmline_gateway::{ApiKeys, Gateway};
 
 use super::watch::Watch;
 use crate::report;
-
-/// Reads the keys, and says what their owner may not expect.
-pub(crate) fn read(file: &Path) -> Result<ApiKeys, ConfigError> {
-    let keys = ApiKeys::from_file(file)?;
-    announce(&keys, file);
-    Ok(keys)
-}
 
 /// Says what the owner of keys in a file may not expect.
 pub(crate) fn announce(keys: &ApiKeys, file: &Path) {
@@ -41,7 +34,10 @@ pub(crate) async fn watch(gateway: Gateway, file: PathBuf) {
         // A large file takes a while, in which others must be served.
         let reading = tokio::task::spawn_blocking(move || {
             let keys = read_again(&path)?;
-            of.set_api_keys(keys).map_err(|error| error.to_string())
+            of.set_api_keys(keys.clone())
+                .map_err(|error| error.to_string())?;
+            announce(&keys, &path);
+            Ok::<_, String>(())
         });
         let Ok(read) = reading.await else { continue };
         match read {
@@ -61,5 +57,5 @@ pub(crate) fn read_again(file: &Path) -> Result<ApiKeys, String> {
         let file = file.display();
         return Err(format!("API keys in {file}: it is not a regular file"));
     }
-    read(file).map_err(|error| error.to_string())
+    ApiKeys::from_file(file).map_err(|error| error.to_string())
 }

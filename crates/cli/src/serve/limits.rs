@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
-use warmline::ClientBuilder;
+use warmline::{ClientBuilder, quote};
 use warmline_gateway::{GatewayBuilder, Server};
 
 use super::config::Listen;
@@ -199,6 +199,6 @@ impl Given {
 
     fn wrong(&self, expected: &str) -> Failure {
         let Self { name, value } = self;
-        Failure::Config(format!("{name} is {value:?}: it must be {expected}"))
+        Failure::Config(format!("{name} is {}: it must be {expected}", quote(value)))
     }
 }

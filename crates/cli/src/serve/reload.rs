@@ -55,24 +55,25 @@ impl Configured {
         };
         let keys = configured.keys(config)?;
         configured.needs_keys = keys.is_some();
+        if let Some((keys, file)) = &keys {
+            keys::announce(keys, file);
+        }
         let router = configured.router(config)?;
         let router = router.ok_or("targets: there is none")?;
         configured.files = configured.files_of(config)?;
-        Ok((configured, router, keys))
+        Ok((configured, router, keys.map(|(keys, _)| keys)))
     }
 
-    fn keys(&self, config: &Config) -> Result<Option<ApiKeys>, String> {
+    /// Returns the keys of callers, and the file that has them.
+    fn keys(&self, config: &Config) -> Result<Option<(ApiKeys, PathBuf)>, String> {
         match config.keys(&self.file)? {
             Keys::None => Ok(None),
             _ if self.has_own_keys => Err(format!(
                 "{}: keys: there is --keys as well: give one of them",
                 self.file.display()
             )),
-            Keys::Inline(keys) => {
-                keys::announce(&keys, &self.file);
-                Ok(Some(keys))
-            }
-            Keys::File(file) => keys::read_again(&file).map(Some),
+            Keys::Inline(keys) => Ok(Some((keys, self.file.clone()))),
+            Keys::File(file) => Ok(Some((keys::read_again(&file)?, file))),
         }
     }
 
@@ -121,10 +122,11 @@ impl Configured {
         if let Some(router) = self.router(&config)? {
             gateway.set_router(router);
         }
-        if let Some(keys) = keys {
+        if let Some((keys, file)) = keys {
             gateway
-                .set_api_keys(keys)
+                .set_api_keys(keys.clone())
                 .map_err(|error| error.to_string())?;
+            keys::announce(&keys, &file);
         }
         self.files = files;
         let fixed = [

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use warmline::shared::SharedState;
-use warmline::{Client, ClientBuilder, CostTracker, Router, Target};
+use warmline::{Client, ClientBuilder, CostTracker, Router, Target, may_be_secret};
 
 use super::config::{Config, Routing, Seconds, Secret, TargetConfig, folder};
 use crate::environment::Variables;
@@ -59,12 +59,22 @@ impl Targets {
     ) -> Result<Option<Router>, String> {
         let mut built: Vec<Built> = Vec::new();
         let mut is_new = self.built.len() != config.targets.len() || self.routing != config.routing;
-        for (index, target) in config.targets.iter().enumerate() {
-            let place = |why: String| match &target.name {
+        let place = |index: usize, why: String| {
+            // The router says what is wrong with a long name.
+            let name = config.targets[index].name.as_ref();
+            let name = name.filter(|name| name.len() <= 64 && !may_be_secret(name));
+            match name {
                 Some(name) => format!("{}: targets[{index}] ({name}): {why}", file.display()),
                 None => format!("{}: targets[{index}]: {why}", file.display()),
-            };
-            let secrets = self.secrets(target, file).map_err(place)?;
+            }
+        };
+        // All are read before a client is built, which can log warnings.
+        let mut all_secrets = Vec::new();
+        for (index, target) in config.targets.iter().enumerate() {
+            let secrets = self.secrets(target, file);
+            all_secrets.push(secrets.map_err(|why| place(index, why))?);
+        }
+        for ((index, target), secrets) in config.targets.iter().enumerate().zip(all_secrets) {
             let known = self.built.iter().find(|of| {
                 of.config.name == target.name
                     && of.secrets == secrets
@@ -79,12 +89,12 @@ impl Targets {
                 None => {
                     let max_retries = config.routing.max_retries;
                     let builder = self.builder(target, &secrets, max_retries);
-                    let mut builder = builder.map_err(|failure| place(message(failure)))?;
+                    let mut builder = builder.map_err(|failure| place(index, message(failure)))?;
                     if let Some(tracker) = &self.tracker {
                         builder = builder.cost_tracker(tracker.clone());
                     }
                     let client = builder.build();
-                    client.map_err(|error| place(error.message().to_owned()))?
+                    client.map_err(|error| place(index, own_advice(error.message())))?
                 }
             };
             let client = match &self.tracker {
@@ -112,12 +122,15 @@ impl Targets {
     }
 
     fn secrets(&self, target: &TargetConfig, file: &Path) -> Result<[Option<String>; 2], String> {
+        if self.variables.are_simulated() {
+            return Ok([None, None]);
+        }
         let variable = |name: &str| self.variables.get(name)?.into_string().ok();
         let read = |field: &str, secret: &Option<Secret>| {
             let secret = secret
                 .as_ref()
                 .map(|secret| secret.read(folder(file), variable));
-            secret.transpose().map_err(|why| format!("{field}: {why}"))
+            secret.transpose().map_err(|why| format!("{field}.{why}"))
         };
         Ok([
             read("api_key", &target.api_key)?,
@@ -185,6 +198,14 @@ impl Targets {
         }
         Ok((self.prepare)(builder))
     }
+}
+
+/// Says where a target's key is set.
+fn own_advice(message: &str) -> String {
+    message.replace(
+        "or pass a key to the client",
+        r#"or give the target an api_key, such as {"env": "NAME"}"#,
+    )
 }
 
 /// Whether two targets differ only in what concerns the router.
