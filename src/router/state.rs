@@ -341,9 +341,10 @@ impl State {
         begun: Begun,
         stream: bool,
         took: Option<Duration>,
+        now: Instant,
     ) {
         let target = &mut self.targets[target];
-        target.health.succeeded(begun);
+        target.health.succeeded(begun, now);
         let latency = match stream {
             true => &mut target.streams,
             false => &mut target.replies,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::simulation::{Behaviour, Dialing, Fate, Network, Provider, Random};
+use crate::simulation::{Behaviour, Dialing, Fate, Left, Meter, Network, Provider, Random};
 use crate::{
     Balancing, Budget, Client, CostTracker, DialectName, ErrorKind, Hedging, Price, Reply, Request,
     Result, Router, Target,
@@ -62,21 +62,8 @@ async fn ask(router: &Router) -> Result<Reply> {
 
 /// A provider that allows 60 requests a minute.
 fn metered() -> impl Fn() -> Fate + Send + Sync + 'static {
-    let bucket = Mutex::new((60.0, Instant::now()));
-    move || {
-        let mut bucket = bucket.lock().unwrap();
-        let refilled = bucket.1.elapsed().as_secs_f64();
-        *bucket = (f64::min(bucket.0 + refilled, 60.0), Instant::now());
-        if bucket.0 < 1.0 {
-            return Fate::Limited(SECOND.mul_f64(1.0 - bucket.0));
-        }
-        bucket.0 -= 1.0;
-        Fate::Metered {
-            limit: 60,
-            remaining: bucket.0 as u32,
-            reset: SECOND.mul_f64(60.0 - bucket.0),
-        }
-    }
+    let meter = Mutex::new(Meter::new(Some(Left::new(60, 60)), None));
+    move || meter.lock().unwrap().fate(0)
 }
 
 #[tokio::test(start_paused = true)]

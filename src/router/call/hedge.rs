@@ -59,10 +59,7 @@ impl RoutedCall {
             target = inner.name(target),
             "the call is made at a second target too"
         );
-        let taken = (
-            self.candidates[candidate].model.clone(),
-            self.conversation.need,
-        );
+        let taken = self.taken(candidate);
         let running = Running::new(inner, target, begun, self.stream, taken);
         // Where the request cannot be written, the first attempt goes on alone.
         self.hedge = self.leg(candidate, running).ok();

@@ -13,6 +13,7 @@ pub(super) use self::source::{Source, with_model};
 use super::conversation::Conversation;
 use super::handle::Router;
 use super::leg::{Leg, Running};
+use super::pacing::Taken;
 use super::rules::RoutingAction;
 use super::state::{Candidate, Choice, Wish};
 use crate::client::Polled;
@@ -118,18 +119,24 @@ impl RoutedCall {
                     ready!(self.poll_until(until, cx))?;
                     self.phase = Phase::Choosing;
                 }
-                Phase::Pacing(until, ..) => {
+                Phase::Pacing(until, running, _) => {
                     let until = *until;
-                    ready!(self.poll_until(until, cx))?;
+                    if running.is_outdated() {
+                        self.phase = Phase::Choosing;
+                        continue;
+                    }
+                    let now = Instant::now();
+                    if now < until {
+                        ready!(self.poll_until(until.min(now + RECHECK), cx))?;
+                        continue;
+                    }
                     let paced = std::mem::replace(&mut self.phase, Phase::Choosing);
                     if let Phase::Pacing(_, running, candidate) = paced {
-                        if running.is_outdated() {
-                            continue;
-                        }
                         self.begin(candidate, running)?;
                     }
                 }
                 Phase::AwaitingContent => {
+                    self.leave_cooling();
                     let Some(leg) = &mut self.leg else {
                         self.phase = Phase::Choosing;
                         continue;
@@ -170,10 +177,7 @@ impl RoutedCall {
                 delay,
             } => {
                 let target = self.candidates[candidate].target;
-                let taken = (
-                    self.candidates[candidate].model.clone(),
-                    self.conversation.need,
-                );
+                let taken = self.taken(candidate);
                 let running = Running::new(inner, target, begun, self.stream, taken);
                 self.waiting_since = None;
                 match delay.is_zero() {
@@ -190,6 +194,15 @@ impl RoutedCall {
         }
     }
 
+    /// Returns what the state has taken for a candidate.
+    fn taken(&self, candidate: usize) -> Taken {
+        Taken {
+            model: self.candidates[candidate].model.clone(),
+            need: self.conversation.need,
+            number: None,
+        }
+    }
+
     /// Makes a target's call.
     ///
     /// # Errors
@@ -202,8 +215,7 @@ impl RoutedCall {
         if let Some(start) = self.start {
             call.go_on(start, self.is_released);
         }
-        running.since = Instant::now();
-        running.is_sent = true;
+        running.sent();
         Ok(Leg {
             call,
             target: running.target,

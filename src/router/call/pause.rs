@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Phase, RECHECK, RoutedCall};
 use crate::error::seconds;
-use crate::router::leg::Running;
+use crate::router::leg::Leg;
 use crate::runtime::{self, Instant, Timer};
 use crate::{Error, ErrorKind, Result, TimeoutKind};
 
@@ -95,23 +95,30 @@ impl RoutedCall {
         Error::new(ErrorKind::Overloaded, message.concat()).with_retry_after(wait)
     }
 
-    /// Leaves a target that has begun to cool down while the request waits for a connection to it. Ready if it has.
-    pub(super) fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Some(leg) = self.leg.as_ref().filter(|leg| !leg.call.is_sent()) else {
-                return Poll::Pending;
-            };
-            if leg.running.as_ref().is_some_and(Running::is_outdated) {
-                self.leave();
-                return Poll::Ready(());
-            }
-            let now = Instant::now();
-            let at = *self.look_at.get_or_insert(now + RECHECK);
-            if now < at {
-                let timer = self.timer.get_or_insert_with(|| Timer::new(RECHECK));
-                ready!(timer.poll_until(cx, at));
-            }
-            self.look_at = Some(now + RECHECK);
+    /// Leaves targets that have begun to cool down while the request waits for a connection to them. To be called before the attempts are
+    /// polled, so that none is sent in a cooldown.
+    pub(super) fn leave_cooling(&mut self) {
+        if self.hedge.as_ref().is_some_and(Leg::is_to_be_left) {
+            self.hedge = None;
         }
+        if self.leg.as_ref().is_some_and(Leg::is_to_be_left) {
+            self.leave();
+        }
+    }
+
+    /// While a request has not been sent, waits until it is time to look again whether its target cools down. Ready if it is.
+    pub(super) fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut legs = [&self.leg, &self.hedge].into_iter().flatten();
+        if legs.all(|leg| leg.call.is_sent()) {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        let at = *self.look_at.get_or_insert(now + RECHECK);
+        if now < at {
+            let timer = self.timer.get_or_insert_with(|| Timer::new(RECHECK));
+            ready!(timer.poll_until(cx, at));
+        }
+        self.look_at = None;
+        Poll::Ready(())
     }
 }
