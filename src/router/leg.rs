@@ -56,8 +56,7 @@ impl Running {
     pub(super) fn sent(&mut self) {
         self.since = Instant::now();
         if let Some(taken) = &mut self.taken {
-            let mut state = self.inner.state();
-            state.targets[self.target].pacing.sent(taken);
+            taken.sent = Some(self.since);
         }
     }
 

@@ -44,8 +44,8 @@ impl Need {
 pub(super) struct Taken {
     pub(super) model: String,
     pub(super) need: Need,
-    /// The place of its request among those that were sent. `None` if it was not sent yet.
-    pub(super) number: Option<u64>,
+    /// When its request was sent.
+    pub(super) sent: Option<Instant>,
 }
 
 impl Model {
@@ -71,10 +71,8 @@ struct Model {
     /// What the calls have taken that have no response yet. What a response reports as left need not count them.
     outstanding: Need,
     calls: u64,
-    /// The number of requests that were sent.
-    sent: u64,
-    /// The number of the latest request that has a response, or has ended without one.
-    ended: u64,
+    /// When the latest of the requests was sent that have a response, or have ended without one.
+    ended: Option<Instant>,
     /// What calls have asked for since the last [`Pacing::demands`].
     asked: Need,
     asked_calls: u64,
@@ -193,8 +191,7 @@ impl Pacing {
                 buckets: Vec::new(),
                 outstanding: Need::default(),
                 calls: 0,
-                sent: 0,
-                ended: 0,
+                ended: None,
                 asked: Need::default(),
                 asked_calls: 0,
             });
@@ -209,22 +206,14 @@ impl Pacing {
         delay
     }
 
-    /// A call's request is being sent.
-    pub(super) fn sent(&mut self, taken: &mut Taken) {
-        if let Some(model) = self.model(&taken.model) {
-            model.sent += 1;
-            taken.number = Some(model.sent);
-        }
-    }
-
     /// A call has its response, or has ended without one. If it was not sent, it gives back what it has taken.
     pub(super) fn end(&mut self, taken: &Taken, now: Instant) {
         if let Some(model) = self.model(&taken.model) {
             model.calls = model.calls.saturating_sub(1);
             model.outstanding = model.outstanding.minus(&taken.need);
-            match taken.number {
-                Some(number) => model.ended = model.ended.max(number),
-                None => model.change(&taken.need, now, 1.0),
+            model.ended = model.ended.max(taken.sent);
+            if taken.sent.is_none() {
+                model.change(&taken.need, now, 1.0);
             }
         }
         // Callers can ask for any number of models that do not exist.
@@ -233,13 +222,13 @@ impl Pacing {
     }
 
     /// Takes the limits over that the response to a call reports, whose part is not yet [ended](Self::end). Values that cannot be are
-    /// ignored: no limit, or more left than there can be. So are those of a response that comes after a later request has ended, because they do not
-    /// count that request.
+    /// ignored: no limit, or more left than there can be. So are those of a response that comes after another request has ended which was sent at
+    /// the same time or later, because they need not count that one.
     pub(super) fn update(&mut self, taken: &Taken, headers: &HeaderMap, now: Instant) {
-        let (Some(model), Some(number)) = (self.model(&taken.model), taken.number) else {
+        let Some(model) = self.model(&taken.model) else {
             return;
         };
-        if number < model.ended {
+        if model.ended >= taken.sent {
             return;
         }
         let headers = headers.iter();

@@ -199,7 +199,7 @@ impl RoutedCall {
         Taken {
             model: self.candidates[candidate].model.clone(),
             need: self.conversation.need,
-            number: None,
+            sent: None,
         }
     }
 

@@ -47,7 +47,7 @@ fn unsent(model: &str) -> Taken {
     Taken {
         model: model.to_owned(),
         need: Need::default(),
-        number: None,
+        sent: None,
     }
 }
 
@@ -55,19 +55,21 @@ fn unsent(model: &str) -> Taken {
 fn sent(pacing: &mut Pacing, model: &str, at: Instant) -> Taken {
     let mut call = unsent(model);
     pacing.take(model, &call.need, at);
-    pacing.sent(&mut call);
+    call.sent = Some(at);
     call
 }
 
 #[test]
 fn a_response_that_comes_after_a_later_request_has_ended_changes_nothing() {
+    const SECOND: Duration = Duration::from_secs(1);
     let now = Instant::now();
     let mut pacing = learnt(&requests("60", "59", "1s"), now);
-    let [first, second] = [(); 2].map(|()| sent(&mut pacing, "m", now));
+    let first = sent(&mut pacing, "m", now + SECOND);
+    let second = sent(&mut pacing, "m", now + SECOND);
     pacing.update(&second, &requests("60", "0", "60s"), now);
     pacing.end(&second, now);
     let delay = pacing.delay("m", &first.need, now);
-    // It was sent before the other one had been counted.
+    // The other one may not have been counted yet.
     pacing.update(&first, &requests("60", "58", "2s"), now);
     pacing.end(&first, now);
     assert_eq!(pacing.delay("m", &first.need, now), delay);
@@ -97,8 +99,10 @@ fn calls_are_delayed_in_their_order_once_nothing_is_left() {
     pacing.end(&unsent("m"), at(1000));
     assert_eq!(delays(&mut pacing, 1, at(1000)), [2000]);
     // The response to one of the five need not count the other four.
-    let mut one = unsent("m");
-    pacing.sent(&mut one);
+    let one = Taken {
+        sent: Some(at(1000)),
+        ..unsent("m")
+    };
     pacing.update(&one, &requests("60", "4", "56s"), at(1000));
     assert_eq!(delays(&mut pacing, 1, at(1000)), [1000]);
     assert_eq!(delays(&mut pacing, 1, at(60_000)), [0]);

@@ -219,13 +219,12 @@ fn a_conversation_waits_two_seconds_for_its_rate_limit_and_moves_if_that_is_not_
         }
         let now = Instant::now();
         let pacing = &mut state.targets[target].pacing;
-        let mut call = Taken {
+        let call = Taken {
             model: "m".into(),
             need: Need::default(),
-            number: None,
+            sent: Some(now),
         };
         pacing.take("m", &call.need, now);
-        pacing.sent(&mut call);
         pacing.update(&call, &headers, now);
         pacing.end(&call, now);
     };
