@@ -65,8 +65,8 @@ impl RoutedCall {
         self.hedge = self.leg(candidate, running).ok();
     }
 
-    /// Ends the second attempt, because the other one is the call's.
-    pub(super) fn cancel_hedge(&mut self) {
+    /// Ends the attempt that is not the call's.
+    pub(super) fn cancel_hedge(&mut self, reason: &'static str) {
         let Some(hedge) = self.hedge.take() else {
             return;
         };
@@ -74,7 +74,7 @@ impl RoutedCall {
             .running
             .as_ref()
             .map(|running| running.since.elapsed());
-        let error = Error::new(ErrorKind::Cancelled, "another target was faster");
+        let error = Error::new(ErrorKind::Cancelled, reason);
         let attempt = error.attempt(took.unwrap_or_default());
         self.history
             .extend(hedge.named(&self.router.inner, &[attempt]));

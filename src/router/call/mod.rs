@@ -23,6 +23,9 @@ use crate::{Attempt, Error, Result, RetryPolicy, StreamEvent};
 /// After which time a call asks again whether the probe of its target has succeeded.
 const RECHECK: Duration = Duration::from_millis(100);
 
+/// Why one of two attempts is cancelled.
+const OTHER_WAS_FASTER: &str = "another target was faster";
+
 /// A call of a router. Dropping it cancels the call.
 pub(super) struct RoutedCall {
     router: Router,
@@ -265,7 +268,7 @@ impl RoutedCall {
     }
 
     fn content_has_come(&mut self) {
-        self.cancel_hedge();
+        self.cancel_hedge(OTHER_WAS_FASTER);
         self.source = None;
         self.failed = None;
         self.router.inner.retry_budget.succeeded();
@@ -316,7 +319,7 @@ impl RoutedCall {
 
     /// Ends the call with an error, which takes over the history.
     fn end(&mut self, error: Error) -> Error {
-        self.cancel_hedge();
+        self.cancel_hedge("the call has failed");
         self.phase = Phase::Ended;
         self.source = None;
         if let Some(leg) = &mut self.leg {
@@ -388,7 +391,7 @@ impl Polled for RoutedCall {
         let frames = leg.call.take_frames();
         if leg.call.is_committed() {
             self.hedge_at = None;
-            self.cancel_hedge();
+            self.cancel_hedge(OTHER_WAS_FASTER);
         }
         frames
     }

@@ -25,7 +25,10 @@ impl RoutedCall {
         Poll::Ready(match exceeded {
             None => Ok(()),
             Some(deadline) => Err(match self.failed.take() {
-                Some(error) => error.with_no_time_left(deadline),
+                Some(error) => {
+                    let error = self.with_first_ready(error, Instant::now());
+                    error.with_no_time_left(deadline)
+                }
                 None => Error::timeout(TimeoutKind::Deadline, deadline),
             }),
         })
@@ -51,8 +54,13 @@ impl RoutedCall {
             .decide_after(self.retries, &error, after, budget, random);
         let delay = match decided {
             Ok(delay) => delay,
-            Err(None) => return Err(error),
-            Err(Some(reason)) => return Err(error.with_reason(&reason)),
+            Err(reason) => {
+                let error = self.with_first_ready(error, now);
+                return Err(match reason {
+                    Some(reason) => error.with_reason(&reason),
+                    None => error,
+                });
+            }
         };
         tracing::warn!(?delay, %error, "all targets have failed; trying again");
         if let Some(attempt) = self.history.last_mut() {
@@ -75,12 +83,22 @@ impl RoutedCall {
         let until = until.unwrap_or(now + RECHECK);
         if until > since + most {
             return Err(match self.failed.take() {
-                Some(error) => error,
+                Some(error) => self.with_first_ready(error, now),
                 None => self.all_cool_down(until - now),
             });
         }
         self.phase = Phase::Waiting(until);
         Ok(())
+    }
+
+    /// Lets the last error of a call say when the first of all targets is ready, because its own target may be ready later.
+    fn with_first_ready(&self, error: Error, now: Instant) -> Error {
+        let inner = &self.router.inner;
+        if inner.cooldown.is_none() {
+            return error;
+        }
+        let first = inner.state().available_at(&self.wish(&[]), now);
+        error.with_retry_after(first.map(|at| at.saturating_duration_since(now)))
     }
 
     fn all_cool_down(&self, wait: Duration) -> Error {
@@ -92,7 +110,7 @@ impl RoutedCall {
             "); the first is tried again in ",
             &seconds(wait),
         ];
-        Error::new(ErrorKind::Overloaded, message.concat()).with_retry_after(wait)
+        Error::new(ErrorKind::Overloaded, message.concat()).with_retry_after(Some(wait))
     }
 
     /// Leaves targets that have begun to cool down while the request waits for a connection to them. To be called before the attempts are

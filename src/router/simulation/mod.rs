@@ -360,7 +360,9 @@ impl World {
 
     /// A conversation moves only because its target was not ready, failed, was overloaded, or was slower than another.
     fn check_move(&self, conversation: usize, before: &RouterStats, ending: &Ending) {
-        let Some(last) = ending.attempts.last().and_then(|last| last.target.clone()) else {
+        let is_cancelled = |of: &&Attempt| of.kind.as_deref() == Some("cancelled");
+        let last = ending.attempts.iter().rfind(|of| !is_cancelled(of));
+        let Some(last) = last.and_then(|last| last.target.clone()) else {
             return;
         };
         let mut homes = self.homes.lock().unwrap();
@@ -377,20 +379,33 @@ impl World {
             .attempts
             .iter()
             .any(|attempt| attempt.target.as_ref() == Some(&home));
-        // 1.25 times the weighted mean of the ready targets of its priority, with this call.
+        // The call may have left it before its request was sent.
+        let has_failed = self.router.stats().targets[at].failures > target.failures;
+        // 1.25 times the weighted mean of the targets of its priority that can be called, with this call. Those that are being probed can be
+        // called or not, which their state does not tell.
         let (weight, priority) = self.weights[at];
-        let group = before.targets.iter().zip(&*self.weights);
-        let group: Vec<_> = group
-            .filter(|(of, (_, other))| {
-                *other == priority && !matches!(of.state, TargetState::Cooling { .. })
-            })
-            .collect();
-        let calls: u32 = group.iter().map(|(of, _)| of.in_flight).sum();
-        let weights: u32 = group.iter().map(|(_, (weight, _))| weight).sum();
-        let share = 1.25 * f64::from(calls + 1) * f64::from(weight) / f64::from(weights);
-        let is_overloaded = f64::from(target.in_flight) + 1.0 > share;
+        let is_overloaded = |with_probed: bool| {
+            let group = before.targets.iter().zip(&*self.weights);
+            let group = group.filter(|(of, (_, other))| {
+                let can_be_called = match of.state {
+                    TargetState::Ready => true,
+                    TargetState::Probing => with_probed,
+                    _ => false,
+                };
+                *other == priority && can_be_called
+            });
+            let (calls, weights) = group.fold((0, 0), |(calls, weights), (of, (weight, _))| {
+                (calls + of.in_flight, weights + weight)
+            });
+            let share = 1.25 * f64::from(calls + 1) * f64::from(weight) / f64::from(weights);
+            f64::from(target.in_flight) + 1.0 > share
+        };
         assert!(
-            target.state != TargetState::Ready || was_tried || is_overloaded,
+            target.state != TargetState::Ready
+                || was_tried
+                || has_failed
+                || is_overloaded(true)
+                || is_overloaded(false),
             "seed {}: conversation {conversation} moved from {home} to {last}: {before:?} {ending:?}",
             self.seed
         );
