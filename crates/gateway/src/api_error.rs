@@ -174,7 +174,10 @@ impl From<Error> for ApiError {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             code: error.kind().name(),
             message,
-            retry_after: error.retry_after().map(|after| after.as_secs().max(1)),
+            // Not earlier, because the attempt would fail.
+            retry_after: error
+                .retry_after()
+                .map(|after| after.as_secs_f64().ceil().max(1.0) as u64),
             error: Some(error),
             limits: Vec::new(),
             may_retry: false,
