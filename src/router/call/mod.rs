@@ -311,8 +311,12 @@ impl RoutedCall {
     fn leave(&mut self) {
         self.hedge_at = None;
         self.leg = self.hedge.take();
-        self.phase = match self.leg {
-            Some(_) => Phase::AwaitingContent,
+        self.phase = match &self.leg {
+            Some(leg) => {
+                let mut state = self.router.inner.state();
+                state.moved(self.conversation.key, leg.target, Instant::now());
+                Phase::AwaitingContent
+            }
             None => Phase::Choosing,
         };
     }
