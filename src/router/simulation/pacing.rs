@@ -141,11 +141,7 @@ impl World {
         for ((_, client), provider) in self.router.targets().zip(&*self.providers) {
             let stats = client.stats();
             let held = stats.active + stats.waiting;
-            assert!(
-                held as usize <= provider.writing(),
-                "seed {}: {stats}",
-                self.seed
-            );
+            assert!(held <= provider.writing(), "seed {}: {stats}", self.seed);
             writing += provider.writing();
         }
         let client = self.router.targets().next().unwrap().1;
