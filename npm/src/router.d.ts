@@ -75,7 +75,7 @@ export interface RoutingRules {
 export interface CooldownOptions {
   /** The first time if the provider asks for none, in milliseconds. It doubles with each failed probe. Default: 1,000. */
   baseMs?: number | undefined;
-  /** The maximum of these times, in milliseconds. Default: 60,000. */
+  /** The maximum of these times, in milliseconds. Default: 10,000. */
   capMs?: number | undefined;
   /** The maximum time for which a target cools down because its provider asks for it (`retry-after`), in milliseconds. Default: 300,000. */
   maxRetryAfterMs?: number | undefined;

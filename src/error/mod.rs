@@ -186,8 +186,8 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_retry_after(mut self, delay: Duration) -> Self {
-        self.0.details.retry_after = Some(delay);
+    pub(crate) fn with_retry_after(mut self, delay: Option<Duration>) -> Self {
+        self.0.details.retry_after = delay;
         self
     }
 
@@ -347,7 +347,8 @@ impl Error {
         self.0.details.request_id.as_deref()
     }
 
-    /// Returns the delay that the provider asks for before the next attempt.
+    /// Returns the delay that the provider asks for before the next attempt. If all targets of a [`Router`](crate::Router) have failed, it is the
+    /// time until the first of them is ready.
     ///
     /// ```
     /// assert_eq!(warmline::Error::cancelled().retry_after(), None);

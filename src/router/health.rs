@@ -29,7 +29,7 @@ pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(100);
 /// use std::time::Duration;
 /// use warmline::Cooldown;
 ///
-/// let cooldown = Cooldown { cap: Duration::from_secs(10), ..Cooldown::default() };
+/// let cooldown = Cooldown { cap: Duration::from_secs(60), ..Cooldown::default() };
 /// assert_eq!(cooldown.base, Duration::from_secs(1));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct Cooldown {
     /// The first time, if the provider asks for none. The default is 1 s.
     #[serde(rename = "base_ms", with = "millis")]
     pub base: Duration,
-    /// The maximum of these times. The default is 60 s.
+    /// The maximum of these times. The default is 10 s.
     #[serde(rename = "cap_ms", with = "millis")]
     pub cap: Duration,
     /// The maximum time for which a target cools down because its provider asks for it. The default is 300 s.
@@ -50,14 +50,14 @@ impl Default for Cooldown {
     fn default() -> Self {
         Self {
             base: Duration::from_secs(1),
-            cap: Duration::from_secs(60),
+            cap: Duration::from_secs(10),
             max_retry_after: Duration::from_secs(300),
         }
     }
 }
 
 /// The health of a target.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     status: Status,
     /// Counts the cooldowns. What a call that began before the last one reports says nothing about the time after it.
@@ -125,17 +125,16 @@ pub(super) struct Begun {
 
 impl Health {
     pub(super) fn availability(&self, now: Instant) -> Availability {
-        match self.status {
-            Status::Ready => Availability::Ready,
-            Status::Cooling { until } => {
-                let elsewhere = self.elsewhere.map_or(until, |end| end + GRACE);
-                match until.max(elsewhere) {
-                    until if until > now => Availability::From(until),
-                    _ => Availability::ForProbe,
-                }
-            }
-            Status::Probing { since } if now >= since + PROBE_LASTS => Availability::ForProbe,
-            Status::Probing { .. } => Availability::Probed,
+        let until = match self.status {
+            Status::Ready => return Availability::Ready,
+            Status::Probing { since } if now < since + PROBE_LASTS => return Availability::Probed,
+            Status::Probing { .. } => now,
+            Status::Cooling { until } => until,
+        };
+        let elsewhere = self.elsewhere.map_or(until, |end| end + GRACE);
+        match until.max(elsewhere) {
+            until if until > now => Availability::From(until),
+            _ => Availability::ForProbe,
         }
     }
 
@@ -159,12 +158,16 @@ impl Health {
     }
 
     /// The target has answered.
-    pub(super) fn succeeded(&mut self, begun: Begun) {
-        if !self.is_outdated(begun) {
-            self.findings += u64::from(self.status != Status::Ready);
-            self.elsewhere = None;
-            self.status = Status::Ready;
-            (self.failures, self.failed_probes) = (0, 0);
+    pub(super) fn succeeded(&mut self, begun: Begun, now: Instant) {
+        if self.is_outdated(begun) {
+            return;
+        }
+        self.findings += u64::from(self.status != Status::Ready);
+        self.status = Status::Ready;
+        (self.failures, self.failed_probes) = (0, 0);
+        // Another process has met a failure since the probe began.
+        if let Some(end) = self.elsewhere.take().filter(|end| *end > now) {
+            self.cool_elsewhere(end, now);
         }
     }
 
@@ -237,10 +240,11 @@ impl Health {
         }
         let end = marks.cooldown.max(marks.probe);
         match (self.status, end) {
-            (Status::Probing { .. }, _) => {}
-            (Status::Ready, Some(_)) => self.cool_elsewhere(end, now),
+            // The mark of the probe is this process's own. A cooldown that began after it is another one's.
+            (Status::Probing { since }, _) => self.elsewhere = newer_than(since, marks.cooldown),
+            (Status::Ready, Some(end)) => self.cool_elsewhere(end, now),
             (Status::Cooling { until }, Some(end)) => {
-                self.elsewhere = Some(end).filter(|end| *end > until + ON_ITS_WAY);
+                self.elsewhere = newer_than(until, Some(end));
             }
             // A mark that is gone before its end has been removed: the target is to be probed.
             (_, None) => self.elsewhere = self.elsewhere.filter(|end| *end <= now),
@@ -248,27 +252,28 @@ impl Health {
         None
     }
 
-    fn cool_elsewhere(&mut self, end: Option<Instant>, now: Instant) {
+    /// Cools down because another process has marked the target until `end`.
+    fn cool_elsewhere(&mut self, end: Instant, now: Instant) {
         self.epoch += 1;
         self.status = Status::Cooling { until: now };
-        self.elsewhere = end;
+        self.elsewhere = Some(end);
     }
 
     fn finding(&mut self, marks: Marks, now: Instant) -> Finding {
         let (cooldown, probe) = match self.status {
             Status::Ready => {
                 // The own mark has ended before the probe. If there is one, another process has met a failure since.
-                let newer = marks.cooldown.filter(|end| *end > now + ON_ITS_WAY);
-                if newer.is_some() {
-                    self.cool_elsewhere(newer, now);
+                if let Some(end) = newer_than(now, marks.cooldown) {
+                    self.cool_elsewhere(end, now);
                 }
                 (None, Duration::ZERO)
             }
             Status::Probing { since } => {
+                self.elsewhere = newer_than(since, marks.cooldown);
                 (None, (since + PROBE_LASTS).saturating_duration_since(now))
             }
             Status::Cooling { until } => {
-                self.elsewhere = marks.cooldown.filter(|end| *end > until + ON_ITS_WAY);
+                self.elsewhere = newer_than(until, marks.cooldown);
                 let cooldown = until.saturating_duration_since(now);
                 let is_told = !cooldown.is_zero() && self.elsewhere.is_none();
                 (is_told.then_some(cooldown), Duration::ZERO)
@@ -285,6 +290,11 @@ impl Health {
     pub(super) fn told(&mut self, finding: Finding) {
         self.shared = finding.number;
     }
+}
+
+/// Returns the end of a mark, unless it may be the one that this process has set to end at `own`.
+fn newer_than(own: Instant, end: Option<Instant>) -> Option<Instant> {
+    end.filter(|end| *end > own + ON_ITS_WAY)
 }
 
 #[cfg(test)]
@@ -311,7 +321,7 @@ mod tests {
         health.failed(first, true, None, &cooldown, at(100));
         assert_eq!(shown(&health, start, 100), "from 1100");
         // It began before the cooldown, and neither ends nor lengthens it.
-        health.succeeded(late);
+        health.succeeded(late, at(150));
         health.failed(late, true, None, &cooldown, at(200));
         assert_eq!(shown(&health, start, 200), "from 1100");
         assert_eq!(shown(&health, start, 1100), "for a probe");
@@ -326,7 +336,7 @@ mod tests {
         let probe = health.begin(at(3400));
         assert_eq!(shown(&health, start, 13_399), "probed");
         assert_eq!(shown(&health, start, 13_400), "for a probe");
-        health.succeeded(probe);
+        health.succeeded(probe, at(13_400));
         assert_eq!(shown(&health, start, 13_400), "ready");
         // It starts from the beginning.
         let next = health.begin(at(20_000));
@@ -384,7 +394,7 @@ mod tests {
         assert_eq!(health.exchange(cooling(33_050), at(24_000)), None);
         assert_eq!(shown(&health, start, 24_000), "from 33000");
         let probe = health.begin(at(33_000));
-        health.succeeded(probe);
+        health.succeeded(probe, at(33_000));
         let told = health.exchange(cooling(33_020), at(33_000)).unwrap();
         assert_eq!((told.cooldown, told.probe), (None, Duration::ZERO));
         health.told(told);
@@ -393,9 +403,44 @@ mod tests {
         // A probe that succeeds says nothing about a later failure elsewhere.
         health.exchange(cooling(40_000), at(34_000));
         let probe = health.begin(at(41_000));
-        health.succeeded(probe);
+        health.succeeded(probe, at(41_500));
         health.exchange(cooling(60_000), at(42_000)).unwrap();
         assert_eq!(shown(&health, start, 42_000), "from 61000");
+    }
+
+    #[test]
+    fn a_cooldown_that_another_process_tells_of_during_a_probe_begins_however_the_probe_ends() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let cooling = Marks {
+            cooldown: Some(at(20_000)),
+            probe: Some(at(11_000)),
+        };
+        let mut probing = Health::default();
+        let begun = probing.begin(at(0));
+        probing.failed(begun, true, None, &Cooldown::default(), at(0));
+        let probe = probing.begin(at(1000));
+        // The first exchange tells of the probe, and the second only asks.
+        for _ in 0..2 {
+            if let Some(told) = probing.exchange(cooling, at(1500)) {
+                probing.told(told);
+            }
+        }
+        assert_eq!(shown(&probing, start, 1500), "probed");
+        // No second probe follows an unanswered one.
+        assert_eq!(shown(&probing, start, 11_000), "from 21000");
+        let ends: [fn(&mut Health, Begun, Instant); 3] = [
+            |of, probe, now| of.abandoned(probe, now),
+            |of, probe, now| of.succeeded(probe, now),
+            |of, probe, now| {
+                of.failed(probe, true, None, &Cooldown::default(), now);
+            },
+        ];
+        for end in ends {
+            let mut health = probing.clone();
+            end(&mut health, probe, at(2000));
+            assert_eq!(shown(&health, start, 2000), "from 21000");
+        }
     }
 
     #[test]
@@ -408,7 +453,7 @@ mod tests {
         };
         assert_eq!([fail(&mut health), fail(&mut health)], [false, false]);
         let begun = health.begin(now);
-        health.succeeded(begun);
+        health.succeeded(begun, now);
         let failed = [(); 3].map(|()| fail(&mut health));
         assert_eq!(failed, [false, false, true]);
     }
@@ -441,6 +486,6 @@ mod tests {
             seconds.push((until - now).as_secs());
             now = until;
         }
-        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(seconds, [1, 2, 4, 8, 10, 10, 10, 10, 10]);
     }
 }

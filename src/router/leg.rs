@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::handle::Inner;
 use super::health::Begun;
-use super::pacing::Need;
+use super::pacing::Taken;
 use super::rules::RoutingAction;
 use crate::client::Call;
 use crate::millis;
@@ -30,10 +30,8 @@ pub(super) struct Running {
     pub(super) since: Instant,
     stream: bool,
     is_reported: bool,
-    /// What it has taken from the rate limits of a model, until there is a response.
-    taken: Option<(String, Need)>,
-    /// Whether it has been made, and no longer waits for its time.
-    pub(super) is_sent: bool,
+    /// `None` once there is a response.
+    taken: Option<Taken>,
 }
 
 impl Running {
@@ -42,7 +40,7 @@ impl Running {
         target: usize,
         begun: Begun,
         stream: bool,
-        taken: (String, Need),
+        taken: Taken,
     ) -> Self {
         Self {
             inner: inner.clone(),
@@ -52,7 +50,14 @@ impl Running {
             stream,
             is_reported: false,
             taken: Some(taken),
-            is_sent: false,
+        }
+    }
+
+    /// The attempt no longer waits for its time, and is made.
+    pub(super) fn sent(&mut self) {
+        self.since = Instant::now();
+        if let Some(taken) = &mut self.taken {
+            taken.sent = Some(self.since);
         }
     }
 
@@ -64,21 +69,22 @@ impl Running {
 
     /// Takes the limits over that the response reports.
     pub(super) fn update_limits(&mut self, headers: &HeaderMap) {
-        if let Some((model, need)) = self.taken.take() {
+        if let Some(taken) = self.taken.take() {
             let mut state = self.inner.state();
             let pacing = &mut state.targets[self.target].pacing;
             let now = Instant::now();
             // In this order, because a model without limits and calls is forgotten.
-            pacing.update(&model, &need, headers, now);
-            pacing.end(&model, &need, true, now);
+            pacing.update(&taken, headers, now);
+            pacing.end(&taken, now);
         }
     }
 
     /// The target has answered; with its first content, if that `took` a time.
     pub(super) fn answered(&mut self, took: Option<Duration>) {
         self.is_reported = true;
+        let now = Instant::now();
         let mut state = self.inner.state();
-        state.answered(self.target, self.begun, self.stream, took);
+        state.answered(self.target, self.begun, self.stream, took, now);
         drop(state);
         self.inner.share(self.begun.is_probe);
     }
@@ -117,9 +123,8 @@ impl Drop for Running {
         let mut state = self.inner.state();
         let target = &mut state.targets[self.target];
         target.in_flight -= 1;
-        if let Some((model, need)) = &self.taken {
-            let now = Instant::now();
-            target.pacing.end(model, need, self.is_sent, now);
+        if let Some(taken) = &self.taken {
+            target.pacing.end(taken, Instant::now());
         }
         if !self.is_reported {
             target.health.abandoned(self.begun, Instant::now());
@@ -130,6 +135,11 @@ impl Drop for Running {
 }
 
 impl Leg {
+    /// Whether its target has begun to cool down before the request was sent.
+    pub(super) fn is_to_be_left(&self) -> bool {
+        !self.call.is_sent() && self.running.as_ref().is_some_and(Running::is_outdated)
+    }
+
     /// Returns the attempts, each with the name of the target.
     pub(super) fn named(&self, inner: &Inner, attempts: &[Attempt]) -> Vec<Attempt> {
         let name = |attempt: &Attempt| Attempt {

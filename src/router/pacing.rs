@@ -8,7 +8,7 @@ use crate::runtime::Instant;
 use crate::transport::rate_limit_fields;
 
 /// The maximum delay of a call.
-const MAX_DELAY: Duration = Duration::from_secs(60);
+pub(super) const MAX_DELAY: Duration = Duration::from_secs(60);
 /// A limit that takes longer than this to be available again is no limit per minute, and is ignored.
 const MAX_RESET: Duration = Duration::from_secs(3600);
 /// How many models of a target have limits of their own.
@@ -39,6 +39,15 @@ impl Need {
     }
 }
 
+/// What a call has taken from the limits of a model, until there is a response.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) model: String,
+    pub(super) need: Need,
+    /// When its request was sent.
+    pub(super) sent: Option<Instant>,
+}
+
 impl Model {
     fn change(&mut self, need: &Need, now: Instant, sign: f64) {
         for bucket in &mut self.buckets {
@@ -62,6 +71,8 @@ struct Model {
     /// What the calls have taken that have no response yet. What a response reports as left need not count them.
     outstanding: Need,
     calls: u64,
+    /// When the latest of the requests was sent that have a response, or have ended without one.
+    ended: Option<Instant>,
     /// What calls have asked for since the last [`Pacing::demands`].
     asked: Need,
     asked_calls: u64,
@@ -180,6 +191,7 @@ impl Pacing {
                 buckets: Vec::new(),
                 outstanding: Need::default(),
                 calls: 0,
+                ended: None,
                 asked: Need::default(),
                 asked_calls: 0,
             });
@@ -194,13 +206,14 @@ impl Pacing {
         delay
     }
 
-    /// A call has its response, or has ended without one. If it was not `sent`, it gives back what it has taken.
-    pub(super) fn end(&mut self, model: &str, need: &Need, sent: bool, now: Instant) {
-        if let Some(model) = self.model(model) {
+    /// A call has its response, or has ended without one. If it was not sent, it gives back what it has taken.
+    pub(super) fn end(&mut self, taken: &Taken, now: Instant) {
+        if let Some(model) = self.model(&taken.model) {
             model.calls = model.calls.saturating_sub(1);
-            model.outstanding = model.outstanding.minus(need);
-            if !sent {
-                model.change(need, now, 1.0);
+            model.outstanding = model.outstanding.minus(&taken.need);
+            model.ended = model.ended.max(taken.sent);
+            if taken.sent.is_none() {
+                model.change(&taken.need, now, 1.0);
             }
         }
         // Callers can ask for any number of models that do not exist.
@@ -209,8 +222,15 @@ impl Pacing {
     }
 
     /// Takes the limits over that the response to a call reports, whose part is not yet [ended](Self::end). Values that cannot be are
-    /// ignored: no limit, or more left than there can be.
-    pub(super) fn update(&mut self, model: &str, own: &Need, headers: &HeaderMap, now: Instant) {
+    /// ignored: no limit, or more left than there can be. So are those of a response that comes after another request has ended which was sent at
+    /// the same time or later, because they need not count that one.
+    pub(super) fn update(&mut self, taken: &Taken, headers: &HeaderMap, now: Instant) {
+        let Some(model) = self.model(&taken.model) else {
+            return;
+        };
+        if model.ended >= taken.sent {
+            return;
+        }
         let headers = headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
         let mut reports: [Report<'_>; 4] = Default::default();
@@ -233,17 +253,14 @@ impl Pacing {
             let Some(bucket) = report.bucket(resource, now) else {
                 continue;
             };
-            let Some(model) = self.model(model) else {
-                return;
-            };
             // The response counts its own request, and perhaps none of the others.
-            let others = model.outstanding.minus(own);
+            let others = model.outstanding.minus(&taken.need);
             let uncounted = resource.of(model.calls.saturating_sub(1), &others);
             let known = model.buckets.iter().find(|of| of.resource == resource);
             let usage = known.map(|known| known.usage).unwrap_or_default();
             // Another process may have a part left that it was told of before, so that one call's is kept back.
             let kept = match usage.others > 0.0 {
-                true => bucket.needed(own),
+                true => bucket.needed(&taken.need),
                 false => 0.0,
             };
             let level = (usage.level(bucket.level) - kept - uncounted).max(-bucket.limit);

@@ -116,24 +116,8 @@ impl State {
     /// Chooses a target for a call, and begins an attempt on it.
     pub(super) fn choose(&mut self, wish: &Wish<'_>, now: Instant, random: f64) -> Choice {
         let first = self.first_home(wish);
-        let stored = wish.previous.and_then(|id| self.responses.get(id, now));
-        let home = match stored.or_else(|| self.homes.get(wish.key, now)) {
-            Some(target) if wish.candidates.iter().any(|of| of.target == target) => target,
-            _ => first,
-        };
-        let possible = |of: &Candidate| match wish.bond {
-            Bond::Loose => true,
-            Bond::Reasoning => {
-                let at_home = wish.candidates.iter().find(|of| of.target == home);
-                let verifies = at_home.and_then(|of| of.verifies);
-                of.target == home || (verifies.is_some() && of.verifies == verifies)
-            }
-            Bond::Account => of.target == home,
-        };
-        let untried: Vec<usize> = (0..wish.candidates.len())
-            .filter(|at| possible(&wish.candidates[*at]))
-            .filter(|at| !wish.tried.contains(&wish.candidates[*at].target))
-            .collect();
+        let home = self.home(wish, now);
+        let untried = untried(wish, home);
         if untried.is_empty() {
             return Choice::Nobody;
         }
@@ -156,6 +140,15 @@ impl State {
             candidate,
             begun,
             delay,
+        }
+    }
+
+    /// Returns the target of a conversation.
+    fn home(&self, wish: &Wish<'_>, now: Instant) -> usize {
+        let stored = wish.previous.and_then(|id| self.responses.get(id, now));
+        match stored.or_else(|| self.homes.get(wish.key, now)) {
+            Some(target) if wish.candidates.iter().any(|of| of.target == target) => target,
+            _ => self.first_home(wish),
         }
     }
 
@@ -251,9 +244,10 @@ impl State {
             .min_by_key(|at| (delay(*at), priority(*at)))
     }
 
-    /// Returns when a candidate can be called, or `None` if one can now.
+    /// Returns when the first of the candidates that were not tried can be called, or `None` if one can now, or if that is not known because
+    /// all are being probed.
     pub(super) fn available_at(&self, wish: &Wish<'_>, now: Instant) -> Option<Instant> {
-        let all: Vec<usize> = (0..wish.candidates.len()).collect();
+        let all = untried(wish, self.home(wish, now));
         let is_available = |at: &usize| {
             let health = &self.targets[wish.candidates[*at].target].health;
             let availability = health.availability(now);
@@ -341,9 +335,10 @@ impl State {
         begun: Begun,
         stream: bool,
         took: Option<Duration>,
+        now: Instant,
     ) {
         let target = &mut self.targets[target];
-        target.health.succeeded(begun);
+        target.health.succeeded(begun, now);
         let latency = match stream {
             true => &mut target.streams,
             false => &mut target.replies,
@@ -368,6 +363,22 @@ impl State {
         let health = &mut target.health;
         health.failed(begun, at_once, retry_after, cooldown?, now)
     }
+}
+
+/// Returns the candidates that were not tried, and to which the conversation can move from its target.
+fn untried(wish: &Wish<'_>, home: usize) -> Vec<usize> {
+    let at_home = wish.candidates.iter().find(|of| of.target == home);
+    let verifies = at_home.and_then(|of| of.verifies);
+    let is_possible = |of: &Candidate| match wish.bond {
+        Bond::Loose => true,
+        Bond::Reasoning => of.target == home || (verifies.is_some() && of.verifies == verifies),
+        Bond::Account => of.target == home,
+    };
+    let fits = |at: &usize| {
+        let candidate = &wish.candidates[*at];
+        is_possible(candidate) && !wish.tried.contains(&candidate.target)
+    };
+    (0..wish.candidates.len()).filter(fits).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::simulation::{Behaviour, Dialing, Fate, Network, Provider, Random};
+use crate::simulation::{Behaviour, Dialing, Fate, Left, Meter, Network, Provider, Random};
 use crate::{
     Balancing, Budget, Client, CostTracker, DialectName, ErrorKind, Hedging, Price, Reply, Request,
     Result, Router, Target,
@@ -62,21 +62,8 @@ async fn ask(router: &Router) -> Result<Reply> {
 
 /// A provider that allows 60 requests a minute.
 fn metered() -> impl Fn() -> Fate + Send + Sync + 'static {
-    let bucket = Mutex::new((60.0, Instant::now()));
-    move || {
-        let mut bucket = bucket.lock().unwrap();
-        let refilled = bucket.1.elapsed().as_secs_f64();
-        *bucket = (f64::min(bucket.0 + refilled, 60.0), Instant::now());
-        if bucket.0 < 1.0 {
-            return Fate::Limited(SECOND.mul_f64(1.0 - bucket.0));
-        }
-        bucket.0 -= 1.0;
-        Fate::Metered {
-            limit: 60,
-            remaining: bucket.0 as u32,
-            reset: SECOND.mul_f64(60.0 - bucket.0),
-        }
-    }
+    let meter = Mutex::new(Meter::new(Some(Left::new(60, 60)), None));
+    move || meter.lock().unwrap().fate(0)
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,6 +257,46 @@ async fn a_call_waits_for_the_only_target_and_fails_at_once_if_that_takes_too_lo
     let reply = ask(&router).await.unwrap();
     assert_eq!(attempts(&reply), [("only", None)]);
     assert_eq!(provider.arrivals().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_error_says_when_the_first_target_is_ready() {
+    // The delays that the targets ask for, how often a call pauses, its deadline, and after how many seconds to try again.
+    for (asked, retries, deadline, expected) in [
+        ([40, 100], 0, None, 40),
+        ([100, 40], 0, None, 40),
+        // It has waited for the first target once.
+        ([10, 25], 1, None, 10),
+        ([25, 10], 1, None, 10),
+        // The deadline comes before the first target is ready.
+        ([50, 40], 3, Some(10), 30),
+    ] {
+        let tracker = tracker();
+        let mut builder = Router::builder().retry(crate::RetryPolicy {
+            max_retries: retries,
+            ..crate::RetryPolicy::default()
+        });
+        for (name, asked) in ["a", "b"].into_iter().zip(asked) {
+            let (target, _) = target(name, &tracker, move || Fate::Limited(asked * SECOND));
+            builder = builder.target(target);
+        }
+        let router = builder.build().unwrap();
+        let mut request = Request::new().user("hi").max_tokens(5);
+        if let Some(deadline) = deadline {
+            request = request.deadline(deadline * SECOND);
+        }
+        let error = router.chat(request).await.unwrap_err();
+        let is_right = |error: &crate::Error| {
+            let after = error.retry_after().unwrap();
+            after.abs_diff(expected * SECOND) < SECOND / 10
+        };
+        assert!(is_right(&error), "{asked:?} {retries}: {error:?}");
+        // A call that is made before that fails at once, and says the same.
+        if retries == 0 {
+            let error = ask(&router).await.unwrap_err();
+            assert!(is_right(&error), "{asked:?}: {error:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 
 mod caller;
 mod ledger;
+mod meter;
 mod network;
 mod provider;
 
@@ -14,6 +15,7 @@ use tokio::time::sleep;
 
 use self::caller::Ending;
 pub(crate) use self::ledger::SharedLedger;
+pub(crate) use self::meter::{Left, Meter};
 pub(crate) use self::network::{Dialing, Network, Random};
 pub(crate) use self::provider::{Arrival, Behaviour, Fate, Provider};
 use crate::{Budget, Client, CostTracker, ErrorKind, Limits, Price, Usd};

@@ -94,6 +94,7 @@ impl Network {
     pub(crate) async fn dial(&self) -> Result<BoxIo> {
         let socket = Socket::new(&self.0.sockets);
         match (self.0.dialing)() {
+            Dialing::Connects(Duration::ZERO) => {}
             Dialing::Connects(after) => sleep(after).await,
             Dialing::Refuses(after) => {
                 sleep(after).await;

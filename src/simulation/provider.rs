@@ -18,6 +18,7 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::meter::{Left, Meter, report};
 use super::network::Random;
 use crate::{Price, Usd};
 
@@ -38,10 +39,12 @@ pub(crate) struct Behaviour {
 #[derive(Clone)]
 pub(crate) struct Provider(Arc<Inner>);
 
+/// What happens to each request, which is for so many tokens at most.
+type Fates = Box<dyn Fn(u64) -> Fate + Send + Sync>;
+
 struct Inner {
     behaviour: Behaviour,
-    /// What happens to each request.
-    fates: Box<dyn Fn() -> Fate + Send + Sync>,
+    fates: Fates,
     arrivals: Mutex<Vec<Arrival>>,
     price: Price,
     random: Random,
@@ -50,9 +53,14 @@ struct Inner {
     writing: AtomicUsize,
 }
 
+/// An API key, if it is a number.
+pub(crate) type Key = Option<usize>;
+
 /// A request that has arrived.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
+    /// Its API key, which tells the processes of a history apart.
+    pub(crate) key: Key,
     pub(crate) at: Instant,
     pub(crate) fate: Fate,
     /// When its caller learnt what becomes of it: the first content, or the error.
@@ -63,12 +71,8 @@ pub(crate) struct Arrival {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
     Answered,
-    /// Answered, with the headers of a limit of requests.
-    Metered {
-        limit: u32,
-        remaining: u32,
-        reset: Duration,
-    },
+    /// Answered, with the headers of limits of requests and tokens.
+    Metered([Option<Left>; 2]),
     /// Answered after this silence.
     Slow(Duration),
     /// An error status: nothing is billed.
@@ -93,6 +97,25 @@ struct Asked {
     max_tokens: Option<u64>,
     #[serde(default)]
     stream: bool,
+    #[serde(default)]
+    messages: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    content: String,
+}
+
+impl Asked {
+    fn max_output(&self) -> u64 {
+        self.max_completion_tokens.or(self.max_tokens).unwrap()
+    }
+
+    /// What a rate limit counts.
+    fn tokens(&self) -> u64 {
+        let input = self.messages.iter().map(|of| of.content.len() as u64);
+        input.sum::<u64>() / 4 + self.max_output()
+    }
 }
 
 /// A server buffers what its caller does not read yet, so that a slow caller does not slow the model down.
@@ -155,9 +178,25 @@ impl Provider {
         random: Random,
         fates: impl Fn() -> Fate + Send + Sync + 'static,
     ) -> Self {
+        Self::with(behaviour, price, random, Box::new(move |_| fates()))
+    }
+
+    /// Creates a provider that answers each request unless it exceeds a limit, of which its responses tell.
+    pub(crate) fn metered(
+        behaviour: Behaviour,
+        price: Price,
+        random: Random,
+        meter: Meter,
+    ) -> Self {
+        let meter = Mutex::new(meter);
+        let fates = move |tokens| meter.lock().unwrap().fate(tokens);
+        Self::with(behaviour, price, random, Box::new(fates))
+    }
+
+    fn with(behaviour: Behaviour, price: Price, random: Random, fates: Fates) -> Self {
         Self(Arc::new(Inner {
             behaviour,
-            fates: Box::new(fates),
+            fates,
             arrivals: Mutex::default(),
             price,
             random,
@@ -216,20 +255,25 @@ impl Provider {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Written>, io::Error> {
+        let key = request.headers().get("authorization");
+        let key = key.and_then(|of| of.to_str().ok()?.strip_prefix("Bearer ")?.parse().ok());
         let body = match request.into_body().collect().await {
             Ok(body) => body.to_bytes(),
             Err(_) => return Err(io::ErrorKind::ConnectionReset.into()),
         };
         let asked: Asked = serde_json::from_slice(&body).unwrap();
-        let most = asked.max_completion_tokens.or(asked.max_tokens).unwrap();
         let tokens = Tokens {
             input: body.len() as u64 / 4,
-            output: self.0.random.with(|random| random.u64(1..=most)),
+            output: self
+                .0
+                .random
+                .with(|random| random.u64(1..=asked.max_output())),
         };
-        let fate = (self.0.fates)();
+        let fate = (self.0.fates)(asked.tokens());
         let arrival = {
             let mut arrivals = self.0.arrivals.lock().unwrap();
             arrivals.push(Arrival {
+                key,
                 at: Instant::now(),
                 fate,
                 decided: None,
@@ -282,22 +326,8 @@ impl Provider {
         response
             .headers_mut()
             .insert("content-type", kind.parse().unwrap());
-        if let Fate::Metered {
-            limit,
-            remaining,
-            reset,
-        } = fate
-        {
-            for (name, value) in [
-                ("x-ratelimit-limit-requests", limit.to_string()),
-                ("x-ratelimit-remaining-requests", remaining.to_string()),
-                (
-                    "x-ratelimit-reset-requests",
-                    format!("{}ms", reset.as_millis()),
-                ),
-            ] {
-                response.headers_mut().insert(name, value.parse().unwrap());
-            }
+        if let Fate::Metered(limits) = fate {
+            report(limits, response.headers_mut());
         }
         let provider = self.clone();
         self.0.writing.fetch_add(1, Relaxed);

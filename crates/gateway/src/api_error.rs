@@ -182,7 +182,7 @@ impl ApiError {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             code: error.kind().name(),
             message,
-            // Rounded up, so that nobody tries again too early.
+            // Not earlier, because the attempt would fail.
             retry_after: error
                 .retry_after()
                 .map(|after| after.as_millis().div_ceil(1000).max(1) as u64),

@@ -59,17 +59,14 @@ impl RoutedCall {
             target = inner.name(target),
             "the call is made at a second target too"
         );
-        let taken = (
-            self.candidates[candidate].model.clone(),
-            self.conversation.need,
-        );
+        let taken = self.taken(candidate);
         let running = Running::new(inner, target, begun, self.stream, taken);
         // Where the request cannot be written, the first attempt goes on alone.
         self.hedge = self.leg(candidate, running).ok();
     }
 
-    /// Ends the second attempt, because the other one is the call's.
-    pub(super) fn cancel_hedge(&mut self) {
+    /// Ends the attempt that is not the call's.
+    pub(super) fn cancel_hedge(&mut self, reason: &'static str) {
         let Some(hedge) = self.hedge.take() else {
             return;
         };
@@ -77,7 +74,7 @@ impl RoutedCall {
             .running
             .as_ref()
             .map(|running| running.since.elapsed());
-        let error = Error::new(ErrorKind::Cancelled, "another target was faster");
+        let error = Error::new(ErrorKind::Cancelled, reason);
         let attempt = error.attempt(took.unwrap_or_default());
         self.history
             .extend(hedge.named(&self.router.inner, &[attempt]));

@@ -13,6 +13,7 @@ pub(super) use self::source::{Source, with_model};
 use super::conversation::Conversation;
 use super::handle::Router;
 use super::leg::{Leg, Running};
+use super::pacing::Taken;
 use super::rules::RoutingAction;
 use super::state::{Candidate, Choice, Wish};
 use crate::client::Polled;
@@ -22,6 +23,9 @@ use crate::{Attempt, Error, Result, RetryPolicy, StreamEvent};
 
 /// After which time a call asks again whether the probe of its target has succeeded.
 const RECHECK: Duration = Duration::from_millis(100);
+
+/// Why one of two attempts is cancelled.
+const OTHER_WAS_FASTER: &str = "another target was faster";
 
 /// A call of a router. Dropping it cancels the call.
 pub(super) struct RoutedCall {
@@ -119,18 +123,24 @@ impl RoutedCall {
                     ready!(self.poll_until(until, cx))?;
                     self.phase = Phase::Choosing;
                 }
-                Phase::Pacing(until, ..) => {
+                Phase::Pacing(until, running, _) => {
                     let until = *until;
-                    ready!(self.poll_until(until, cx))?;
+                    if running.is_outdated() {
+                        self.phase = Phase::Choosing;
+                        continue;
+                    }
+                    let now = Instant::now();
+                    if now < until {
+                        ready!(self.poll_until(until.min(now + RECHECK), cx))?;
+                        continue;
+                    }
                     let paced = std::mem::replace(&mut self.phase, Phase::Choosing);
                     if let Phase::Pacing(_, running, candidate) = paced {
-                        if running.is_outdated() {
-                            continue;
-                        }
                         self.begin(candidate, running)?;
                     }
                 }
                 Phase::AwaitingContent => {
+                    self.leave_cooling();
                     let Some(leg) = &mut self.leg else {
                         self.phase = Phase::Choosing;
                         continue;
@@ -171,10 +181,7 @@ impl RoutedCall {
                 delay,
             } => {
                 let target = self.candidates[candidate].target;
-                let taken = (
-                    self.candidates[candidate].model.clone(),
-                    self.conversation.need,
-                );
+                let taken = self.taken(candidate);
                 let running = Running::new(inner, target, begun, self.stream, taken);
                 self.waiting_since = None;
                 match delay.is_zero() {
@@ -192,6 +199,15 @@ impl RoutedCall {
         }
     }
 
+    /// Returns what the state has taken for a candidate.
+    fn taken(&self, candidate: usize) -> Taken {
+        Taken {
+            model: self.candidates[candidate].model.clone(),
+            need: self.conversation.need,
+            sent: None,
+        }
+    }
+
     /// Makes a target's call.
     ///
     /// # Errors
@@ -204,8 +220,7 @@ impl RoutedCall {
         if let Some(start) = self.start {
             call.go_on(start, self.is_released);
         }
-        running.since = Instant::now();
-        running.is_sent = true;
+        running.sent();
         Ok(Leg {
             call,
             target: running.target,
@@ -255,7 +270,7 @@ impl RoutedCall {
     }
 
     fn content_has_come(&mut self) {
-        self.cancel_hedge();
+        self.cancel_hedge(OTHER_WAS_FASTER);
         self.source = None;
         self.failed = None;
         self.router.inner.retry_budget.succeeded();
@@ -298,15 +313,19 @@ impl RoutedCall {
     fn leave(&mut self) {
         self.hedge_at = None;
         self.leg = self.hedge.take();
-        self.phase = match self.leg {
-            Some(_) => Phase::AwaitingContent,
+        self.phase = match &self.leg {
+            Some(leg) => {
+                let mut state = self.router.inner.state();
+                state.moved(self.conversation.key, leg.target, Instant::now());
+                Phase::AwaitingContent
+            }
             None => Phase::Choosing,
         };
     }
 
     /// Ends the call with an error, which takes over the history.
     fn end(&mut self, error: Error) -> Error {
-        self.cancel_hedge();
+        self.cancel_hedge("the call has failed");
         self.phase = Phase::Ended;
         self.source = None;
         if let Some(leg) = &mut self.leg {
@@ -378,7 +397,7 @@ impl Polled for RoutedCall {
         let frames = leg.call.take_frames();
         if leg.call.is_committed() {
             self.hedge_at = None;
-            self.cancel_hedge();
+            self.cancel_hedge(OTHER_WAS_FASTER);
         }
         frames
     }

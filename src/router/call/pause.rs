@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Phase, RECHECK, RoutedCall};
 use crate::error::seconds;
 use crate::millis;
-use crate::router::leg::Running;
+use crate::router::leg::Leg;
 use crate::runtime::{self, Instant, Timer};
 use crate::{Error, ErrorKind, Result, TimeoutKind};
 
@@ -26,7 +26,10 @@ impl RoutedCall {
         Poll::Ready(match exceeded {
             None => Ok(()),
             Some(deadline) => Err(match self.failed.take() {
-                Some(error) => error.with_no_time_left(deadline),
+                Some(error) => {
+                    let error = self.with_first_ready(error, Instant::now());
+                    error.with_no_time_left(deadline)
+                }
                 None => Error::timeout(TimeoutKind::Deadline, deadline),
             }),
         })
@@ -52,8 +55,13 @@ impl RoutedCall {
             .decide_after(self.retries, &error, after, budget, random);
         let delay = match decided {
             Ok(delay) => delay,
-            Err(None) => return Err(error),
-            Err(Some(reason)) => return Err(error.with_reason(&reason)),
+            Err(reason) => {
+                let error = self.with_first_ready(error, now);
+                return Err(match reason {
+                    Some(reason) => error.with_reason(&reason),
+                    None => error,
+                });
+            }
         };
         let shown = millis::rounded(delay);
         tracing::warn!(delay = ?shown, %error, "all targets have failed; trying again");
@@ -77,12 +85,22 @@ impl RoutedCall {
         let until = until.unwrap_or(now + RECHECK);
         if until > since + most {
             return Err(match self.failed.take() {
-                Some(error) => error,
+                Some(error) => self.with_first_ready(error, now),
                 None => self.all_cool_down(until - now),
             });
         }
         self.phase = Phase::Waiting(until);
         Ok(())
+    }
+
+    /// Lets the last error of a call say when the first of all targets is ready, because its own target may be ready later.
+    fn with_first_ready(&self, error: Error, now: Instant) -> Error {
+        let inner = &self.router.inner;
+        if inner.cooldown.is_none() {
+            return error;
+        }
+        let first = inner.state().available_at(&self.wish(&[]), now);
+        error.with_retry_after(first.map(|at| at.saturating_duration_since(now)))
     }
 
     fn all_cool_down(&self, wait: Duration) -> Error {
@@ -94,26 +112,33 @@ impl RoutedCall {
             "); the first is tried again in ",
             &seconds(wait),
         ];
-        Error::new(ErrorKind::Overloaded, message.concat()).with_retry_after(wait)
+        Error::new(ErrorKind::Overloaded, message.concat()).with_retry_after(Some(wait))
     }
 
-    /// Leaves a target that has begun to cool down while the request waits for a connection to it. Ready if it has.
-    pub(super) fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Some(leg) = self.leg.as_ref().filter(|leg| !leg.call.is_sent()) else {
-                return Poll::Pending;
-            };
-            if leg.running.as_ref().is_some_and(Running::is_outdated) {
-                self.leave();
-                return Poll::Ready(());
-            }
-            let now = Instant::now();
-            let at = *self.look_at.get_or_insert(now + RECHECK);
-            if now < at {
-                let timer = self.timer.get_or_insert_with(|| Timer::new(RECHECK));
-                ready!(timer.poll_until(cx, at));
-            }
-            self.look_at = Some(now + RECHECK);
+    /// Leaves targets that have begun to cool down while the request waits for a connection to them. To be called before the attempts are
+    /// polled, so that none is sent in a cooldown.
+    pub(super) fn leave_cooling(&mut self) {
+        if self.hedge.as_ref().is_some_and(Leg::is_to_be_left) {
+            self.hedge = None;
         }
+        if self.leg.as_ref().is_some_and(Leg::is_to_be_left) {
+            self.leave();
+        }
+    }
+
+    /// While a request has not been sent, waits until it is time to look again whether its target cools down. Ready if it is.
+    pub(super) fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut legs = [&self.leg, &self.hedge].into_iter().flatten();
+        if legs.all(|leg| leg.call.is_sent()) {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        let at = *self.look_at.get_or_insert(now + RECHECK);
+        if now < at {
+            let timer = self.timer.get_or_insert_with(|| Timer::new(RECHECK));
+            ready!(timer.poll_until(cx, at));
+        }
+        self.look_at = None;
+        Poll::Ready(())
     }
 }

@@ -37,11 +37,49 @@ fn durations_are_read_in_every_form() {
 /// Limits of a model that one call has learnt.
 fn learnt(headers: &HeaderMap, at: Instant) -> Pacing {
     let mut pacing = Pacing::default();
-    let none = Need::default();
-    pacing.take("m", &none, at);
-    pacing.update("m", &none, headers, at);
-    pacing.end("m", &none, true, at);
+    let call = sent(&mut pacing, "m", at);
+    pacing.update(&call, headers, at);
+    pacing.end(&call, at);
     pacing
+}
+
+fn unsent(model: &str) -> Taken {
+    Taken {
+        model: model.to_owned(),
+        need: Need::default(),
+        sent: None,
+    }
+}
+
+/// Sends a request.
+fn sent(pacing: &mut Pacing, model: &str, at: Instant) -> Taken {
+    let mut call = unsent(model);
+    pacing.take(model, &call.need, at);
+    call.sent = Some(at);
+    call
+}
+
+#[test]
+fn a_response_that_comes_after_a_later_request_has_ended_changes_nothing() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let now = Instant::now();
+    let mut pacing = learnt(&requests("60", "59", "1s"), now);
+    let first = sent(&mut pacing, "m", now + SECOND);
+    let second = sent(&mut pacing, "m", now + SECOND);
+    pacing.update(&second, &requests("60", "0", "60s"), now);
+    pacing.end(&second, now);
+    let delay = pacing.delay("m", &first.need, now);
+    // The other one may not have been counted yet.
+    pacing.update(&first, &requests("60", "58", "2s"), now);
+    pacing.end(&first, now);
+    assert_eq!(pacing.delay("m", &first.need, now), delay);
+    assert!(!delay.is_zero());
+    // Nor does a response that comes after the caller of a later request has left.
+    let later = now + MAX_DELAY;
+    let [first, second] = [(); 2].map(|()| sent(&mut pacing, "m", later));
+    pacing.end(&second, later);
+    pacing.update(&first, &requests("60", "0", "60s"), later);
+    assert!(pacing.delay("m", &first.need, later).is_zero());
 }
 
 #[test]
@@ -58,10 +96,14 @@ fn calls_are_delayed_in_their_order_once_nothing_is_left() {
     assert_eq!(delays(&mut pacing, 4, start), [0, 0, 1000, 2000]);
     assert_eq!(delays(&mut pacing, 1, at(1000)), [2000]);
     // One of those that wait leaves.
-    pacing.end("m", &need, false, at(1000));
+    pacing.end(&unsent("m"), at(1000));
     assert_eq!(delays(&mut pacing, 1, at(1000)), [2000]);
     // The response to one of the five need not count the other four.
-    pacing.update("m", &need, &requests("60", "4", "56s"), at(1000));
+    let one = Taken {
+        sent: Some(at(1000)),
+        ..unsent("m")
+    };
+    pacing.update(&one, &requests("60", "4", "56s"), at(1000));
     assert_eq!(delays(&mut pacing, 1, at(1000)), [1000]);
     assert_eq!(delays(&mut pacing, 1, at(60_000)), [0]);
     // Other models have limits of their own.
@@ -115,15 +157,15 @@ fn implausible_values_are_ignored() {
 
 #[test]
 fn the_number_of_models_is_bounded_and_unknown_ones_are_forgotten() {
-    let (mut pacing, need, now) = (Pacing::default(), Need::default(), Instant::now());
+    let (mut pacing, now) = (Pacing::default(), Instant::now());
     for n in 0..1000 {
-        pacing.take(&n.to_string(), &need, now);
-        pacing.end(&n.to_string(), &need, true, now);
+        let call = sent(&mut pacing, &n.to_string(), now);
+        pacing.end(&call, now);
     }
     assert_eq!(pacing.models.len(), 0);
     for n in 0..1000 {
-        pacing.take(&n.to_string(), &need, now);
-        pacing.update(&n.to_string(), &need, &requests("60", "0", "60s"), now);
+        let call = sent(&mut pacing, &n.to_string(), now);
+        pacing.update(&call, &requests("60", "0", "60s"), now);
     }
     assert_eq!(pacing.models.len(), MAX_MODELS);
 }

@@ -2,6 +2,8 @@
 //! its seed. `docs/invariants.md` lists what each of them checks.
 
 mod cooldowns;
+mod pacing;
+mod script;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -9,12 +11,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use self::script::{Mode, Script};
 use super::stats::{RouterStats, TargetState};
 use crate::shared::MemoryState;
-use crate::simulation::{Behaviour, Dialing, Fate, Network, Provider, Random, SharedLedger};
+use crate::simulation::{Behaviour, Dialing, Network, Provider, Random, SharedLedger};
 use crate::{
     Attempt, Balancing, Budget, CallOptions, Client, Cooldown, CostTracker, DialectName, ErrorKind,
-    Hedging, Limits, Price, Request, Result, RetryPolicy, Router, StreamEvent, Target, Usd,
+    Hedging, Limits, Price, Request, Result, RetryPolicy, Router, RouterBuilder, StreamEvent,
+    Target, Usd,
 };
 
 /// When all targets are healthy again.
@@ -26,64 +30,6 @@ const COOLDOWN: Cooldown = Cooldown {
     cap: Duration::from_secs(8),
     max_retry_after: Duration::from_secs(15),
 };
-
-/// What a target does for a while.
-#[derive(Clone, Copy, Debug)]
-enum Mode {
-    Healthy,
-    Dead,
-    Failing(u16),
-    Limited(Duration),
-    Slow(Duration),
-    /// An error event before the first content.
-    Erring,
-    /// The stream breaks after its first content.
-    Breaking,
-}
-
-/// What a target does, each until a time after the start.
-#[derive(Clone)]
-struct Script(Vec<(Duration, Mode)>);
-
-impl Script {
-    fn random(random: &Random, always_healthy: bool) -> Self {
-        let mut at = Duration::ZERO;
-        let mut modes = Vec::new();
-        while at < TROUBLE && !always_healthy {
-            at += random.millis(1_000..20_000);
-            let mode = match random.with(|random| random.u32(0..10)) {
-                0..3 => Mode::Healthy,
-                3 => Mode::Dead,
-                4 => Mode::Failing(500),
-                5 => Mode::Failing(503),
-                6 => Mode::Limited(random.millis(500..20_000)),
-                7 => Mode::Slow(random.millis(2_000..15_000)),
-                8 => Mode::Erring,
-                _ => Mode::Breaking,
-            };
-            modes.push((at.min(TROUBLE), mode));
-        }
-        Self(modes)
-    }
-
-    fn mode(&self, start: Instant) -> Mode {
-        let elapsed = start.elapsed();
-        let now = self.0.iter().find(|(until, _)| elapsed < *until);
-        now.map_or(Mode::Healthy, |(_, mode)| *mode)
-    }
-
-    fn fate(&self, start: Instant) -> Fate {
-        match self.mode(start) {
-            Mode::Healthy => Fate::Answered,
-            Mode::Dead => Fate::Lost,
-            Mode::Failing(status) => Fate::Status(status),
-            Mode::Limited(after) => Fate::Limited(after),
-            Mode::Slow(silence) => Fate::Slow(silence),
-            Mode::Erring => Fate::ErrorEvent,
-            Mode::Breaking => Fate::Broken,
-        }
-    }
-}
 
 /// A call's end, for its caller.
 #[derive(Debug)]
@@ -110,6 +56,33 @@ struct World {
 fn price() -> Price {
     let usd = |text: &str| text.parse().unwrap();
     Price::per_million(usd("1"), usd("4"))
+}
+
+/// A process's client of a target.
+fn client(
+    provider: crate::Provider,
+    origin: &str,
+    process: usize,
+    limit: Usd,
+    ledger: &SharedLedger,
+) -> Client {
+    let tracker = CostTracker::new()
+        .budget(Budget::monthly("shared", limit).unwrap())
+        .price("simulated", price())
+        .ledger(ledger.clone());
+    Client::builder(provider)
+        .api_key(process.to_string())
+        .base_url(format!("{origin}/v1"))
+        .model("simulated")
+        // No call waits for a connection, so that requests are sent soon after their target was chosen.
+        .limits(Limits {
+            max_connections: 1000,
+            max_keepalive_connections: 1000,
+            ..Limits::default()
+        })
+        .cost_tracker(tracker)
+        .build()
+        .unwrap()
 }
 
 async fn history(seed: u64) {
@@ -143,6 +116,7 @@ async fn history(seed: u64) {
             min_calls: 5,
         });
     }
+    let mut builders = vec![builder; if shares { 2 } else { 1 }];
     let mut providers = Vec::new();
     let mut networks = Vec::new();
     let mut weights = Vec::new();
@@ -171,44 +145,25 @@ async fn history(seed: u64) {
         let fates = move || script.fate(start);
         let provider = Provider::scripted(behaviour, price(), random.clone(), fates);
         tokio::spawn(provider.clone().serve(connections));
-        let tracker = CostTracker::new()
-            .budget(Budget::monthly("shared", limit).unwrap())
-            .price("simulated", price())
-            .ledger(ledger.clone());
-        let client = Client::builder(preset)
-            .api_key("k")
-            .base_url(format!("{origin}/v1"))
-            .model("simulated")
-            // No call waits for a connection, so that requests arrive soon after they were sent.
-            .limits(Limits {
-                max_connections: 1000,
-                max_keepalive_connections: 1000,
-                ..Limits::default()
-            })
-            .cost_tracker(tracker)
-            .build()
-            .unwrap();
         let weight = random.with(|random| random.u32(1..=3));
         let priority = u32::from(random.chance(20));
         weights.push((weight, priority));
-        let name = n.to_string();
-        let target = Target::new(client)
-            .name(name)
-            .weight(weight)
-            .priority(priority);
-        builder = builder.target(target.model("m", "simulated"));
+        for (process, builder) in builders.iter_mut().enumerate() {
+            let target = Target::new(client(preset, &origin, process, limit, &ledger));
+            let target = target.name(n.to_string()).weight(weight).priority(priority);
+            *builder = builder.clone().target(target.model("m", "simulated"));
+        }
         providers.push(provider);
         networks.push(network);
     }
-    // Those of two processes, or one.
-    let mut routers = vec![builder.clone().build().unwrap()];
-    if shares {
-        let state = Arc::new(MemoryState::default());
-        let shared = [(); 2].map(|()| builder.clone().shared_state(state.clone()));
-        routers = shared.map(|builder| builder.build().unwrap()).to_vec();
-        // A process hears of the others from its first call on.
-        routers.iter().for_each(|router| router.inner.share(false));
-    }
+    let state = Arc::new(MemoryState::default());
+    let build = |builder: RouterBuilder| match shares {
+        true => builder.shared_state(state.clone()).build().unwrap(),
+        false => builder.build().unwrap(),
+    };
+    let routers: Vec<_> = builders.into_iter().map(build).collect();
+    // A process hears of the others from its first call on.
+    routers.iter().for_each(|router| router.inner.share(false));
     let world = World {
         seed,
         router: routers[0].clone(),
@@ -240,7 +195,7 @@ async fn history(seed: u64) {
     for (n, provider) in providers.iter().enumerate() {
         // A probe whose caller leaves, or that another target outruns, is followed by another one.
         let one_probe = patient && !hedges && !shares;
-        cooldowns::check(seed, n, &provider.arrivals(), one_probe, shares);
+        cooldowns::check(seed, n, &provider.arrivals(), one_probe);
     }
     for router in routers.iter().filter(|_| is_rich) {
         let router = router.clone();
@@ -254,7 +209,7 @@ async fn history(seed: u64) {
         sleep(Duration::from_secs(1)).await;
     }
     // What was cancelled last is settled.
-    for (_, client) in world.router.targets() {
+    for (_, client) in routers.iter().flat_map(Router::targets) {
         client.cost_tracker().flush().await.unwrap();
     }
     for target in routers.iter().flat_map(|router| router.stats().targets) {
@@ -269,7 +224,7 @@ async fn history(seed: u64) {
         "seed {seed}: {billed} billed, {} charged of {limit}",
         budget.spent
     );
-    drop((world, routers, builder));
+    drop((world, routers));
     sleep(Duration::from_millis(1)).await;
     for network in networks {
         assert_eq!(network.open(), 0, "seed {seed}");
@@ -405,7 +360,9 @@ impl World {
 
     /// A conversation moves only because its target was not ready, failed, was overloaded, or was slower than another.
     fn check_move(&self, conversation: usize, before: &RouterStats, ending: &Ending) {
-        let Some(last) = ending.attempts.last().and_then(|last| last.target.clone()) else {
+        let is_cancelled = |of: &&Attempt| of.kind.as_deref() == Some("cancelled");
+        let last = ending.attempts.iter().rfind(|of| !is_cancelled(of));
+        let Some(last) = last.and_then(|last| last.target.clone()) else {
             return;
         };
         let mut homes = self.homes.lock().unwrap();
@@ -422,21 +379,35 @@ impl World {
             .attempts
             .iter()
             .any(|attempt| attempt.target.as_ref() == Some(&home));
-        // 1.25 times the weighted mean of the ready targets of its priority, with this call.
+        // The call may have left it before its request was sent, because another call or another process has met a failure.
+        let after = &self.router.stats().targets[at];
+        let has_failed = after.failures > target.failures || after.state != TargetState::Ready;
+        // 1.25 times the weighted mean of the targets of its priority that can be called, with this call. Those that are being probed can be
+        // called or not, which their state does not tell.
         let (weight, priority) = self.weights[at];
-        let group = before.targets.iter().zip(&*self.weights);
-        let group: Vec<_> = group
-            .filter(|(of, (_, other))| {
-                *other == priority && !matches!(of.state, TargetState::Cooling { .. })
-            })
-            .collect();
-        let calls: u32 = group.iter().map(|(of, _)| of.in_flight).sum();
-        let weights: u32 = group.iter().map(|(_, (weight, _))| weight).sum();
-        let share = 1.25 * f64::from(calls + 1) * f64::from(weight) / f64::from(weights);
-        let is_overloaded = f64::from(target.in_flight) + 1.0 > share;
+        let is_overloaded = |with_probed: bool| {
+            let group = before.targets.iter().zip(&*self.weights);
+            let group = group.filter(|(of, (_, other))| {
+                let can_be_called = match of.state {
+                    TargetState::Ready => true,
+                    TargetState::Probing => with_probed,
+                    _ => false,
+                };
+                *other == priority && can_be_called
+            });
+            let (calls, weights) = group.fold((0, 0), |(calls, weights), (of, (weight, _))| {
+                (calls + of.in_flight, weights + weight)
+            });
+            let share = 1.25 * f64::from(calls + 1) * f64::from(weight) / f64::from(weights);
+            f64::from(target.in_flight) + 1.0 > share
+        };
         assert!(
-            target.state != TargetState::Ready || was_tried || is_overloaded,
-            "seed {}: conversation {conversation} moved from {home} to {last}: {before:?} {ending:?}",
+            target.state != TargetState::Ready
+                || was_tried
+                || has_failed
+                || is_overloaded(true)
+                || is_overloaded(false),
+            "seed {}: conversation {conversation} moved from {home} to {last}: {before:?} {after:?} {ending:?}",
             self.seed
         );
     }
@@ -467,4 +438,31 @@ fn every_invariant_of_routing_holds_in_the_second_histories() {
 #[test]
 fn every_invariant_of_routing_holds_in_the_third_histories() {
     run_all(70..105);
+}
+
+#[test]
+fn every_invariant_of_routing_holds_in_the_histories_that_once_failed() {
+    for seed in [226, 750, 1447, 1753] {
+        run_all(seed..seed + 1);
+    }
+}
+
+/// Runs the histories of `ROUTER_SEEDS`, such as `0..2000`.
+#[test]
+#[ignore = "it runs for as long as its caller likes"]
+fn every_invariant_of_routing_holds_in_a_range_of_histories() {
+    let range =
+        std::env::var("ROUTER_SEEDS").expect("ROUTER_SEEDS must be a range, such as 0..2000");
+    let (from, to) = range.split_once("..").expect("a range is FROM..TO");
+    let seeds = from.parse().unwrap()..to.parse().unwrap();
+    // The panics have told what has failed.
+    let fails = |seed: &u64| {
+        std::panic::catch_unwind(|| {
+            run_all(*seed..*seed + 1);
+            pacing::check(*seed);
+        })
+        .is_err()
+    };
+    let failed: Vec<u64> = seeds.filter(fails).collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use super::super::choice::hash_of;
+use super::super::pacing::Taken;
 use super::*;
 
 /// Targets of these weights and priorities, named 0, 1 and so on, and a clock.
@@ -103,7 +104,7 @@ impl Fixture {
                 self.state
                     .failed(target, begun, true, None, Some(&cooldown), self.now);
             }
-            false => self.state.answered(target, begun, true, None),
+            false => self.state.answered(target, begun, true, None, self.now),
         }
     }
 
@@ -218,10 +219,14 @@ fn a_conversation_waits_two_seconds_for_its_rate_limit_and_moves_if_that_is_not_
         }
         let now = Instant::now();
         let pacing = &mut state.targets[target].pacing;
-        let need = Need::default();
-        pacing.take("m", &need, now);
-        pacing.update("m", &need, &headers, now);
-        pacing.end("m", &need, true, now);
+        let call = Taken {
+            model: "m".into(),
+            need: Need::default(),
+            sent: Some(now),
+        };
+        pacing.take("m", &call.need, now);
+        pacing.update(&call, &headers, now);
+        pacing.end(&call, now);
     };
     for (reset, expected) in [
         ("60s", "0 in"),
