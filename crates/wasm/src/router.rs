@@ -4,14 +4,14 @@
 use js_sys::{Function, Promise};
 use serde::Deserialize;
 use warmline::{
-    Balancing, Cooldown, Hedging, RetryPolicy, Router, RouterBuilder, RoutingRules, Target,
+    Balancing, Client, Cooldown, Hedging, RetryPolicy, Router, RouterBuilder, RoutingRules, Target,
 };
 use wasm_bindgen::prelude::*;
 
 use crate::call::{Call, Caller};
 use crate::json::Object;
 use crate::promise::promise;
-use crate::{Core, json, read_request};
+use crate::{Core, json, read_budget, read_request};
 
 /// The options of a router, with the defaults of [`RouterBuilder`].
 #[derive(Deserialize)]
@@ -103,6 +103,19 @@ impl RouterCore {
         let router = json::options::<Options>(options);
         let router = router.and_then(|options| options.into_builder(clients).build());
         router.map(RouterCore).map_err(|e| json::error(&e))
+    }
+
+    /// Returns a router that shares this one's targets and their state and also enforces a monthly budget, in dollars, in the ledgers of the targets.
+    #[wasm_bindgen(js_name = withBudget)]
+    pub fn with_budget(&self, name: &str, usd: &str) -> std::result::Result<RouterCore, JsValue> {
+        let budget = read_budget(name, usd)?;
+        let tracker = |client: &Client| client.cost_tracker().clone().budget(budget.clone());
+        Ok(RouterCore(self.0.with_cost_trackers(tracker)))
+    }
+
+    /// Returns the names of models that requests can ask for, as a JSON list.
+    pub fn models(&self) -> String {
+        json::text(&self.0.models())
     }
 
     /// Creates a call, as that of a client. `fetch` is called with the name of the target before its own arguments.
