@@ -38,7 +38,7 @@ export class Call {
   }
 
   #aborted() {
-    return new CancelledError({ kind: "cancelled", message: "cancelled by the caller" }, this.#signal.reason);
+    return new CancelledError("cancelled by the caller", { cause: this.#signal.reason });
   }
 
   async #start() {
@@ -144,7 +144,7 @@ export class Call {
     } finally {
       this.#waiting--;
     }
-    if (!this.#reply) throw new StreamError({ kind: "stream", message: "the call ended without a reply" });
+    if (!this.#reply) throw new StreamError("the call ended without a reply");
     return this.#reply;
   }
 
@@ -171,7 +171,7 @@ export class Call {
   left() {
     this.#readers--;
     if (this.#readers > 0 || this.#waiting > 0) return;
-    this.cancel(new CancelledError({ kind: "cancelled", message: "cancelled: the stream was left before its end" }));
+    this.cancel(new CancelledError("cancelled: the stream was left before its end"));
   }
 }
 

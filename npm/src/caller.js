@@ -118,13 +118,14 @@ class Handle {
 
   /** Sends a request by the `fetch` of the client, or of the router's target. */
   async send(target, url, init) {
-    const fetch = this.#of.fetchOf ? this.#of.fetchOf(target) : this.options.fetch;
+    const { fetch } = this.#of.clientOf?.(target) ?? this.options;
     return toResponse(await (fetch ?? globalThis.fetch)(url, init));
   }
 
   call(request, options, stream) {
     const { provider, model } = this.options;
-    const hooks = new Hooks([this.options, options], { id: ++made, provider, model: request?.model ?? model, stream, request });
+    const { clientOf } = this.#of;
+    const hooks = new Hooks([this.options, options], { id: ++made, provider, model: request?.model ?? model, stream, request }, clientOf);
     const open = async (call) => {
       this.check(options);
       const { json, convert } = await toRequest(request, options);
@@ -138,7 +139,7 @@ class Handle {
           throw error;
         }
       };
-      const sent = this.#of.fetchOf ? send : send.bind(undefined, undefined);
+      const sent = clientOf ? send : send.bind(undefined, undefined);
       return { make: () => core.call(json, stream, sent, tokensOf(options)), convert };
     };
     return new Call(open, { signal: options?.signal, hooks, calls: this.calls });
@@ -151,10 +152,22 @@ class Handle {
     if (this.core) await answer(this.core.flush());
   }
 
+  /** Returns what a client or a router is made of that shares the calls and the settings of this one, but has the core that `make` returns. */
+  derived(make) {
+    return new Derived({ ...this.#of, calls: this.calls, make: () => make(this.start()) });
+  }
+
   close() {
     this.#closed = true;
     this.core?.free();
     this.core = undefined;
+  }
+}
+
+/** Given to a constructor in place of options. */
+class Derived {
+  constructor(of) {
+    this.of = of;
   }
 }
 
@@ -169,11 +182,11 @@ export class Caller {
   }
 
   /**
-   * Takes `what` this is, the `names` of its options, the `options` themselves, and `make`, which makes the core. A router also has `fetchOf`, which gives
-   * the `fetch` of a target. `calls` are those in flight, where they are another client's too.
+   * Takes options and the function that checks them. It returns `what` this is, the `names` of its options, the `options` themselves, and `make`, which makes
+   * the core; of a router also `clientOf`, which returns the options of the client of a target.
    */
-  constructor(of) {
-    this.#handle = new Handle(of);
+  constructor(options, read) {
+    this.#handle = new Handle(options instanceof Derived ? options.of : read(options));
   }
 
   /** Sends a request and returns the complete reply. */

@@ -115,11 +115,13 @@ function price(name, given) {
   return Object.fromEntries(rates.map(([rate, value]) => [rate, amount(value, `${name}.${rate}`)]));
 }
 
-/** What a client that was derived from another is made of. */
-class Derived {
-  constructor(of) {
-    this.of = of;
-  }
+/** Returns the name and the amount of a budget that is added to a client or a router. */
+export function budgetOf(budget) {
+  if (budget === null || typeof budget !== "object") fail(`the budget must be an object: { name, usd }, got ${show(budget)}`);
+  checkFields("budget", budget, ["name", "usd"]);
+  checkBudget(budget);
+  const { name = "default", usd } = budget;
+  return [name, amount(usd, "budget.usd")];
 }
 
 /** Returns what a client is made of. */
@@ -143,15 +145,13 @@ function clientOf(options) {
   });
   const alert = onAlert && ((json, hint) => onAlert({ ...JSON.parse(json), hint: translated(hint) }));
   const tokens = tokensOf(rest);
-  return { ...CLIENT, options: { ...options }, make: () => new glue.Core(settings, ledger && timed(ledger), alert, tokens) };
+  return { what: "client", names: Object.keys(OPTIONS), options: { ...options }, make: () => new glue.Core(settings, ledger && timed(ledger), alert, tokens) };
 }
-
-const CLIENT = { what: "client", names: Object.keys(OPTIONS) };
 
 /** A client for one provider. */
 export class Warmline extends Caller {
   constructor(options) {
-    super(options instanceof Derived ? options.of : clientOf(options));
+    super(options, clientOf);
   }
 
   /** Returns the models that the provider offers. */
@@ -209,12 +209,7 @@ export class Warmline extends Caller {
 
   /** Returns a client with the same settings and ledger that also enforces this budget. */
   withBudget(budget) {
-    if (budget === null || typeof budget !== "object") fail(`the budget must be an object: { name, usd }, got ${show(budget)}`);
-    checkFields("budget", budget, ["name", "usd"]);
-    checkBudget(budget);
-    const { name = "default", usd } = budget;
-    const handle = handleOf(this);
-    const make = () => handle.start().withBudget(name, amount(usd, "budget.usd"));
-    return new Warmline(new Derived({ ...CLIENT, options: handle.options, calls: handle.calls, make }));
+    const [name, usd] = budgetOf(budget);
+    return new Warmline(handleOf(this).derived((core) => core.withBudget(name, usd)));
   }
 }

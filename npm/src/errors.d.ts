@@ -21,9 +21,37 @@ export interface Attempt {
   delayMs: number;
 }
 
+/** The properties of an error besides its message, for its constructor. All are optional, unless the class says otherwise. */
+export interface ErrorDetails {
+  /** What caused the error. */
+  cause?: unknown;
+  /** The HTTP status. */
+  status?: number | undefined;
+  /** The provider's error code. Default: `errorType`. */
+  code?: string | undefined;
+  /** The provider's type of the error. */
+  errorType?: string | undefined;
+  /** The provider's id of the request. */
+  requestId?: string | undefined;
+  /** How long the provider asks to wait before a retry, in milliseconds. */
+  retryAfterMs?: number | undefined;
+  /** The attempts of the call. Default: none. */
+  attempts?: readonly Attempt[] | undefined;
+  /** What to do about the error. */
+  hint?: string | undefined;
+  /**
+   * Whether the failure is temporary. Default: true for `ConnectError`, `RateLimitError`, `OverloadedError` and `StreamError`, and for a `StatusError` with
+   * the status 408, 409 or from 500 on; otherwise false.
+   */
+  retryable?: boolean | undefined;
+  /** The body of the provider's error response. */
+  body?: string | undefined;
+}
+
 /** What all errors of this package have. */
 declare class CallError<Name extends string, Kind extends string> extends Error {
-  protected constructor();
+  /** Creates an error, for tests and middleware. */
+  constructor(message: string, details?: ErrorDetails);
   /** The name of the class; `"AbortError"` for a `CancelledError`. */
   readonly name: Name;
   /** The kind of the error. Each class has its own. */
@@ -57,7 +85,7 @@ declare class CallError<Name extends string, Kind extends string> extends Error 
 }
 
 /**
- * Why a call failed. Its `kind` tells the classes apart, as `instanceof` does:
+ * Why a call failed. The `kind` tells the classes apart, as `instanceof` does:
  *
  * ```ts
  * try {
@@ -96,12 +124,16 @@ export class ConnectError extends CallError<"ConnectError", "connect"> {}
 
 /** A timeout expired. The hint names the option that would have waited longer. */
 export class TimeoutError extends CallError<"TimeoutError", "timeout"> {
+  /** Creates an error, for tests and middleware. */
+  constructor(message: string, details: ErrorDetails & Pick<TimeoutError, "which">);
   /** The timeout that expired: `"read"` is `timeoutMs`, `"reply"` is `replyTimeoutMs`, and `"deadline"` is `deadlineMs`. */
   readonly which: "reply" | "read" | "deadline";
 }
 
 /** The provider responded with an error status that no other class stands for. */
 export class StatusError extends CallError<"StatusError", "status"> {
+  /** Creates an error, for tests and middleware. */
+  constructor(message: string, details: ErrorDetails & Pick<StatusError, "status">);
   /** The HTTP status. */
   readonly status: number;
 }
@@ -114,6 +146,8 @@ export class OverloadedError extends CallError<"OverloadedError", "overloaded"> 
 
 /** The maximum cost of the call does not fit into what is left of a budget. Nothing was sent. Amounts are US dollars, as exact decimal strings. */
 export class BudgetExceededError extends CallError<"BudgetExceededError", "budget_exceeded"> {
+  /** Creates an error, for tests and middleware. */
+  constructor(message: string, details: ErrorDetails & Pick<BudgetExceededError, "limit" | "spent" | "reserved" | "needed">);
   /** The budget's limit per month. */
   readonly limit: string;
   /** The amount spent this month. */

@@ -1,7 +1,14 @@
 // One error class for each kind, so both `instanceof` and `kind` distinguish them.
 
-// Minifiers change the names of classes.
-const named = ({ prototype }, name) => Object.defineProperty(prototype, "name", { value: name, writable: true, configurable: true });
+/** The classes by kind. */
+export const KINDS = {};
+
+/** Gives a class its kind and the name of its errors, which minifiers would change. */
+function define(Class, name, kind) {
+  Object.defineProperty(Class.prototype, "name", { value: name, writable: true, configurable: true });
+  Object.defineProperty(Class, "kind", { value: kind });
+  if (kind) KINDS[kind] = Class;
+}
 
 /** Converts the core's attempts to the public type. */
 export const toAttempts = (attempts = []) =>
@@ -16,27 +23,33 @@ export const toAttempts = (attempts = []) =>
   }));
 
 /** What only errors of one kind have. */
-const DETAILS = ["which", "limit", "spent", "reserved", "needed"];
+const OF_ONE_KIND = ["which", "limit", "spent", "reserved", "needed"];
+
+/** Returns whether a failure is temporary, if nothing else is known of it. */
+const isTemporary = (kind, status) =>
+  ["connect", "rate_limited", "overloaded", "stream"].includes(kind) || (kind === "status" && (status === 408 || status === 409 || status >= 500));
 
 /** Why a call failed. */
 export class WarmlineError extends Error {
   static {
-    named(this, "WarmlineError");
+    define(this, "WarmlineError");
   }
 
-  constructor(failure, cause) {
-    super(failure.message, cause === undefined ? undefined : { cause });
-    this.kind = failure.kind;
-    this.status = failure.status ?? undefined;
-    this.code = failure.code ?? failure.error_type ?? undefined;
-    this.errorType = failure.error_type ?? undefined;
-    this.requestId = failure.request_id ?? undefined;
-    this.retryAfterMs = failure.retry_after_ms ?? undefined;
-    this.attempts = toAttempts(failure.attempts);
-    this.hint = failure.hint ?? undefined;
-    this.retryable = failure.retryable ?? false;
-    this.body = failure.body ?? undefined;
-    for (const name of DETAILS) if (failure[name] !== undefined) this[name] = failure[name];
+  constructor(message, details = {}) {
+    const { kind } = new.target;
+    const { cause, status, errorType, attempts = [], retryable = isTemporary(kind, status) } = details;
+    super(message, cause === undefined ? undefined : { cause });
+    this.kind = kind;
+    this.status = status;
+    this.code = details.code ?? errorType;
+    this.errorType = errorType;
+    this.requestId = details.requestId;
+    this.retryAfterMs = details.retryAfterMs;
+    this.attempts = attempts;
+    this.hint = details.hint;
+    this.retryable = retryable;
+    this.body = details.body;
+    for (const name of OF_ONE_KIND) if (details[name] !== undefined) this[name] = details[name];
   }
 
   toJSON() {
@@ -48,88 +61,73 @@ export class WarmlineError extends Error {
 /** The client's options or the request are invalid. Nothing was sent. */
 export class ConfigError extends WarmlineError {
   static {
-    named(this, "ConfigError");
+    define(this, "ConfigError", "config");
   }
 }
 /** The connection could not be opened, or it broke before a reply. */
 export class ConnectError extends WarmlineError {
   static {
-    named(this, "ConnectError");
+    define(this, "ConnectError", "connect");
   }
 }
 /** A phase of the call, named by `which`, took longer than its timeout. */
 export class TimeoutError extends WarmlineError {
   static {
-    named(this, "TimeoutError");
+    define(this, "TimeoutError", "timeout");
   }
 }
 /** The provider answered with an error status. */
 export class StatusError extends WarmlineError {
   static {
-    named(this, "StatusError");
+    define(this, "StatusError", "status");
   }
 }
 /** The provider answered 429. */
 export class RateLimitError extends WarmlineError {
   static {
-    named(this, "RateLimitError");
+    define(this, "RateLimitError", "rate_limited");
   }
 }
 /** The provider is overloaded. */
 export class OverloadedError extends WarmlineError {
   static {
-    named(this, "OverloadedError");
+    define(this, "OverloadedError", "overloaded");
   }
 }
 /** The call's maximum cost does not fit into what is left of the budget. Nothing was sent. */
 export class BudgetExceededError extends WarmlineError {
   static {
-    named(this, "BudgetExceededError");
+    define(this, "BudgetExceededError", "budget_exceeded");
   }
 }
 /** The ledger of the budgets cannot be used, for example because its server does not answer. Nothing was sent. */
 export class LedgerError extends WarmlineError {
   static {
-    named(this, "LedgerError");
+    define(this, "LedgerError", "ledger");
   }
 }
 /** The reply does not have the provider's format. */
 export class DecodeError extends WarmlineError {
   static {
-    named(this, "DecodeError");
+    define(this, "DecodeError", "decode");
   }
 }
 /** A streamed reply broke off, or reported an error. */
 export class StreamError extends WarmlineError {
   static {
-    named(this, "StreamError");
+    define(this, "StreamError", "stream");
   }
 }
 /** The caller cancelled the call; `cause` is the signal's reason. Its name is that of the `DOMException` of an aborted `fetch`. */
 export class CancelledError extends WarmlineError {
   static {
-    named(this, "AbortError");
+    define(this, "AbortError", "cancelled");
   }
 }
 
-/** The classes by kind. */
-export const KINDS = {
-  config: ConfigError,
-  connect: ConnectError,
-  timeout: TimeoutError,
-  status: StatusError,
-  rate_limited: RateLimitError,
-  overloaded: OverloadedError,
-  budget_exceeded: BudgetExceededError,
-  ledger: LedgerError,
-  decode: DecodeError,
-  stream: StreamError,
-  cancelled: CancelledError,
-};
-
 /** Throws a configuration error. */
 export function fail(message, cause) {
-  throw new ConfigError({ kind: "config", message }, cause);
+  throw new ConfigError(message, { cause });
 }
 
 // The core is also a Rust library, and some of its messages name settings as that does.
@@ -153,15 +151,16 @@ export const translated = (message) => NAMES.reduce((text, [from, to]) => text.r
 /** Returns a failure that the core reports, which is JSON text, as a `WarmlineError`; anything else that was thrown, unchanged. */
 export function fromCore(error, cause) {
   if (typeof error !== "string") return error;
-  const { error: details, message, retryable } = JSON.parse(error);
-  const failure = { ...details, message, retryable };
-  failure.message = failure.message.replace(/longer than max_retry_after(?: \(\w+\))?, which is (\S+?)(?=[;\s]|$)/, "longer than the $1 that a call waits at most");
+  let { error: failure, message, retryable } = JSON.parse(error);
+  const { kind, attempts, ...rest } = failure;
+  const details = Object.fromEntries(Object.entries(rest).map(([name, value]) => [camel(name), value ?? undefined]));
+  message = message.replace(/longer than max_retry_after(?: \(\w+\))?, which is (\S+?)(?=[;\s]|$)/, "longer than the $1 that a call waits at most");
   // Other messages can contain text of the provider's.
-  if (failure.kind === "config") failure.message = translated(failure.message);
-  if (failure.hint) {
-    const hint = translated(failure.hint).replace("max_tokens", "maxTokens");
-    failure.message = failure.message.replace(failure.hint, () => hint);
-    failure.hint = hint;
+  if (kind === "config") message = translated(message);
+  if (details.hint) {
+    const hint = translated(details.hint).replace("max_tokens", "maxTokens");
+    message = message.replace(details.hint, () => hint);
+    details.hint = hint;
   }
-  return new (KINDS[failure.kind] ?? WarmlineError)(failure, failure.kind === "connect" ? cause : undefined);
+  return new KINDS[kind](message, { ...details, retryable, attempts: toAttempts(attempts), cause: kind === "connect" ? cause : undefined });
 }

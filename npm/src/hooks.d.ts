@@ -17,8 +17,9 @@ export interface CallInfo {
 }
 
 /**
- * Functions that are told about calls, as options of a client, of a router or of one call. If both have one, both are called. They are not waited for, and what they
- * throw is ignored.
+ * Functions that are told about calls, as options of a client, of a router or of one call. If several of them have one, all are called. They are not waited
+ * for, and what they throw is ignored. In a router, the hooks of a target's client are told about the attempts of that client, and about the end of each call
+ * that it has made an attempt of.
  *
  * ```ts
  * const llm = new Warmline({

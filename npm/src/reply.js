@@ -7,8 +7,7 @@ export function converter({ output, tools = [], extraBody }, core) {
   const schemas = new Map(tools.map(({ name, input }, i) => [name, { standard: standardOf(input), schema: core.tools[i].input_schema }]));
   /** Parses and validates the arguments of a tool call. Sets `error` if they are not what the tool takes. */
   const parseCall = async (call) => {
-    const wrong = (message, cause) =>
-      new DecodeError({ kind: "decode", message: `the model called the tool ${JSON.stringify(call.name)}${message}`, body: call.argumentsText }, cause);
+    const wrong = (message, cause) => new DecodeError(`the model called the tool ${JSON.stringify(call.name)}${message}`, { body: call.argumentsText, cause });
     const isJson = parseArguments(call);
     const tool = schemas.get(call.name);
     if (!tool && tools.length > 0 && !extraBody?.tools) call.error = wrong(", which is not one of the request's");
@@ -25,13 +24,12 @@ export function converter({ output, tools = [], extraBody }, core) {
       if (event.error) event.type = "invalid_tool_call";
     }
     if (event.type !== "done") return;
-    const { attempts } = event;
     const calls = event.reply.content.filter(({ type }) => type === "tool_use").map((part) => ({ ...part }));
     for (const call of calls) await parseCall(call);
     const reply = (event.reply = toReply(event, calls));
     for (const name of Object.keys(event)) if (name !== "type" && name !== "reply") delete event[name];
     const called = tools.length > 0 && calls.length > 0;
-    if (output !== undefined && !called) reply.output = await toOutput(reply, attempts, { standard: standardOf(output), schema: core.response_format.schema });
+    if (output !== undefined && !called) reply.output = await toOutput(reply, { standard: standardOf(output), schema: core.response_format.schema });
   };
 }
 
@@ -105,9 +103,9 @@ function toReply(event, calls) {
 }
 
 /** Parses and validates the output of a reply. */
-async function toOutput(reply, attempts, output) {
-  const { stopReason, requestId: request_id, text: body } = reply;
-  const wrong = (message, cause) => new DecodeError({ kind: "decode", message: `${message} (stopReason ${stopReason})`, request_id, attempts, body }, cause);
+async function toOutput(reply, output) {
+  const { stopReason, requestId, attempts, text: body } = reply;
+  const wrong = (message, cause) => new DecodeError(`${message} (stopReason ${stopReason})`, { requestId, attempts, body, cause });
   let parsed;
   try {
     parsed = JSON.parse(reply.text);

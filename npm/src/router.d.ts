@@ -1,8 +1,9 @@
 import { Caller } from "./caller.js";
+import type { Budget } from "./budget.js";
 import type { ErrorKind, Warmline } from "./index.js";
 import type { Hooks } from "./hooks.js";
 
-/** The options of a router. Its hooks are told about all its calls; those of the targets' clients are not called. */
+/** The options of a router. Its hooks are told about all its calls, those of a target's client about the calls that the client makes an attempt of. */
 export interface RouterOptions extends Hooks {
   /** The targets, at least one. */
   targets: readonly Target[];
@@ -38,7 +39,7 @@ export interface RouterOptions extends Hooks {
 
 /** A target of a router: a client, and the models that it serves. */
 export interface Target {
-  /** The client. Its options apply to the calls that it makes, apart from `maxRetries` and its hooks. */
+  /** The client. Its options apply to the calls that it makes, apart from `maxRetries`. */
   client: Warmline;
   /** The name, which attempts and `stats()` have, and which selects the target in a model's name, as in `"eu/gpt-4.1"`. Default: the client's provider. */
   name?: string | undefined;
@@ -139,6 +140,25 @@ export class Router extends Caller {
    * @throws {ConfigError} if an option is invalid. The message names the option and what would be accepted.
    */
   constructor(options: RouterOptions);
+  /**
+   * Returns the names of models that requests can ask for: those that the targets list, and the default models of their clients. Nothing is sent.
+   *
+   * ```ts
+   * console.log(await router.models()); // ["fast", "gpt-4.1"]
+   * ```
+   */
+  models(): Promise<string[]>;
+  /**
+   * Returns a router that shares the targets and their state with this one and also enforces a budget. Use it for a budget per customer, for example. The
+   * budget is kept in the ledger of the targets' clients.
+   *
+   * ```ts
+   * const customer = router.withBudget({ name: "customer:42", usd: "1" });
+   * ```
+   *
+   * @throws {ConfigError} if the clients do not share a ledger, because the budget could then be exceeded. Give them the same object as `budget.ledger`.
+   */
+  withBudget(budget: Budget): Router;
   /** Returns the state of the targets. */
   stats(): RouterStats;
 }

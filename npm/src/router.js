@@ -2,9 +2,11 @@
 
 import * as glue from "./glue_bg.js";
 import { Caller, checkNumbers, handleOf } from "./caller.js";
-import { CALL_OPTIONS, checkFields, checkTypes, failUnknown, show } from "./check.js";
+import { CALL_OPTIONS, checkTypes, failUnknown, show } from "./check.js";
+import { budgetOf } from "./core.js";
 import { KINDS, fail } from "./errors.js";
 import { HOOKS } from "./hooks.js";
+import { ready } from "./load.js";
 import { FIELDS, text, whole, wholeMs } from "./shape.js";
 
 const OPTIONS = {
@@ -90,15 +92,15 @@ function routerOf(options) {
   checkOptions(options);
   const settings = settingsOf(options);
   const clients = options.targets.map(({ client }) => handleOf(client));
-  let fetches;
+  let byName;
   const make = () => {
     const core = new glue.RouterCore(settings, clients.map((client) => client.start().share()));
     // The core knows the names of the targets that have none of their own.
-    fetches = new Map(targetsOf(core).map(({ name }, i) => [name, clients[i].options.fetch]));
+    byName = new Map(targetsOf(core).map(({ name }, i) => [name, clients[i].options]));
     return core;
   };
   const dangerouslyAllowBrowser = clients.every(({ options }) => options.dangerouslyAllowBrowser);
-  return { what: "router", names: Object.keys(OPTIONS), options: { ...options, dangerouslyAllowBrowser }, make, fetchOf: (target) => fetches.get(target) };
+  return { what: "router", names: Object.keys(OPTIONS), options: { ...options, dangerouslyAllowBrowser }, make, clientOf: (target) => byName.get(target) };
 }
 
 const targetsOf = (core) => JSON.parse(core.stats()).targets;
@@ -106,7 +108,27 @@ const targetsOf = (core) => JSON.parse(core.stats()).targets;
 /** Several clients behind the calls of one. */
 export class Router extends Caller {
   constructor(options) {
-    super(routerOf(options));
+    super(options, routerOf);
+  }
+
+  /** Returns the names of models that requests can ask for. */
+  async models() {
+    const handle = handleOf(this);
+    handle.checkOpen();
+    await ready();
+    return JSON.parse(handle.start().models());
+  }
+
+  /** Returns a router with the same targets that also enforces this budget. */
+  withBudget(budget) {
+    const [name, usd] = budgetOf(budget);
+    const handle = handleOf(this);
+    // Without a ledger of its own, a client shares one only with the clients that are derived from it.
+    const ledgers = handle.options.targets.map(({ client }) => handleOf(client).options.budget?.ledger ?? handleOf(client).calls);
+    if (new Set(ledgers).size > 1) {
+      fail("the budget cannot count the calls of all targets, because their clients have different ledgers: give them the same one, budget: { usd, ledger }");
+    }
+    return new Router(handle.derived((core) => core.withBudget(name, usd)));
   }
 
   /** Returns the state of the targets. */

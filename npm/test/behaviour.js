@@ -3,7 +3,7 @@ import { check, equal, failure } from "./expect.js";
 
 const validator = (validate) => ({ "~standard": { version: 1, vendor: "test", validate } });
 
-export async function behaviour({ Warmline, ConfigError, DecodeError }, scriptedFetch, test) {
+export async function behaviour({ Warmline, WarmlineError, ConfigError, DecodeError, RateLimitError, StatusError, TimeoutError }, scriptedFetch, test) {
   const client = (replies, options) => {
     const fetch = scriptedFetch(replies);
     return { fetch, llm: new Warmline({ provider: "openai", apiKey: "sk-secret-0001", model: "m", fetch, dangerouslyAllowBrowser: true, ...options }) };
@@ -308,6 +308,28 @@ export async function behaviour({ Warmline, ConfigError, DecodeError }, scripted
     equal([error.name, error.kind, error.cause === cause], ["ConnectError", "connect", true], "the error");
     check(String(error.stack).startsWith("ConnectError: "), error.stack);
     for (const base of ["ConfigError", "ConnectError", "DecodeError"]) check(!Object.keys(error).includes("name"), `${base} shows its name`);
+  });
+
+  await test("errors can be constructed, and are like those of calls", async () => {
+    const headers = { "retry-after": "120", "x-request-id": "req_1" };
+    const ofCall = await failure(client([{ status: 429, headers, message: "slow down", code: "c", type: "t" }]).llm.chat("Hi"));
+    const { message, body, hint, attempts, cause } = ofCall;
+    const made = new RateLimitError(message, { status: 429, code: "c", errorType: "t", requestId: "req_1", retryAfterMs: 120_000, body, hint, attempts, cause });
+    equal(Object.entries(made), Object.entries(ofCall), "the properties");
+    check(made instanceof RateLimitError && made instanceof WarmlineError && made.name === "RateLimitError", `${made}`);
+    class Own extends DecodeError {}
+    const cases = [new ConfigError("x"), new TimeoutError("x", { which: "read" }), new StatusError("x", { status: 404 }), new StatusError("x", { status: 500 }), new Own("x", { cause: 7 })];
+    equal(
+      cases.map(({ kind, which, status, retryable, attempts, cause }) => [kind, which, status, retryable, attempts.length, cause]),
+      [
+        ["config", undefined, undefined, false, 0, undefined],
+        ["timeout", "read", undefined, false, 0, undefined],
+        ["status", undefined, 404, false, 0, undefined],
+        ["status", undefined, 500, true, 0, undefined],
+        ["decode", undefined, undefined, false, 0, 7],
+      ],
+      "the errors",
+    );
   });
 
   await test("base64 is an image, and other text is an error", async () => {

@@ -16,10 +16,12 @@ globalThis.fetch = (resource, init) => (typeof resource === "string" || resource
 
 /** Returns the given values, new for each example. */
 export async function given() {
-  const { Warmline } = await import("warmline");
+  const { Router, Warmline } = await import("warmline");
   const background = [];
+  const llm = new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001" });
   return {
-    llm: new Warmline({ provider: "anthropic", apiKey: "sk-ant-secret-0001" }),
+    llm,
+    router: new Router({ targets: [{ client: llm }] }),
     messages: [{ role: "user", content: "How is the weather in Bern?" }],
     env: variables,
     ctx: { waitUntil: (promise) => background.push(promise) },

@@ -1,9 +1,10 @@
 // What the examples of the documentation take as given. `given.mjs` has the values.
-import type { Message, Warmline as Client } from "warmline";
+import type { Message, Router, Warmline as Client } from "warmline";
 import type { BudgetLedger } from "warmline/durable-object";
 
 declare global {
   const llm: Client;
+  const router: Router;
   const messages: Message[];
   const env: Env;
   const ctx: ExecutionContext;

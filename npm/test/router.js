@@ -178,15 +178,65 @@ export async function routers({ Router, Warmline, BudgetExceededError, ConfigErr
   await test("router: hooks are told of each attempt and its target", async () => {
     const seen = [];
     const note = (by) => Object.fromEntries(["onRequest", "onResponse", "onRetry", "onError", "onFinish"].map((name) => [name, (event) => seen.push([by, name, event])]));
-    const [eu, us] = [client([{ status: 503 }], note("client")), client(["Hello"], note("client"))];
+    const [eu, us] = [client([{ status: 503 }]), client(["Hello"])];
     const router = new Router({ targets: [{ client: eu.client, name: "eu" }, { client: us.client, name: "us", priority: 1 }], ...note("router") });
     await router.chat({ model: "m", messages: [{ role: "user", content: "Hi" }] }, note("call"));
     const expected = [["onRequest", "eu"], ["onResponse", "eu"], ["onRetry", "us"], ["onRequest", "us"], ["onResponse", "us"], ["onFinish", undefined]];
     for (const by of ["router", "call"]) {
       equal(seen.filter(([other]) => by === other).map(([, name, { target }]) => [name, target]), expected, `the events of the ${by}`);
     }
-    check(!seen.some(([by]) => by === "client"), "a client's own hooks were called");
     equal([seen[0][2].call.model, seen[0][2].call.provider], ["m", undefined], "the call");
+  });
+
+  await test("router: a client's hooks are told of its own attempts, and of the end of the calls that it has a part in", async () => {
+    const seen = [];
+    const note = (by) => Object.fromEntries(["onRequest", "onResponse", "onRetry", "onError", "onFinish"].map((name) => [name, ({ attempt }) => seen.push([by, name, attempt])]));
+    const clients = [[{ status: 503 }, { status: 400 }], ["Hello"], []].map((replies, i) => client(replies, note(i)).client);
+    const router = new Router({ targets: clients.map((client, i) => ({ client, name: `${i}`, priority: i })), cooldown: false });
+    await router.chat("Hi");
+    equal(
+      seen,
+      [[0, "onRequest", 1], [0, "onResponse", 1], [1, "onRetry", 2], [1, "onRequest", 2], [1, "onResponse", 2], [0, "onFinish", undefined], [1, "onFinish", undefined]],
+      "the events of a call that moves on",
+    );
+    seen.length = 0;
+    // Another conversation, because the first stays where it has moved to.
+    await failure(router.chat("Hello"));
+    equal(seen, [[0, "onRequest", 1], [0, "onResponse", 1], [0, "onError", undefined]], "the events of a failure");
+  });
+
+  await test("router: the names of models that requests can ask for", async () => {
+    const targets = [{ client: client([]).client, name: "eu", models: { fast: "gpt-4.1-mini" } }, { client: client([], { model: "gpt-4.1" }).client, name: "us" }];
+    const router = new Router({ targets });
+    equal(await router.models(), ["fast", "m", "gpt-4.1"], "the names");
+    router.close();
+    equal((await failure(router.models())).message, "this router has been closed", "the error");
+  });
+
+  await test("router: a budget of its own counts the calls of all targets, and needs one ledger for that", async () => {
+    const prices = { m: { input: "1", output: "10" } };
+    const base = client([{ status: 503 }, "a", "b"], { budget: { usd: "1" }, prices }).client;
+    const same = base.withBudget({ name: "other", usd: "1" });
+    const router = new Router({ targets: [{ client: base, name: "eu" }, { client: same, name: "us", priority: 1 }], cooldown: false });
+    const customer = router.withBudget({ name: "customer:42", usd: "0.05" });
+    const messages = [{ role: "user", content: "Hi" }];
+    const { cost, attempts } = await customer.chat({ messages, maxTokens: 10 });
+    equal(attempts.map(({ target }) => target), ["eu", "us"], "the targets");
+    await customer.flush();
+    const refused = await failure(customer.chat({ messages, maxTokens: 10_000 }));
+    check(refused instanceof BudgetExceededError && refused.limit === "0.05" && refused.spent === cost.usd, `${refused} ${refused.spent} ${cost.usd}`);
+    equal((await router.chat({ messages, maxTokens: 10_000 })).text, "b", "the router without the budget");
+    equal(customer.stats().targets.map(({ name }) => name), ["eu", "us"], "the targets' state");
+
+    const apart = new Router({ targets: [{ client: base, name: "eu" }, { client: client([]).client, name: "us" }] });
+    for (const [budget, says] of [
+      [{ usd: 1 }, "their clients have different ledgers"],
+      [{ usd: "much" }, "budget.usd must be an amount in dollars"],
+      [5, "the budget must be an object"],
+    ]) {
+      const error = await failure((async () => apart.withBudget(budget))());
+      check(error instanceof ConfigError && error.message.includes(says), `${says}: ${error}`);
+    }
   });
 
   await test("router: its options are checked", async () => {

@@ -146,6 +146,15 @@ const router = new Router({
 export const routed: Promise<{ city: string }> = router.chat({ messages, output: z.object({ city: z.string() }) }, { conversation: "a" }).then(({ output }) => output);
 export const either: Promise<string | undefined>[] = [llm, router].map((caller) => caller.stream("x", { conversation: "a" }).reply().then(({ attempts }) => attempts[0]?.target));
 export const ready: (number | undefined)[] = router.stats().targets.map(({ state, readyInMs, inFlight }) => (state === "cooling" ? readyInMs : inFlight));
+export const budgeted: Router = router.withBudget({ name: "customer:42", usd: "1" });
+export const names: string[] = await router.models();
+// @ts-expect-error a budget is in dollars
+router.withBudget({ eur: 5 });
+export const errors: [number | undefined, "reply" | "read" | "deadline"] = [new RateLimitError("slow", { status: 429 }).status, new TimeoutError("late", { which: "read" }).which];
+// @ts-expect-error a timeout has a name
+new TimeoutError("late");
+// @ts-expect-error no such property
+new RateLimitError("slow", { statusCode: 429 });
 // @ts-expect-error the targets are missing
 new Router({ pacing: true });
 // @ts-expect-error a target has a client

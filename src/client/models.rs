@@ -1,5 +1,6 @@
 //! The models of a provider, and the tokens of requests to them. Neither costs anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -46,7 +47,8 @@ impl Client {
     /// ```
     pub async fn models(&self) -> Result<Vec<ModelInfo>> {
         let mut models: Vec<ModelInfo> = Vec::new();
-        let mut known = std::collections::HashSet::new();
+        // A map of the type that the dialects use too, because a set would be more code in the WebAssembly module.
+        let mut known = BTreeMap::new();
         let mut after: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let query = ModelPage::query(self.inner.dialect.name(), after.as_deref());
@@ -61,7 +63,7 @@ impl Client {
             models.extend(
                 page.models
                     .into_iter()
-                    .filter(|model| known.insert(model.id.clone())),
+                    .filter(|model| known.insert(model.id.clone(), before).is_none()),
             );
             // A server that pays no regard to the query gives the same page again.
             if page.next.is_none() || models.len() == before {

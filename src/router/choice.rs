@@ -1,4 +1,4 @@
-//! Orders targets: by consistent hashing, by load, at random. Pure functions.
+//! Chooses among targets: by consistent hashing, by load, at random. Pure functions.
 
 use super::balancing::Balancing;
 
@@ -61,8 +61,13 @@ fn score(key: u64, hash: u64, weight: u32) -> f64 {
     -f64::from(weight) / unit.ln()
 }
 
-/// Puts the targets in the order in which to try them.
-pub(super) fn rank(contenders: &mut [Contender], balancing: Balancing, key: u64, random: f64) {
+/// Returns the target to try first.
+pub(super) fn first(
+    contenders: &[Contender],
+    balancing: Balancing,
+    key: u64,
+    random: f64,
+) -> Option<Contender> {
     let random = mixed((random * (1u64 << 53) as f64) as u64);
     let by = match balancing {
         Balancing::Sticky => key,
@@ -72,10 +77,10 @@ pub(super) fn rank(contenders: &mut [Contender], balancing: Balancing, key: u64,
         Balancing::LeastBusy => f64::from(one.in_flight) / f64::from(one.weight),
         _ => 0.0,
     };
-    contenders.sort_by(|a, b| {
+    contenders.iter().copied().min_by(|a, b| {
         let (of_a, of_b) = (score(by, a.hash, a.weight), score(by, b.hash, b.weight));
         busy(a).total_cmp(&busy(b)).then(of_b.total_cmp(&of_a))
-    });
+    })
 }
 
 /// Whether one call more on a target is within 1.25 × its weighted share of all calls in flight ("Consistent Hashing with Bounded
@@ -103,10 +108,9 @@ mod tests {
         .collect()
     }
 
-    fn first(of: &[(u32, u32)], balancing: Balancing, key: u64, random: f64) -> usize {
-        let mut contenders = contenders(of);
-        rank(&mut contenders, balancing, mixed(key), random);
-        contenders[0].target
+    fn chosen(of: &[(u32, u32)], balancing: Balancing, key: u64, random: f64) -> usize {
+        let chosen = first(&contenders(of), balancing, mixed(key), random);
+        chosen.unwrap().target
     }
 
     #[test]
@@ -116,7 +120,7 @@ mod tests {
         for balancing in [Balancing::Sticky, Balancing::Weighted] {
             let mut counts = [0; 3];
             for key in 0..8000 {
-                counts[first(&of, balancing, key, random.f64())] += 1;
+                counts[chosen(&of, balancing, key, random.f64())] += 1;
             }
             for (count, expected) in counts.into_iter().zip([1000, 2000, 5000]) {
                 let off = i32::abs(count - expected);
@@ -130,8 +134,8 @@ mod tests {
         let (before, after) = ([(1, 0), (1, 0)], [(1, 0), (1, 0), (1, 0)]);
         let mut moved = 0;
         for key in 0..3000 {
-            let was = first(&before, Balancing::Sticky, key, 0.0);
-            let is = first(&after, Balancing::Sticky, key, 0.0);
+            let was = chosen(&before, Balancing::Sticky, key, 0.0);
+            let is = chosen(&after, Balancing::Sticky, key, 0.0);
             assert!(is == was || is == 2, "{key}: from {was} to {is}");
             moved += usize::from(is == 2);
         }
@@ -151,12 +155,12 @@ mod tests {
             let of: &[(u32, u32)] = &of;
             // 1 / 1 and 3 / 3 are the same, so chance decides.
             if of == [(1, 1), (3, 3)] {
-                let random = |n: u32| first(of, Balancing::LeastBusy, 0, f64::from(n) / 100.0);
+                let random = |n: u32| chosen(of, Balancing::LeastBusy, 0, f64::from(n) / 100.0);
                 let firsts = (0..100).filter(|n| random(*n) == 0).count();
                 assert!((5..50).contains(&firsts), "{firsts}");
                 continue;
             }
-            assert_eq!(first(of, Balancing::LeastBusy, 0, 0.5), expected, "{of:?}");
+            assert_eq!(chosen(of, Balancing::LeastBusy, 0, 0.5), expected, "{of:?}");
         }
     }
 

@@ -58,7 +58,7 @@ pub(super) fn resolve(
     dialect: Option<DialectName>,
 ) -> Result<Vec<Candidate>> {
     let found = match model.is_empty() {
-        true => collect(listings, |of| {
+        true => collect(listings, &|of| {
             Some(String::new()).filter(|_| !of.default_model.is_empty())
         }),
         false => by_name(listings, model),
@@ -90,12 +90,12 @@ pub(super) fn resolve(
 /// Returns the targets that have a name: as an alias, as their default model, with the target or provider before a slash,
 /// as their own name of a model, or in their provider's price list.
 fn by_name(listings: &[Listing], model: &str) -> Vec<Candidate> {
-    let aliased = collect(listings, |of| of.own_name(model).map(str::to_owned));
+    let aliased = collect(listings, &|of| of.own_name(model).map(str::to_owned));
     if !aliased.is_empty() {
         return aliased;
     }
     // Some default models have a provider's id in their name, such as Groq's `openai/gpt-oss-120b`.
-    let default = collect(listings, |of| {
+    let default = collect(listings, &|of| {
         (of.default_model == model).then(|| model.to_owned())
     });
     if !default.is_empty() {
@@ -103,28 +103,30 @@ fn by_name(listings: &[Listing], model: &str) -> Vec<Candidate> {
     }
     if let Some((whose, rest)) = model.split_once('/').filter(|(_, rest)| !rest.is_empty()) {
         let own = |of: &Listing| of.own_name(rest).unwrap_or(rest).to_owned();
-        let of_target = collect(listings, |of| (of.name == whose).then(|| own(of)));
+        let of_target = collect(listings, &|of| (of.name == whose).then(|| own(of)));
         if !of_target.is_empty() {
             return of_target;
         }
-        let of_provider = collect(listings, |of| {
+        let of_provider = collect(listings, &|of| {
             (of.provider.name() == whose).then(|| own(of))
         });
         if !of_provider.is_empty() {
             return of_provider;
         }
     }
-    let own = collect(listings, |of| {
+    let own = collect(listings, &|of| {
         let mut own = of.models.iter().map(|(_, own)| own);
         own.any(|own| own == model).then(|| model.to_owned())
     });
     if !own.is_empty() {
         return own;
     }
-    collect(listings, |of| of.is_priced(model).then(|| model.to_owned()))
+    collect(listings, &|of| {
+        of.is_priced(model).then(|| model.to_owned())
+    })
 }
 
-fn collect(listings: &[Listing], own: impl Fn(&Listing) -> Option<String>) -> Vec<Candidate> {
+fn collect(listings: &[Listing], own: &dyn Fn(&Listing) -> Option<String>) -> Vec<Candidate> {
     let candidate = |(target, of): (usize, &Listing)| {
         Some(Candidate {
             target,

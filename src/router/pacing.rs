@@ -52,7 +52,8 @@ impl Model {
     fn change(&mut self, need: &Need, now: Instant, sign: f64) {
         for bucket in &mut self.buckets {
             let level = bucket.level(now) + sign * bucket.needed(need);
-            bucket.level = level.clamp(-bucket.limit, bucket.limit);
+            // Not `clamp`, whose message for wrong bounds brings std's printing of floats into the WebAssembly module.
+            bucket.level = level.min(bucket.limit).max(-bucket.limit);
             bucket.at = now;
         }
     }

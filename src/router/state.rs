@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::balancing::Balancing;
-use super::choice::{Contender, has_room, rank};
+use super::choice::{Contender, first, has_room};
 use super::health::{Availability, Begun, Cooldown, Health};
 use super::hedging::Hedging;
 use super::homes::{CACHED, Homes, STORED};
@@ -155,12 +155,11 @@ impl State {
     /// Returns the target of a conversation that has not moved.
     fn first_home(&self, wish: &Wish<'_>) -> usize {
         let priority = |of: &Candidate| self.targets[of.target].priority;
-        let first = wish.candidates.iter().map(priority).min();
+        let lowest = wish.candidates.iter().map(priority).min();
         let group = wish.candidates.iter().enumerate();
-        let group = group.filter(|(_, of)| Some(priority(of)) == first);
-        let mut group: Vec<_> = group.map(|(at, _)| self.contender(wish, at)).collect();
-        rank(&mut group, Balancing::Sticky, wish.key, 0.0);
-        group.first().map_or(0, |of| of.target)
+        let group = group.filter(|(_, of)| Some(priority(of)) == lowest);
+        let group: Vec<_> = group.map(|(at, _)| self.contender(wish, at)).collect();
+        first(&group, Balancing::Sticky, wish.key, 0.0).map_or(0, |of| of.target)
     }
 
     fn contender(&self, wish: &Wish<'_>, candidate: usize) -> Contender {
@@ -228,13 +227,13 @@ impl State {
         }
         for of_priority in &priorities {
             let group = available.iter().filter(|at| priority(**at) == *of_priority);
-            let mut group: Vec<_> = group.map(|at| self.contender(wish, *at)).collect();
-            rank(&mut group, self.balancing, wish.key, random);
+            let group: Vec<_> = group.map(|at| self.contender(wish, *at)).collect();
             let fits = |of: &&Contender| {
                 let bounded = self.balancing != Balancing::Sticky || has_room(&group, of);
                 bounded && delay(of.candidate) <= MAX_PACE
             };
-            if let Some(found) = group.iter().find(fits) {
+            let fitting: Vec<_> = group.iter().filter(fits).copied().collect();
+            if let Some(found) = first(&fitting, self.balancing, wish.key, random) {
                 return Some(found.candidate);
             }
         }
@@ -305,11 +304,12 @@ impl State {
             .enumerate()
             .filter_map(fits)
             .collect();
-        rank(&mut free, Balancing::LeastBusy, wish.key, 0.0);
-        let lowest = |of: &Contender| self.targets[of.target].priority;
+        let priority = |of: &Contender| self.targets[of.target].priority;
+        let lowest = free.iter().map(priority).min();
+        free.retain(|of| Some(priority(of)) == lowest);
         let Contender {
             candidate, target, ..
-        } = free.into_iter().min_by_key(lowest)?;
+        } = first(&free, Balancing::LeastBusy, wish.key, 0.0)?;
         let target = &mut self.targets[target];
         let model = &wish.candidates[candidate].model;
         target.pacing.take(model, &wish.need, now);

@@ -53,7 +53,7 @@ impl Core {
                 let _ = on_alert.call2(&JsValue::UNDEFINED, &alert.into(), &hint.into());
             });
         }
-        let client = Options::read(options).and_then(|options| {
+        let client = json::options::<Options>(options).and_then(|options| {
             let mut builder = options.into_builder(tracker)?;
             if let Some(token) = token {
                 builder = builder.credentials(Credentials::token_source(JsTokenSource(token)));
@@ -66,9 +66,7 @@ impl Core {
     /// Returns a client that shares everything with this one and also enforces another monthly budget, in dollars.
     #[wasm_bindgen(js_name = withBudget)]
     pub fn with_budget(&self, name: &str, usd: &str) -> std::result::Result<Core, JsValue> {
-        let budget = usd.parse().map_err(Error::from);
-        let budget = budget.and_then(|limit| Budget::monthly(name, limit));
-        let budget = budget.map_err(|e| json::error(&e))?;
+        let budget = read_budget(name, usd)?;
         let tracker = self.0.cost_tracker().clone().budget(budget);
         Ok(Core(self.0.with_cost_tracker(tracker)))
     }
@@ -128,6 +126,13 @@ impl Core {
     pub fn peak(&self) -> usize {
         self.0.stats().peak
     }
+}
+
+/// Reads a monthly budget, in dollars.
+fn read_budget(name: &str, usd: &str) -> std::result::Result<Budget, JsValue> {
+    let limit = usd.parse().map_err(Error::from);
+    let budget = limit.and_then(|limit| Budget::monthly(name, limit));
+    budget.map_err(|e| json::error(&e))
 }
 
 /// Reads a request, whose token a function can give.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use warmline::{
-    Budget, Client, ClientBuilder, CostTracker, Credentials, Error, ErrorKind, Price, Provider,
-    Result, RetryPolicy, Usd,
+    Budget, Client, ClientBuilder, CostTracker, Credentials, Price, Provider, Result, RetryPolicy,
+    Usd,
 };
+
+use crate::json::Object;
 
 /// The options of a client. Headers and prices are lists of names and values.
 #[derive(Deserialize)]
@@ -32,9 +34,9 @@ pub(crate) struct Options {
     max_retries: Option<u32>,
     #[serde(default)]
     headers: Vec<(String, String)>,
-    budget: Option<BudgetOptions>,
+    budget: Option<Object<BudgetOptions>>,
     #[serde(default)]
-    prices: Vec<(String, Rates)>,
+    prices: Vec<(String, Object<Rates>)>,
 }
 
 /// A monthly budget. The amount is in dollars.
@@ -66,18 +68,6 @@ struct Rates {
 }
 
 impl Options {
-    /// # Errors
-    /// `Config` for what is not an object of these options.
-    pub(crate) fn read(json: &str) -> Result<Self> {
-        let options = serde_json::from_str(json);
-        options.map_err(|e| {
-            Error::new(
-                ErrorKind::Config,
-                ["the options: ", &e.to_string()].concat(),
-            )
-        })
-    }
-
     /// # Errors
     /// `Config` for an unknown provider or dialect, or a bad name of a budget. Other values are checked when the client is built.
     pub(crate) fn into_builder(self, mut tracker: CostTracker) -> Result<ClientBuilder> {
@@ -129,10 +119,10 @@ impl Options {
         for (name, value) in self.headers {
             builder = builder.header(name, value);
         }
-        if let Some(budget) = self.budget {
+        if let Some(Object(budget)) = self.budget {
             tracker = budget.add_to(tracker)?;
         }
-        for (model, rates) in self.prices {
+        for (model, Object(rates)) in self.prices {
             tracker = tracker.price(model, rates.into());
         }
         Ok(builder.cost_tracker(tracker))

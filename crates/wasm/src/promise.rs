@@ -1,7 +1,7 @@
 //! Promises: those that JavaScript gets, and those that its functions return.
 
 use js_sys::{Promise, Reflect};
-use warmline::{Error, ErrorKind, Result};
+use warmline::{BoxFuture, Error, ErrorKind, Result};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
@@ -9,6 +9,8 @@ use crate::json;
 
 /// Returns a promise of the result, which rejects with an error as JSON.
 pub(crate) fn promise(result: impl Future<Output = Result<JsValue>> + 'static) -> Promise {
+    // Boxed, because the code of a promise's task would be in the module for each type of future.
+    let result: BoxFuture<'static, Result<JsValue>> = Box::pin(result);
     future_to_promise(async move { result.await.map_err(|e| json::error(&e)) })
 }
 

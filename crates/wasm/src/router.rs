@@ -4,27 +4,27 @@
 use js_sys::{Function, Promise};
 use serde::Deserialize;
 use warmline::{
-    Balancing, Cooldown, Error, ErrorKind, Hedging, Result, RetryPolicy, Router, RouterBuilder,
-    RoutingRules, Target,
+    Balancing, Client, Cooldown, Hedging, RetryPolicy, Router, RouterBuilder, RoutingRules, Target,
 };
 use wasm_bindgen::prelude::*;
 
 use crate::call::{Call, Caller};
+use crate::json::Object;
 use crate::promise::promise;
-use crate::{Core, json, read_request};
+use crate::{Core, json, read_budget, read_request};
 
 /// The options of a router, with the defaults of [`RouterBuilder`].
 #[derive(Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
-    targets: Vec<TargetOptions>,
+    targets: Vec<Object<TargetOptions>>,
     balancing: Balancing,
     max_retries: u32,
-    rules: RoutingRules,
+    rules: Object<RoutingRules>,
     /// `None` if targets do not cool down.
-    cooldown: Option<Cooldown>,
+    cooldown: Option<Object<Cooldown>>,
     pacing: bool,
-    hedging: Option<Hedging>,
+    hedging: Option<Object<Hedging>>,
 }
 
 /// The options of a target. The models are a list of names and the target's own names.
@@ -43,8 +43,8 @@ impl Default for Options {
             targets: Vec::new(),
             balancing: Balancing::default(),
             max_retries: RetryPolicy::default().max_retries,
-            rules: RoutingRules::default(),
-            cooldown: Some(Cooldown::default()),
+            rules: Object(RoutingRules::default()),
+            cooldown: Some(Object(Cooldown::default())),
             pacing: true,
             hedging: None,
         }
@@ -52,16 +52,6 @@ impl Default for Options {
 }
 
 impl Options {
-    /// # Errors
-    /// `Config` for what is not an object of these options.
-    fn read(json: &str) -> Result<Self> {
-        let options = serde_json::from_str(json);
-        options.map_err(|e| {
-            let message = ["the options: ", &e.to_string()].concat();
-            Error::new(ErrorKind::Config, message)
-        })
-    }
-
     /// Returns the builder of a router over clients, one for each target.
     fn into_builder(self, clients: Vec<Core>) -> RouterBuilder {
         let mut builder = Router::builder()
@@ -70,13 +60,13 @@ impl Options {
                 max_retries: self.max_retries,
                 ..RetryPolicy::default()
             })
-            .rules(self.rules)
-            .cooldown(self.cooldown)
+            .rules(self.rules.0)
+            .cooldown(self.cooldown.map(|Object(cooldown)| cooldown))
             .pacing(self.pacing);
-        if let Some(hedging) = self.hedging {
+        if let Some(Object(hedging)) = self.hedging {
             builder = builder.hedging(hedging);
         }
-        for (options, Core(client)) in self.targets.into_iter().zip(clients) {
+        for (Object(options), Core(client)) in self.targets.into_iter().zip(clients) {
             builder = builder.target(options.into_target(Target::new(client)));
         }
         builder
@@ -110,9 +100,22 @@ impl RouterCore {
     /// Creates a router. `options` are JSON; `clients` are those of its targets.
     #[wasm_bindgen(constructor)]
     pub fn new(options: &str, clients: Vec<Core>) -> std::result::Result<RouterCore, JsValue> {
-        let router = Options::read(options);
+        let router = json::options::<Options>(options);
         let router = router.and_then(|options| options.into_builder(clients).build());
         router.map(RouterCore).map_err(|e| json::error(&e))
+    }
+
+    /// Returns a router that shares this one's targets and their state and also enforces a monthly budget, in dollars, in the ledgers of the targets.
+    #[wasm_bindgen(js_name = withBudget)]
+    pub fn with_budget(&self, name: &str, usd: &str) -> std::result::Result<RouterCore, JsValue> {
+        let budget = read_budget(name, usd)?;
+        let tracker = |client: &Client| client.cost_tracker().clone().budget(budget.clone());
+        Ok(RouterCore(self.0.with_cost_trackers(tracker)))
+    }
+
+    /// Returns the names of models that requests can ask for, as a JSON list.
+    pub fn models(&self) -> String {
+        json::text(&self.0.models())
     }
 
     /// Creates a call, as that of a client. `fetch` is called with the name of the target before its own arguments.
