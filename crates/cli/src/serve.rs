@@ -190,7 +190,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let fallback = match options.site {
         Some(folder) if !folder.is_dir() => {
             return Err(Failure::Config(format!(
-                "--site is {}, which is not a folder",
+                "--site is \"{}\", which is not a folder",
                 shown_path(&folder)
             )));
         }
