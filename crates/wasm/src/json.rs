@@ -1,13 +1,9 @@
 //! The JSON that passes between JavaScript and Rust.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use warmline::{Attempt, Error, ErrorKind, Reply, Result, StreamEvent, Usd};
+use serde::{Deserialize, Serialize};
+use warmline::{Attempt, ByName, Error, ErrorKind, Reply, Result, StreamEvent, Usd};
 use wasm_bindgen::JsValue;
 
 /// Reads the options of a client or a router.
@@ -16,31 +12,10 @@ use wasm_bindgen::JsValue;
 /// `Config` for what is not an object of these options.
 pub(crate) fn options<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
     let options = serde_json::from_str(json);
-    options.map(|Object(options)| options).map_err(|e| {
+    options.map(|ByName(options)| options).map_err(|e| {
         let message = ["the options: ", &e.to_string()].concat();
         Error::new(ErrorKind::Config, message)
     })
-}
-
-/// A struct that is read only from an object. Derived code also reads it from a list of its fields; that code is left out of the module if
-/// nothing uses it.
-pub(crate) struct Object<T>(pub(crate) T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = T;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
-        let object = deserializer.deserialize_map(ObjectVisitor(PhantomData));
-        object.map(Self)
-    }
 }
 
 /// Serialises a value of Warmline's, which cannot fail.

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use warmline::{
-    Budget, Client, ClientBuilder, CostTracker, Credentials, Price, Provider, Result, RetryPolicy,
-    Usd,
+    Budget, ByName, Client, ClientBuilder, CostTracker, Credentials, Price, Provider, Result,
+    RetryPolicy, Usd,
 };
-
-use crate::json::Object;
 
 /// The options of a client. Headers and prices are lists of names and values.
 #[derive(Deserialize)]
@@ -34,9 +32,9 @@ pub(crate) struct Options {
     max_retries: Option<u32>,
     #[serde(default)]
     headers: Vec<(String, String)>,
-    budget: Option<Object<BudgetOptions>>,
+    budget: Option<ByName<BudgetOptions>>,
     #[serde(default)]
-    prices: Vec<(String, Object<Rates>)>,
+    prices: Vec<(String, ByName<Rates>)>,
 }
 
 /// A monthly budget. The amount is in dollars.
@@ -119,10 +117,10 @@ impl Options {
         for (name, value) in self.headers {
             builder = builder.header(name, value);
         }
-        if let Some(Object(budget)) = self.budget {
+        if let Some(ByName(budget)) = self.budget {
             tracker = budget.add_to(tracker)?;
         }
-        for (model, Object(rates)) in self.prices {
+        for (model, ByName(rates)) in self.prices {
             tracker = tracker.price(model, rates.into());
         }
         Ok(builder.cost_tracker(tracker))

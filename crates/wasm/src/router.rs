@@ -4,12 +4,12 @@
 use js_sys::{Function, Promise};
 use serde::Deserialize;
 use warmline::{
-    Balancing, Client, Cooldown, Hedging, RetryPolicy, Router, RouterBuilder, RoutingRules, Target,
+    Balancing, ByName, Client, Cooldown, Hedging, RetryPolicy, Router, RouterBuilder, RoutingRules,
+    Target,
 };
 use wasm_bindgen::prelude::*;
 
 use crate::call::{Call, Caller};
-use crate::json::Object;
 use crate::promise::promise;
 use crate::{Core, json, read_budget, read_request};
 
@@ -17,14 +17,14 @@ use crate::{Core, json, read_budget, read_request};
 #[derive(Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Options {
-    targets: Vec<Object<TargetOptions>>,
+    targets: Vec<ByName<TargetOptions>>,
     balancing: Balancing,
     max_retries: u32,
-    rules: Object<RoutingRules>,
+    rules: ByName<RoutingRules>,
     /// `None` if targets do not cool down.
-    cooldown: Option<Object<Cooldown>>,
+    cooldown: Option<ByName<Cooldown>>,
     pacing: bool,
-    hedging: Option<Object<Hedging>>,
+    hedging: Option<ByName<Hedging>>,
 }
 
 /// The options of a target. The models are a list of names and the target's own names.
@@ -43,8 +43,8 @@ impl Default for Options {
             targets: Vec::new(),
             balancing: Balancing::default(),
             max_retries: RetryPolicy::default().max_retries,
-            rules: Object(RoutingRules::default()),
-            cooldown: Some(Object(Cooldown::default())),
+            rules: ByName(RoutingRules::default()),
+            cooldown: Some(ByName(Cooldown::default())),
             pacing: true,
             hedging: None,
         }
@@ -61,12 +61,12 @@ impl Options {
                 ..RetryPolicy::default()
             })
             .rules(self.rules.0)
-            .cooldown(self.cooldown.map(|Object(cooldown)| cooldown))
+            .cooldown(self.cooldown.map(|ByName(cooldown)| cooldown))
             .pacing(self.pacing);
-        if let Some(Object(hedging)) = self.hedging {
+        if let Some(ByName(hedging)) = self.hedging {
             builder = builder.hedging(hedging);
         }
-        for (Object(options), Core(client)) in self.targets.into_iter().zip(clients) {
+        for (ByName(options), Core(client)) in self.targets.into_iter().zip(clients) {
             builder = builder.target(options.into_target(Target::new(client)));
         }
         builder
