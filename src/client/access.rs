@@ -13,7 +13,7 @@ impl ClientBuilder {
     /// ```
     /// # use warmline::{Client, DialectName, Provider};
     /// let builder = Client::builder(Provider::OpenAi).dialect(DialectName::OpenAiResponses);
-    /// let error = Client::builder(Provider::DeepSeek).dialect(DialectName::Anthropic).build().unwrap_err();
+    /// let error = Client::builder(Provider::Mistral).dialect(DialectName::Anthropic).build().unwrap_err();
     /// assert!(error.to_string().ends_with("does not speak the dialect anthropic: it must be openai-chat"));
     /// ```
     #[must_use]

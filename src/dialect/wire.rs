@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::ByName;
 use crate::quote::quote;
-use crate::{Error, RawJson, Result, headers};
+use crate::{Error, Result, headers};
 
 /// Returns the provider's id of a request. Proxies and compatible servers use the header of either provider.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
@@ -361,9 +361,9 @@ impl<'a> Pairs<'a> {
 
 /// Returns who makes a tool call, if it is not the model itself.
 #[cfg(any(feature = "anthropic", feature = "openai-responses"))]
-pub(super) fn other_caller(caller: &RawValue) -> Option<RawJson> {
+pub(super) fn other_caller(caller: &RawValue) -> Option<crate::RawJson> {
     let kind = Pairs::read(Some(caller))?.text("type")?;
-    (kind != "direct").then(|| RawJson::of(caller))
+    (kind != "direct").then(|| crate::RawJson::of(caller))
 }
 
 /// Parses a list. `None` for any other value.
