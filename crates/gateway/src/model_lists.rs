@@ -1,6 +1,6 @@
 //! The models of all targets, as their providers last listed them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -63,7 +63,8 @@ impl ModelLists {
             let old = old(name);
             async move { (name, client, list(name, client, generation, old).await) }
         }));
-        let mut models: Vec<(DialectName, ModelInfo)> = Vec::new();
+        let mut models = Vec::new();
+        let mut known = HashSet::new();
         let mut failed = Vec::new();
         for (name, client, listed) in listed.await {
             for model in listed.models.iter().flat_map(|models| models.iter()) {
@@ -71,7 +72,7 @@ impl ModelLists {
                 let Some(id) = callable_name(router, name, dialect, &model.id) else {
                     continue;
                 };
-                if !models.iter().any(|(_, known)| known.id == id) {
+                if known.insert(id.clone()) {
                     let mut model = model.clone();
                     model.id = id;
                     models.push((dialect, model));
@@ -83,7 +84,7 @@ impl ModelLists {
             lists.insert(name.to_owned(), listed);
         }
         for name in router.models() {
-            if !models.iter().any(|(_, known)| known.id == name) {
+            if known.insert(name.clone()) {
                 models.push((DialectName::OpenAiChat, ModelInfo::new(name)));
             }
         }
@@ -94,9 +95,6 @@ impl ModelLists {
 /// Returns the name by which a target's model is called: its own, or after the target's if another target would get the call. `None` if it
 /// cannot be called by the paths of the gateway.
 fn callable_name(router: &Router, target: &str, dialect: DialectName, id: &str) -> Option<String> {
-    if !is_chat_model(id) {
-        return None;
-    }
     let leads_there = |name: &str| {
         let body = json!({"model": name}).to_string();
         let routed = router.route(dialect, body);
@@ -107,35 +105,6 @@ fn callable_name(router: &Router, target: &str, dialect: DialectName, id: &str) 
         true => Some(id.to_owned()),
         false => Some(prefixed()).filter(|name| leads_there(name)),
     }
-}
-
-/// Whether a model can be used in a chat, by its name: providers list others beside them, and say nothing of what a model does.
-fn is_chat_model(id: &str) -> bool {
-    const OTHERS: [&str; 17] = [
-        "babbage",
-        "dall",
-        "davinci",
-        "embed",
-        "embedding",
-        "embeddings",
-        "imagen",
-        "moderation",
-        "realtime",
-        "rerank",
-        "reranker",
-        "sora",
-        "transcribe",
-        "translate",
-        "tts",
-        "veo",
-        "whisper",
-    ];
-    let id = id.to_ascii_lowercase();
-    let mut words = id.split(|c: char| !c.is_ascii_alphanumeric());
-    let is_image = ["gpt-image", "chatgpt-image"]
-        .iter()
-        .any(|start| id.starts_with(start));
-    !is_image && id != "gpt-3.5-turbo-instruct" && words.all(|word| !OTHERS.contains(&word))
 }
 
 async fn list(name: &str, client: &Client, generation: u64, old: Option<Listed>) -> Listed {

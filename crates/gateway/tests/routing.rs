@@ -195,9 +195,12 @@ async fn models_are_listed_under_the_names_by_which_they_are_called() {
     let ids: Vec<_> = ids.map(|model| model["id"].as_str().unwrap()).collect();
     let expected = [
         "gpt-4.1",
+        "us/text-embedding-3-small",
         "us/ft:mine",
+        "us/gpt-image-1",
         "llama3.2",
         "local/gpt-4.1",
+        "local/nomic-embed-text",
         "fast",
         "small",
     ];
