@@ -1,6 +1,6 @@
 //! The models of all targets, as their providers last listed them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -64,6 +64,7 @@ impl ModelLists {
             async move { (name, client, list(name, client, generation, old).await) }
         }));
         let mut models: Vec<(DialectName, ModelInfo)> = Vec::new();
+        let mut known = HashSet::new();
         let mut failed = Vec::new();
         for (name, client, listed) in listed.await {
             for model in listed.models.iter().flat_map(|models| models.iter()) {
@@ -71,7 +72,7 @@ impl ModelLists {
                 let Some(id) = callable_name(router, name, dialect, &model.id) else {
                     continue;
                 };
-                if !models.iter().any(|(_, known)| known.id == id) {
+                if known.insert(id.clone()) {
                     let mut model = model.clone();
                     model.id = id;
                     models.push((dialect, model));
@@ -83,7 +84,7 @@ impl ModelLists {
             lists.insert(name.to_owned(), listed);
         }
         for name in router.models() {
-            if !models.iter().any(|(_, known)| known.id == name) {
+            if known.insert(name.clone()) {
                 models.push((DialectName::OpenAiChat, ModelInfo::new(name)));
             }
         }
