@@ -81,10 +81,15 @@ async fn tokens_are_counted_by_a_target_that_does_not_cool_down() {
     router.chat(ask("m")).await.unwrap();
     let asked = (first.stats().requests, second.stats().requests);
     let body = r#"{"model": "m", "messages": [{"role": "user", "content": "Hi"}]}"#;
-    let body = router.route(DialectName::Anthropic, body).unwrap();
-    body.count_tokens([]).await.unwrap();
+    let body = || router.route(DialectName::Anthropic, body).unwrap();
+    body().count_tokens([]).await.unwrap();
     let counted = (first.stats().requests, second.stats().requests);
     assert_eq!(counted, (asked.0, asked.1 + 1));
+    // A key belongs to one target.
+    let key = ("x-api-key".to_owned(), "sk-of-the-caller".to_owned());
+    let error = body().count_tokens([key]).await.unwrap_err();
+    assert!(error.message().contains("belongs to one target"), "{error}");
+    assert_eq!((first.stats().requests, second.stats().requests), counted);
 }
 
 #[tokio::test]

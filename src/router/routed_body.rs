@@ -201,6 +201,7 @@ impl RoutedBody {
     /// ```
     pub async fn count_tokens(self, options: impl Into<CallOptions>) -> Result<TokenCount> {
         let options = options.into();
+        self.router.check(&self.candidates, &options)?;
         let mut failed = None;
         let mut candidates = self.candidates;
         {

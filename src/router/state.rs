@@ -283,8 +283,14 @@ impl State {
         (latency.len() >= hedging.min_calls.min(KEPT)).then(|| p95.max(hedging.min_delay))
     }
 
-    /// Begins a second attempt of a call, on the least busy target that is ready and has headroom.
-    pub(super) fn hedge(&mut self, wish: &Wish<'_>, now: Instant) -> Option<(usize, Begun)> {
+    /// Begins a second attempt of a call, on the least busy target that is ready and has headroom. `may_begin` is asked once there is
+    /// such a target.
+    pub(super) fn hedge(
+        &mut self,
+        wish: &Wish<'_>,
+        now: Instant,
+        may_begin: impl FnOnce() -> bool,
+    ) -> Option<(usize, Begun)> {
         if wish.bond != Bond::Loose {
             return None;
         }
@@ -309,7 +315,7 @@ impl State {
         free.retain(|of| Some(priority(of)) == lowest);
         let Contender {
             candidate, target, ..
-        } = first(&free, Balancing::LeastBusy, wish.key, 0.0)?;
+        } = first(&free, Balancing::LeastBusy, wish.key, 0.0).filter(|_| may_begin())?;
         let target = &mut self.targets[target];
         let model = &wish.candidates[candidate].model;
         target.pacing.take(model, &wish.need, now);

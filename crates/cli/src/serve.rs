@@ -28,6 +28,7 @@ use self::config::{Config, Listen};
 use self::limits::LimitArgs;
 use self::reload::Configured;
 use self::signals::Signals;
+use self::watch::Watch;
 use crate::burst;
 use crate::environment::{self, Overrides, Variables};
 use crate::report::{self, Failure};
@@ -214,8 +215,16 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ))
     })?;
     let address = listener.local_addr().unwrap_or(address);
-    // Signals are counted before anyone is told that the gateway is there.
+    // Signals count, and files are watched, before anyone is told that the gateway is there.
     let signals = Signals::listen();
+    if let Some(file) = options.keys {
+        let watch = Watch::new(vec![file.clone()]);
+        tokio::spawn(keys::watch(gateway.clone(), file, watch));
+    }
+    if let Some(configured) = configured {
+        let watch = Watch::new(configured.files());
+        tokio::spawn(reload::watch(gateway.clone(), configured, watch));
+    }
     report::note(format_args!(
         "listening on http://{address}, press Ctrl-C to stop once open requests have ended"
     ));
@@ -225,12 +234,6 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         ));
     }
     tokio::spawn(gateway.sample_pools());
-    if let Some(file) = options.keys {
-        tokio::spawn(keys::watch(gateway.clone(), file));
-    }
-    if let Some(configured) = configured {
-        tokio::spawn(reload::watch(gateway.clone(), configured));
-    }
     let shutdown = {
         let (gateway, signal) = (gateway.clone(), signals.nth(1));
         async move {

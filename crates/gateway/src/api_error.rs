@@ -193,14 +193,16 @@ impl ApiError {
     }
 }
 
-/// Returns what callers are told of an error. Where its own message names files, servers or addresses of the operator's, it is only logged.
+/// Returns the message for callers. A message that can name files, servers or addresses of the operator is logged instead of shown.
 fn message_to_callers(error: &Error, target: Option<&str>) -> String {
     let name = match target {
         Some(name) => format!("the target {name}"),
         None => "the provider".to_owned(),
     };
-    let hint = error.hint().map(|hint| format!("; {hint}"));
-    let own = format!("{}{}", error.message(), hint.unwrap_or_default());
+    let own = || match error.hint() {
+        Some(hint) => format!("{}; {hint}", error.message()),
+        None => error.message().to_owned(),
+    };
     match (error.kind(), error.status()) {
         (ErrorKind::Ledger, _) => {
             tracing::error!(%error, "the ledger cannot be used");
@@ -214,16 +216,12 @@ fn message_to_callers(error: &Error, target: Option<&str>) -> String {
         }
         (ErrorKind::Connect, _) => {
             tracing::error!(%error, target, "a target cannot be reached");
-            // What follows is why the call was not tried again.
-            let (what, reason) = match own.split_once("; ") {
-                Some((what, reason)) => (what, format!("; {reason}")),
-                None => (&*own, String::new()),
-            };
-            let what = match what.contains("://") {
-                true => "no connection could be opened",
-                false => what,
-            };
-            format!("{name} cannot be reached: {what}{reason}; the gateway's log says more")
+            match error.attempts().len() {
+                0 | 1 => format!("{name} cannot be reached; the gateway's log says why"),
+                n => format!(
+                    "{name} cannot be reached; this was the last of {n} attempts, and the gateway's log says why"
+                ),
+            }
         }
         (
             ErrorKind::Timeout { .. }
@@ -231,8 +229,8 @@ fn message_to_callers(error: &Error, target: Option<&str>) -> String {
             | ErrorKind::Decode
             | ErrorKind::Stream,
             None,
-        ) if target.is_some() => format!("{name} has failed: {own}"),
-        _ => own,
+        ) if target.is_some() => format!("{name} has failed: {}", own()),
+        _ => own(),
     }
 }
 

@@ -158,11 +158,12 @@ impl GatewayState {
     /// Replaces the router. Calls that are under way end on the one before.
     pub(crate) fn reroute(&self, router: Router) {
         self.metrics.reroute(&router);
-        self.model_lists.clear();
         if let Some(accounts) = &self.accounts {
             accounts.reroute(&router);
         }
         *self.router.write().unwrap_or_else(PoisonError::into_inner) = router;
+        // After that, so that no list of the targets from before is kept for the new ones.
+        self.model_lists.clear();
     }
 
     /// Returns the caller whose key the request has, and whether one of the gateway's targets speaks the dialect.

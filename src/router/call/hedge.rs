@@ -47,10 +47,13 @@ impl RoutedCall {
         let inner = &self.router.inner;
         let mut tried = self.tried.clone();
         tried.push(leg.target);
-        if leg.call.is_committed() || !inner.retry_budget.take_hedge() {
+        if leg.call.is_committed() {
             return;
         }
-        let begun = inner.state().hedge(&self.wish(&tried), Instant::now());
+        let may_begin = || inner.retry_budget.take_hedge();
+        let mut state = inner.state();
+        let begun = state.hedge(&self.wish(&tried), Instant::now(), may_begin);
+        drop(state);
         let Some((candidate, begun)) = begun else {
             return;
         };

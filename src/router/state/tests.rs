@@ -257,13 +257,26 @@ fn a_second_attempt_goes_to_the_least_busy_target_that_is_ready() {
     let hedged = |f: &mut Fixture, bond, tried: &[usize]| {
         let candidates = f.candidates.clone();
         let wish = wish(&candidates, 1, bond, tried);
-        f.state.hedge(&wish, f.now).map(|(candidate, _)| candidate)
+        let begun = f.state.hedge(&wish, f.now, || true);
+        begun.map(|(candidate, _)| candidate)
     };
     assert_eq!(hedged(&mut f, Bond::Loose, &[0]), Some(2));
     assert_eq!(hedged(&mut f, Bond::Loose, &[0, 2]), Some(1));
     assert_eq!(hedged(&mut f, Bond::Loose, &[0, 1, 2]), Some(3));
     assert_eq!(hedged(&mut f, Bond::Loose, &[0, 1, 2, 3]), None);
     assert_eq!(hedged(&mut f, Bond::Account, &[0]), None);
+    // The retry budget is asked only if there is a target, and can refuse.
+    let candidates = f.candidates.clone();
+    for (tried, asked) in [(&[0, 1, 2, 3][..], 0), (&[0], 1)] {
+        let wish = wish(&candidates, 1, Bond::Loose, tried);
+        let mut asks = 0;
+        let refuse = || {
+            asks += 1;
+            false
+        };
+        assert_eq!(f.state.hedge(&wish, f.now, refuse), None);
+        assert_eq!(asks, asked);
+    }
     let hedging = Hedging::default();
     assert_eq!(f.state.hedge_after(0, true, &hedging), None);
     for ms in 0..20 {

@@ -26,8 +26,7 @@ pub(crate) fn announce(keys: &ApiKeys, file: &Path) {
 }
 
 /// Replaces the gateway's keys whenever the file has changed, and on SIGHUP. If it is invalid, the keys stay.
-pub(crate) async fn watch(gateway: Gateway, file: PathBuf) {
-    let mut watch = Watch::new(vec![file.clone()]);
+pub(crate) async fn watch(gateway: Gateway, file: PathBuf, mut watch: Watch) {
     loop {
         watch.changed().await;
         let (of, path) = (gateway.clone(), file.clone());

@@ -64,6 +64,11 @@ impl Configured {
         Ok((configured, router, keys.map(|(keys, _)| keys)))
     }
 
+    /// Returns the files to watch.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.files.clone()
+    }
+
     /// Returns the keys of callers, and the file that has them.
     fn keys(&self, config: &Config) -> Result<Option<(ApiKeys, PathBuf)>, String> {
         match config.keys(&self.file)? {
@@ -139,8 +144,7 @@ impl Configured {
 }
 
 /// Reloads the configuration whenever one of its files has changed, and on SIGHUP. If it is invalid, the one from before stays.
-pub(crate) async fn watch(gateway: Gateway, mut configured: Configured) {
-    let mut watch = Watch::new(configured.files.clone());
+pub(crate) async fn watch(gateway: Gateway, mut configured: Configured, mut watch: Watch) {
     loop {
         watch.changed().await;
         let of = gateway.clone();
@@ -153,7 +157,7 @@ pub(crate) async fn watch(gateway: Gateway, mut configured: Configured) {
             return;
         };
         configured = back;
-        watch.set(configured.files.clone());
+        watch.set(configured.files());
         report_reload(&configured.file, reloaded);
     }
 }

@@ -76,7 +76,8 @@ impl Targets {
         }
         for ((index, target), secrets) in config.targets.iter().enumerate().zip(all_secrets) {
             let known = self.built.iter().find(|of| {
-                of.config.name == target.name
+                self.routing.max_retries == config.routing.max_retries
+                    && of.config.name == target.name
                     && of.secrets == secrets
                     && same_client(&of.config, target)
             });
@@ -236,9 +237,7 @@ fn router(
         builder = builder.shared_state(state);
     }
     if let Some(first) = built.first() {
-        let mut retry = first.client.retry_policy().clone();
-        retry.max_retries = routing.max_retries.unwrap_or(retry.max_retries);
-        builder = builder.retry(retry);
+        builder = builder.retry(first.client.retry_policy().clone());
     }
     for Built { config, client, .. } in built {
         let mut target = Target::new(client.clone()).priority(config.priority.unwrap_or_default());
@@ -260,5 +259,32 @@ fn message(failure: Failure) -> String {
     match failure {
         Failure::Config(message) | Failure::Other(message) => message,
         Failure::Call(error) => error.message().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Overrides;
+
+    #[test]
+    fn without_a_number_of_retries_in_the_file_that_of_the_environment_counts_again() {
+        let variables = Variables::read(Overrides::default())
+            .ok()
+            .unwrap()
+            .simulated();
+        let mut targets = Targets::new(variables, None, |builder| builder.api_key("k"));
+        let mut max_retries = |routing: &str| {
+            let json =
+                format!(r#"{{"targets": [{{"provider": "openai"}}], "routing": {routing}}}"#);
+            let config: Config = serde_json::from_str(&json).unwrap();
+            let router = targets.router(&config, Path::new("x.json"), |tracker| tracker);
+            let router = router.unwrap().unwrap();
+            let (_, client) = router.targets().next().unwrap();
+            client.retry_policy().max_retries
+        };
+        let default = max_retries("{}");
+        assert_eq!(max_retries(r#"{"max_retries": 77}"#), 77);
+        assert_eq!(max_retries("{}"), default);
     }
 }
