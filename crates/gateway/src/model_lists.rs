@@ -131,27 +131,3 @@ async fn list(name: &str, client: &Client, generation: u64, old: Option<Listed>)
         failed: true,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn models_that_cannot_chat_are_known_by_their_names() {
-        for (ids, expected) in [
-            (
-                "gpt-4.1 claude-sonnet-4-5 llama3.2:3b openai/gpt-oss-120b gpt-4o-audio-preview qwen2.5-coder-instruct gemini-2.5-flash-image",
-                true,
-            ),
-            (
-                "text-embedding-3-small nomic-embed-text:latest tts-1-hd whisper-large-v3 dall-e-3 omni-moderation-latest gpt-image-1 \
-                 gpt-4o-realtime-preview gpt-4o-mini-transcribe davinci-002 BAAI/bge-reranker-v2 gpt-3.5-turbo-instruct sora-2",
-                false,
-            ),
-        ] {
-            for id in ids.split_whitespace() {
-                assert_eq!(is_chat_model(id), expected, "{id}");
-            }
-        }
-    }
-}
