@@ -46,7 +46,7 @@ const NOT_FORWARDED: [&str; 20] = [
 /// The endpoints that count tokens, which providers do not charge for.
 const FREE: [&str; 2] = ["/messages/count_tokens", "/responses/input_tokens"];
 
-/// A response to [`Client::forward`], whose body is read as it arrives. Dropped before its end, it is aborted.
+/// A response to [`Client::forward`]. Its body is read as it arrives. Dropping it before its end aborts the request.
 ///
 /// ```no_run
 /// # async fn demo(client: warmline::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -71,30 +71,30 @@ pub struct ForwardResponse {
 }
 
 impl Client {
-    /// Sends a request to any endpoint below the client's base URL, with the pool, credentials and timeouts of every other call, and
-    /// returns the response as the provider writes it. It is for endpoints that this crate has no method for, such as files, batches,
-    /// images and audio.
+    /// Sends a request to any endpoint below the client's base URL, and returns the response as the provider writes it. Use it for endpoints
+    /// that this crate has no method for, such as files, batches, images and audio. The client's pool, credentials and timeouts apply.
     ///
     /// The URI of the request is the path below the base URL and its version, with or without a query: `/files?limit=9` is
     /// `https://api.openai.com/v1/files?limit=9` or `https://api.anthropic.com/v1/files?limit=9`. `options` are the settings of this call. Their
     /// headers are added to those of the request, and are all sent.
     ///
-    /// These headers are not forwarded: credentials, cookies, `host`, those of one connection, `accept-encoding`, and those that replace the
-    /// method. Names that are not ours to change, such as `anthropic-beta` and `content-type`, are.
+    /// These headers of the request are left out: credentials, cookies, `host`, headers of one connection, `accept-encoding`, and headers that
+    /// override the method. All others are forwarded, such as `anthropic-beta` and `content-type`.
     ///
-    /// `GET` and `HEAD` are retried as every call. Another request is sent again only if it cannot have been processed.
+    /// `GET` and `HEAD` are retried like every call. Other requests are sent again only if the provider cannot have processed them.
     ///
     /// The response returns with its head. Each silence of its body is limited by
     /// [`reply_timeout`](crate::ClientBuilder::reply_timeout), and the whole by the deadline, if there is one. The size of the body is
     /// not limited, because it is not kept. On WebAssembly, [`ForwardResponse::headers`] has only `content-type` and the ID of the request.
     ///
     /// # Cost
-    /// What it costs is not known, and no [`CostTracker`](crate::CostTracker) counts it. If the client's tracker has a budget, only
-    /// requests that cost nothing are sent: `GET`, `HEAD` and `DELETE`, those that count tokens, and all those to a provider that charges nothing,
-    /// such as a local server.
+    /// The cost of these requests is not known, and no [`CostTracker`](crate::CostTracker) counts it. If the client's tracker has a budget,
+    /// only requests that cost nothing are sent: `GET`, `HEAD` and `DELETE`, counts of tokens, and any request to a provider that charges
+    /// nothing, such as a local server.
     ///
     /// # Errors
-    /// Those of [`Client::chat`], for every status other than 2xx and 304 as well. Redirects are not followed. [`Error::status`] and [`Error::body`] hold what the provider has answered.
+    /// Those of [`Client::chat`], and an error for every status other than 2xx and 304. Redirects are not followed. [`Error::status`] and
+    /// [`Error::body`] hold the provider's answer.
     ///
     /// `Config` for a URI with a host, a path that could lead out of the base URL (`..`, `//`), another method than `GET`, `HEAD`, `POST`,
     /// `PUT`, `PATCH` and `DELETE`, a `GET` or `HEAD` with a body, and for a request that can cost something while there is a budget.

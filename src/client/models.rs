@@ -75,13 +75,14 @@ impl Client {
         Err(self.of_provider(Error::decode(message), None))
     }
 
-    /// Returns the number of input tokens of a request: the provider's own count where it has an endpoint for that, else an upper bound.
+    /// Returns the number of input tokens of a request, as the provider counts them. If the provider cannot be asked, returns an upper bound.
     ///
-    /// Providers with Anthropic's dialect, OpenAI, and those with the dialect `openai-responses` are asked. A server that answers that it has no such endpoint (404, 405 or 501) gets the
-    /// upper bound, except Anthropic and OpenAI themselves, where 404 means that there is no such model.
+    /// The provider is asked if it is OpenAI, or if the client speaks `anthropic` or `openai-responses`. If the server answers that it has no such
+    /// endpoint (404, 405 or 501), the upper bound is returned. A 404 of Anthropic and OpenAI themselves is an error, because it means that
+    /// there is no such model.
     ///
-    /// The upper bound is what budgets reserve for: a token of text has at least one byte, and what is not text counts as the most that
-    /// the model accepts. It is several times the true count.
+    /// The upper bound is the number of tokens for which budgets reserve money, and is several times the true count. A token of text has at
+    /// least one byte, and anything that is not text counts as the most that the model accepts.
     ///
     /// # Errors
     /// Those of [`Client::chat`].

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Balancing {
-    /// A conversation stays on its target, whose prompt cache has it. Conversations are spread according to the weights.
+    /// A conversation stays on one target, so that its prompts are in the cache there. Conversations are spread according to the weights.
     #[default]
     Sticky,
     /// Each call goes to the target with the fewest calls in flight for its weight.

@@ -43,6 +43,30 @@ fn check_name(what: &str, name: &str, max: usize) -> Result<()> {
     Err(Error::config([what, &*why].concat()))
 }
 
+/// Checks a target of this name.
+fn check_target(target: &Target, name: &str) -> Result<()> {
+    let shown = ["the target ", &quote(name)].concat();
+    check_name(&shown, name, MAX_NAME)?;
+    if name.contains('/') || name.trim() != name {
+        let why = " needs a name without a slash, and without blanks around it";
+        return Err(Error::config([&shown, why].concat()));
+    }
+    let listed = target.models.iter().flat_map(|(name, own)| [&**name, own]);
+    let default = Some(target.client.model()).filter(|model| !model.is_empty());
+    for model in listed.chain(default) {
+        let what = [&shown, ": the model ", &quote(model)].concat();
+        check_name(&what, model, MAX_MODEL)?;
+    }
+    if !(1..=MAX_WEIGHT).contains(&target.weight) {
+        let why = format!(
+            " has the weight {}: it must be from 1 to {MAX_WEIGHT}",
+            target.weight
+        );
+        return Err(Error::config([&shown, &*why].concat()));
+    }
+    Ok(())
+}
+
 /// A builder for a [`Router`].
 ///
 /// ```
@@ -93,10 +117,11 @@ impl RouterBuilder {
         self
     }
 
-    /// Sets the policy for what happens when all targets have failed: how often, and after which delay, one of them is called again. Moving
-    /// from one target to the next takes no delay and is no retry. See [`RetryPolicy`] for the defaults.
+    /// Sets the policy for calls whose targets have all failed. It decides how often, and after which delay, a target is called again. See
+    /// [`RetryPolicy`] for the defaults.
     ///
-    /// The retry policies of the targets' clients do not apply.
+    /// A call moves from one target to the next without a delay, and this does not count as a retry. The retry policies of the targets'
+    /// clients do not apply.
     ///
     /// ```
     /// # use warmline::{RetryPolicy, Router};
@@ -123,7 +148,7 @@ impl RouterBuilder {
 
     /// Sets for how long a failing target is not called. See [`Cooldown`] for the defaults.
     ///
-    /// With `None`, targets do not cool down. A call whose model only one target serves is then retried as its client does it.
+    /// With `None`, targets do not cool down. If only one target serves the model of a call, the retry policy of its client then applies.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -139,7 +164,7 @@ impl RouterBuilder {
         self
     }
 
-    /// Sets whether calls are delayed so that the rate limits that the providers report are not exceeded. They are by default.
+    /// Sets whether calls are delayed to stay within the rate limits that the providers report. The default is `true`.
     ///
     /// ```
     /// # use warmline::Router;
@@ -151,7 +176,7 @@ impl RouterBuilder {
         self
     }
 
-    /// Turns hedging on: a call whose target is slower than usual is made at a second target too. It is off by default.
+    /// Turns on hedging: if a target is slower than usual, the call is also sent to a second target. It is off by default.
     ///
     /// ```
     /// # use warmline::{Hedging, Router};
@@ -163,14 +188,16 @@ impl RouterBuilder {
         self
     }
 
-    /// Sets a state that the routers of several processes share: which targets cool down, and how much is called for of their rate
-    /// limits. By default nothing is shared.
+    /// Sets the state that routers in several processes share. They tell each other which targets cool down, and how much of each rate
+    /// limit their calls ask for. By default nothing is shared.
     ///
-    /// Targets of the same name and server are the same in all routers with the state. A call never waits for the state, and
-    /// does not fail because of it: it is read and written in the background, at most every 500 ms and after changes, until no call has
-    /// been made for 10 s. While it cannot be reached, or takes longer than 1 s to answer, the router goes by what it knows itself.
+    /// Targets with the same name, provider and server are the same target in all routers that use the state.
     ///
-    /// On WebAssembly nothing is shared, because there nothing may go on in the background.
+    /// A call never waits for the state, and never fails because of it. The router reads and writes the state in the background: every
+    /// 500 ms and at once after a change, until no call has been made for 10 s. While the state cannot be reached, or takes longer than
+    /// 1 s to answer, the router uses only what it has learned itself.
+    ///
+    /// On WebAssembly nothing is shared, because a task of one request may not continue in another.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -215,37 +242,15 @@ impl RouterBuilder {
         let mut clients = Vec::new();
         let mut shared_names = Vec::new();
         for target in self.targets {
-            let client = target.client;
-            let default = (client.model(), client.model());
-            let listed = target
-                .models
-                .iter()
-                .map(|(name, own)| (name.as_str(), own.as_str()));
+            let client = target.client.clone();
             let name = target
                 .name
+                .clone()
                 .unwrap_or_else(|| client.provider().name().into());
-            let shown = ["the target ", &quote(&name)].concat();
-            check_name(&shown, &name, MAX_NAME)?;
-            if name.contains('/') || name.trim() != name {
-                let why = " needs a name without a slash, and without blanks around it";
-                return Err(Error::config([&shown, why].concat()));
-            }
-            for (listed, own) in listed.chain(Some(default).filter(|(name, _)| !name.is_empty())) {
-                for model in [listed, own] {
-                    let what = [&shown, ": the model ", &quote(model)].concat();
-                    check_name(&what, model, MAX_MODEL)?;
-                }
-            }
+            check_target(&target, &name)?;
             if listings.iter().any(|of| of.name == name) {
                 let why = " is there twice: give each target a name of its own";
-                return Err(Error::config([&shown, why].concat()));
-            }
-            if !(1..=MAX_WEIGHT).contains(&target.weight) {
-                let why = format!(
-                    " has the weight {}: it must be from 1 to {MAX_WEIGHT}",
-                    target.weight
-                );
-                return Err(Error::config([&shown, &*why].concat()));
+                return Err(Error::config(["the target ", &quote(&name), why].concat()));
             }
             shared_names.push(shared_name(&name, &client));
             states.push(TargetState {

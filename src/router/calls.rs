@@ -18,7 +18,7 @@ impl Router {
     /// 2. as the default model of a target,
     /// 3. as `NAME/MODEL`, with the name of a target or the id of a provider,
     /// 4. as a target's own name of a model that it lists, or a model that its provider has a price for,
-    /// 5. otherwise the first target that lists no models gets the request.
+    /// 5. otherwise the request goes to the first target that lists no models.
     ///
     /// # Errors
     /// Those of [`Client::chat`](crate::Client::chat), of the last target that was called. [`Error::attempts`] names the target of each attempt. `Config` if no

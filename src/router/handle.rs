@@ -14,11 +14,11 @@ use crate::{Client, CostTracker, DialectName, RetryPolicy};
 
 /// Several clients behind the calls of one.
 ///
-/// A call goes to one of the [targets](crate::Target) that serve its model. While it has no content, it moves on from a target that fails to the
-/// next one. A failing target cools down, and is probed by one call after that. Conversations stay on their target as long as that is
-/// possible, because prompt caches belong to an account.
+/// The router sends a call to one of the [targets](crate::Target) that serve its model. If the target fails before the first content, the
+/// call moves on to the next one. A target that fails cools down: it is not called for a time, and then probed with one call. A
+/// conversation stays on its target as long as possible, because prompt caches belong to an account.
 ///
-/// It is cheap to clone, and clones share the state of the targets.
+/// A router is cheap to clone. Clones share the state of the targets.
 ///
 /// ```no_run
 /// # async fn demo() -> warmline::Result<()> {

@@ -19,11 +19,12 @@ const GRACE: Duration = Duration::from_secs(1);
 /// By how much an own mark may seem to end later than it was meant to, because it has been on its way.
 pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
-/// For how long a failing target of a [`Router`](crate::Router) is not called.
+/// How long a [`Router`](crate::Router) does not call a target that has failed.
 ///
-/// A target cools down for the delay that its provider asks for (`retry-after`), at most [`max_retry_after`](Self::max_retry_after).
-/// Without one it cools down for [`base`](Self::base), and twice as long after each failed probe, at most [`cap`](Self::cap). After that one
-/// call, the probe, is sent to it. When that has its first content, the others follow.
+/// A target cools down for the delay that its provider asks for (`retry-after`), at most [`max_retry_after`](Self::max_retry_after). If the
+/// provider asks for none, the target cools down for [`base`](Self::base). The router then sends it one call, the probe. If the probe has
+/// content, the target is called as before. If it fails, the target cools down for twice as long as the last time, at most
+/// [`cap`](Self::cap).
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,13 +36,13 @@ pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cooldown {
-    /// The first time, if the provider asks for none. The default is 1 s.
+    /// The first cooldown, if the provider asks for no delay. The default is 1 s.
     #[serde(rename = "base_ms", with = "millis")]
     pub base: Duration,
-    /// The maximum of these times. The default is 10 s.
+    /// The maximum cooldown, if the provider asks for no delay. The default is 10 s.
     #[serde(rename = "cap_ms", with = "millis")]
     pub cap: Duration,
-    /// The maximum time for which a target cools down because its provider asks for it. The default is 300 s.
+    /// The maximum cooldown that a provider can ask for. The default is 300 s.
     #[serde(rename = "max_retry_after_ms", with = "millis")]
     pub max_retry_after: Duration,
 }

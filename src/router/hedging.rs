@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::millis;
 
-/// When a call is made at a second target too, because the first is slower than usual.
+/// When a call is also sent to a second target because the first is slower than usual.
 ///
-/// The second attempt begins when the first has had no content for longer than 95 of 100 of its target's last calls. Whichever has content
-/// first is the call's; the other is cancelled. Budgets reserve the maximum cost of both, and the cancelled one is charged as a stream
-/// that was cut. Second attempts and retries share one budget of tokens, so that there are few when many targets become slow.
+/// The second attempt begins when the first has waited for its content longer than 95% of the last calls of its target did. The call
+/// continues with the attempt that has content first, and the other one is cancelled. Budgets reserve the maximum cost of both. The
+/// cancelled attempt is charged as a stream that was cut.
+///
+/// Second attempts and retries take tokens from the same retry budget. This limits them when many targets become slow.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,7 +25,8 @@ pub struct Hedging {
     /// The minimum time before the second attempt. The default is 500 ms.
     #[serde(rename = "min_delay_ms", with = "millis")]
     pub min_delay: Duration,
-    /// How many calls a target must have answered before its times are known. The default is 20, the maximum 64.
+    /// The minimum number of calls that a target must have answered before a second attempt is made. The default is 20. Larger values than
+    /// 64 count as 64.
     pub min_calls: usize,
 }
 

@@ -36,8 +36,8 @@ impl Router {
     /// Reads a body that is written in a dialect already, and finds the targets that serve its model.
     ///
     /// # Errors
-    /// `Config` if the body is invalid (see [`Client::passthrough`](crate::Client::passthrough)), if no target serves the model, or if it is
-    /// served in another dialect only; the message then says at which endpoint.
+    /// `Config` if the body is invalid (see [`Client::passthrough`](crate::Client::passthrough)), if no target serves the model, or if targets
+    /// serve it only in another dialect. In the last case the message names the endpoint.
     ///
     /// ```
     /// # use warmline::{Client, DialectName, Provider, Router, Target};
@@ -124,8 +124,8 @@ impl RoutedBody {
 
     /// Returns the maximum number of tokens, of input and output together, that the call can use.
     ///
-    /// It is the number for which budgets reserve money. A token of text has at least one byte, so that the length of the body bounds
-    /// the input; the output is bounded by the body's own limit, or else by the model's.
+    /// Budgets reserve money for this number. A token of text has at least one byte, so the length of the body bounds the input. The limit
+    /// in the body bounds the output, or the model's limit if the body has none.
     ///
     /// # Errors
     /// `Config` if there is a budget and no price is known.
@@ -153,7 +153,7 @@ impl RoutedBody {
     ///
     /// # Errors
     /// Those of [`Client::passthrough`](crate::Client::passthrough), of the last target that was called. `Overloaded` if all targets that
-    /// serve the model are cooling down.
+    /// serve the model are cooling down. `Config` if `options` has credentials or a base URL, and several targets serve the model.
     ///
     /// ```no_run
     /// # async fn demo(body: warmline::RoutedBody) -> warmline::Result<()> {
@@ -187,9 +187,9 @@ impl RoutedBody {
         PassthroughResponse::begin(call).await
     }
 
-    /// Returns the number of input tokens: that of the first target that serves the model and is not cooling down, or of the next one if that
-    /// fails. See
-    /// [`Client::passthrough_count_tokens`](crate::Client::passthrough_count_tokens).
+    /// Returns the number of input tokens. See [`Client::passthrough_count_tokens`](crate::Client::passthrough_count_tokens).
+    ///
+    /// The first target that serves the model is asked. If it fails, the next one is asked. Targets that cool down are asked last.
     ///
     /// # Errors
     /// Those of [`RoutedBody::send`].

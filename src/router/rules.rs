@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::quote::quote;
 use crate::{Error, ErrorKind, Result, TimeoutKind};
 
-/// What a [`Router`](crate::Router) does when a target fails before the first content.
+/// What a [`Router`](crate::Router) does if a target fails before the first content.
 ///
 /// ```
 /// use warmline::{Error, ErrorKind, RoutingAction, RoutingRules};
@@ -19,18 +19,18 @@ use crate::{Error, ErrorKind, Result, TimeoutKind};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RoutingAction {
-    /// The failure is the call's answer: no other target is tried.
+    /// Return the failure to the caller. No other target is tried.
     Answer,
-    /// Another target is tried. The failing one cools down if this was its third failure in a row.
+    /// Try another target. The failing one cools down if this was its third failure in a row.
     MoveOn,
-    /// Another target is tried, and the failing one cools down at once.
+    /// Try another target. The failing one cools down at once.
     CoolDown,
 }
 
-/// The table of what each failure means to a [`Router`](crate::Router).
+/// The actions of a [`Router`](crate::Router) for failures, by error code, HTTP status and kind.
 ///
-/// An entry for the provider's error code or type has precedence over one for the status, and that over one for the
-/// [kind](ErrorKind::name). What no entry matches is an answer. These are the defaults:
+/// An entry for the provider's error code or type has precedence over an entry for the status. An entry for the status has precedence over
+/// an entry for the [kind](ErrorKind::name). Failures that match no entry have these actions:
 ///
 /// | failure | action |
 /// | --- | --- |
@@ -42,10 +42,10 @@ pub enum RoutingAction {
 /// | `pool_timeout`: no connection of the target became free | move on |
 /// | any other status, such as 400 and 401, a refused budget, a `timeout` after the request was sent | answer |
 ///
-/// A `retry-after` turns "move on" into "cool down". A provider that sends `x-should-retry: true` moves on where the table says "answer".
+/// With a `retry-after`, the action is "cool down" instead of "move on". With `x-should-retry: true`, it is "move on" instead of "answer".
 ///
-/// In JSON, `{"codes": {"CODE": ACTION}, "statuses": {"STATUS": ACTION}, "kinds": {"KIND": ACTION}}` adds entries to the defaults. An action
-/// is `answer`, `move_on` or `cool_down`.
+/// The JSON form is `{"codes": {"CODE": ACTION}, "statuses": {"STATUS": ACTION}, "kinds": {"KIND": ACTION}}`. An action is `answer`,
+/// `move_on` or `cool_down`.
 ///
 /// ```
 /// use warmline::{RoutingAction, RoutingRules};

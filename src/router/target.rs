@@ -42,8 +42,8 @@ impl Target {
         }
     }
 
-    /// Sets the name, which attempts and statistics have, and which selects the target in a model's name (`eu/gpt-4.1`). The names of a
-    /// router's targets differ. The default is the id of the client's provider.
+    /// Sets the name. Attempts and statistics show it, and requests can select the target by it (`eu/gpt-4.1`). Each target of a router needs
+    /// a name of its own. The default is the id of the client's provider.
     ///
     /// ```no_run
     /// # fn demo(client: warmline::Client) {
@@ -69,7 +69,7 @@ impl Target {
         self
     }
 
-    /// Sets the priority. Targets with a higher number are called only while none with a lower one can be. The default is 0.
+    /// Sets the priority. A target is called only while no target with a lower number can be called. The default is 0.
     ///
     /// ```no_run
     /// # fn demo(first: warmline::Client, fallback: warmline::Client) -> warmline::Result<()> {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::window::Window;
-use super::{Quota, QuotaExceeded, SharedState, Taken};
+use super::{MAX_MARK, Quota, QuotaExceeded, SharedState, Taken};
 use crate::Result;
 use crate::runtime::{BoxFuture, Instant};
 
@@ -122,7 +122,7 @@ impl SharedState for MemoryState {
         let now = Instant::now();
         marks.retain(|other, end| other != key && *end > now);
         if !time.is_zero() {
-            marks.insert(key.to_owned(), now + time);
+            marks.insert(key.to_owned(), now + time.min(MAX_MARK));
         }
         Box::pin(ready(Ok(())))
     }

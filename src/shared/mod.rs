@@ -1,7 +1,7 @@
 //! State that processes share: quotas, and marks that expire.
 //!
 //! [`MemoryState`] serves one process. [`RedisLedger`](crate::RedisLedger) (with the feature `redis`) and
-//! [`RestLedger`](crate::RestLedger) are a [`SharedState`] too, so that the processes which share budgets can share it.
+//! [`RestLedger`](crate::RestLedger) implement [`SharedState`] too, so processes that share budgets can share this state as well.
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,11 +28,14 @@ pub use self::memory::MemoryState;
 use crate::runtime::{BoxFuture, MaybeSend, MaybeSync};
 use crate::{Error, Result};
 
+/// The longest mark: a year. Clocks overflow with much longer times, and Redis refuses those.
+const MAX_MARK: Duration = Duration::from_secs(365 * 86_400);
+
 /// The maximum amount that may be taken in any period, such as 100 requests in any minute.
 ///
-/// What is taken counts for one period, and is available again when that has passed (a sliding window). Amounts that were taken
-/// within a 60th of the period are available again together, at the time of the last of them. So a quota needs a fixed amount
-/// of memory, and no period has more than the limit.
+/// An amount counts from when it is taken until one period has passed (a sliding window). Amounts that are taken within the same 60th of a
+/// period become available again together, one period after the last of them. A quota therefore needs a fixed amount of memory, and the limit
+/// holds in every period.
 ///
 /// ```
 /// use std::time::Duration;
@@ -114,7 +117,7 @@ pub struct Taken {
 /// Why nothing was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaExceeded {
-    /// The index of the quota that is exceeded. If several are, it is the one that has room last.
+    /// The index of the quota that is exceeded. If several are exceeded, it is the one with the longest wait.
     pub index: usize,
     /// The time until the amounts fit if nothing else is taken, or `None` if an amount is above its quota's limit.
     pub retry_after: Option<Duration>,
@@ -124,7 +127,7 @@ pub struct QuotaExceeded {
 
 /// State that the calls of a process, or of several processes, share.
 ///
-/// The operations are atomic, and use one clock, so a quota is not exceeded however many calls and processes take from it.
+/// The operations are atomic and use one clock, so no quota is exceeded, however many calls and processes take from it.
 pub trait SharedState: MaybeSend + MaybeSync {
     /// Takes an amount from each quota, or nothing from any of them. Each quota may be in the list once.
     ///
@@ -149,7 +152,7 @@ pub trait SharedState: MaybeSend + MaybeSync {
         amounts: &'a [(Quota, u64)],
     ) -> BoxFuture<'a, Result<Result<Taken, QuotaExceeded>>>;
 
-    /// Gives amounts back that were taken at [`Taken::at`]. Once the period has passed, that changes nothing.
+    /// Gives back amounts that were taken at [`Taken::at`]. After the period has passed, this has no effect.
     ///
     /// # Errors
     /// If the state cannot be reached. The amounts are then available when the period has passed.
@@ -168,7 +171,7 @@ pub trait SharedState: MaybeSend + MaybeSync {
     /// ```
     fn give_back(&self, amounts: &[(Quota, u64)], at: u64) -> BoxFuture<'static, Result<()>>;
 
-    /// Marks a key for a time, in place of an earlier mark. A time of zero removes the mark.
+    /// Marks a key for a time, at most a year. This replaces an earlier mark of the key. A time of zero removes the mark.
     ///
     /// # Errors
     /// If the state cannot be reached.
@@ -186,7 +189,7 @@ pub trait SharedState: MaybeSend + MaybeSync {
     /// ```
     fn mark(&self, key: &str, time: Duration) -> BoxFuture<'static, Result<()>>;
 
-    /// Returns for each key how long it is still marked. Without a mark it is zero.
+    /// Returns the remaining time of the mark of each key, in the order of the keys. It is zero for a key without a mark.
     ///
     /// # Errors
     /// If the state cannot be reached.

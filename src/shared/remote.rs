@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Quota, QuotaExceeded, QuotaState, SharedState, Taken};
+use super::{MAX_MARK, Quota, QuotaExceeded, QuotaState, SharedState, Taken};
 use crate::Result;
 use crate::cost::remote::{LedgerTransport, Operation, malformed};
 use crate::runtime::{self, BoxFuture};
-
-/// The longest mark: a year. Redis refuses times that overflow its clock.
-const MAX_MARK_MS: u128 = 365 * 86_400_000;
 
 fn number(value: Option<&String>) -> Result<u64> {
     let value = value.map_or("", String::as_str);
@@ -87,7 +84,7 @@ impl<R: LedgerTransport> SharedState for R {
 
     fn mark(&self, key: &str, time: Duration) -> BoxFuture<'static, Result<()>> {
         // A part of a millisecond must not remove the mark.
-        let ms = time.as_micros().div_ceil(1000).min(MAX_MARK_MS);
+        let ms = time.min(MAX_MARK).as_micros().div_ceil(1000);
         let keys = vec![mark_key(self, key)];
         let answer = runtime::within(self.call(Operation::Mark, keys, vec![ms.to_string()]));
         Box::pin(async move { answer.await.map(drop) })

@@ -109,6 +109,14 @@ async fn unused_quotas_and_ended_marks_need_no_memory() {
     assert!(text.matches("\"m").count() <= 2, "{text}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_mark_lasts_a_year_at_most() {
+    let state = MemoryState::default();
+    state.mark("m", Duration::MAX).await.unwrap();
+    let left = state.marks(&["m".to_owned()]).await.unwrap();
+    assert_eq!(left, [365 * 86_400 * SECOND]);
+}
+
 #[test]
 fn wrong_quotas_are_refused() {
     for (limit, period, message) in [

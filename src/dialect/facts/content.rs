@@ -86,6 +86,8 @@ enum Kind {
     Document,
     /// Content whose text is in the body, or whose blocks are counted themselves.
     OfText,
+    /// The string `reasoning`.
+    Reasoning,
     /// An object of the type `text`.
     TextBlock,
     /// The string `base64`.
@@ -127,7 +129,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let Self(reading, place) = self;
         let mut counts = [0u32; READ.len()];
         let (mut texts, mut text_sources, mut document) = (0, 0, false);
-        let mut has_role = false;
+        let (mut has_role, mut has_id) = (false, false);
+        let (mut reasoning, mut encrypted) = (false, false);
         let (mut known, mut image, mut by_url) = (false, false, false);
         let (mut base64, mut data, mut encoded) = (false, None, None);
         // Whether a server that distinguishes upper case from lower case reads the same.
@@ -137,8 +140,10 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             let Some(at) = READ.iter().position(|read| *read == name) else {
                 reading.facts.cached |= key == CACHE_CONTROL;
                 has_role |= key == "role";
+                has_id |= key == "id";
                 let inner = place_in(place, &key);
                 let kind = map.next_value_seed(Value(reading, inner))?;
+                encrypted |= key == "encrypted_content" && kind != Kind::Null;
                 // An earlier reply's audio, by its id.
                 if key == "audio" && place == Place::Other && kind != Kind::Null {
                     reading.facts.documents += 1;
@@ -170,6 +175,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 (TYPE, Kind::ImageUrl) => by_url = true,
                 (TYPE, Kind::Document) => document = true,
                 (TYPE, Kind::OfText) => known = true,
+                (TYPE, Kind::Reasoning) => reasoning = true,
                 (TYPE, Kind::Base64) => base64 = true,
                 (SOURCE, Kind::TextBlock) => text_sources += 1,
                 (DATA, Kind::String(length)) => data = Some(length),
@@ -179,7 +185,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         }
         let [types, sources, datas, image_urls, urls, _] = counts;
         let encoded = encoded.filter(|_| exact && sources + image_urls + urls == 1);
-        known |= texts > 0 || image || by_url || document;
+        known |= texts > 0 || image || by_url || document || reasoning;
+        // The provider may have stored it, and reads it by its id.
+        document |= reasoning && place == Place::Items && has_id && !encrypted;
         // A message needs no type.
         known |= place == Place::Items && types == 0 && has_role;
         // Some servers take videos and documents by such a URL.
@@ -215,6 +223,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             "document" | "file" | "input_file" | "input_audio" | "audio_url" | "video_url"
             | "container_upload" => Kind::Document,
             "base64" => Kind::Base64,
+            "reasoning" => Kind::Reasoning,
             kind if is_of_text(kind) => Kind::OfText,
             url if url.starts_with("data:image/") && url.contains(";base64,") => {
                 Kind::Encoded(url.len() as u64)
@@ -253,7 +262,6 @@ fn is_of_text(kind: &str) -> bool {
             | "output_text"
             | "thinking"
             | "redacted_thinking"
-            | "reasoning"
             | "compaction"
             | "fallback"
             | "tool_reference"

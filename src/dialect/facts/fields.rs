@@ -204,6 +204,8 @@ const CACHE: Names = &[(Field::CacheTime, &["ttl"])];
 pub(super) const TOOL: Names = &[
     (Field::ToolType, &["type"]),
     (Field::ToolUses, &["max_uses"]),
+    // OpenAI's `namespace`.
+    (Field::Tools, &["tools"]),
     (Field::Models, &["model"]),
     // OpenAI's `code_interpreter` and `shell`.
     (Field::Options(CONTAINER), &["container", "environment"]),

@@ -46,6 +46,7 @@ impl RequestFacts {
             tool_uses: None,
             memory: 1,
             max_tool_calls: None,
+            limits_tool_calls: true,
             refusal: None,
         };
         // A body that is sent has at least one field, so a comma can follow.
@@ -54,7 +55,8 @@ impl RequestFacts {
         let Pairs(pairs) = serde_json::from_str(body).map_err(|e| Error::config(not_json(&e)))?;
         match read_fields(&mut reading, "the request", fields, &pairs, true) {
             Ok(()) => {
-                reading.facts.limit_calls(reading.max_tool_calls);
+                let limit = reading.max_tool_calls.filter(|_| reading.limits_tool_calls);
+                reading.facts.limit_calls(limit);
                 Ok(reading.facts)
             }
             Err(refusal) => Err(Error::config(refusal)),

@@ -144,7 +144,9 @@ fn set_fact(
             }
         }
         Field::Background => facts.background |= flag(value, key)?.unwrap_or_default(),
-        Field::ToolCalls => reading.max_tool_calls = count(value, key)?,
+        Field::ToolCalls if is_top => reading.max_tool_calls = count(value, key)?,
+        // Which of two limits counts is not known, so that none does.
+        Field::ToolCalls => reading.limits_tool_calls = false,
         Field::Memory => reading.memory = memory(value),
         Field::Container => {
             facts.more_input = true;
@@ -183,6 +185,10 @@ fn meaning(fields: Fields, key: &str) -> Result<Field, String> {
 
 /// Reads a list of tools.
 fn read_tools<'b>(reading: &mut Reading<'b>, tools: &'b RawValue) -> Result<(), String> {
+    // Those of the tool that holds these ones.
+    let outer = std::mem::take(&mut reading.tool);
+    let outer_uses = reading.tool_uses.take();
+    let outer_memory = std::mem::replace(&mut reading.memory, 1);
     for tool in items(tools) {
         if !read_object(reading, "a tool", [TOOL, &[]], tool)? {
             reading.tool = "?".to_owned();
@@ -192,6 +198,9 @@ fn read_tools<'b>(reading: &mut Reading<'b>, tools: &'b RawValue) -> Result<(), 
         let memory = std::mem::replace(&mut reading.memory, 1);
         reading.facts.add_tool(&kind, uses, memory);
     }
+    reading.tool = outer;
+    reading.tool_uses = outer_uses;
+    reading.memory = outer_memory;
     Ok(())
 }
 

@@ -159,8 +159,10 @@ impl RequestFacts {
             let uses = uses.unwrap_or(MOST_ADVICE);
             self.more_runs = self.more_runs.saturating_add(uses);
         } else if !is(&["web_fetch_", "tool_search", "mcp"]) {
-            // Web searches, and what is not known.
-            self.search(uses);
+            // Web searches, and what is not known. Only Anthropic's searches, such as `web_search_20250305`, have a `max_uses`.
+            let version = kind.strip_prefix("web_search_").unwrap_or_default();
+            let is_limited = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit());
+            self.search(uses.filter(|_| is_limited));
         }
     }
 }
@@ -179,6 +181,8 @@ pub(super) struct Reading<'b> {
     pub(super) memory: u64,
     /// The maximum number of uses of the provider's own tools.
     pub(super) max_tool_calls: Option<u64>,
+    /// Whether that is the only limit of them.
+    pub(super) limits_tool_calls: bool,
     pub(super) refusal: Option<String>,
 }
 

@@ -117,6 +117,37 @@ fn what_the_providers_own_tools_may_do_is_bounded() {
             true,
         ),
         (r#"{"type": "hologram"}"#, "", (30, 0, 0, 0), true),
+        // Only a limit at the top is sure to count, and no search of OpenAI's has one of its own.
+        (
+            r#"{"type": "file_search"}"#,
+            r#", "extra_body": {"max_tool_calls": 0}"#,
+            (0, 30, 0, 0),
+            true,
+        ),
+        (
+            r#"{"type": "file_search"}"#,
+            r#", "extra_body": {"max_tool_calls": 0}, "max_tool_calls": 3"#,
+            (0, 30, 0, 0),
+            true,
+        ),
+        (
+            r#"{"type": "web_search", "max_uses": 0}"#,
+            "",
+            (30, 0, 0, 0),
+            true,
+        ),
+        (
+            r#"{"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f"}]}"#,
+            "",
+            (0, 0, 0, 0),
+            false,
+        ),
+        (
+            r#"{"tools": [{"type": "image_generation"}, {"type": "code_interpreter", "container": {"memory_limit": "4g"}}], "type": "namespace"}"#,
+            "",
+            (0, 0, 10, 4),
+            true,
+        ),
     ] {
         assert_eq!(of(tools, rest), (counts, more_input), "{tools}{rest}");
     }
@@ -189,5 +220,25 @@ fn encrypted_reasoning_is_asked_for_where_the_body_does_not_say() {
             .ask
             .map(|(place, field)| [&body[..place.start], field, &body[place.end..]].concat());
         assert_eq!(asks.as_deref(), asked, "{body}");
+    }
+}
+
+#[test]
+fn reasoning_that_is_named_by_its_id_alone_can_have_any_number_of_tokens() {
+    for (item, documents) in [
+        (r#"{"type": "reasoning", "summary": []}"#, 0),
+        (
+            r#"{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e"}"#,
+            0,
+        ),
+        (r#"{"type": "reasoning", "id": "rs_1", "summary": []}"#, 1),
+        (
+            r#"{"id": "rs_1", "encrypted_content": null, "type": "reasoning"}"#,
+            1,
+        ),
+    ] {
+        let body = format!(r#"{{"model": "m", "input": [{item}]}}"#);
+        let facts = read_responses(&body);
+        assert_eq!(facts.documents, documents, "{item}");
     }
 }
