@@ -159,10 +159,13 @@ impl RequestFacts {
             let uses = uses.unwrap_or(MOST_ADVICE);
             self.more_runs = self.more_runs.saturating_add(uses);
         } else if !is(&["web_fetch_", "tool_search", "mcp"]) {
-            // Web searches, and what is not known. Only Anthropic's searches, such as `web_search_20250305`, have a `max_uses`.
-            let version = kind.strip_prefix("web_search_").unwrap_or_default();
-            let is_limited = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit());
-            self.search(uses.filter(|_| is_limited));
+            // Web searches, and what is not known. OpenAI's searches, such as `web_search` and `web_search_2025_08_26`, have no `max_uses`;
+            // Anthropic's, such as `web_search_20250305`, have.
+            let is_dated = |version: &str| version.bytes().all(|b| b.is_ascii_digit());
+            let is_openais = kind
+                .strip_prefix("web_search")
+                .is_some_and(|rest| !rest.strip_prefix('_').is_some_and(is_dated));
+            self.search(uses.filter(|_| !is_openais));
         }
     }
 }
