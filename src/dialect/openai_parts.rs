@@ -1,5 +1,7 @@
 //! What parts the two dialects of OpenAI can express.
 
+use std::borrow::Cow;
+
 use crate::{DialectName, Error, MediaSource, Part, Request, Result, Role};
 
 /// Returns an error if a request contains a part that the dialect cannot express.
@@ -50,4 +52,17 @@ pub(super) fn misplaced(part: &Part, dialect: DialectName, advice: &str) -> Erro
     Error::config(format!(
         "a part of type \"{name}\" cannot stand here in the dialect {dialect}{advice}"
     ))
+}
+
+/// Returns a URL that contains its data.
+pub(super) fn data_url(media_type: &str, data: &str) -> String {
+    ["data:", media_type, ";base64,", data].concat()
+}
+
+/// Returns the URL of an image.
+pub(super) fn image_url(source: &MediaSource) -> Cow<'_, str> {
+    match source {
+        MediaSource::Base64 { media_type, data } => data_url(media_type, data).into(),
+        MediaSource::Url { url } | MediaSource::Text { text: url } => url.into(),
+    }
 }

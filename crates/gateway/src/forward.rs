@@ -16,7 +16,7 @@ use crate::api_error::{ApiError, dialect_of};
 use crate::forward_body::{ForwardBody, is_json};
 use crate::limit_headers::add_headers;
 use crate::paths::PATHS;
-use crate::request_body::discard;
+use crate::request_body::respond;
 use crate::state::GatewayState;
 
 /// The header by which a caller names a provider, or a target of the router.
@@ -57,13 +57,9 @@ const RESPONSE_HEADERS: [&str; 12] = [
 /// Passes a request through.
 pub(crate) async fn forward(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    match try_forward(&state, &parts, &mut body).await {
-        Ok(response) => response,
-        Err(error) => {
-            discard(&parts.headers, body);
-            error.into_response(dialect_of(&parts.headers, parts.uri.path()))
-        }
-    }
+    let outcome = try_forward(&state, &parts, &mut body).await;
+    let dialect = dialect_of(&parts.headers, parts.uri.path());
+    respond(outcome, &parts.headers, body, dialect)
 }
 
 async fn try_forward(

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
 use http_body_util::BodyExt;
+use warmline::DialectName;
 
 use crate::api_error::ApiError;
 
@@ -201,8 +203,21 @@ fn broken(error: axum::Error) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "request", message)
 }
 
+/// Returns the response to a request, and discards the rest of its body if that is an error.
+pub(crate) fn respond(
+    outcome: Result<Response, ApiError>,
+    headers: &HeaderMap,
+    body: Body,
+    dialect: DialectName,
+) -> Response {
+    outcome.unwrap_or_else(|error| {
+        discard(headers, body);
+        error.into_response(dialect)
+    })
+}
+
 /// Reads the rest of a refused body for a while, unless its caller waits for a `100 Continue` before it sends any.
-pub(crate) fn discard(headers: &HeaderMap, mut body: Body) {
+fn discard(headers: &HeaderMap, mut body: Body) {
     if body.is_end_stream() || headers.contains_key(header::EXPECT) {
         return;
     }

@@ -23,7 +23,7 @@ use crate::live_stats;
 use crate::models::{model, models};
 use crate::paths::{PATHS, normal_form};
 use crate::proxy_body::ProxyBody;
-use crate::request_body::discard;
+use crate::request_body::respond;
 use crate::state::GatewayState;
 
 /// The routes that the guard protects.
@@ -72,10 +72,10 @@ async fn route_by_normal_form(mut routes: Router, mut request: Request) -> Respo
         Err(why) => {
             let path: String = request.uri().path().chars().take(256).collect();
             let message = format!("the path {path:?} {why}");
-            let (parts, body) = request.into_parts();
-            discard(&parts.headers, body);
             let error = ApiError::new(StatusCode::BAD_REQUEST, "path", message);
-            return error.into_response(dialect_of(&parts.headers, parts.uri.path()));
+            let (parts, body) = request.into_parts();
+            let dialect = dialect_of(&parts.headers, parts.uri.path());
+            return respond(Err(error), &parts.headers, body, dialect);
         }
     }
     match routes.call(request).await {
@@ -132,13 +132,8 @@ async fn exists() {}
 
 async fn proxy(state: &GatewayState, dialect: DialectName, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    match try_proxy(state, dialect, &parts, &mut body).await {
-        Ok(response) => response,
-        Err(error) => {
-            discard(&parts.headers, body);
-            error.into_response(dialect)
-        }
-    }
+    let outcome = try_proxy(state, dialect, &parts, &mut body).await;
+    respond(outcome, &parts.headers, body, dialect)
 }
 
 async fn try_proxy(
@@ -192,13 +187,8 @@ async fn try_proxy(
 async fn count_tokens(State(state): State<Arc<GatewayState>>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     let dialect = dialect_of(&parts.headers, parts.uri.path());
-    match try_count(&state, dialect, &parts, &mut body).await {
-        Ok(response) => response,
-        Err(error) => {
-            discard(&parts.headers, body);
-            error.into_response(dialect)
-        }
-    }
+    let outcome = try_count(&state, dialect, &parts, &mut body).await;
+    respond(outcome, &parts.headers, body, dialect)
 }
 
 async fn try_count(

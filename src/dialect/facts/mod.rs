@@ -23,7 +23,7 @@ pub(super) use self::fields::OPENAI_RESPONSES;
 use self::objects::read_fields;
 use self::reading::Reading;
 pub use self::reading::RequestFacts;
-use self::reading::not_json;
+use self::reading::{ToolFields, not_json};
 use super::wire::Pairs;
 use crate::{Error, Result};
 
@@ -42,9 +42,7 @@ impl RequestFacts {
             fields,
             body,
             depth: 0,
-            tool: String::new(),
-            tool_uses: None,
-            memory: 1,
+            tool: ToolFields::default(),
             max_tool_calls: None,
             limits_tool_calls: true,
             refusal: None,

@@ -147,7 +147,7 @@ fn set_fact(
         Field::ToolCalls if is_top => reading.max_tool_calls = count(value, key)?,
         // Which of two limits counts is not known, so that none does.
         Field::ToolCalls => reading.limits_tool_calls = false,
-        Field::Memory => reading.memory = memory(value),
+        Field::Memory => reading.tool.memory = Some(memory(value)),
         Field::Container => {
             facts.more_input = true;
             facts.containers += 1;
@@ -155,8 +155,8 @@ fn set_fact(
         Field::AnotherRun => facts.more_runs = facts.more_runs.saturating_add(1),
         Field::Prediction => facts.predicted += value.get().len() as u64,
         // What is no string is a type that is not known.
-        Field::ToolType => reading.tool = text(value, key).unwrap_or_else(|_| "?".to_owned()),
-        Field::ToolUses => reading.tool_uses = count(value, key)?,
+        Field::ToolType => reading.tool.kind = text(value, key).unwrap_or_else(|_| "?".to_owned()),
+        Field::ToolUses => reading.tool.max_uses = count(value, key)?,
         Field::Modalities => {
             let is_text = |item: &RawValue| item.get() == r#""text""#;
             facts.audio_output |= !items(value).into_iter().all(is_text);
@@ -185,22 +185,16 @@ fn meaning(fields: Fields, key: &str) -> Result<Field, String> {
 
 /// Reads a list of tools.
 fn read_tools<'b>(reading: &mut Reading<'b>, tools: &'b RawValue) -> Result<(), String> {
-    // Those of the tool that holds these ones.
+    // The tool that holds these ones.
     let outer = std::mem::take(&mut reading.tool);
-    let outer_uses = reading.tool_uses.take();
-    let outer_memory = std::mem::replace(&mut reading.memory, 1);
     for tool in items(tools) {
         if !read_object(reading, "a tool", [TOOL, &[]], tool)? {
-            reading.tool = "?".to_owned();
+            reading.tool.kind = "?".to_owned();
         }
-        let kind = std::mem::take(&mut reading.tool);
-        let uses = reading.tool_uses.take();
-        let memory = std::mem::replace(&mut reading.memory, 1);
-        reading.facts.add_tool(&kind, uses, memory);
+        let tool = std::mem::take(&mut reading.tool);
+        reading.facts.add_tool(&tool);
     }
     reading.tool = outer;
-    reading.tool_uses = outer_uses;
-    reading.memory = outer_memory;
     Ok(())
 }
 

@@ -135,8 +135,9 @@ impl RequestFacts {
         }
     }
 
-    /// Records a tool of a type. `uses` is its `max_uses`.
-    pub(super) fn add_tool(&mut self, kind: &str, uses: Option<u64>, memory: u64) {
+    /// Records a tool.
+    pub(super) fn add_tool(&mut self, tool: &ToolFields) {
+        let (kind, uses) = (&*tool.kind, tool.max_uses);
         let is = |names: &[&str]| names.iter().any(|name| kind.starts_with(name));
         self.prompted = true;
         if matches!(kind, "" | "function" | "custom" | "namespace") {
@@ -150,7 +151,7 @@ impl RequestFacts {
         }
         self.more_input = true;
         if is(&["code_execution_"]) || matches!(kind, "code_interpreter" | "shell") {
-            self.containers = self.containers.saturating_add(memory);
+            self.containers = self.containers.saturating_add(tool.memory.unwrap_or(1));
         } else if kind == "file_search" {
             self.file_searches = self.file_searches.saturating_add(MOST_SEARCHES);
         } else if kind == "image_generation" {
@@ -170,6 +171,15 @@ impl RequestFacts {
     }
 }
 
+/// The fields of a tool.
+#[derive(Default)]
+pub(super) struct ToolFields {
+    pub(super) kind: String,
+    pub(super) max_uses: Option<u64>,
+    /// The memory of its container, in GB.
+    pub(super) memory: Option<u64>,
+}
+
 /// The facts read so far, and the reason if the request is refused.
 pub(super) struct Reading<'b> {
     pub(super) facts: RequestFacts,
@@ -177,11 +187,8 @@ pub(super) struct Reading<'b> {
     pub(super) body: &'b str,
     /// The number of objects around the one that is read.
     pub(super) depth: usize,
-    /// The type of the tool that is read, and its `max_uses`.
-    pub(super) tool: String,
-    pub(super) tool_uses: Option<u64>,
-    /// The memory of its container, in GB.
-    pub(super) memory: u64,
+    /// The fields so far of the tool that is read.
+    pub(super) tool: ToolFields,
     /// The maximum number of uses of the provider's own tools.
     pub(super) max_tool_calls: Option<u64>,
     /// Whether that is the only limit of them.

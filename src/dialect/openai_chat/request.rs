@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::chat::ExtraFields;
 use crate::dialect::EncodeOptions;
-use crate::dialect::openai_parts::check_parts;
+use crate::dialect::openai_parts::{check_parts, data_url, image_url};
 use crate::dialect::strict::OPENAI as STRICT;
 use crate::{
     DialectName, Error, MediaSource, Message, Part, RawJson, Request, Result, Role, Tool,
@@ -349,7 +349,6 @@ fn assistant(message: &Message) -> Turn<'_> {
 
 /// `None` for parts that `validate` refuses.
 fn wire_part(part: &Part) -> Option<WirePart<'_>> {
-    let data_url = |media_type: &str, data: &str| ["data:", media_type, ";base64,", data].concat();
     Some(match part {
         Part::Text { text, .. }
         | Part::Document {
@@ -368,10 +367,7 @@ fn wire_part(part: &Part) -> Option<WirePart<'_>> {
         },
         Part::Image { source, .. } => WirePart::ImageUrl {
             image_url: ImageUrl {
-                url: match source {
-                    MediaSource::Base64 { media_type, data } => data_url(media_type, data).into(),
-                    MediaSource::Url { url } | MediaSource::Text { text: url } => url.into(),
-                },
+                url: image_url(source),
             },
         },
         Part::Other { json, .. } => WirePart::Other(json),

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::item::{Item as WireItem, is_content};
 use crate::chat::ExtraFields;
 use crate::dialect::EncodeOptions;
-use crate::dialect::openai_parts::{check_parts, misplaced};
+use crate::dialect::openai_parts::{check_parts, data_url, image_url, misplaced};
 use crate::dialect::strict::OPENAI as STRICT;
 use crate::dialect::wire::Pairs;
 use crate::{
@@ -424,7 +424,6 @@ fn reasoning<'a>(text: &'a str, encrypted: Option<&'a str>, calls_tools: bool) -
 
 /// `None` for parts that `validate` refuses.
 fn wire_part(part: &Part) -> Option<WirePart<'_>> {
-    let data_url = |media_type: &str, data: &str| ["data:", media_type, ";base64,", data].concat();
     Some(match part {
         Part::Text { text, .. }
         | Part::Document {
@@ -449,10 +448,7 @@ fn wire_part(part: &Part) -> Option<WirePart<'_>> {
             file_url: Some(url),
         },
         Part::Image { source, .. } => WirePart::InputImage {
-            image_url: match source {
-                MediaSource::Base64 { media_type, data } => data_url(media_type, data).into(),
-                MediaSource::Url { url } | MediaSource::Text { text: url } => url.into(),
-            },
+            image_url: image_url(source),
             detail: "auto",
         },
         Part::Other { json, .. } => WirePart::Other(json),
